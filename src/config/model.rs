@@ -1,0 +1,400 @@
+//! The configuration as the program uses it: every value is valid by its type.
+//!
+//! It is made only by [`super::load`] (from TOML, environment and flags) and holds the defaults of
+//! the contract. It knows nothing of how it was written down.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::secret::Secret;
+use crate::units::Rate;
+
+/// The whole configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[service]`: who we speak for; resource attributes on every signal.
+    pub service: Service,
+    /// `[server]`: the door for clients.
+    pub server: Server,
+    /// `[admin]`: the door for operators.
+    pub admin: Admin,
+    /// `[upstream]`: the service behind.
+    pub upstream: Upstream,
+    /// `[request_id]`: the header's name, lower case.
+    pub request_id_header: Arc<str>,
+    /// `[otlp]`: where spans go.
+    pub otlp: Otlp,
+    /// `[tracing]`: whom to believe and what to keep.
+    pub tracing: Tracing,
+    /// `[metrics] listen`: a second, narrow door for scrapers.
+    pub metrics_listen: Option<SocketAddr>,
+    /// `[log]`: the access log and our own diagnostics.
+    pub log: Log,
+    /// `[route_defaults] rate_limits`: for every request that matches no route.
+    pub default_rate_limits: Vec<Arc<str>>,
+    /// `[[routes]]`: first match wins.
+    pub routes: Vec<Route>,
+    /// `[captures."…"]`: facts that may leave, by name.
+    pub captures: Vec<Capture>,
+    /// `[inspect]`: bounds of body inspection.
+    pub inspect: Inspect,
+    /// `[rate_limits.…]`: token buckets, by name.
+    pub rate_limits: Vec<RateLimit>,
+    /// `[rate_limit_headers] form`.
+    pub rate_limit_headers: RateLimitHeaders,
+    /// `[audit]`: needed only where a route is audited.
+    pub audit: Audit,
+    /// `[sentry]`: absent without a DSN or in a disabled environment.
+    pub sentry: Option<Sentry>,
+    /// `[errors] type_base`: prefix of the problem `type`; empty means `about:blank`.
+    pub errors_type_base: String,
+}
+
+/// `[service]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// `service.name`, also the scope of tracer and meter.
+    pub name: String,
+    /// `service.version`.
+    pub version: String,
+    /// `deployment.environment.name`.
+    pub environment: String,
+    /// Further resource attributes from `OTEL_RESOURCE_ATTRIBUTES`.
+    pub attributes: Vec<(String, String)>,
+}
+
+/// `[server]`.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Runtime workers; one per core when the file says 0.
+    pub workers: usize,
+    /// Peers whose `X-Forwarded-*`, `x-request-id` and `traceparent` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Connections held at once; more wait in the listen queue.
+    pub max_connections: usize,
+    /// `[server.limits]`.
+    pub limits: ServerLimits,
+    /// `[server.drain]`.
+    pub drain: Drain,
+}
+
+/// `[server.limits]`: what a client may send, and how slowly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// For the whole head, the first byte included.
+    pub header_timeout: Duration,
+    /// Between two requests on one connection.
+    pub idle_timeout: Duration,
+    /// Between two reads of a request body.
+    pub body_idle_timeout: Duration,
+    /// For a client that stops reading.
+    pub write_timeout: Duration,
+    /// Bytes of a head.
+    pub max_header_bytes: usize,
+    /// Header fields of a head.
+    pub max_headers: usize,
+    /// Bytes of a request target.
+    pub max_uri_bytes: usize,
+    /// Bytes of a request body.
+    pub max_request_body: u64,
+}
+
+/// `[server.drain]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// Not ready, still accepting.
+    pub delay: Duration,
+    /// From the signal, delay and the sinks' last seconds included.
+    pub timeout: Duration,
+}
+
+/// `[admin]`.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    /// Where operators connect; loopback unless there is a token.
+    pub listen: SocketAddr,
+    /// Bearer token every request must carry, when set.
+    pub token: Option<Secret>,
+}
+
+/// `[upstream]`.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Host name or address of `url`.
+    pub host: String,
+    /// Port of `url`.
+    pub port: u16,
+    /// The authority as written, for a rewritten Host.
+    pub authority: String,
+    /// Which Host the upstream sees.
+    pub host_header: HostHeader,
+    /// `[upstream.timeouts]`.
+    pub timeouts: Timeouts,
+    /// `[upstream.pool]`.
+    pub pool: Pool,
+}
+
+/// `upstream.host`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostHeader {
+    /// The client's Host.
+    Preserve,
+    /// The url's authority.
+    Rewrite,
+}
+
+/// `[upstream.timeouts]`; `None` is "0s": off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To connect.
+    pub connect: Duration,
+    /// From the request's last byte to the response head.
+    pub response_header: Option<Duration>,
+    /// The whole exchange of a non-stream.
+    pub request: Option<Duration>,
+    /// Between bytes of an ordinary answer.
+    pub idle: Option<Duration>,
+    /// Between bytes of a stream.
+    pub stream_idle: Option<Duration>,
+    /// The whole stream.
+    pub stream_max: Option<Duration>,
+}
+
+/// `[upstream.pool]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Connections in use and idle together.
+    pub max_connections: usize,
+    /// How long a request waits for a free one.
+    pub queue_timeout: Duration,
+    /// Idle connections kept.
+    pub max_idle: usize,
+    /// How long an idle connection is kept; below the upstream's own.
+    pub idle_timeout: Duration,
+}
+
+/// `[otlp]`.
+#[derive(Clone, Debug)]
+pub struct Otlp {
+    /// The full URL of the traces endpoint; `None` when `endpoint = ""`.
+    pub traces_endpoint: Option<String>,
+    /// Whether somebody asked for it: an unreachable default is silent, a configured one warns.
+    pub is_configured: bool,
+    /// Headers of every export request.
+    pub headers: Vec<(String, Secret)>,
+    /// Whether bodies are gzipped.
+    pub gzip: bool,
+    /// Of one export request.
+    pub timeout: Duration,
+    /// PEM roots instead of the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// `[tracing]`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tracing {
+    /// Whose `traceparent` is believed.
+    pub trust: Trust,
+    /// Head sampling ratio, 0.0 to 1.0.
+    pub ratio: f64,
+}
+
+/// `tracing.trust`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Nobody's: every request starts a trace, with a link.
+    Never,
+    /// That of `server.trusted_proxies`.
+    TrustedProxies,
+    /// Everybody's.
+    Always,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// The least severe level written.
+    pub level: LogLevel,
+    /// What the console gets.
+    pub console: Console,
+    /// Where `combined.log` and `error.log` go.
+    pub directory: Option<PathBuf>,
+}
+
+/// `log.level`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Only what broke.
+    Error,
+    /// And refusals.
+    Warn,
+    /// And every request.
+    Info,
+    /// And our own details.
+    Debug,
+}
+
+/// `log.console`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Console {
+    /// Pretty on a terminal, else JSON.
+    Auto,
+    /// Lines for people.
+    Pretty,
+    /// One JSON object per line.
+    Json,
+    /// Nothing.
+    Off,
+}
+
+/// One of `[[routes]]`.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Used in config and `explain` only.
+    pub name: Arc<str>,
+    /// The method, or `None` for `*`.
+    pub method: Option<http::Method>,
+    /// The path template, e.g. `/api/users/{id}` or `/static/{*rest}`.
+    pub template: Arc<str>,
+    /// What happens to a match.
+    pub action: Action,
+    /// Name of the INTERNAL span.
+    pub span: Option<Arc<str>>,
+    /// Audit event.
+    pub audit: Option<Arc<str>>,
+    /// Names in `[rate_limits]`.
+    pub rate_limits: Vec<Arc<str>>,
+    /// Names in `[captures]`.
+    pub captures: Vec<Arc<str>>,
+    /// Overrides `server.limits.max_request_body`.
+    pub max_request_body: Option<u64>,
+    /// Overrides `upstream.timeouts.response_header`.
+    pub response_header: Option<Duration>,
+}
+
+/// `routes.action`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Pass it on.
+    Forward,
+    /// Answer 403.
+    Deny,
+}
+
+/// One of `[captures]`.
+#[derive(Clone, Debug)]
+pub struct Capture {
+    /// The fact's name.
+    pub name: Arc<str>,
+    /// JSON pointer (RFC 6901) into the request body.
+    pub pointer: String,
+    /// What is taken there.
+    pub take: Take,
+    /// Whether it may become a metric label.
+    pub metric: bool,
+}
+
+/// `captures.take`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Take {
+    /// The value itself, if it is one of these; else `_other`.
+    Value(Vec<Arc<str>>),
+    /// The length of a string in UTF-16 code units.
+    Length,
+}
+
+/// `[inspect]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inspect {
+    /// Bytes of one body; a longer one streams unread.
+    pub max_body: usize,
+    /// Bytes of all bodies together.
+    pub max_memory: usize,
+}
+
+/// One of `[rate_limits]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Its name.
+    pub name: Arc<str>,
+    /// What a bucket belongs to.
+    pub key: Vec<LimitKey>,
+    /// How fast it fills.
+    pub rate: Rate,
+    /// How many tokens it holds.
+    pub burst: std::num::NonZeroU32,
+    /// What an empty bucket means.
+    pub mode: Mode,
+    /// Buckets kept.
+    pub max_keys: usize,
+}
+
+/// A part of a limit's key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum LimitKey {
+    /// The client's address (IPv6 by /64).
+    Ip,
+    /// The route's template.
+    Route,
+    /// A header's value, by lower-case name.
+    Header(Arc<str>),
+}
+
+/// `mode` of a gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Refuse.
+    Enforce,
+    /// Only count.
+    Shadow,
+    /// Not there.
+    Off,
+}
+
+/// `rate_limit_headers.form`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RateLimitHeaders {
+    /// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10).
+    Ietf,
+    /// None.
+    Off,
+}
+
+/// `[audit]`.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    /// Where the records go.
+    pub directory: PathBuf,
+    /// What happens when a record cannot be made durable in time.
+    pub mode: AuditMode,
+    /// How long a request waits for its durable record.
+    pub deadline: Duration,
+}
+
+/// `audit.mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditMode {
+    /// 503: nothing is forwarded unrecorded.
+    Strict,
+    /// Forward, and count.
+    BestEffort,
+}
+
+/// `[sentry]`.
+#[derive(Clone, Debug)]
+pub struct Sentry {
+    /// The project's address; holds a public key only, but is kept like a secret.
+    pub dsn: Secret,
+    /// `environment` of each event.
+    pub environment: String,
+    /// `name@version`.
+    pub release: String,
+    /// Share of events sent, 0.0 to 1.0.
+    pub sample_rate: f32,
+}

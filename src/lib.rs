@@ -1,0 +1,34 @@
+//! `vital-sidecar`: an observability sidecar for one HTTP service.
+//!
+//! Every request that passes gets an id, a trace context and a token-bucket verdict; where its route
+//! says so, an audit record that is durable *before* the upstream sees the request. When the last
+//! byte of the response has left (or has failed to), exactly one [`record::Record`] of what happened
+//! becomes a span, a log line, metrics, an audit entry and, if something broke, an error event.
+//!
+//! The modules are declared floor by floor; a file imports only from floors below its own
+//! (`tests/floors.rs` checks it). To read the code as a story, start at [`proxy::pipeline`].
+
+// Floor 0, ground: knows HTTP, knows nothing of us.
+pub mod http;
+pub mod secret;
+pub mod units;
+
+// Floor 1, facts: plain data about what happened.
+pub mod audit;
+pub mod record;
+
+// Floor 2, intent: what the operator asked for. No hyper, no tokio.
+pub mod config;
+
+// Floor 3, voices: how facts leave the process.
+pub mod telemetry;
+
+// Floor 4, hall: what happens to a request.
+pub mod proxy;
+
+// Floor 5, doors: who may enter, and how the house closes.
+pub mod server;
+
+// Floor 6, roof: the program.
+pub mod app;
+pub mod cli;

@@ -1,0 +1,28 @@
+//! Facts that a route may take from a body, by name.
+//!
+//! A [`Fact`] is a member of a configured list, a length or nothing: free text has no way in.
+
+use std::sync::Arc;
+
+/// A captured fact: its configured name and its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// The name in `[captures."…"]`, e.g. `orchestration.mode`.
+    pub name: Arc<str>,
+    /// What was found there.
+    pub value: Value,
+}
+
+/// The value of a captured fact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// A member of the configured `values`, or `_other`.
+    Member(Arc<str>),
+    /// A length in UTF-16 code units, as JavaScript counts.
+    Length(u64),
+}
+
+impl Value {
+    /// The label of a value that is not in the configured list.
+    pub const OTHER: &'static str = "_other";
+}

@@ -1,0 +1,165 @@
+//! What one exchange leaves behind: plain data, already redacted.
+//!
+//! A [`Record`] is made at the start of an exchange, filled on its way, and handed to telemetry
+//! exactly once at its end. It carries no free text from the wire: only numbers, closed enums, names
+//! from the configuration, ids, and the two sanitised fields the contract names (the user agent and,
+//! for audit, the canonical path).
+//!
+//! It does not know who reads it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::http::ids::{ClientRequestId, RequestId};
+use crate::http::method::Method;
+use crate::http::traceparent::{SpanId, TraceId, TraceState};
+
+pub mod capture;
+pub mod outcome;
+
+pub use capture::{Fact, Value};
+pub use outcome::{Abort, ErrorType, Failure, Level, Outcome, Phase, Refusal};
+
+/// What happened in one exchange.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The id of this exchange, on every signal and on the answer.
+    pub request_id: RequestId,
+    /// The id the client proposed, kept only as a note.
+    pub client_request_id: Option<ClientRequestId>,
+    /// Ids and head decision of the trace.
+    pub trace: Trace,
+    /// When the head was complete.
+    pub started: SystemTime,
+    /// From the complete head to the end of the answer.
+    pub duration: Duration,
+    /// From the complete head to the first byte of the answer's body (or its head, if it has none).
+    pub ttfb: Option<Duration>,
+    /// Time spent in the sidecar itself: everything but the upstream leg and the body.
+    pub overhead: Duration,
+    /// The upstream leg, if one was begun.
+    pub upstream: Option<UpstreamLeg>,
+    /// The method, from a closed set.
+    pub method: Method,
+    /// `http` or `https`, as the client saw it.
+    pub scheme: &'static str,
+    /// `1.0`, `1.1` or `2`.
+    pub protocol: &'static str,
+    /// Names that come from the route's configuration.
+    pub route: Arc<RouteNames>,
+    /// What the log shows as `url`: the template, or the path's shape. Never a query.
+    pub url: Arc<str>,
+    /// The status the client got (or would have got); `None` if it left before any.
+    pub status: Option<u16>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Bytes of the request body that were read.
+    pub bytes_in: u64,
+    /// Bytes of the response body that were handed to the client's connection.
+    pub bytes_out: u64,
+    /// `Some` where the answer is a stream: event-stream, gRPC, ndjson, json-seq.
+    pub stream: Option<Stream>,
+    /// Sanitised user agent (see [`crate::http::sanitise`]).
+    pub user_agent: Option<Box<str>>,
+    /// The client's address: the peer, or what a trusted proxy said. Sinks truncate it.
+    pub client_ip: IpAddr,
+    /// Captured facts, in the order of the route's `captures`.
+    pub facts: Vec<Fact>,
+    /// The limit that refused, or would have (shadow mode).
+    pub limited_by: Option<Arc<str>>,
+    /// What the answer's cache headers said.
+    pub cache: Option<Cache>,
+}
+
+/// Names that come from configuration, so they are safe as labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteNames {
+    /// `http.route`: the matched template, `_unmatched` or `_invalid`.
+    pub template: Arc<str>,
+    /// The route's `name`, if it matched one.
+    pub name: Option<Arc<str>>,
+    /// The name of the INTERNAL span, where the route asks for one.
+    pub span: Option<Arc<str>>,
+    /// The audit event, where the route is audited.
+    pub audit: Option<Arc<str>>,
+}
+
+impl RouteNames {
+    /// The template of a request that no route knows.
+    pub const UNMATCHED: &'static str = "_unmatched";
+    /// The template of a head that could not be parsed or was refused as ambiguous.
+    pub const INVALID: &'static str = "_invalid";
+}
+
+/// The trace an exchange belongs to.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// The trace: the client's if it is trusted, else new.
+    pub trace_id: TraceId,
+    /// The SERVER span.
+    pub server_span: SpanId,
+    /// The CLIENT span: what the upstream sees as parent.
+    pub client_span: SpanId,
+    /// The INTERNAL span, used where the route names one.
+    pub internal_span: SpanId,
+    /// The trusted caller's span.
+    pub parent: Option<SpanId>,
+    /// An untrusted caller's span: linked, not believed.
+    pub link: Option<(TraceId, SpanId)>,
+    /// The head decision, which the upstream was told.
+    pub sampled: bool,
+    /// Passed on unchanged from a trusted caller.
+    pub state: Option<TraceState>,
+}
+
+/// The upstream leg of an exchange.
+#[derive(Clone, Copy, Debug)]
+pub struct UpstreamLeg {
+    /// From the start of the exchange to the start of the leg.
+    pub offset: Duration,
+    /// From the start of the leg to the response head, or to its failure.
+    pub to_head: Duration,
+    /// From the start of the leg to the last byte of the body.
+    pub duration: Duration,
+    /// The status the upstream sent.
+    pub status: Option<u16>,
+}
+
+/// What is known of a streamed answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stream {
+    /// Complete events (event-stream only).
+    pub events: u64,
+}
+
+/// What the answer's cache headers said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cache {
+    /// Answered from a cache behind the sidecar.
+    Hit,
+    /// Looked up and not found there.
+    Miss,
+}
+
+impl Record {
+    /// The `error.type`, where the ending has one.
+    pub fn error_type(&self) -> Option<ErrorType> {
+        self.outcome.error_type(self.status)
+    }
+
+    /// The level of the log line.
+    pub fn level(&self) -> Level {
+        self.outcome.level(self.status)
+    }
+
+    /// Whether this exchange counts as an error of the service.
+    pub fn is_error(&self) -> bool {
+        self.outcome.is_error(self.status)
+    }
+
+    /// The captured fact of this name.
+    pub fn fact(&self, name: &str) -> Option<&Value> {
+        self.facts.iter().find(|fact| &*fact.name == name).map(|fact| &fact.value)
+    }
+}
