@@ -1,1 +1,4 @@
-//! Placeholder.
+//! How facts leave the process: metrics at once, all else through bounded lanes.
+
+pub mod sink;
+pub mod sinks;

@@ -1,0 +1,116 @@
+//! Every default, once. The file, the environment and flags are laid over this.
+//!
+//! A two-line config is transparent: it observes, and breaks nothing that worked without it.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::model::{
+    Admin, Audit, AuditMode, Config, Console, Drain, HostHeader, Inspect, Log, LogLevel, Otlp,
+    Pool, RateLimitHeaders, Server, ServerLimits, Service, Timeouts, Tracing, Trust, Upstream,
+};
+
+const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// Tokens a bucket holds where a limit names no burst.
+pub const BURST: NonZeroU32 = NonZeroU32::new(20).expect("20 is not zero");
+/// Buckets a limit keeps where it names no `max_keys`.
+pub const MAX_KEYS: usize = 100_000;
+
+impl Config {
+    /// The configuration of a file that names nothing but the upstream.
+    pub fn for_upstream(upstream: SocketAddr) -> Self {
+        Self {
+            service: Service {
+                name: "vital-orchestrator".to_owned(),
+                version: "1.0.0".to_owned(),
+                environment: "development".to_owned(),
+                attributes: Vec::new(),
+            },
+            server: server(),
+            admin: Admin { listen: SocketAddr::new(LOOPBACK, 9901), token: None },
+            upstream: Upstream {
+                host: upstream.ip().to_string(),
+                port: upstream.port(),
+                authority: upstream.to_string(),
+                host_header: HostHeader::Preserve,
+                timeouts: timeouts(),
+                pool: pool(),
+            },
+            request_id_header: "x-request-id".into(),
+            otlp: otlp(),
+            tracing: Tracing { trust: Trust::TrustedProxies, ratio: 1.0 },
+            metrics_listen: None,
+            log: Log { level: LogLevel::Info, console: Console::Auto, directory: None },
+            default_rate_limits: Vec::new(),
+            routes: Vec::new(),
+            captures: Vec::new(),
+            inspect: Inspect { max_body: 64 * KIB, max_memory: 64 * MIB },
+            rate_limits: Vec::new(),
+            rate_limit_headers: RateLimitHeaders::Ietf,
+            audit: Audit {
+                directory: PathBuf::from("audit"),
+                mode: AuditMode::Strict,
+                deadline: Duration::from_millis(250),
+            },
+            sentry: None,
+            errors_type_base: String::new(),
+        }
+    }
+}
+
+fn server() -> Server {
+    Server {
+        listen: SocketAddr::new(LOOPBACK, 8080),
+        workers: std::thread::available_parallelism().map_or(1, usize::from),
+        trusted_proxies: Vec::new(),
+        max_connections: 10_000,
+        limits: ServerLimits {
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            body_idle_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
+            max_header_bytes: 32 * KIB,
+            max_headers: 100,
+            max_uri_bytes: 8 * KIB,
+            max_request_body: MIB as u64,
+        },
+        drain: Drain { delay: Duration::from_secs(5), timeout: Duration::from_secs(25) },
+    }
+}
+
+fn timeouts() -> Timeouts {
+    Timeouts {
+        connect: Duration::from_secs(2),
+        response_header: Some(Duration::from_secs(30)),
+        request: None,
+        idle: Some(Duration::from_secs(60)),
+        stream_idle: Some(Duration::from_secs(300)),
+        stream_max: None,
+    }
+}
+
+fn pool() -> Pool {
+    Pool {
+        max_connections: 256,
+        queue_timeout: Duration::from_secs(1),
+        max_idle: 128,
+        // Node closes idle connections after 5 s; being first avoids the race.
+        idle_timeout: Duration::from_secs(4),
+    }
+}
+
+fn otlp() -> Otlp {
+    Otlp {
+        traces_endpoint: Some("http://localhost:4318/v1/traces".to_owned()),
+        is_configured: false,
+        headers: Vec::new(),
+        gzip: true,
+        timeout: Duration::from_secs(10),
+        ca_file: None,
+    }
+}

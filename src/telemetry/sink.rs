@@ -1,0 +1,43 @@
+//! What every place that records leave through has in common.
+
+use async_trait::async_trait;
+
+/// Where items leave the process. One worker owns one sink and calls it with one batch at a time.
+#[async_trait]
+pub trait Sink: Send + 'static {
+    /// What it takes.
+    type Item: Send + 'static;
+
+    /// Its name in the ledger, e.g. `otlp`.
+    fn name(&self) -> &'static str;
+
+    /// Delivers a batch and says what became of each item: the counts of the answer add up to
+    /// `batch.len()`. It bounds its own waiting. Dropping the future loses the batch; the worker
+    /// counts it as dropped then.
+    async fn deliver(&mut self, batch: Vec<Self::Item>) -> Delivery;
+
+    /// Flushes what the sink itself holds, after the last batch.
+    async fn close(&mut self) {}
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// Items that arrived.
+    pub exported: u64,
+    /// Items that did not, by reason. Reasons are a closed set, safe as a label:
+    /// `unreachable`, `timeout`, `refused`, `rejected`, `io`, `rate_limited`, `sampled`.
+    pub dropped: Vec<(&'static str, u64)>,
+}
+
+impl Delivery {
+    /// All arrived.
+    pub fn all(items: usize) -> Self {
+        Self { exported: items as u64, dropped: Vec::new() }
+    }
+
+    /// None arrived.
+    pub fn none(items: usize, reason: &'static str) -> Self {
+        Self { exported: 0, dropped: vec![(reason, items as u64)] }
+    }
+}

@@ -1,0 +1,1 @@
+//! One file per place that records leave through. Sinks never import each other.
