@@ -1,0 +1,151 @@
+//! What a response head says about the answer: its shape, its cache, its gRPC status.
+
+use http::header::{CONTENT_TYPE, HeaderMap};
+use http::{HeaderName, Method, StatusCode};
+
+use super::exchange::Exchange;
+use crate::record::{Cache, Failure, Outcome, Stream};
+
+/// The shape of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// HEAD, 204 and 304 have no body, whatever their header fields say (RFC 9110 §6.4.1).
+    pub has_no_body: bool,
+    /// Server-sent events: counted.
+    pub is_event_stream: bool,
+    /// An ending that the head itself declares (a gRPC trailers-only answer).
+    pub ending: Option<Outcome>,
+}
+
+/// gRPC statuses that are the server's fault (OpenTelemetry gRPC conventions): unknown, deadline
+/// exceeded, unimplemented, internal, unavailable, data loss.
+const GRPC_SERVER_ERRORS: [u8; 6] = [2, 4, 12, 13, 14, 15];
+
+/// Reads a response head into the exchange and says what body to expect.
+pub fn head(
+    exchange: &mut Exchange,
+    method: &Method,
+    status: StatusCode,
+    headers: &HeaderMap,
+) -> Shape {
+    exchange.status = Some(status.as_u16());
+    exchange.cache = cache(headers);
+    let media_type = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+    let kind = Kind::of(media_type);
+    if kind != Kind::Ordinary {
+        exchange.stream = Some(Stream::default());
+    }
+    let has_no_body = method == Method::HEAD
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    Shape {
+        has_no_body,
+        is_event_stream: kind == Kind::EventStream,
+        ending: grpc_failure(headers).map(|code| Outcome::Failed(Failure::GrpcStatus(code))),
+    }
+}
+
+/// The gRPC status, where it names a server error.
+pub fn grpc_failure(headers: &HeaderMap) -> Option<u8> {
+    let code = headers.get("grpc-status")?.to_str().ok()?.parse().ok()?;
+    GRPC_SERVER_ERRORS.contains(&code).then_some(code)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Ordinary,
+    EventStream,
+    OtherStream,
+}
+
+impl Kind {
+    fn of(media_type: &[u8]) -> Self {
+        let end = memchr::memchr2(b';', b' ', media_type).unwrap_or(media_type.len());
+        let essence = &media_type[..end];
+        let is = |name: &str| essence.eq_ignore_ascii_case(name.as_bytes());
+        let is_grpc = essence.len() >= 16 && essence[..16].eq_ignore_ascii_case(b"application/grpc");
+        if is("text/event-stream") {
+            Self::EventStream
+        } else if is_grpc
+            || is("application/x-ndjson")
+            || is("application/ndjson")
+            || is("application/json-seq")
+        {
+            Self::OtherStream
+        } else {
+            Self::Ordinary
+        }
+    }
+}
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const X_CACHES: [HeaderName; 3] = [
+    HeaderName::from_static("x-cache"),
+    HeaderName::from_static("x-nextjs-cache"),
+    HeaderName::from_static("x-vercel-cache"),
+];
+
+/// Hit or miss by `Cache-Status` (RFC 9211: `hit` or `fwd` of any cache on the way), else by the
+/// `X-Cache` family.
+fn cache(headers: &HeaderMap) -> Option<Cache> {
+    let mut is_forwarded = false;
+    for value in headers.get_all(CACHE_STATUS) {
+        for parameter in value.as_bytes().split(|b| matches!(b, b';' | b',')) {
+            let parameter = parameter.trim_ascii();
+            if parameter.eq_ignore_ascii_case(b"hit") {
+                return Some(Cache::Hit);
+            }
+            is_forwarded |= parameter.starts_with(b"fwd");
+        }
+    }
+    if is_forwarded {
+        return Some(Cache::Miss);
+    }
+    let value = X_CACHES.iter().find_map(|name| headers.get(name))?;
+    let word = value.as_bytes().split(|b| !b.is_ascii_alphabetic()).find(|word| !word.is_empty())?;
+    match word.to_ascii_uppercase().as_slice() {
+        b"HIT" | b"STALE" | b"PRERENDER" => Some(Cache::Hit),
+        b"MISS" | b"BYPASS" => Some(Cache::Miss),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(k, v)| (HeaderName::from_static(k), v.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn cache_headers_of_every_family_are_read() {
+        for (name, value, expected) in [
+            ("cache-status", "app; hit", Some(Cache::Hit)),
+            ("cache-status", "edge; fwd=miss, app; hit; ttl=3", Some(Cache::Hit)),
+            ("cache-status", "app; fwd=uri-miss; stored", Some(Cache::Miss)),
+            ("x-cache", "HIT from edge", Some(Cache::Hit)),
+            ("x-nextjs-cache", "MISS", Some(Cache::Miss)),
+            ("x-vercel-cache", "STALE", Some(Cache::Hit)),
+            ("x-cache", "dynamic", None),
+        ] {
+            assert_eq!(cache(&headers(&[(name, value)])), expected, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn streams_are_known_at_the_head() {
+        assert_eq!(Kind::of(b"text/event-stream; charset=utf-8"), Kind::EventStream);
+        assert_eq!(Kind::of(b"application/grpc+proto"), Kind::OtherStream);
+        assert_eq!(Kind::of(b"application/x-ndjson"), Kind::OtherStream);
+        assert_eq!(Kind::of(b"application/json"), Kind::Ordinary);
+        assert_eq!(Kind::of(b""), Kind::Ordinary);
+    }
+
+    #[test]
+    fn only_server_errors_of_grpc_are_failures() {
+        assert_eq!(grpc_failure(&headers(&[("grpc-status", "14")])), Some(14));
+        assert_eq!(grpc_failure(&headers(&[("grpc-status", "5")])), None);
+        assert_eq!(grpc_failure(&headers(&[("grpc-status", "0")])), None);
+        assert_eq!(grpc_failure(&headers(&[("grpc-status", "999")])), None);
+    }
+}

@@ -1,0 +1,291 @@
+//! One request and its answer: begun before the first `.await`, ended exactly once.
+//!
+//! An [`Exchange`] gathers what happens on the way. It ends when the last byte of the answer has been
+//! handed to the client's connection, or when whoever holds it drops it; either way one
+//! [`Record`] leaves, with the right ending. `Drop` builds the record and emits it; it decides nothing
+//! beyond naming what it interrupts.
+//!
+//! It does not answer, forward or judge.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::request::Parts;
+use http::{HeaderValue, Version};
+use tokio::time::Instant;
+
+use super::peer::{Busy, Link, Peer};
+use super::plan::{Plan, RoutePlan};
+use super::request_body::Meter;
+use super::seat::Sitting;
+use super::{Proxy, request_id, trace};
+use crate::http::ids::{ClientRequestId, RequestId};
+use crate::http::method::Method;
+use crate::http::sanitise;
+use crate::record::{Abort, Cache, Fact, Outcome, Phase, Record, Refusal, Stream, Trace, UpstreamLeg};
+
+/// A running exchange. See the module.
+#[derive(Debug)]
+pub struct Exchange {
+    proxy: Arc<Proxy>,
+    /// The plan this exchange lives under, from begin to end.
+    pub plan: Arc<Plan>,
+    /// The policy that applies; `unmatched` until [`Self::enter`].
+    pub route: Arc<RoutePlan>,
+    /// Where it is; says what a dropped exchange was doing.
+    pub phase: Phase,
+    /// The id as a header value, for the upstream and the client.
+    pub request_id: HeaderValue,
+    /// Ids and head decision.
+    pub trace: Trace,
+    /// Captured facts.
+    pub facts: Vec<Fact>,
+    /// The client's address, as far as it is to be believed.
+    pub client_ip: IpAddr,
+    /// The limit that refused, or would have.
+    pub limited_by: Option<Arc<str>>,
+    /// What the answer's cache headers said.
+    pub cache: Option<Cache>,
+    /// `Some` once the answer is known to be a stream.
+    pub stream: Option<Stream>,
+    /// Bytes of the answer's body handed on.
+    pub bytes_out: u64,
+    /// The status the client gets.
+    pub status: Option<u16>,
+    /// The place reserved in the audit, and what is known for its record.
+    pub sitting: Option<Sitting>,
+    id: RequestId,
+    client_request_id: Option<ClientRequestId>,
+    began: Instant,
+    started: SystemTime,
+    first_byte: Option<Duration>,
+    leg: Option<Leg>,
+    meter: Option<Arc<Meter>>,
+    method: Method,
+    scheme: &'static str,
+    protocol: &'static str,
+    url: Option<Arc<str>>,
+    user_agent: Option<HeaderValue>,
+    link: Arc<Link>,
+    busy: Option<Busy>,
+    _active: crate::telemetry::metrics::ActiveGuard,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Leg {
+    offset: Duration,
+    to_head: Option<Duration>,
+    status: Option<u16>,
+    answered: Option<Duration>,
+}
+
+impl Exchange {
+    /// Begins an exchange for a parsed head. Everything a record needs to make sense is known after
+    /// this; nothing here waits or fails.
+    pub fn begin(proxy: &Arc<Proxy>, plan: Arc<Plan>, peer: &Peer, head: &Parts) -> Self {
+        let is_trusted = plan.trusts(peer.ip);
+        let (id, client_request_id) = request_id::assign(&plan, is_trusted, &head.headers);
+        let method = Method::from(&head.method);
+        Self {
+            route: Arc::clone(&plan.invalid),
+            phase: Phase::Head,
+            request_id: request_id::header_value(&id),
+            trace: trace::open(&plan, is_trusted, &head.headers),
+            facts: Vec::new(),
+            client_ip: plan.client_ip(peer.ip, &head.headers),
+            limited_by: None,
+            cache: None,
+            stream: None,
+            bytes_out: 0,
+            status: None,
+            sitting: None,
+            id,
+            client_request_id,
+            began: Instant::now(),
+            started: SystemTime::now(),
+            first_byte: None,
+            leg: None,
+            meter: None,
+            method,
+            scheme: peer.scheme,
+            protocol: protocol(head.version),
+            url: None,
+            user_agent: head.headers.get(http::header::USER_AGENT).cloned(),
+            busy: Some(peer.link.begin()),
+            link: Arc::clone(&peer.link),
+            _active: proxy.telemetry.metrics().active(method),
+            proxy: Arc::clone(proxy),
+            plan,
+        }
+    }
+
+    /// Notes the route the request belongs to. `path` is the canonical path.
+    pub fn enter(&mut self, route: &Arc<RoutePlan>, path: &str) {
+        self.route = Arc::clone(route);
+        if route.template.is_none() {
+            self.url = Some(sanitise::shape(path).into());
+        }
+    }
+
+    /// Notes the meter of the request body.
+    pub fn measure(&mut self, meter: &Arc<Meter>) {
+        self.meter = Some(Arc::clone(meter));
+    }
+
+    /// Notes that the upstream leg begins.
+    pub fn depart(&mut self) {
+        self.phase = Phase::Upstream;
+        let offset = self.began.elapsed();
+        self.leg = Some(Leg { offset, to_head: None, status: None, answered: None });
+    }
+
+    /// Notes that the upstream's head is here, or that there will be none.
+    pub fn arrive(&mut self, status: Option<u16>) {
+        let now = self.began.elapsed();
+        if let Some(leg) = &mut self.leg {
+            leg.to_head = Some(now.saturating_sub(leg.offset));
+            leg.answered = Some(now);
+            leg.status = status;
+        }
+    }
+
+    /// Notes that the first byte of the answer's body has been handed on.
+    pub fn note_first_byte(&mut self) {
+        if self.first_byte.is_none() {
+            self.first_byte = Some(self.began.elapsed());
+        }
+    }
+
+    /// When the head was complete.
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// The line to the client's connection.
+    pub fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// The id of this exchange.
+    pub fn id(&self) -> &RequestId {
+        &self.id
+    }
+
+    /// The method, from the closed set.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// When the exchange began, on the wall clock.
+    pub fn started(&self) -> SystemTime {
+        self.started
+    }
+
+    /// The sanitised user agent.
+    pub fn user_agent(&self) -> Option<Box<str>> {
+        self.user_agent.as_ref().map(|value| sanitise::user_agent(value.as_bytes()))
+    }
+
+    /// Ends the exchange: the record leaves now, and never again.
+    pub fn end(&mut self, outcome: Outcome) {
+        if self.busy.take().is_none() {
+            return;
+        }
+        let record = self.record(outcome);
+        match self.sitting.take() {
+            Some(sitting) => sitting.complete(&record),
+            None => self.proxy.deny(&self.route, &record),
+        }
+        self.proxy.telemetry.emit(record, &self.route.metrics);
+    }
+
+    fn record(&mut self, outcome: Outcome) -> Record {
+        let duration = self.began.elapsed();
+        let upstream = self.leg.map(|leg| UpstreamLeg {
+            offset: leg.offset,
+            to_head: leg.to_head.unwrap_or(duration.saturating_sub(leg.offset)),
+            duration: duration.saturating_sub(leg.offset),
+            status: leg.status,
+        });
+        // The sidecar's own time: before the upstream leg, and all of it where there was none.
+        let overhead = upstream.map_or(duration, |leg| leg.offset);
+        let status = match outcome {
+            Outcome::Refused(refusal) => Some(refusal.status()),
+            Outcome::Failed(failure) => self.status.or(Some(failure.status())),
+            Outcome::Panicked => self.status.or(Some(500)),
+            _ => self.status,
+        };
+        let names = &self.route.names;
+        Record {
+            request_id: self.id.clone(),
+            client_request_id: self.client_request_id.take(),
+            trace: self.trace.clone(),
+            started: self.started,
+            duration,
+            ttfb: self.first_byte,
+            overhead,
+            upstream,
+            method: self.method,
+            scheme: self.scheme,
+            protocol: self.protocol,
+            url: self.url.take().unwrap_or_else(|| Arc::clone(&names.template)),
+            route: Arc::clone(names),
+            status,
+            outcome,
+            bytes_in: self.meter.as_ref().map_or(0, |meter| meter.bytes()),
+            bytes_out: self.bytes_out,
+            stream: self.stream,
+            user_agent: self.user_agent(),
+            client_ip: self.client_ip,
+            facts: std::mem::take(&mut self.facts),
+            limited_by: self.limited_by.take(),
+            cache: self.cache,
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.end(if std::thread::panicking() {
+            Outcome::Panicked
+        } else if self.proxy.is_cut() {
+            Outcome::Aborted(Abort::Drain)
+        } else {
+            Outcome::Gone { phase: self.phase }
+        });
+    }
+}
+
+/// Why a walk stopped before the upstream's answer.
+#[derive(Debug)]
+pub enum Stop {
+    /// We said no. Some refusals carry header fields of their own (RateLimit, Retry-After).
+    Refused(Refusal, Box<http::HeaderMap>),
+    /// We could not.
+    Failed(crate::record::Failure),
+    /// The client left while its body was being read.
+    Gone,
+    /// A stage panicked.
+    Panicked,
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal, Box::default())
+    }
+}
+
+impl From<crate::record::Failure> for Stop {
+    fn from(failure: crate::record::Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        _ => "1.1",
+    }
+}

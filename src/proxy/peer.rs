@@ -1,0 +1,70 @@
+//! Who connected, and the line between a connection and the exchange on it.
+//!
+//! The socket's clocks must know whether an exchange is running (then the exchange's own clocks
+//! rule), and an exchange must be able to use the connection's one timer. [`Link`] is that line.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::clock::Timer;
+
+/// The client's end of a connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Its address, with IPv4-mapped addresses made IPv4.
+    pub ip: IpAddr,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+    /// The line to its connection.
+    pub link: Arc<Link>,
+}
+
+/// What a connection and its exchanges tell each other.
+#[derive(Debug, Default)]
+pub struct Link {
+    running: AtomicU32,
+    heads: AtomicU32,
+    timer: Mutex<Timer>,
+}
+
+impl Link {
+    /// Notes that a head has been parsed and an exchange begun; it runs until the guard drops.
+    pub fn begin(self: &Arc<Self>) -> Busy {
+        self.heads.fetch_add(1, Ordering::Relaxed);
+        self.running.fetch_add(1, Ordering::Relaxed);
+        Busy(Arc::clone(self))
+    }
+
+    /// Whether an exchange is running.
+    pub fn is_busy(&self) -> bool {
+        self.running.load(Ordering::Relaxed) > 0
+    }
+
+    /// How many heads were parsed so far.
+    pub fn heads(&self) -> u32 {
+        self.heads.load(Ordering::Relaxed)
+    }
+
+    /// Polls the connection's timer for `due`; see [`Timer::poll`].
+    pub fn poll_due(&self, due: Option<Instant>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(due) = due else { return Poll::Pending };
+        let mut timer = self.timer.lock();
+        timer.set(Some(due));
+        timer.poll(cx)
+    }
+}
+
+/// A running exchange on a [`Link`].
+#[derive(Debug)]
+pub struct Busy(Arc<Link>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,211 @@
+//! The body that hyper sends to the client, and the exchange travelling inside it.
+//!
+//! hyper frames by `size_hint`, asks `is_end_stream` after each frame and does not poll again, and
+//! drops empty bodies unpolled; so all three methods are forwarded and the exchange ends at whichever
+//! comes first. A body that is dropped before its end takes its exchange, and so its upstream
+//! connection, with it.
+//!
+//! "Served" means: handed to hyper's write buffer.
+
+use std::error::Error;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::Instant;
+
+use super::classify;
+use super::exchange::Exchange;
+use super::upstream::lease::UpstreamBody;
+use crate::http::sse::EventCounter;
+use crate::record::{Abort, Failure, Outcome, Phase};
+
+/// A response body towards the client.
+#[derive(Debug)]
+pub enum ReplyBody {
+    /// Nothing to send.
+    Empty,
+    /// An answer of our own; its exchange has already ended.
+    Own(Option<Bytes>),
+    /// The upstream's answer, followed to its end.
+    Followed(Box<Followed>),
+}
+
+/// An upstream's answer and the exchange it belongs to.
+#[derive(Debug)]
+pub struct Followed {
+    body: UpstreamBody,
+    exchange: Exchange,
+    /// The exact length, where it is known.
+    expected: Option<u64>,
+    events: Option<EventCounter>,
+    idle: Option<Duration>,
+    waiting_since: Option<Instant>,
+    /// When the whole answer must be over, and what it means if it is not.
+    end_by: Option<(Instant, Outcome)>,
+}
+
+impl Followed {
+    /// Follows `body` with the clocks of the plan.
+    pub fn new(body: UpstreamBody, exchange: Exchange, is_event_stream: bool) -> Self {
+        let timeouts = &exchange.plan.timeouts;
+        let is_stream = exchange.stream.is_some();
+        let (idle, end_by) = if is_stream {
+            let max = timeouts.stream_max.map(|max| exchange.began() + max);
+            let late = Outcome::Aborted(Abort::StreamMaxDuration);
+            (timeouts.stream_idle, max.map(|max| (max, late)))
+        } else {
+            let max = timeouts.request.map(|max| exchange.began() + max);
+            (timeouts.idle, max.map(|max| (max, Outcome::Failed(Failure::RequestTimeout))))
+        };
+        Self {
+            expected: body.size_hint().exact(),
+            events: is_event_stream.then(EventCounter::default),
+            waiting_since: None,
+            body,
+            exchange,
+            idle,
+            end_by,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutAnswer>>> {
+        match Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.waiting_since = None;
+                self.pass(&frame);
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(_))) => {
+                self.exchange.end(Outcome::Failed(Failure::UpstreamReset));
+                Poll::Ready(Some(Err(CutAnswer)))
+            }
+            Poll::Ready(None) => {
+                self.finish(Outcome::Served);
+                Poll::Ready(None)
+            }
+            Poll::Pending => self.poll_clocks(cx),
+        }
+    }
+
+    fn pass(&mut self, frame: &Frame<Bytes>) {
+        if let Some(data) = frame.data_ref() {
+            self.exchange.note_first_byte();
+            self.exchange.bytes_out += data.len() as u64;
+            if let (Some(counter), Some(stream)) = (&mut self.events, &mut self.exchange.stream) {
+                stream.events += counter.push(data);
+            }
+            if self.body.is_end_stream() {
+                self.finish(Outcome::Served);
+            }
+        } else if let Some(trailers) = frame.trailers_ref() {
+            // Trailers are the last frame by definition; hyper does not poll again.
+            self.finish(ending(trailers));
+        }
+    }
+
+    fn poll_clocks(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutAnswer>>> {
+        let idle_due = self.idle.map(|idle| {
+            *self.waiting_since.get_or_insert_with(Instant::now) + idle
+        });
+        let due = [idle_due, self.end_by.map(|(due, _)| due)].into_iter().flatten().min();
+        std::task::ready!(self.exchange.link().poll_due(due, cx));
+        let outcome = match self.end_by {
+            Some((end, outcome)) if Some(end) == due => outcome,
+            _ if self.exchange.stream.is_some() => Outcome::Aborted(Abort::StreamIdleTimeout),
+            _ => Outcome::Aborted(Abort::IdleTimeout),
+        };
+        self.exchange.end(outcome);
+        Poll::Ready(Some(Err(CutAnswer)))
+    }
+
+    fn finish(&mut self, outcome: Outcome) {
+        self.exchange.end(outcome);
+        self.body.finish();
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        // A client may close as soon as it has the announced length, before hyper asks again.
+        if self.expected == Some(self.exchange.bytes_out) && !std::thread::panicking() {
+            self.finish(Outcome::Served);
+        }
+    }
+}
+
+/// What trailers say about the ending: a gRPC status that names a server error is a failure.
+pub fn ending(trailers: &HeaderMap) -> Outcome {
+    match classify::grpc_failure(trailers) {
+        Some(code) => Outcome::Failed(Failure::GrpcStatus(code)),
+        None => Outcome::Served,
+    }
+}
+
+impl ReplyBody {
+    /// Follows an upstream's answer to its end. One without a body ends here.
+    pub fn follow(body: UpstreamBody, mut exchange: Exchange, shape: classify::Shape) -> Self {
+        exchange.phase = Phase::Response;
+        if shape.has_no_body || body.is_end_stream() {
+            let mut body = body;
+            exchange.note_first_byte();
+            exchange.end(shape.ending.unwrap_or(Outcome::Served));
+            if body.is_end_stream() {
+                body.finish();
+            }
+            return Self::Empty;
+        }
+        Self::Followed(Box::new(Followed::new(body, exchange, shape.is_event_stream)))
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = CutAnswer;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutAnswer>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Followed(followed) => followed.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Own(bytes) => bytes.is_none(),
+            Self::Followed(followed) => followed.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Followed(followed) => followed.body.size_hint(),
+        }
+    }
+}
+
+/// The answer broke after its head: hyper cuts the client's connection, so the client can tell.
+#[derive(Debug)]
+pub struct CutAnswer;
+
+impl fmt::Display for CutAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the answer was cut before its end")
+    }
+}
+
+impl Error for CutAnswer {}

@@ -1,0 +1,157 @@
+//! A checked-out connection and the response body that travels on it.
+//!
+//! hyper splits a client connection into a sender and a driver future. Whoever holds the [`Lease`]
+//! polls the driver; nothing is spawned. Dropping a lease before its exchange is complete closes the
+//! connection, which is how a leaving client cancels its upstream request.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{Origin, Upstream};
+use crate::proxy::request_body::RequestBody;
+
+type Driver = http1::Connection<TokioIo<TcpStream>, RequestBody>;
+
+/// One connection to the upstream.
+pub struct Connection {
+    pub(super) sender: http1::SendRequest<RequestBody>,
+    /// `None` once the connection has ended.
+    driver: Option<Driver>,
+}
+
+impl Connection {
+    pub(super) fn new(sender: http1::SendRequest<RequestBody>, driver: Driver) -> Self {
+        let mut connection = Self { sender, driver: Some(driver) };
+        // The first poll makes the sender ready.
+        connection.drive(&mut Context::from_waker(Waker::noop()));
+        connection
+    }
+
+    /// Moves bytes both ways as far as they go. Returns whether the connection is still open.
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(driver) = &mut self.driver
+            && Pin::new(driver).poll(cx).is_ready()
+        {
+            self.driver = None;
+        }
+        self.driver.is_some()
+    }
+
+    /// Whether it can take a request: open, nothing owed in either direction. Notices a connection
+    /// that the upstream has closed, as far as the socket knows by now.
+    pub(super) fn is_alive(&mut self) -> bool {
+        self.drive(&mut Context::from_waker(Waker::noop())) && self.sender.is_ready()
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("is_open", &self.driver.is_some()).finish()
+    }
+}
+
+/// A connection in use. Holds its place in the pool until it is dropped or given back.
+#[derive(Debug)]
+pub struct Lease {
+    connection: Option<Connection>,
+    pool: Arc<Upstream>,
+    _place: OwnedSemaphorePermit,
+    /// Where the connection came from.
+    pub origin: Origin,
+}
+
+impl Lease {
+    pub(super) fn new(
+        connection: Connection,
+        pool: &Arc<Upstream>,
+        place: OwnedSemaphorePermit,
+        origin: Origin,
+    ) -> Self {
+        pool.counts.in_use.fetch_add(1, Ordering::Relaxed);
+        Self { connection: Some(connection), pool: Arc::clone(pool), _place: place, origin }
+    }
+
+    pub(super) fn connection(&mut self) -> Option<&mut Connection> {
+        self.connection.as_mut()
+    }
+
+    /// Gives the connection back, if it can take another request. One with an unread answer or an
+    /// unsent request is closed instead: it must never carry anything else.
+    pub fn give_back(mut self) {
+        if let Some(mut connection) = self.connection.take()
+            && connection.is_alive()
+        {
+            self.pool.push_idle(connection);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.pool.counts.in_use.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A response body together with the connection it arrives on.
+#[derive(Debug)]
+pub struct UpstreamBody {
+    incoming: Incoming,
+    lease: Option<Lease>,
+}
+
+impl UpstreamBody {
+    pub(super) fn new(incoming: Incoming, lease: Lease) -> Self {
+        Self { incoming, lease: Some(lease) }
+    }
+
+    /// Ends the body: a connection that is done with its exchange goes back to the pool.
+    pub fn finish(&mut self) {
+        // A keep-alive connection becomes idle only once hyper has seen the body's consumer is done.
+        if let Some(lease) = self.lease.take() {
+            lease.give_back();
+        }
+    }
+}
+
+impl Body for UpstreamBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = self.get_mut();
+        let Some(connection) = this.lease.as_mut().and_then(Lease::connection) else {
+            return Pin::new(&mut this.incoming).poll_frame(cx);
+        };
+        // The driver holds this task's waker, so the body itself needs none: whatever makes it ready
+        // comes out of driving.
+        let quiet = &mut Context::from_waker(Waker::noop());
+        if let ready @ Poll::Ready(_) = Pin::new(&mut this.incoming).poll_frame(quiet) {
+            return ready;
+        }
+        let is_open = connection.drive(cx);
+        Pin::new(&mut this.incoming).poll_frame(if is_open { quiet } else { cx })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

@@ -1,0 +1,201 @@
+//! The service behind: a bounded pool of HTTP/1.1 connections of our own.
+//!
+//! A connection is polled by the request that uses it ([`lease::Lease`]), which is cheaper than a
+//! task per connection and lets a leaving client take its upstream request with it. Promises: never
+//! more than `max_connections` in use and idle together; a connection found dead at check-out gives
+//! the unsent request back; a request of which a byte may have been written is never sent again.
+//!
+//! It knows nothing of routes, records or clients. HTTP/2 and TLS have an issue of their own.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
+
+use crate::config::model;
+
+pub mod lease;
+pub mod send;
+
+use lease::{Connection, Lease};
+
+/// Response heads larger than this are refused as a protocol error.
+const MAX_RESPONSE_HEAD: usize = 64 * 1024;
+/// More header fields than this in a response are refused as a protocol error.
+const MAX_RESPONSE_HEADERS: usize = 200;
+
+/// The upstream and its pool.
+#[derive(Debug)]
+pub struct Upstream {
+    host: String,
+    address: Option<IpAddr>,
+    port: u16,
+    connect_timeout: Duration,
+    pool: model::Pool,
+    idle: Mutex<Vec<Idle>>,
+    free: Arc<Semaphore>,
+    counts: Counts,
+}
+
+/// What the pool has done so far.
+#[derive(Debug, Default)]
+pub struct Counts {
+    in_use: AtomicUsize,
+    connected: AtomicU64,
+    failed: AtomicU64,
+    stale: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+/// Why there is no connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoConnection {
+    /// All connections are in use, and none came free within `queue_timeout`.
+    Busy,
+    /// The upstream did not accept one within `connect`.
+    Unreachable,
+}
+
+impl Upstream {
+    /// An upstream without connections; they are made when they are needed.
+    pub fn new(config: &model::Upstream) -> Self {
+        Self {
+            host: config.host.clone(),
+            address: config.host.trim_matches(['[', ']']).parse().ok(),
+            port: config.port,
+            connect_timeout: config.timeouts.connect,
+            pool: config.pool,
+            idle: Mutex::default(),
+            free: Arc::new(Semaphore::new(config.pool.max_connections)),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Checks a connection out: the idle one used last, else a new one. Waits up to `queue_timeout`
+    /// for a free place and up to `connect` for the upstream.
+    ///
+    /// Cancel safe: a dropped call gives back what it holds.
+    pub async fn check_out(self: &Arc<Self>) -> Result<Lease, NoConnection> {
+        let place = self.place().await?;
+        match self.pop_idle() {
+            Some(connection) => Ok(Lease::new(connection, self, place, Origin::Reused)),
+            None => self.dial(place).await,
+        }
+    }
+
+    /// Checks out a connection that is surely new.
+    ///
+    /// Cancel safe.
+    pub async fn check_out_new(self: &Arc<Self>) -> Result<Lease, NoConnection> {
+        let place = self.place().await?;
+        self.dial(place).await
+    }
+
+    /// Closes idle connections that are older than `idle_timeout` or dead. Called now and then, so
+    /// that a quiet sidecar holds no half-closed sockets.
+    pub fn reap(&self) {
+        let old = {
+            let mut idle = self.idle.lock();
+            let (keep, old) = std::mem::take(&mut *idle)
+                .into_iter()
+                .partition(|idle| idle.since.elapsed() < self.pool.idle_timeout);
+            *idle = keep;
+            old
+        };
+        drop::<Vec<Idle>>(old); // Outside the lock: closing a socket is a system call.
+    }
+
+    /// How often [`Self::reap`] is worth calling.
+    pub fn reap_interval(&self) -> Duration {
+        (self.pool.idle_timeout / 2).max(Duration::from_millis(100))
+    }
+
+    /// Connections in use and idle, now.
+    pub fn connections(&self) -> (usize, usize) {
+        (self.counts.in_use.load(Ordering::Relaxed), self.idle.lock().len())
+    }
+
+    /// Connections made, connections refused, and stale ones found at check-out, so far.
+    pub fn totals(&self) -> (u64, u64, u64) {
+        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (load(&self.counts.connected), load(&self.counts.failed), load(&self.counts.stale))
+    }
+
+    /// Tries to connect, and closes again: is the upstream there?
+    pub async fn probe(&self) -> bool {
+        timeout(self.connect_timeout, self.connect()).await.is_ok_and(|stream| stream.is_ok())
+    }
+
+    async fn place(&self) -> Result<OwnedSemaphorePermit, NoConnection> {
+        if let Ok(place) = Arc::clone(&self.free).try_acquire_owned() {
+            return Ok(place);
+        }
+        let place = timeout(self.pool.queue_timeout, Arc::clone(&self.free).acquire_owned()).await;
+        place.ok().and_then(Result::ok).ok_or(NoConnection::Busy)
+    }
+
+    fn pop_idle(&self) -> Option<Connection> {
+        loop {
+            let idle = self.idle.lock().pop()?;
+            let mut connection = idle.connection;
+            if idle.since.elapsed() < self.pool.idle_timeout && connection.is_alive() {
+                return Some(connection);
+            }
+            self.counts.stale.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn push_idle(&self, connection: Connection) {
+        let mut idle = self.idle.lock();
+        if idle.len() < self.pool.max_idle {
+            idle.push(Idle { connection, since: Instant::now() });
+        }
+    }
+
+    async fn dial(self: &Arc<Self>, place: OwnedSemaphorePermit) -> Result<Lease, NoConnection> {
+        let dialled = timeout(self.connect_timeout, async {
+            let stream = self.connect().await?;
+            stream.set_nodelay(true)?;
+            http1::Builder::new()
+                .max_headers(MAX_RESPONSE_HEADERS)
+                .max_header_size(MAX_RESPONSE_HEAD)
+                .handshake(TokioIo::new(stream))
+                .await
+                .map_err(std::io::Error::other)
+        });
+        if let Ok(Ok((sender, driver))) = dialled.await {
+            self.counts.connected.fetch_add(1, Ordering::Relaxed);
+            return Ok(Lease::new(Connection::new(sender, driver), self, place, Origin::New));
+        }
+        self.counts.failed.fetch_add(1, Ordering::Relaxed);
+        Err(NoConnection::Unreachable)
+    }
+
+    async fn connect(&self) -> std::io::Result<TcpStream> {
+        match self.address {
+            Some(ip) => TcpStream::connect(SocketAddr::new(ip, self.port)).await,
+            None => TcpStream::connect((self.host.as_str(), self.port)).await,
+        }
+    }
+}
+
+/// Where a leased connection came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Connected for this request.
+    New,
+    /// Taken from the idle list: it may be dying just now.
+    Reused,
+}
