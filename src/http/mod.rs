@@ -2,7 +2,13 @@
 //!
 //! Everything here is pure and knows nothing of the sidecar.
 
+pub mod forwarded;
+pub mod hop;
 pub mod ids;
 pub mod method;
+pub mod path;
+pub mod problem;
 pub mod sanitise;
+pub mod sse;
+pub mod template;
 pub mod traceparent;

@@ -1,0 +1,216 @@
+//! `X-Forwarded-*`: who the client is behind trusted proxies, and what the upstream is told.
+//!
+//! The chain is read from its right end, because only that end was written by someone we know; the
+//! answer is the first address that is not a trusted proxy. What an untrusted peer says about others
+//! is neither believed nor passed on.
+//!
+//! `Forwarded` (RFC 7239) is not read.
+
+use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use ipnet::IpNet;
+
+use super::hop;
+
+/// The chain of addresses.
+pub const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The scheme the client used.
+pub const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// The host the client asked for.
+pub const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Whether an address belongs to one of the networks. An IPv4 address in IPv6 clothes counts as
+/// IPv4.
+pub fn is_trusted(ip: IpAddr, trusted: &[IpNet]) -> bool {
+    let ip = ip.to_canonical();
+    trusted.iter().any(|net| net.contains(&ip))
+}
+
+/// The client's address: the peer, or the rightmost address of `X-Forwarded-For` that is not a
+/// trusted proxy's. An entry that is no address ends the search: then it is the proxy that passed it
+/// on. Where all are trusted, it is the leftmost.
+pub fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
+    let mut nearest = peer.to_canonical();
+    if !is_trusted(nearest, trusted) {
+        return nearest;
+    }
+    for line in headers.get_all(FOR).iter().rev() {
+        for entry in line.as_bytes().rsplit(|byte| *byte == b',') {
+            let Some(ip) = address(entry) else { return nearest };
+            nearest = ip;
+            if !is_trusted(ip, trusted) {
+                return nearest;
+            }
+        }
+    }
+    nearest
+}
+
+/// Reads `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1` or `[2001:db8::1]:80`.
+fn address(entry: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(entry).ok()?.trim_matches([' ', '\t']);
+    let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
+    let ip = bare.parse().ok().or_else(|| text.parse().ok().map(|at: SocketAddr| at.ip()))?;
+    Some(ip.to_canonical())
+}
+
+/// What this hop knows of its client.
+#[derive(Clone, Copy, Debug)]
+pub struct Hop<'a> {
+    /// Who connected.
+    pub peer: IpAddr,
+    /// Whether the peer is believed (see [`is_trusted`]).
+    pub is_trusted: bool,
+    /// `http` or `https`, as the peer connected.
+    pub scheme: &'static str,
+    /// The host the request asked for.
+    pub host: Option<&'a HeaderValue>,
+}
+
+/// Makes a head say what this hop knows. A trusted peer's chain is kept and the peer appended, and
+/// its scheme and host stay; of an untrusted peer nothing stays, and the peer itself is the chain.
+pub fn append(headers: &mut HeaderMap, hop: &Hop<'_>) {
+    let mut chain = String::new();
+    if hop.is_trusted {
+        for line in headers.get_all(FOR).iter().filter_map(|line| line.to_str().ok()) {
+            let line = line.trim_matches([' ', '\t', ',']);
+            if !line.is_empty() {
+                chain.push_str(line);
+                chain.push_str(", ");
+            }
+        }
+    } else {
+        let claimed: Vec<HeaderName> =
+            headers.keys().filter(|name| is_forwarding(name)).cloned().collect();
+        for name in claimed {
+            headers.remove(name);
+        }
+    }
+    // Writing to a string does not fail, and what is in it is text from header values and an address.
+    let _infallible = write!(chain, "{}", hop.peer.to_canonical());
+    if let Ok(chain) = HeaderValue::try_from(chain) {
+        headers.insert(FOR, chain);
+    }
+    headers.entry(PROTO).or_insert(HeaderValue::from_static(hop.scheme));
+    if let Some(host) = hop.host {
+        headers.entry(HOST).or_insert_with(|| host.clone());
+    }
+}
+
+/// Whether a field speaks about earlier hops: `x-forwarded-*`, `forwarded`, `x-real-ip` and their
+/// underscore twins.
+pub fn is_forwarding(name: &HeaderName) -> bool {
+    let text = name.as_str();
+    *name == header::FORWARDED
+        || text.get(..12).is_some_and(|start| hop::is_twin(start, "x-forwarded-"))
+        || hop::is_twin(text, "x-real-ip")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PROXY: &str = "10.0.0.9";
+
+    fn trusted() -> Vec<IpNet> {
+        vec!["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()]
+    }
+
+    fn head(fields: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[track_caller]
+    fn client_is(peer: &str, chain: &[&str], expected: &str) {
+        let fields: Vec<_> = chain.iter().map(|line| ("x-forwarded-for", *line)).collect();
+        let ip = client_ip(peer.parse().unwrap(), &head(&fields), &trusted());
+        assert_eq!(ip.to_string(), expected, "{peer} {chain:?}");
+    }
+
+    #[test]
+    fn an_untrusted_peer_is_the_client_whatever_it_says() {
+        client_is("192.0.2.1", &["198.51.100.7"], "192.0.2.1");
+        client_is("::ffff:192.0.2.1", &["198.51.100.7"], "192.0.2.1");
+    }
+
+    #[test]
+    fn behind_trusted_proxies_the_rightmost_stranger_is_the_client() {
+        client_is(PROXY, &["203.0.113.1, 198.51.100.7, 10.1.1.1"], "198.51.100.7");
+        client_is(PROXY, &["203.0.113.1", "198.51.100.7:4711", "[fd00::1]:80"], "198.51.100.7");
+        client_is(PROXY, &["2001:db8::1"], "2001:db8::1");
+        client_is("::ffff:10.0.0.9", &["198.51.100.7"], "198.51.100.7");
+    }
+
+    #[test]
+    fn the_search_ends_at_what_is_no_address_and_at_the_left_end() {
+        client_is(PROXY, &["198.51.100.7, unknown, 10.1.1.1"], "10.1.1.1");
+        client_is(PROXY, &["10.1.1.1, 10.2.2.2"], "10.1.1.1");
+        client_is(PROXY, &[], PROXY);
+        client_is(PROXY, &[""], PROXY);
+    }
+
+    #[test]
+    fn a_trusted_chain_is_continued_and_its_scheme_and_host_stay() {
+        let mut headers = head(&[
+            ("x-forwarded-for", "198.51.100.7"),
+            ("x-forwarded-for", "10.1.1.1"),
+            ("x-forwarded-proto", "https"),
+        ]);
+        let host = HeaderValue::from_static("app.example");
+        let hop = Hop {
+            peer: PROXY.parse().unwrap(),
+            is_trusted: true,
+            scheme: "http",
+            host: Some(&host),
+        };
+        append(&mut headers, &hop);
+        assert_eq!(headers[FOR], "198.51.100.7, 10.1.1.1, 10.0.0.9");
+        assert_eq!(headers[PROTO], "https");
+        assert_eq!(headers[HOST], "app.example");
+    }
+
+    #[test]
+    fn nothing_of_an_untrusted_chain_stays() {
+        let mut headers = head(&[
+            ("x-forwarded-for", "198.51.100.7"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "evil.example"),
+            ("x_forwarded_prefix", "/x"),
+            ("forwarded", "for=1.2.3.4"),
+            ("x-real-ip", "1.2.3.4"),
+            ("accept", "*/*"),
+        ]);
+        let peer = "192.0.2.1".parse().unwrap();
+        append(&mut headers, &Hop { peer, is_trusted: false, scheme: "http", host: None });
+        let expected = head(&[
+            ("x-forwarded-for", "192.0.2.1"),
+            ("x-forwarded-proto", "http"),
+            ("accept", "*/*"),
+        ]);
+        assert_eq!(headers, expected);
+    }
+
+    proptest! {
+        #[test]
+        fn any_chain_is_read_and_continued_without_panic(
+            lines in proptest::collection::vec(proptest::collection::vec(0x20u8..=0xff, 0..40), 0..4)
+        ) {
+            let mut headers = HeaderMap::new();
+            for value in lines.iter().filter_map(|line| HeaderValue::from_bytes(line).ok()) {
+                headers.append(FOR, value);
+            }
+            let peer = PROXY.parse().unwrap();
+            let _ip = client_ip(peer, &headers, &trusted());
+            append(&mut headers, &Hop { peer, is_trusted: true, scheme: "http", host: None });
+            prop_assert!(headers[FOR].to_str().unwrap().ends_with(PROXY));
+        }
+    }
+}

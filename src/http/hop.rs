@@ -1,0 +1,139 @@
+//! Which header fields end at this hop (RFC 9110 §7.6.1), and which claim an identity.
+//!
+//! Both questions are asked once per field of a message, so the answers are comparisons without
+//! allocation. They hold for trailers too.
+//!
+//! Nothing is removed here: the pipeline rebuilds a head from the fields that may pass.
+
+use http::HeaderMap;
+use http::header::{self, HeaderName};
+
+/// Whether a field is about one connection only, whatever `Connection` says.
+///
+/// Proxy credentials are not hop-by-hop by the letter, but they are meant for a proxy (RFC 9110
+/// §11.7), and no proxy stands behind us. `Trailer` goes through: it describes the message. `TE` ends
+/// here; whoever forwards trailers says `TE: trailers` again.
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    *name == header::CONNECTION
+        || *name == header::TRANSFER_ENCODING
+        || *name == header::TE
+        || *name == header::UPGRADE
+        || *name == header::PROXY_AUTHENTICATE
+        || *name == header::PROXY_AUTHORIZATION
+        || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
+}
+
+/// The fields of a message that its `Connection` field makes hop-by-hop.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed(Vec<HeaderName>);
+
+/// Reads the `Connection` lines of a head. Only fields that are there are kept, each once, so the
+/// answer is bounded by the head; in the usual case (`keep-alive`, `close`) nothing is allocated.
+///
+/// `Host` and `Content-Length` cannot be listed away: without them the message is another one.
+pub fn listed(headers: &HeaderMap) -> Listed {
+    let mut listed = Vec::new();
+    for line in headers.get_all(header::CONNECTION) {
+        for option in line.as_bytes().split(|byte| *byte == b',') {
+            let option = option.trim_ascii();
+            if option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close") {
+                continue;
+            }
+            let Ok(name) = HeaderName::from_bytes(option) else { continue };
+            let stays = name == header::HOST || name == header::CONTENT_LENGTH;
+            if !stays && headers.contains_key(&name) && !listed.contains(&name) {
+                listed.push(name);
+            }
+        }
+    }
+    Listed(listed)
+}
+
+impl Listed {
+    /// Whether `Connection` names this field.
+    pub fn contains(&self, name: &HeaderName) -> bool {
+        self.0.contains(name)
+    }
+
+    /// Whether it names none that is there.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Whether a field claims an identity: `x-user-id`, `x-user-roles`, `x-user-email`, `x-tenant-id`
+/// and their twins with underscores, which CGI-like servers take for the same.
+pub fn is_identity(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with('x') && IDENTITY.iter().any(|claimed| is_twin(name, claimed))
+}
+
+const IDENTITY: [&str; 4] = ["x-user-id", "x-user-roles", "x-user-email", "x-tenant-id"];
+
+/// Whether a lower-case name equals another once `_` is read as `-`.
+pub fn is_twin(name: &str, of: &str) -> bool {
+    let dash = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    name.len() == of.len() && name.bytes().map(dash).eq(of.bytes().map(dash))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn name(text: &str) -> HeaderName {
+        HeaderName::from_bytes(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn connection_fields_end_here_and_message_fields_do_not() {
+        let ending = "connection keep-alive proxy-connection transfer-encoding te upgrade \
+             proxy-authenticate proxy-authorization http2-settings";
+        assert!(ending.split(' ').map(name).all(|name| is_hop_by_hop(&name)));
+        let passing = "trailer content-length host authorization cookie x-keep-alive via";
+        assert!(!passing.split(' ').map(name).any(|name| is_hop_by_hop(&name)));
+    }
+
+    #[test]
+    fn connection_lists_only_fields_that_are_there_and_not_host() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "Keep-Alive, X-Private,, bad name"),
+            ("connection", "host, content-length, x-absent, x-private"),
+            ("x-private", "1"),
+            ("host", "a"),
+            ("content-length", "0"),
+        ] {
+            headers.append(name, value.parse().unwrap());
+        }
+        assert_eq!(listed(&headers), Listed(vec![name("x-private")]));
+        assert!(listed(&HeaderMap::new()).is_empty());
+    }
+
+    #[test]
+    fn identity_fields_are_known_with_their_underscore_twins() {
+        for claim in ["x-user-id", "x_user_id", "X-User_Roles", "x-user-email", "x_tenant-id"] {
+            assert!(is_identity(&name(claim)), "{claim}");
+        }
+        for other in ["x-user", "x-user-idx", "user-id", "x-tenant", "x-request-id"] {
+            assert!(!is_identity(&name(other)), "{other}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn removing_twice_removes_nothing_more(lines in proptest::collection::vec("[a-c, -]{0,12}", 0..4)) {
+            let mut headers = HeaderMap::new();
+            for line in &lines {
+                headers.append(header::CONNECTION, line.parse().unwrap());
+            }
+            for field in ["a", "b", "c", "a-b"] {
+                headers.insert(name(field), "1".parse().unwrap());
+            }
+            let first = listed(&headers);
+            first.0.iter().for_each(|name| { headers.remove(name); });
+            prop_assert!(listed(&headers).is_empty());
+        }
+    }
+}
