@@ -17,12 +17,13 @@ use tokio::time::Instant;
 
 use super::peer::{Busy, Link, Peer};
 use super::plan::{Plan, RoutePlan};
-use super::request_body::Meter;
-use super::seat::Sitting;
-use super::{Proxy, request_id, trace};
+use super::request_body::{Meter, State};
+use super::{Proxy, request_id, seat, trace};
 use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
 use crate::http::sanitise;
+use crate::telemetry::metrics::ActiveGuard;
+use crate::telemetry::sinks::audit::Seat;
 use crate::record::{Abort, Cache, Fact, Outcome, Phase, Record, Refusal, Stream, Trace, UpstreamLeg};
 
 /// A running exchange. See the module.
@@ -53,14 +54,17 @@ pub struct Exchange {
     pub bytes_out: u64,
     /// The status the client gets.
     pub status: Option<u16>,
-    /// The place reserved in the audit, and what is known for its record.
-    pub sitting: Option<Sitting>,
+    /// The place reserved in the audit.
+    pub seat: Option<Seat>,
+    /// The canonical path, kept only where the audit will want it.
+    pub audit_path: Option<Arc<str>>,
     id: RequestId,
     client_request_id: Option<ClientRequestId>,
     began: Instant,
     started: SystemTime,
     first_byte: Option<Duration>,
     leg: Option<Leg>,
+    has_body: bool,
     meter: Option<Arc<Meter>>,
     method: Method,
     scheme: &'static str,
@@ -69,7 +73,7 @@ pub struct Exchange {
     user_agent: Option<HeaderValue>,
     link: Arc<Link>,
     busy: Option<Busy>,
-    _active: crate::telemetry::metrics::ActiveGuard,
+    _active: ActiveGuard,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +87,7 @@ struct Leg {
 impl Exchange {
     /// Begins an exchange for a parsed head. Everything a record needs to make sense is known after
     /// this; nothing here waits or fails.
-    pub fn begin(proxy: &Arc<Proxy>, plan: Arc<Plan>, peer: &Peer, head: &Parts) -> Self {
+    pub fn begin(proxy: &Arc<Proxy>, plan: Arc<Plan>, peer: &Peer, head: &Parts, has_body: bool) -> Self {
         let is_trusted = plan.trusts(peer.ip);
         let (id, client_request_id) = request_id::assign(&plan, is_trusted, &head.headers);
         let method = Method::from(&head.method);
@@ -99,13 +103,15 @@ impl Exchange {
             stream: None,
             bytes_out: 0,
             status: None,
-            sitting: None,
+            seat: None,
+            audit_path: None,
             id,
             client_request_id,
             began: Instant::now(),
             started: SystemTime::now(),
             first_byte: None,
             leg: None,
+            has_body,
             meter: None,
             method,
             scheme: peer.scheme,
@@ -123,6 +129,9 @@ impl Exchange {
     /// Notes the route the request belongs to. `path` is the canonical path.
     pub fn enter(&mut self, route: &Arc<RoutePlan>, path: &str) {
         self.route = Arc::clone(route);
+        if route.audit.is_some() {
+            self.audit_path = Some(path.into());
+        }
         if route.template.is_none() {
             self.url = Some(sanitise::shape(path).into());
         }
@@ -192,10 +201,14 @@ impl Exchange {
         if self.busy.take().is_none() {
             return;
         }
+        let is_read = |meter: &Arc<Meter>| meter.state() == State::Complete;
+        if self.has_body && !self.meter.as_ref().is_some_and(is_read) {
+            self.link.leave_unread();
+        }
+        let draft = self.route.audit.map(|event| seat::draft(self, event));
         let record = self.record(outcome);
-        match self.sitting.take() {
-            Some(sitting) => sitting.complete(&record),
-            None => self.proxy.deny(&self.route, &record),
+        if let (Some(draft), Some(audit)) = (draft, self.proxy.audit()) {
+            seat::complete(audit, self.seat.take(), draft, &record);
         }
         self.proxy.telemetry.emit(record, &self.route.metrics);
     }

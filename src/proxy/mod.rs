@@ -1,1 +1,98 @@
-//! Placeholder.
+//! The hall: what happens to a request between the door and the upstream.
+//!
+//! [`pipeline`] tells the story; every other file is one of its stages or one of its nouns. Stages
+//! never import each other: only `pipeline` calls them, only `plan` compiles their policies.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+
+use crate::config::Config;
+use crate::telemetry::Telemetry;
+use crate::telemetry::sinks::audit::Audit;
+
+pub mod answer;
+pub mod classify;
+pub mod clock;
+pub mod door;
+pub mod exchange;
+pub mod forward;
+pub mod inspect;
+pub mod inspect_body;
+pub mod limits;
+pub mod peer;
+pub mod pipeline;
+pub mod plan;
+pub mod reply;
+pub mod request_body;
+pub mod request_id;
+pub mod screen;
+pub mod seat;
+pub mod target;
+pub mod trace;
+pub mod upstream;
+
+use plan::Plan;
+use upstream::Upstream;
+
+/// Everything a request meets on its way.
+#[derive(Debug)]
+pub struct Proxy {
+    plan: ArcSwap<Plan>,
+    telemetry: Arc<Telemetry>,
+    upstream: Arc<Upstream>,
+    audit: Option<Audit>,
+    inspection: inspect::Budget,
+    is_cut: AtomicBool,
+}
+
+impl Proxy {
+    /// A proxy for this configuration. `audit` is needed where a route names an event.
+    pub fn new(config: &Config, telemetry: Arc<Telemetry>, audit: Option<Audit>) -> Self {
+        let plan = Plan::compile(config, telemetry.metrics(), None);
+        Self {
+            plan: ArcSwap::from_pointee(plan),
+            upstream: Arc::new(Upstream::new(&config.upstream, telemetry.metrics())),
+            inspection: inspect::Budget::new(config.inspect.max_memory),
+            telemetry,
+            audit,
+            is_cut: AtomicBool::new(false),
+        }
+    }
+
+    /// The plan in force.
+    pub fn plan(&self) -> Arc<Plan> {
+        self.plan.load_full()
+    }
+
+    /// The service behind.
+    pub fn upstream(&self) -> &Arc<Upstream> {
+        &self.upstream
+    }
+
+    /// Where records go.
+    pub fn telemetry(&self) -> &Arc<Telemetry> {
+        &self.telemetry
+    }
+
+    /// The audit, where there is one.
+    pub fn audit(&self) -> Option<&Audit> {
+        self.audit.as_ref()
+    }
+
+    /// The memory that inspection may use, of all requests together.
+    pub fn inspection(&self) -> &inspect::Budget {
+        &self.inspection
+    }
+
+    /// From now on, an exchange that is dropped was cut by the shutdown, not left by its client.
+    pub fn cut(&self) {
+        self.is_cut.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the shutdown is cutting what still runs.
+    pub fn is_cut(&self) -> bool {
+        self.is_cut.load(Ordering::Relaxed)
+    }
+}

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
 use parking_lot::Mutex;
@@ -29,6 +29,7 @@ pub struct Peer {
 pub struct Link {
     running: AtomicU32,
     heads: AtomicU32,
+    has_unread: AtomicBool,
     timer: Mutex<Timer>,
 }
 
@@ -48,6 +49,17 @@ impl Link {
     /// How many heads were parsed so far.
     pub fn heads(&self) -> u32 {
         self.heads.load(Ordering::Relaxed)
+    }
+
+    /// Notes that part of a request body will not be read: the connection cannot go on, and closing
+    /// it needs care.
+    pub fn leave_unread(&self) {
+        self.has_unread.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether part of a request body was left unread.
+    pub fn has_unread(&self) -> bool {
+        self.has_unread.load(Ordering::Relaxed)
     }
 
     /// Polls the connection's timer for `due`; see [`Timer::poll`].

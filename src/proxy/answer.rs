@@ -1,0 +1,144 @@
+//! Heads towards the client: the upstream's, cleaned; or our own, with a problem document.
+//!
+//! Every answer carries the request id. An answer of our own never repeats a word of the client's or
+//! the upstream's.
+
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http_body::Body;
+
+use super::classify::Shape;
+use super::exchange::{Exchange, Stop};
+use super::limits::{self, Verdict};
+use super::reply::ReplyBody;
+use super::upstream::lease::UpstreamBody;
+use crate::config::model::RateLimitHeaders;
+use crate::http::problem::{self, Problem};
+use crate::http::hop;
+use crate::record::{ErrorType, Failure, Outcome, Phase, Refusal};
+
+/// What the client's head says about how to answer it.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    is_head: bool,
+    prefers_html: bool,
+}
+
+impl Asked {
+    /// Reads it off a head, before the head is taken apart.
+    pub fn of(head: &Parts) -> Self {
+        Self {
+            is_head: head.method == Method::HEAD,
+            prefers_html: problem::prefers_html(&head.headers),
+        }
+    }
+}
+
+/// Cleans the upstream's head for the client.
+pub fn dress(exchange: &Exchange, verdict: &Verdict, headers: &mut HeaderMap) {
+    let listed = hop::listed(headers);
+    let ends_here: Vec<_> = headers
+        .keys()
+        .filter(|name| hop::is_hop_by_hop(name) || listed.contains(name) || is_internal(name))
+        .cloned()
+        .collect();
+    for name in ends_here {
+        headers.remove(name);
+    }
+    if exchange.plan.rate_limit_headers == RateLimitHeaders::Ietf {
+        limits::dress(headers, verdict);
+    }
+    headers.insert(exchange.plan.request_id_header.clone(), exchange.request_id.clone());
+}
+
+/// Passes the upstream's answer on, and the exchange inside its body.
+pub fn follow(
+    exchange: Exchange,
+    response: Response<UpstreamBody>,
+    shape: Shape,
+) -> Response<ReplyBody> {
+    let (mut head, body) = response.into_parts();
+    if shape.has_no_body && body.size_hint().exact().is_some_and(|length| length > 0) {
+        // hyper would take a length without a body for a mistake of ours.
+        head.headers.remove(CONTENT_LENGTH);
+    }
+    Response::from_parts(head, ReplyBody::follow(body, exchange, shape))
+}
+
+/// Answers a stop ourselves. The exchange ends here.
+pub fn refuse(mut exchange: Exchange, stop: Stop, asked: Asked) -> Response<ReplyBody> {
+    let (outcome, status, title, error_type, headers) = explain(stop, exchange.phase);
+    exchange.status = Some(status);
+    let limit = exchange.limited_by.clone();
+    let violated: Vec<&str> = limit.iter().map(|name| &**name).collect();
+    let (body, media_type) = exchange.id().with_str(|id| {
+        let mut problem = Problem::new(status, title, error_type.as_str(), id);
+        problem.type_uri = problem::type_uri(&exchange.plan.errors_type_base, error_type.as_str());
+        if status == 429 {
+            problem.type_uri = problem::QUOTA_EXCEEDED.into();
+            problem.violated_policies = &violated;
+        }
+        if asked.prefers_html {
+            (problem.html(), problem::HTML)
+        } else {
+            (problem.json(), problem::JSON)
+        }
+    });
+    let length = body.len();
+    if !asked.is_head {
+        exchange.bytes_out = length as u64;
+    }
+    exchange.end(outcome);
+
+    let body = (!asked.is_head).then(|| body.into());
+    let mut response = Response::new(ReplyBody::Own(body));
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.headers_mut() = headers;
+    let fields = response.headers_mut();
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if status == 503 && !fields.contains_key(RETRY_AFTER) {
+        fields.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    fields.insert(exchange.plan.request_id_header.clone(), exchange.request_id.clone());
+    fields.remove(ALLOW);
+    response
+}
+
+fn explain(stop: Stop, phase: Phase) -> (Outcome, u16, &'static str, ErrorType, HeaderMap) {
+    match stop {
+        Stop::Refused(refusal, headers) => (
+            Outcome::Refused(refusal),
+            refusal.status(),
+            refusal.title(),
+            refusal.error_type(),
+            *headers,
+        ),
+        Stop::Failed(failure) => failed(failure),
+        // Nobody is there to read it; hyper still wants an answer.
+        Stop::Gone => (
+            Outcome::Gone { phase },
+            400,
+            Refusal::BadRequest.title(),
+            ErrorType::CLIENT_ABORT,
+            HeaderMap::new(),
+        ),
+        Stop::Panicked => {
+            (Outcome::Panicked, 500, "Internal error", ErrorType::PANIC, HeaderMap::new())
+        }
+    }
+}
+
+fn failed(failure: Failure) -> (Outcome, u16, &'static str, ErrorType, HeaderMap) {
+    let outcome = Outcome::Failed(failure);
+    (outcome, failure.status(), failure.title(), failure.error_type(), HeaderMap::new())
+}
+
+/// Fields that a trusted upstream says to us, not to the client.
+fn is_internal(name: &http::HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("x-audit-") || name == "x-error-type"
+}

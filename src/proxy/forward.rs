@@ -1,0 +1,191 @@
+//! The upstream request: rebuilt from validated parts, sent, and its head awaited.
+//!
+//! Nothing of the client's head is passed through as it was. Hop-by-hop fields (RFC 9110 §7.6.1),
+//! identity claims and untrusted forwarding fields stay behind; framing is hyper's, from the body's
+//! own length; `traceparent`, the request id and `X-Forwarded-*` are ours.
+//!
+//! It does not choose whether to forward.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::header::{
+    CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING,
+};
+use http::request::Parts;
+use http::{Method, Request, Response, Uri, Version};
+use http_body::Body;
+use tokio::time::Instant;
+
+use super::exchange::{Exchange, Stop};
+use super::peer::Peer;
+use super::request_body::{Meter, RequestBody, State};
+use super::target::{self, Target};
+use super::trace;
+use super::upstream::lease::UpstreamBody;
+use super::upstream::send::{NoResponse, send};
+use super::upstream::{NoConnection, Upstream};
+use crate::http::{forwarded, hop};
+use crate::record::{Failure, Refusal};
+
+/// Builds the request that the upstream sees.
+pub fn prepare(
+    exchange: &Exchange,
+    peer: &Peer,
+    head: Parts,
+    target: Target,
+    body: RequestBody,
+) -> Request<RequestBody> {
+    let plan = &exchange.plan;
+    let is_trusted = plan.trusts(peer.ip);
+    let asks_for_trailers = accepts_trailers(&head.headers);
+    let client_host = target::host(&head.uri).or_else(|| head.headers.get(HOST).cloned());
+
+    let mut headers = pass(head.headers, is_trusted, &plan.request_id_header);
+    let host = plan.rewritten_host.clone().or_else(|| client_host.clone());
+    headers.insert(HOST, host.unwrap_or_else(|| plan.authority.clone()));
+    if asks_for_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    frame(&mut headers, &head.method, &body);
+    let last_hop = forwarded::Hop {
+        peer: peer.ip,
+        is_trusted,
+        scheme: peer.scheme,
+        host: client_host.as_ref(),
+    };
+    forwarded::append(&mut headers, &last_hop);
+    trace::propagate(&exchange.trace, &mut headers);
+    headers.insert(plan.request_id_header.clone(), exchange.request_id.clone());
+
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method;
+    *request.uri_mut() = Uri::from(target.origin_form);
+    *request.version_mut() = Version::HTTP_11;
+    *request.headers_mut() = headers;
+    request
+}
+
+/// Sends the request and waits for the response head.
+pub async fn forward(
+    exchange: &mut Exchange,
+    upstream: &Arc<Upstream>,
+    meter: &Meter,
+    request: Request<RequestBody>,
+) -> Result<Response<UpstreamBody>, Stop> {
+    exchange.depart();
+    let mut wait = Wait::new(exchange, meter);
+    let answer = send(upstream, request, |cx| wait.poll(exchange, meter, cx)).await;
+    exchange.arrive(answer.as_ref().ok().map(|response| response.status().as_u16()));
+    answer.map_err(|reason| stop(&reason, meter.state(), wait.is_over()))
+}
+
+/// The clocks of the wait for a response head. The response clock starts when the request has been
+/// sent; until then each pause of the client, and each pause of the upstream's reading, is bounded.
+struct Wait {
+    response_header: Option<std::time::Duration>,
+    body_idle: std::time::Duration,
+    end_by: Option<Instant>,
+    seen: (State, u64),
+    since: Option<Instant>,
+}
+
+impl Wait {
+    fn new(exchange: &Exchange, meter: &Meter) -> Self {
+        Self {
+            response_header: exchange.route.response_header,
+            body_idle: exchange.plan.limits.body_idle_timeout,
+            end_by: exchange.plan.timeouts.request.map(|max| exchange.began() + max),
+            seen: (meter.state(), meter.bytes()),
+            since: None,
+        }
+    }
+
+    fn poll(&mut self, exchange: &Exchange, meter: &Meter, cx: &mut Context<'_>) -> Poll<()> {
+        let now_seen = (meter.state(), meter.bytes());
+        if self.since.is_none() || self.seen != now_seen {
+            self.seen = now_seen;
+            self.since = Some(Instant::now());
+        }
+        let patience = match self.seen.0 {
+            State::Waiting => Some(self.body_idle),
+            _ => self.response_header,
+        };
+        let due = self.since.zip(patience).map(|(since, patience)| since + patience);
+        exchange.link().poll_due([due, self.end_by].into_iter().flatten().min(), cx)
+    }
+
+    /// Whether the exchange as a whole ran out of time.
+    fn is_over(&self) -> bool {
+        self.end_by.is_some_and(|end| Instant::now() >= end)
+    }
+}
+
+/// What the absence of a response means. A request body that broke explains everything after it.
+fn stop(reason: &NoResponse, body: State, is_over: bool) -> Stop {
+    match (body, reason) {
+        (State::TooLarge, _) => Refusal::BodyTooLarge.into(),
+        (State::Malformed, _) => Refusal::BadRequest.into(),
+        (State::Gone, _) => Stop::Gone,
+        (_, NoResponse::TimedOut) if is_over => Failure::RequestTimeout.into(),
+        (State::Waiting, NoResponse::TimedOut) => Refusal::RequestBodyTimeout.into(),
+        (_, NoResponse::TimedOut) => Failure::ResponseHeaderTimeout.into(),
+        (_, NoResponse::NoConnection(NoConnection::Busy)) => Refusal::Overloaded.into(),
+        (_, NoResponse::NoConnection(NoConnection::Unreachable)) => Failure::UpstreamConnect.into(),
+        (_, NoResponse::Reset) => Failure::UpstreamReset.into(),
+        (_, NoResponse::Protocol) => Failure::UpstreamProtocol.into(),
+    }
+}
+
+/// The fields that may pass, in one sweep.
+fn pass(sent: HeaderMap, is_trusted: bool, request_id: &http::HeaderName) -> HeaderMap {
+    let listed = hop::listed(&sent);
+    let mut headers = HeaderMap::with_capacity(sent.len() + 8);
+    let mut current = None;
+    for (name, value) in sent {
+        // `HeaderMap` yields a name once, and `None` for its further values.
+        let name = match name {
+            Some(name) => {
+                let stays = hop::is_hop_by_hop(&name)
+                    || name == HOST
+                    || name == EXPECT
+                    || name == CONTENT_LENGTH
+                    || name == trace::TRACEPARENT
+                    || name == trace::TRACESTATE
+                    || name == *request_id
+                    || listed.contains(&name)
+                    || hop::is_identity(&name)
+                    || (!is_trusted && forwarded::is_forwarding(&name));
+                current = (!stays).then_some(name);
+                current.clone()
+            }
+            None => current.clone(),
+        };
+        if let Some(name) = name {
+            headers.append(name, value);
+        }
+    }
+    headers
+}
+
+/// Says how the body is framed where hyper would guess otherwise: its client assumes that GET, HEAD
+/// and the like have none.
+fn frame(headers: &mut HeaderMap, method: &Method, body: &RequestBody) {
+    match body.size_hint().exact() {
+        Some(0) if !matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {}
+        Some(length) => {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        None => {
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+    }
+}
+
+fn accepts_trailers(headers: &HeaderMap) -> bool {
+    headers.get_all(TE).iter().any(|value| {
+        value.as_bytes().split(|b| *b == b',').any(|coding| {
+            coding.trim_ascii().eq_ignore_ascii_case(b"trailers")
+        })
+    })
+}

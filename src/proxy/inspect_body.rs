@@ -1,0 +1,112 @@
+//! Reading a request body for the facts its route may take, within bounds, before forwarding.
+//!
+//! Only where the route asks. A body longer than `inspect.max_body` streams on unread (counted), one
+//! with a `Content-Encoding` is refused with 415. Whatever was read goes on to the upstream
+//! unchanged, in front of the rest.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
+use http_body::{Body, Frame};
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use super::Proxy;
+use super::exchange::{Exchange, Stop};
+use super::inspect::Reservation;
+use super::request_body::{Meter, is_gone};
+use crate::record::{Phase, Refusal};
+
+/// A body after inspection: what was read, and what was not.
+#[derive(Debug)]
+pub struct Inspected {
+    /// Frames already read, to be sent first.
+    pub lead: VecDeque<Frame<Bytes>>,
+    /// The rest.
+    pub rest: Incoming,
+    /// Memory the lead may use; given back when the request has been sent.
+    pub reservation: Option<Reservation>,
+}
+
+/// Takes the route's facts from the body.
+///
+/// Cancel safe: a dropped call drops the client's body with it.
+pub async fn read(
+    proxy: &Proxy,
+    exchange: &mut Exchange,
+    headers: &HeaderMap,
+    body: Incoming,
+    meter: &Arc<Meter>,
+) -> Result<Inspected, Stop> {
+    let route = Arc::clone(&exchange.route);
+    let Some(captures) = route.captures.as_ref().filter(|_| !body.is_end_stream()) else {
+        return Ok(Inspected { lead: VecDeque::new(), rest: body, reservation: None });
+    };
+    exchange.phase = Phase::Inspect;
+    let is_plain = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get(CONTENT_ENCODING).is_some_and(|value| !is_plain(value)) {
+        return Err(Refusal::UnsupportedMediaType.into());
+    }
+    let max = exchange.plan.inspect.max_body;
+    let declared = body.size_hint().exact();
+    if declared.is_some_and(|length| length > max as u64) {
+        proxy.telemetry().metrics().capture_unreadable();
+        return Ok(Inspected { lead: VecDeque::new(), rest: body, reservation: None });
+    }
+    let wanted = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(max);
+    let reservation = proxy.inspection().reserve(wanted).ok_or(Refusal::Overloaded)?;
+
+    let mut inspected =
+        Inspected { lead: VecDeque::new(), rest: body, reservation: Some(reservation) };
+    let is_whole = gather(exchange, &mut inspected, max, meter).await?;
+    match is_whole.then(|| captures.read(&joined(&inspected.lead))) {
+        Some(Ok(facts)) => exchange.facts = facts,
+        Some(Err(_)) | None => proxy.telemetry().metrics().capture_unreadable(),
+    }
+    Ok(inspected)
+}
+
+/// Reads frames until the body ends or exceeds `max`. Returns whether it ended.
+async fn gather(
+    exchange: &Exchange,
+    inspected: &mut Inspected,
+    max: usize,
+    meter: &Meter,
+) -> Result<bool, Stop> {
+    let patience = exchange.plan.limits.body_idle_timeout;
+    let mut read = 0;
+    while !inspected.rest.is_end_stream() {
+        let next = std::future::poll_fn(|cx| Pin::new(&mut inspected.rest).poll_frame(cx));
+        let frame = match timeout(patience, next).await {
+            Err(_) => return Err(Refusal::RequestBodyTimeout.into()),
+            Ok(None) => break,
+            Ok(Some(Err(error))) if is_gone(&error) => return Err(Stop::Gone),
+            Ok(Some(Err(_))) => return Err(Refusal::BadRequest.into()),
+            Ok(Some(Ok(frame))) => frame,
+        };
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        read += length;
+        meter.add(length);
+        inspected.lead.push_back(frame);
+        if meter.bytes() > exchange.route.max_request_body {
+            return Err(Refusal::BodyTooLarge.into());
+        }
+        if read > max {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn joined(lead: &VecDeque<Frame<Bytes>>) -> Bytes {
+    let mut parts = lead.iter().filter_map(Frame::data_ref);
+    match (parts.next(), parts.next()) {
+        (None, _) => Bytes::new(),
+        (Some(only), None) => only.clone(),
+        _ => lead.iter().filter_map(Frame::data_ref).flatten().copied().collect(),
+    }
+}

@@ -1,0 +1,80 @@
+//! The life of a request, as a straight line.
+//!
+//! [`handle`] cannot fail: whatever [`walk`] meets, one answer leaves, and with it, once its last
+//! byte is gone, one record. A panic in a stage is an outcome like any other.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+
+use super::exchange::{Exchange, Stop};
+use super::peer::Peer;
+use super::reply::ReplyBody;
+use super::request_body::{Meter, RequestBody};
+use super::upstream::lease::UpstreamBody;
+use super::{Proxy, answer, classify, door, forward, inspect_body, screen, seat, target};
+
+/// Answers one request.
+///
+/// Cancel safe: hyper drops this future when the client leaves, and the exchange on its stack then
+/// says so.
+pub async fn handle(
+    proxy: &Arc<Proxy>,
+    peer: &Peer,
+    request: Request<Incoming>,
+) -> Response<ReplyBody> {
+    let plan = proxy.plan(); // One load: one request, one plan, even if a reload lands now.
+    let (head, body) = request.into_parts();
+    let mut exchange = Exchange::begin(proxy, plan, peer, &head, !body.is_end_stream());
+    let asked = answer::Asked::of(&head);
+    match contain(walk(proxy, peer, &mut exchange, head, body)).await {
+        Ok((response, shape)) => answer::follow(exchange, response, shape),
+        Err(stop) => answer::refuse(exchange, stop, asked),
+    }
+}
+
+/// Every stage in order; `?` is the only way out.
+async fn walk(
+    proxy: &Arc<Proxy>,
+    peer: &Peer,
+    exchange: &mut Exchange,
+    head: http::request::Parts,
+    body: Incoming,
+) -> Result<(Response<UpstreamBody>, classify::Shape), Stop> {
+    let plan = Arc::clone(&exchange.plan);
+    let target = target::canonical(&plan, &head)?;
+    let route = plan.find(&head.method, target.path());
+    exchange.enter(route, target.path());
+    let verdict = door::admit(exchange, &head.headers)?;
+    screen::judge(exchange, &body)?;
+
+    let meter = Arc::new(Meter::default());
+    exchange.measure(&meter);
+    let inspected = inspect_body::read(proxy, exchange, &head.headers, body, &meter).await?;
+    seat::initiate(proxy, exchange).await?;
+
+    let method = head.method.clone();
+    let body = RequestBody::new(inspected.lead, inspected.rest, &meter, route.max_request_body);
+    let request = forward::prepare(exchange, peer, head, target, body);
+    let mut response = forward::forward(exchange, proxy.upstream(), &meter, request).await?;
+    let shape = classify::head(exchange, &method, response.status(), response.headers());
+    answer::dress(exchange, &verdict, response.headers_mut());
+    Ok((response, shape))
+}
+
+/// Runs a walk and turns a panic into a stop. The exchange lives outside, so it can still answer.
+pub async fn contain<T>(walk: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
+    let mut walk = pin!(walk);
+    poll_fn(|cx| {
+        // After a panic the walk is never polled again, so what it left half done is never seen.
+        catch_unwind(AssertUnwindSafe(|| walk.as_mut().poll(cx)))
+            .unwrap_or(Poll::Ready(Err(Stop::Panicked)))
+    })
+    .await
+}

@@ -1,0 +1,208 @@
+//! The configuration compiled for the data path: names resolved, values parsed, handles at hand.
+//!
+//! A request sees exactly one [`Plan`], from its first byte to its last, whatever is reloaded
+//! meanwhile. Compiling cannot fail: what could go wrong was checked in [`crate::config`].
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use ipnet::IpNet;
+
+use super::inspect::Captures;
+use super::limits::{Limiter, Limits};
+use crate::audit::Event;
+use crate::config::Config;
+use crate::config::model::{
+    Action, AuditMode, HostHeader, RateLimitHeaders, Route, ServerLimits, Timeouts, Trust,
+};
+use crate::http::forwarded;
+use crate::http::template::{Table, Template};
+use crate::record::RouteNames;
+use crate::telemetry::metrics::{Metrics, RouteMetrics};
+
+/// The compiled configuration.
+#[derive(Debug)]
+pub struct Plan {
+    /// Bounds of what a client may send.
+    pub limits: ServerLimits,
+    /// Clocks of the upstream leg.
+    pub timeouts: Timeouts,
+    /// The header that carries the request id.
+    pub request_id_header: HeaderName,
+    /// Whose `traceparent` is believed.
+    pub trust: Trust,
+    /// The head ratio, as [`crate::http::traceparent::TraceId::is_below`] wants it.
+    pub sampling_threshold: u64,
+    /// The Host for the upstream, where it is not the client's.
+    pub rewritten_host: Option<HeaderValue>,
+    /// The upstream's own authority, for requests that name no host.
+    pub authority: HeaderValue,
+    /// Prefix of a problem's `type`.
+    pub errors_type_base: String,
+    /// Whether answers carry `RateLimit` fields.
+    pub rate_limit_headers: RateLimitHeaders,
+    /// What happens when the audit is not available.
+    pub audit_mode: AuditMode,
+    /// How long a request waits for its durable record.
+    pub audit_deadline: std::time::Duration,
+    /// What a body may cost to inspect.
+    pub inspect: crate::config::model::Inspect,
+    /// The policy of a request that no route knows.
+    pub unmatched: Arc<RoutePlan>,
+    /// The policy of a request refused as ambiguous.
+    pub invalid: Arc<RoutePlan>,
+    /// All limits, kept so that the next plan can take their buckets over.
+    pub rate_limits: Limits,
+    trusted: Vec<IpNet>,
+    table: Table,
+    routes: Vec<Arc<RoutePlan>>,
+}
+
+/// The policy of one route.
+#[derive(Debug)]
+pub struct RoutePlan {
+    /// Its names in telemetry.
+    pub names: Arc<RouteNames>,
+    /// Its template; `None` for the unmatched and the invalid.
+    pub template: Option<Template>,
+    /// Forward or deny.
+    pub action: Action,
+    /// Bytes a request body may have.
+    pub max_request_body: u64,
+    /// Its own clock for the response head, or the plan's.
+    pub response_header: Option<std::time::Duration>,
+    /// Limits, in the order they are asked.
+    pub limiters: Arc<[Arc<Limiter>]>,
+    /// Facts to take from the request body.
+    pub captures: Option<Captures>,
+    /// The audit event.
+    pub audit: Option<Event>,
+    /// Resolved metric handles.
+    pub metrics: Arc<RouteMetrics>,
+}
+
+impl Plan {
+    /// Compiles a configuration. Limits of `previous` keep their buckets where their quota is the
+    /// same.
+    pub fn compile(config: &Config, metrics: &Metrics, previous: Option<&Self>) -> Self {
+        let rate_limits = Limits::compile(config, previous.map(|plan| &plan.rate_limits));
+        let compile = |route| compile_route(config, metrics, &rate_limits, route);
+        let (mut entries, mut routes) = (Vec::new(), Vec::new());
+        for route in &config.routes {
+            // A template that does not parse was refused by `check`; here it simply never matches.
+            let Ok(template) = Template::parse(&route.template) else { continue };
+            entries.push((route.method.clone(), template.clone()));
+            routes.push(Arc::new(compile(Compiled::Matched(route, template))));
+        }
+        Self {
+            limits: config.server.limits,
+            timeouts: config.upstream.timeouts,
+            request_id_header: header_name(&config.request_id_header),
+            trust: config.tracing.trust,
+            sampling_threshold: threshold(config.tracing.ratio),
+            rewritten_host: (config.upstream.host_header == HostHeader::Rewrite)
+                .then(|| authority(config)),
+            authority: authority(config),
+            errors_type_base: config.errors_type_base.clone(),
+            rate_limit_headers: config.rate_limit_headers,
+            audit_mode: config.audit.mode,
+            audit_deadline: config.audit.deadline,
+            inspect: config.inspect,
+            unmatched: Arc::new(compile(Compiled::Unmatched)),
+            invalid: Arc::new(compile(Compiled::Invalid)),
+            trusted: config.server.trusted_proxies.clone(),
+            table: Table::new(entries),
+            routes,
+            rate_limits,
+        }
+    }
+
+    /// The policy for a canonical path: the first route that matches, else `unmatched`.
+    pub fn find(&self, method: &Method, path: &str) -> &Arc<RoutePlan> {
+        self.table
+            .find(method, path)
+            .and_then(|index| self.routes.get(index))
+            .unwrap_or(&self.unmatched)
+    }
+
+    /// Whether a peer's `X-Forwarded-*`, request id and trace context are believed.
+    pub fn trusts(&self, ip: IpAddr) -> bool {
+        !self.trusted.is_empty() && forwarded::is_trusted(ip, &self.trusted)
+    }
+
+    /// The client's address, as far as it is to be believed.
+    pub fn client_ip(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        if self.trusted.is_empty() {
+            return peer;
+        }
+        forwarded::client_ip(peer, headers, &self.trusted)
+    }
+}
+
+enum Compiled<'a> {
+    Matched(&'a Route, Template),
+    Unmatched,
+    Invalid,
+}
+
+fn compile_route(
+    config: &Config,
+    metrics: &Metrics,
+    limits: &Limits,
+    compiled: Compiled<'_>,
+) -> RoutePlan {
+    let (route, template, name) = match compiled {
+        Compiled::Matched(route, template) => (Some(route), Some(template), &*route.template),
+        Compiled::Unmatched => (None, None, RouteNames::UNMATCHED),
+        Compiled::Invalid => (None, None, RouteNames::INVALID),
+    };
+    let names = Arc::new(RouteNames {
+        template: name.into(),
+        name: route.map(|route| Arc::clone(&route.name)),
+        span: route.and_then(|route| route.span.clone()),
+        audit: route.and_then(|route| route.audit.clone()),
+    });
+    let captures = route.map_or(&[][..], |route| &route.captures);
+    let captures: Vec<_> = captures
+        .iter()
+        .filter_map(|name| config.captures.iter().find(|capture| capture.name == *name))
+        .cloned()
+        .collect();
+    RoutePlan {
+        template,
+        action: route.map_or(Action::Forward, |route| route.action),
+        max_request_body: route
+            .and_then(|route| route.max_request_body)
+            .unwrap_or(config.server.limits.max_request_body),
+        response_header: route
+            .and_then(|route| route.response_header)
+            .or(config.upstream.timeouts.response_header),
+        limiters: limits
+            .resolve(route.map_or(&config.default_rate_limits, |route| &route.rate_limits)),
+        captures: (!captures.is_empty()).then(|| Captures::compile(&captures)),
+        audit: names.audit.as_deref().and_then(Event::parse),
+        metrics: metrics.route(&names),
+        names,
+    }
+}
+
+/// `ratio * 2^63`: the head ratio in the unit of the trace id's last 63 bits.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a ratio of 0.0 to 1.0 stays within 0 to 2^63, and float casts saturate"
+)]
+fn threshold(ratio: f64) -> u64 {
+    (ratio.clamp(0.0, 1.0) * (1_u64 << 63) as f64) as u64
+}
+
+fn header_name(name: &str) -> HeaderName {
+    HeaderName::from_bytes(name.as_bytes()).unwrap_or(HeaderName::from_static("x-request-id"))
+}
+
+fn authority(config: &Config) -> HeaderValue {
+    HeaderValue::from_str(&config.upstream.authority)
+        .unwrap_or_else(|_| HeaderValue::from_static("localhost"))
+}

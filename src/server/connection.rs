@@ -1,0 +1,112 @@
+//! One client connection, from its first byte to its close.
+//!
+//! hyper parses; this drives it, drains it, and says how it ended. A connection that ends in the
+//! middle of a head is counted once, by reason; one that ends in the middle of an exchange is not,
+//! because the exchange's record says it.
+
+use std::convert::Infallible;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::error::Error;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::guard::Guard;
+use crate::proxy::peer::{Link, Peer};
+use crate::proxy::{Proxy, pipeline};
+use crate::telemetry::metrics::ConnectionError;
+
+/// How long a closed connection is read on, so that a reset does not destroy our last answer.
+const LINGER: Duration = Duration::from_secs(1);
+/// How much of what the client still sends is thrown away meanwhile, in bytes.
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// Serves a connection until it ends. Once `stop` is cancelled, the running exchange is finished and
+/// the connection closed. Dropping the future cuts the connection.
+pub async fn serve(
+    proxy: Arc<Proxy>,
+    stream: TcpStream,
+    address: SocketAddr,
+    stop: CancellationToken,
+) {
+    let metrics = proxy.telemetry().metrics().clone();
+    let _open = metrics.connection();
+    if stream.set_nodelay(true).is_err() {
+        return; // The client is gone already.
+    }
+    let limits = proxy.plan().limits;
+    let link = Arc::<Link>::default();
+    let guard = Guard::new(stream, &link, &limits);
+    let peer = Peer { ip: address.ip().to_canonical(), scheme: "http", link };
+    let service =
+        service_fn(async |request| Ok::<_, Infallible>(pipeline::handle(&proxy, &peer, request).await));
+    let mut connection = http1::Builder::new()
+        .header_read_timeout(None) // The guard times the head.
+        .max_headers(limits.max_headers)
+        .max_header_size(limits.max_header_bytes)
+        .half_close(false) // An end of file is a client that left.
+        .serve_connection(guard, service);
+
+    let result = tokio::select! {
+        biased;
+        result = &mut connection => result,
+        () = stop.cancelled() => {
+            Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
+        }
+    };
+    let was_running = peer.link.is_busy();
+    let parts = connection.into_parts();
+    let has_rest = !parts.read_buf.is_empty();
+    let (stream, was_in_head) = parts.io.finish();
+    if let Err(error) = &result
+        && !was_running
+        && let Some(reason) = broken_head(error, was_in_head || has_rest)
+    {
+        metrics.connection_error(reason);
+    }
+    close(stream, peer.link.has_unread() || result.is_err() || has_rest).await;
+}
+
+/// Why a connection ended in the middle of a head; `None` where it did not.
+fn broken_head(error: &hyper::Error, was_in_head: bool) -> Option<ConnectionError> {
+    if error.is_parse() {
+        return Some(ConnectionError::Parse);
+    }
+    if !was_in_head || error.is_user() {
+        return None;
+    }
+    let timed_out = error
+        .source()
+        .and_then(|cause| cause.downcast_ref::<std::io::Error>())
+        .is_some_and(|cause| cause.kind() == ErrorKind::TimedOut);
+    Some(if timed_out { ConnectionError::HeadTimeout } else { ConnectionError::Incomplete })
+}
+
+/// Closes the socket. With bytes of the client's still unread, a plain close would be a reset, and
+/// the reset would overtake our last answer (RFC 9112 §9.6): so the write side goes first.
+async fn close(mut stream: TcpStream, has_unread: bool) {
+    let said_goodbye = stream.shutdown().await.is_ok();
+    if !said_goodbye || !has_unread {
+        return;
+    }
+    let drained = timeout(LINGER, async {
+        let (mut scratch, mut left) = (vec![0; 8 * 1024], LINGER_BYTES);
+        while let Ok(read @ 1..) = stream.read(&mut scratch).await {
+            left = left.saturating_sub(read);
+            if left == 0 {
+                break;
+            }
+        }
+    });
+    // Whether the client stopped in time changes nothing: the socket closes now.
+    drop(drained.await);
+}
