@@ -1,0 +1,262 @@
+//! The one registry of numbers: what was counted, and the page a scraper reads.
+//!
+//! A request pays for atomic additions on handles that its route resolved on first use; names,
+//! labels and formats cost only the scrape. Labels are closed enums or names from the
+//! configuration, so no client can make a series.
+//!
+//! It sends nothing anywhere by itself, and it keeps no exemplars.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use prometheus_client::collector::Collector;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+mod exposition;
+mod gauges;
+mod histogram;
+mod instruments;
+mod labels;
+mod process;
+mod route;
+mod slots;
+pub mod sources;
+#[cfg(test)]
+mod tests;
+mod upstream;
+
+pub use exposition::{Exposition, Format};
+pub use gauges::{ActiveGuard, ConnectionError};
+pub use route::RouteMetrics;
+
+use crate::config::model::Service;
+use crate::http::method::Method;
+use crate::record::{Outcome, Record, RouteNames, Value};
+use histogram::Histogram;
+use instruments::Instruments;
+use labels::Labels;
+use slots::Slots;
+use upstream::UpstreamMetrics;
+
+/// The fact that names the mode of an orchestration.
+const MODE: &str = "orchestration.mode";
+/// The span of a route that runs orchestrations.
+const ORCHESTRATION: &str = "orchestration.execute";
+
+/// All metrics of the process. A clone counts into the same registry.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    house: Arc<House>,
+    upstream: Arc<UpstreamMetrics>,
+}
+
+#[derive(Debug)]
+struct House {
+    registry: Mutex<Registry>,
+    instruments: Instruments,
+    routes: Mutex<HashMap<Arc<str>, Arc<RouteMetrics>>>,
+    upstreams: Mutex<HashMap<(String, u16), Arc<UpstreamMetrics>>>,
+    active: [OnceLock<Gauge>; Method::COUNT],
+    in_use: Gauge,
+    idle: Gauge,
+    overhead: Histogram,
+    modes: Slots<(bool, Arc<str>), (Counter, Histogram), 16>,
+    other: Arc<str>,
+}
+
+impl Metrics {
+    /// Makes the registry and every instrument in it.
+    pub fn new(service: &Service) -> Self {
+        let mut registry = Registry::default();
+        registry.register("target", "Who this is", Info::new(resource(service)));
+        let build = vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
+        registry.register("sidecar_build", "Version of the sidecar", Info::new(build));
+        registry.register_collector(Box::new(process::Process));
+        let instruments = Instruments::register(&mut registry);
+        let total = Labels::default().closed("phase", "total");
+        let state = |state| {
+            let labels = Labels::default().closed("state", state);
+            instruments.upstream_connections.get_or_create_owned(&labels)
+        };
+        Self {
+            upstream: Arc::new(UpstreamMetrics::new("", 0)),
+            house: Arc::new(House {
+                registry: Mutex::new(registry),
+                routes: Mutex::default(),
+                upstreams: Mutex::default(),
+                active: std::array::from_fn(|_| OnceLock::new()),
+                in_use: state("in_use"),
+                idle: state("idle"),
+                overhead: instruments.overhead.get_or_create_owned(&total),
+                modes: Slots::new(),
+                other: Value::OTHER.into(),
+                instruments,
+            }),
+        }
+    }
+
+    /// The same metrics, with `server_address` and `server_port` of this upstream on its legs.
+    #[must_use]
+    pub fn for_upstream(&self, host: &str, port: u16) -> Self {
+        let mut upstreams = self.house.upstreams.lock();
+        let upstream = upstreams
+            .entry((host.to_owned(), port))
+            .or_insert_with(|| Arc::new(UpstreamMetrics::new(host, port)));
+        Self { house: Arc::clone(&self.house), upstream: Arc::clone(upstream) }
+    }
+
+    /// The handles of a route. Routes of the same template, now or after a reload, share them.
+    pub fn route(&self, names: &Arc<RouteNames>) -> Arc<RouteMetrics> {
+        let mut routes = self.house.routes.lock();
+        let made = routes
+            .entry(Arc::clone(&names.template))
+            .or_insert_with(|| Arc::new(RouteMetrics::new(&names.template)));
+        Arc::clone(made)
+    }
+
+    /// Counts all that a record says. Never waits but for the first use of a series.
+    pub fn observe(&self, record: &Record, route: &RouteMetrics) {
+        let house = &*self.house;
+        route.observe(record, &house.instruments);
+        self.upstream.observe(record, &house.instruments);
+        house.overhead.observe_duration(record.overhead);
+        house.observe_orchestration(record);
+        if record.is_error()
+            && let Some(error_type) = record.error_type()
+        {
+            let labels = Labels::default().closed("type", error_type.as_str());
+            house.instruments.errors.get_or_create_owned(&labels).inc();
+        }
+    }
+
+    /// Counts a request as active until the guard is dropped.
+    pub fn active(&self, method: Method) -> ActiveGuard {
+        let house = &*self.house;
+        let resolve = || {
+            let labels = Labels::default().closed("http_request_method", method.as_str());
+            house.instruments.active_requests.get_or_create_owned(&labels)
+        };
+        match house.active.get(method.index()) {
+            Some(slot) => ActiveGuard::enter(slot.get_or_init(resolve)),
+            None => ActiveGuard::enter(&resolve()),
+        }
+    }
+
+    /// Counts a client connection as open until the guard is dropped.
+    pub fn connection(&self) -> ActiveGuard {
+        ActiveGuard::enter(&self.house.instruments.connections)
+    }
+
+    /// How many client connections are open.
+    pub fn open_connections(&self) -> i64 {
+        self.house.instruments.connections.get()
+    }
+
+    /// Counts a client connection that ended in an error.
+    pub fn connection_error(&self, error: ConnectionError) {
+        let labels = Labels::default().closed("reason", error.as_str());
+        self.house.instruments.connection_errors.get_or_create_owned(&labels).inc();
+    }
+
+    /// Counts an upstream connection as in use until the guard is dropped.
+    pub fn upstream_in_use(&self) -> ActiveGuard {
+        ActiveGuard::enter(&self.house.in_use)
+    }
+
+    /// Counts an upstream connection as idle until the guard is dropped.
+    pub fn upstream_idle(&self) -> ActiveGuard {
+        ActiveGuard::enter(&self.house.idle)
+    }
+
+    /// Counts the time of one connect to the upstream.
+    pub fn upstream_connected(&self, took: Duration) {
+        self.house.instruments.upstream_connect.observe_duration(took);
+    }
+
+    /// Counts the time in which a group of audit records became durable.
+    pub fn audit_committed(&self, took: Duration) {
+        self.house.instruments.audit_commit.observe_duration(took);
+    }
+
+    /// Counts identity headers that were taken out of a client's head.
+    pub fn identity_headers_removed(&self, count: u64) {
+        self.house.instruments.identity_headers_removed.inc_by(count);
+    }
+
+    /// Counts a body whose configured facts could not be read.
+    pub fn capture_unreadable(&self) {
+        self.house.instruments.captures_unreadable.inc();
+    }
+
+    /// Shows the numbers of a collector on every page from now on (see [`sources`]).
+    pub fn register(&self, collector: Box<dyn Collector>) {
+        self.house.registry.lock().register_collector(collector);
+    }
+
+    /// The page. Fails only if a collector does.
+    pub fn expose(&self, format: Format) -> Result<Exposition, std::fmt::Error> {
+        exposition::encode(&self.house.registry.lock(), format)
+    }
+}
+
+impl House {
+    /// Counts an orchestration: a route with that span, or a request with that fact.
+    ///
+    /// A request that was refused before the upstream saw it never became an orchestration; it is
+    /// counted by what refused it. A client that leaves is no error of the service.
+    fn observe_orchestration(&self, record: &Record) {
+        let fact = record.fact(MODE);
+        if fact.is_none() && record.route.span.as_deref() != Some(ORCHESTRATION) {
+            return;
+        }
+        if matches!(record.outcome, Outcome::Refused(_)) && record.upstream.is_none() {
+            return;
+        }
+        let mode = match fact {
+            Some(Value::Member(mode)) => mode,
+            _ => &self.other,
+        };
+        let key = (record.is_error(), Arc::clone(mode));
+        let resolve = || {
+            let by_mode = Labels::default().named("mode", mode);
+            let status = if key.0 { "error" } else { "success" };
+            let labels = Labels::default().closed("status", status).named("mode", mode);
+            (
+                self.instruments.orchestrations.get_or_create_owned(&labels),
+                self.instruments.orchestration_duration.get_or_create_owned(&by_mode),
+            )
+        };
+        self.modes.visit(&key, resolve, |(requests, duration)| {
+            requests.inc();
+            duration.observe_duration(record.duration);
+        });
+    }
+}
+
+/// The resource attributes as labels: characters that no label may have become `_`, and of two that
+/// would then be the same the first stays.
+fn resource(service: &Service) -> Vec<(String, String)> {
+    let own = [
+        ("service.name", &service.name),
+        ("service.version", &service.version),
+        ("deployment.environment.name", &service.environment),
+    ];
+    let further = service.attributes.iter().map(|(key, value)| (key.as_str(), value));
+    let mut labels: Vec<(String, String)> = Vec::new();
+    for (key, value) in own.into_iter().chain(further) {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let mut label: String = key.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+        if !label.starts_with(|c: char| c.is_ascii_alphabetic()) {
+            label.insert_str(0, "key_");
+        }
+        if labels.iter().all(|(taken, _)| *taken != label) {
+            labels.push((label, value.clone()));
+        }
+    }
+    labels
+}

@@ -1,0 +1,137 @@
+//! The handles of one route, resolved on first use and then found without a lock.
+//!
+//! Routes that share a template share their series, and a reload that keeps the template keeps the
+//! counters.
+
+use std::sync::{Arc, OnceLock};
+
+use prometheus_client::metrics::counter::Counter;
+
+use super::histogram::Histogram;
+use super::instruments::Instruments;
+use super::labels::Labels;
+use super::slots::Slots;
+use crate::http::method::Method;
+use crate::record::{Cache, ErrorType, Outcome, Record, Refusal};
+
+/// The metric handles of one route. Made by [`super::Metrics::route`].
+#[derive(Debug)]
+pub struct RouteMetrics {
+    template: Arc<str>,
+    methods: [OnceLock<Box<MethodMetrics>>; Method::COUNT],
+    first_byte: OnceLock<Histogram>,
+    stream_duration: OnceLock<Histogram>,
+    stream_events: OnceLock<Counter>,
+    cache_hits: OnceLock<Counter>,
+    cache_misses: OnceLock<Counter>,
+    blocked: Slots<Arc<str>, Counter, 8>,
+}
+
+#[derive(Debug)]
+struct MethodMetrics {
+    request_body: Histogram,
+    response_body: Histogram,
+    durations: Slots<Ending, Histogram, 8>,
+}
+
+/// The labels of a duration that vary within a method of a route.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Ending {
+    status: Option<u16>,
+    error_type: Option<ErrorType>,
+    is_stream: bool,
+}
+
+impl RouteMetrics {
+    pub(super) fn new(template: &Arc<str>) -> Self {
+        Self {
+            template: Arc::clone(template),
+            methods: std::array::from_fn(|_| OnceLock::new()),
+            first_byte: OnceLock::new(),
+            stream_duration: OnceLock::new(),
+            stream_events: OnceLock::new(),
+            cache_hits: OnceLock::new(),
+            cache_misses: OnceLock::new(),
+            blocked: Slots::new(),
+        }
+    }
+
+    /// Counts what a record says about its route.
+    pub(super) fn observe(&self, record: &Record, all: &Instruments) {
+        self.observe_method(record, all);
+        if let Some(ttfb) = record.ttfb {
+            self.first_byte.get_or_init(|| self.owned(&all.first_byte)).observe_duration(ttfb);
+        }
+        if let Some(stream) = record.stream {
+            self.stream_duration
+                .get_or_init(|| self.owned(&all.stream_duration))
+                .observe_duration(record.duration);
+            self.stream_events.get_or_init(|| self.owned(&all.stream_events)).inc_by(stream.events);
+        }
+        match record.cache {
+            None => {}
+            Some(Cache::Hit) => {
+                self.cache_hits.get_or_init(|| self.owned(&all.cache_hits)).inc();
+            }
+            Some(Cache::Miss) => {
+                self.cache_misses.get_or_init(|| self.owned(&all.cache_misses)).inc();
+            }
+        }
+        // In shadow mode `limited_by` is set too, but nothing was blocked.
+        if let (Some(rule), Outcome::Refused(Refusal::RateLimited)) =
+            (&record.limited_by, record.outcome)
+        {
+            let resolve = || all.blocked.get_or_create_owned(&self.labels_after("rule", rule));
+            self.blocked.visit(rule, resolve, |counter| {
+                counter.inc();
+            });
+        }
+    }
+
+    fn observe_method(&self, record: &Record, all: &Instruments) {
+        let Some(method) = self.methods.get(record.method.index()) else { return };
+        let method = method.get_or_init(|| {
+            let labels = self.labels(record.method);
+            Box::new(MethodMetrics {
+                request_body: all.request_body.get_or_create_owned(&labels),
+                response_body: all.response_body.get_or_create_owned(&labels),
+                durations: Slots::new(),
+            })
+        });
+        method.request_body.observe(record.bytes_in);
+        method.response_body.observe(record.bytes_out);
+        let ending = Ending {
+            status: record.status,
+            error_type: record.error_type(),
+            is_stream: record.stream.is_some(),
+        };
+        let resolve = || {
+            let mut labels = self.labels(record.method).status(ending.status);
+            if let Some(error_type) = ending.error_type {
+                labels = labels.closed("error_type", error_type.as_str());
+            }
+            let is_stream = if ending.is_stream { "true" } else { "false" };
+            all.request_duration.get_or_create_owned(&labels.closed("sidecar_stream", is_stream))
+        };
+        method.durations.visit(&ending, resolve, |h| h.observe_duration(record.duration));
+    }
+
+    fn labels(&self, method: Method) -> Labels {
+        Labels::default()
+            .closed("http_request_method", method.as_str())
+            .named("http_route", &self.template)
+    }
+
+    fn labels_after(&self, key: &'static str, value: &Arc<str>) -> Labels {
+        Labels::default().named(key, value).named("http_route", &self.template)
+    }
+
+    /// The series of a family that has no label but the route.
+    fn owned<M, C>(&self, family: &prometheus_client::metrics::family::Family<Labels, M, C>) -> M
+    where
+        M: Clone,
+        C: prometheus_client::metrics::family::MetricConstructor<M>,
+    {
+        family.get_or_create_owned(&Labels::default().named("http_route", &self.template))
+    }
+}

@@ -1,0 +1,51 @@
+//! The handles of one upstream: the client side of each exchange.
+
+use std::sync::Arc;
+
+use super::histogram::Histogram;
+use super::instruments::Instruments;
+use super::labels::Labels;
+use super::slots::Slots;
+use crate::http::method::Method;
+use crate::record::{ErrorType, Record};
+
+/// The durations of requests to one upstream.
+#[derive(Debug)]
+pub(super) struct UpstreamMetrics {
+    host: Arc<str>,
+    port: u16,
+    methods: [Slots<Ending, Histogram, 6>; Method::COUNT],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Ending {
+    status: Option<u16>,
+    error_type: Option<ErrorType>,
+}
+
+impl UpstreamMetrics {
+    pub(super) fn new(host: &str, port: u16) -> Self {
+        Self { host: host.into(), port, methods: std::array::from_fn(|_| Slots::new()) }
+    }
+
+    /// Counts the upstream leg of a record, if it has one.
+    pub(super) fn observe(&self, record: &Record, all: &Instruments) {
+        let Some(leg) = record.upstream else { return };
+        let Some(slots) = self.methods.get(record.method.index()) else { return };
+        // Judged by what the upstream said, which is not always what the client got.
+        let error_type = record.outcome.error_type(leg.status);
+        let ending = Ending { status: leg.status, error_type };
+        let resolve = || {
+            let mut labels = Labels::default()
+                .closed("http_request_method", record.method.as_str())
+                .status(ending.status);
+            if let Some(error_type) = ending.error_type {
+                labels = labels.closed("error_type", error_type.as_str());
+            }
+            let labels =
+                labels.named("server_address", &self.host).number("server_port", self.port);
+            all.client_duration.get_or_create_owned(&labels)
+        };
+        slots.visit(&ending, resolve, |h| h.observe_duration(leg.duration));
+    }
+}
