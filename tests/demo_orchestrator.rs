@@ -1,6 +1,9 @@
 //! The demo's own pieces, over real sockets: what the orchestrator answers, and that the traffic's
 //! sums add up.
 
+// So that clippy takes the functions that tests share for test code too.
+#![cfg(test)]
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;

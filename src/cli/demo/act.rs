@@ -70,13 +70,13 @@ impl Act {
     /// The request, without its `Host`.
     pub(super) fn request(&self) -> Request<Full<Bytes>> {
         match self.wish {
-            Wish::Read(path) => build(Method::GET, path.to_owned(), String::new()),
-            Wish::Agent(id) => build(Method::GET, format!("/api/agents/{id}"), String::new()),
-            Wish::Post(path) => build(Method::POST, path.to_owned(), "{}".to_owned()),
-            Wish::Nonsense(body) => orchestrate(body.to_owned()),
+            Wish::Read(path) => build(Method::GET, path, ""),
+            Wish::Agent(id) => build(Method::GET, &format!("/api/agents/{id}"), ""),
+            Wish::Post(path) => build(Method::POST, path, "{}"),
+            Wish::Nonsense(body) => orchestrate(body),
             Wish::Question { query, mode, streamed } => {
                 let body = json!({ "query": query, "mode": mode.as_str() });
-                let mut request = orchestrate(body.to_string());
+                let mut request = orchestrate(&body.to_string());
                 if streamed {
                     let events = HeaderValue::from_static("text/event-stream");
                     request.headers_mut().insert(ACCEPT, events);
@@ -95,17 +95,16 @@ fn mode(dice: &mut Rng) -> Mode {
     Mode::ALL[dice.usize(..Mode::ALL.len())]
 }
 
-fn orchestrate(body: String) -> Request<Full<Bytes>> {
-    build(Method::POST, "/api/orchestrate".to_owned(), body)
+fn orchestrate(body: &str) -> Request<Full<Bytes>> {
+    build(Method::POST, "/api/orchestrate", body)
 }
 
-fn build(method: Method, path: String, body: String) -> Request<Full<Bytes>> {
-    let has_body = !body.is_empty();
-    let mut request = Request::new(Full::new(Bytes::from(body)));
+fn build(method: Method, path: &str, body: &str) -> Request<Full<Bytes>> {
+    let mut request = Request::new(Full::new(Bytes::copy_from_slice(body.as_bytes())));
     *request.method_mut() = method;
     // Every path of this file is a constant of plain characters.
     *request.uri_mut() = path.parse().unwrap_or_default();
-    if has_body {
+    if !body.is_empty() {
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(CONTENT_TYPE, json);
     }
