@@ -1,0 +1,143 @@
+//! What the demo hands to others as text: the sidecar's configuration and the banner.
+//!
+//! The configuration is the plan's route in small, so that a reader can take it as a first file. Both
+//! are plain functions of addresses and paths; nothing here reads the environment.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// The sidecar's configuration for the demo, as TOML.
+///
+/// `listen` and `admin` may have port 0. Spans go nowhere here; `OTEL_EXPORTER_OTLP_*` variables
+/// outrank the file, so a collector that somebody names there gets them.
+pub fn config(
+    upstream: SocketAddr,
+    listen: SocketAddr,
+    admin: SocketAddr,
+    audit_directory: &Path,
+) -> String {
+    let modes = super::question::Mode::ALL.map(|mode| format!("\"{}\"", mode.as_str())).join(", ");
+    let directory = toml::Value::String(audit_directory.to_string_lossy().into_owned());
+    format!(
+        r#"[server]
+listen = "{listen}"
+
+[admin]
+listen = "{admin}"
+
+[upstream]
+url = "http://{upstream}"
+
+[otlp]
+endpoint = ""
+
+[log]
+console = "auto"
+
+[[routes]]
+name = "orchestrate"
+match = "POST /api/orchestrate"
+span = "orchestration.execute"
+audit = "ORCHESTRATION_REQUEST"
+rate_limits = ["per-ip"]
+captures = ["orchestration.mode", "orchestration.query_length"]
+
+[[routes]]
+name = "login"
+match = "POST /api/auth/login"
+audit = "USER_LOGIN"
+
+[[routes]]
+name = "logout"
+match = "POST /api/auth/logout"
+audit = "USER_LOGOUT"
+
+[[routes]]
+name = "agents"
+match = "GET /api/agents"
+
+[[routes]]
+name = "agent"
+match = "GET /api/agents/{{id}}"
+
+[captures."orchestration.mode"]
+from = "request.body:/mode"
+values = [{modes}]
+metric = true
+
+[captures."orchestration.query_length"]
+from = "request.body:/query"
+take = "length"
+
+# Enough for the demo's steady traffic; a burst of {burst} questions at once meets its end.
+[rate_limits.per-ip]
+key = ["ip"]
+rate = "600/min"
+burst = 30
+
+[audit]
+directory = {directory}
+"#,
+        burst = super::traffic::BURST,
+    )
+}
+
+/// What to open and what to try, for the console.
+pub fn banner(listen: SocketAddr, admin: SocketAddr, audit_directory: &Path) -> String {
+    let body = r#"{"query":"How much water a day?","mode":"rag_query"}"#;
+    let ask = format!("-H 'content-type: application/json' -d '{body}'");
+    format!(
+        "vital-sidecar demo: a small orchestrator, the sidecar in front of it, and light traffic.\n\
+         \n\
+         \x20 through the sidecar   http://{listen}/\n\
+         \x20 metrics               http://{admin}/metrics\n\
+         \x20 status                http://{admin}/status\n\
+         \x20 audit records         {directory}  (kept after the demo)\n\
+         \n\
+         A whole answer, and the same as a stream of events:\n\
+         \x20 curl -i http://{listen}/api/orchestrate {ask}\n\
+         \x20 curl -iN http://{listen}/api/orchestrate -H 'accept: text/event-stream' {ask}\n\
+         \n\
+         Ctrl-C drains and ends the demo.\n",
+        directory = audit_directory.display(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    #[test]
+    fn the_configuration_is_toml_and_names_nothing_that_it_does_not_define() {
+        let text = config(address(1), address(2), address(3), Path::new("/tmp/a \"b\"\\c"));
+        let table: toml::Table = text.parse().unwrap();
+        assert_eq!(table["audit"]["directory"].as_str(), Some("/tmp/a \"b\"\\c"));
+        assert_eq!(table["upstream"]["url"].as_str(), Some("http://127.0.0.1:1"));
+        let routes = table["routes"].as_array().unwrap();
+        for (key, defined) in [("rate_limits", "rate_limits"), ("captures", "captures")] {
+            let named = routes.iter().filter_map(|route| route.get(key)?.as_array()).flatten();
+            for name in named {
+                assert!(table[defined].get(name.as_str().unwrap()).is_some(), "{name}");
+            }
+        }
+        assert_eq!(table["captures"]["orchestration.mode"]["values"].as_array().unwrap().len(), 5);
+    }
+
+    #[test]
+    fn the_banner_names_every_door() {
+        let text = banner(address(8080), address(9901), Path::new("/tmp/audit"));
+        for part in [
+            "http://127.0.0.1:8080/api/orchestrate",
+            "http://127.0.0.1:9901/metrics",
+            "http://127.0.0.1:9901/status",
+            "text/event-stream",
+            "/tmp/audit",
+        ] {
+            assert!(text.contains(part), "{part}");
+        }
+    }
+}
