@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::Proxy;
 use super::exchange::{Exchange, Stop};
-use crate::audit::{AuditResult, Draft, Event, Stage, resource_id, resource_type};
+use crate::audit::facts::{resource_id, resource_type};
+use crate::audit::{AuditResult, Draft, Event, Stage};
 use crate::config::model::AuditMode;
 use crate::record::{Failure, Phase, Record};
 use crate::telemetry::sinks::audit::{Audit, Seat};

@@ -8,7 +8,6 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -21,6 +20,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Origin, Upstream};
 use crate::proxy::request_body::RequestBody;
+use crate::telemetry::metrics::ActiveGuard;
 
 type Driver = http1::Connection<TokioIo<TcpStream>, RequestBody>;
 
@@ -68,6 +68,7 @@ pub struct Lease {
     connection: Option<Connection>,
     pool: Arc<Upstream>,
     _place: OwnedSemaphorePermit,
+    _counted: ActiveGuard,
     /// Where the connection came from.
     pub origin: Origin,
 }
@@ -79,8 +80,14 @@ impl Lease {
         place: OwnedSemaphorePermit,
         origin: Origin,
     ) -> Self {
-        pool.counts.in_use.fetch_add(1, Ordering::Relaxed);
-        Self { connection: Some(connection), pool: Arc::clone(pool), _place: place, origin }
+        let counted = pool.metrics.upstream_in_use();
+        Self {
+            connection: Some(connection),
+            pool: Arc::clone(pool),
+            _place: place,
+            _counted: counted,
+            origin,
+        }
     }
 
     pub(super) fn connection(&mut self) -> Option<&mut Connection> {
@@ -95,12 +102,6 @@ impl Lease {
         {
             self.pool.push_idle(connection);
         }
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        self.pool.counts.in_use.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -9,7 +9,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::client::conn::http1;
@@ -20,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
 use crate::config::model;
+use crate::telemetry::metrics::{ActiveGuard, Metrics};
 
 pub mod lease;
 pub mod send;
@@ -41,22 +41,14 @@ pub struct Upstream {
     pool: model::Pool,
     idle: Mutex<Vec<Idle>>,
     free: Arc<Semaphore>,
-    counts: Counts,
-}
-
-/// What the pool has done so far.
-#[derive(Debug, Default)]
-pub struct Counts {
-    in_use: AtomicUsize,
-    connected: AtomicU64,
-    failed: AtomicU64,
-    stale: AtomicU64,
+    metrics: Metrics,
 }
 
 #[derive(Debug)]
 struct Idle {
     connection: Connection,
     since: Instant,
+    _counted: ActiveGuard,
 }
 
 /// Why there is no connection.
@@ -70,7 +62,7 @@ pub enum NoConnection {
 
 impl Upstream {
     /// An upstream without connections; they are made when they are needed.
-    pub fn new(config: &model::Upstream) -> Self {
+    pub fn new(config: &model::Upstream, metrics: &Metrics) -> Self {
         Self {
             host: config.host.clone(),
             address: config.host.trim_matches(['[', ']']).parse().ok(),
@@ -79,7 +71,7 @@ impl Upstream {
             pool: config.pool,
             idle: Mutex::default(),
             free: Arc::new(Semaphore::new(config.pool.max_connections)),
-            counts: Counts::default(),
+            metrics: metrics.clone(),
         }
     }
 
@@ -122,17 +114,6 @@ impl Upstream {
         (self.pool.idle_timeout / 2).max(Duration::from_millis(100))
     }
 
-    /// Connections in use and idle, now.
-    pub fn connections(&self) -> (usize, usize) {
-        (self.counts.in_use.load(Ordering::Relaxed), self.idle.lock().len())
-    }
-
-    /// Connections made, connections refused, and stale ones found at check-out, so far.
-    pub fn totals(&self) -> (u64, u64, u64) {
-        let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        (load(&self.counts.connected), load(&self.counts.failed), load(&self.counts.stale))
-    }
-
     /// Tries to connect, and closes again: is the upstream there?
     pub async fn probe(&self) -> bool {
         timeout(self.connect_timeout, self.connect()).await.is_ok_and(|stream| stream.is_ok())
@@ -153,18 +134,19 @@ impl Upstream {
             if idle.since.elapsed() < self.pool.idle_timeout && connection.is_alive() {
                 return Some(connection);
             }
-            self.counts.stale.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     fn push_idle(&self, connection: Connection) {
         let mut idle = self.idle.lock();
         if idle.len() < self.pool.max_idle {
-            idle.push(Idle { connection, since: Instant::now() });
+            let counted = self.metrics.upstream_idle();
+            idle.push(Idle { connection, since: Instant::now(), _counted: counted });
         }
     }
 
     async fn dial(self: &Arc<Self>, place: OwnedSemaphorePermit) -> Result<Lease, NoConnection> {
+        let began = Instant::now();
         let dialled = timeout(self.connect_timeout, async {
             let stream = self.connect().await?;
             stream.set_nodelay(true)?;
@@ -176,10 +158,9 @@ impl Upstream {
                 .map_err(std::io::Error::other)
         });
         if let Ok(Ok((sender, driver))) = dialled.await {
-            self.counts.connected.fetch_add(1, Ordering::Relaxed);
+            self.metrics.upstream_connected(began.elapsed());
             return Ok(Lease::new(Connection::new(sender, driver), self, place, Origin::New));
         }
-        self.counts.failed.fetch_add(1, Ordering::Relaxed);
         Err(NoConnection::Unreachable)
     }
 
