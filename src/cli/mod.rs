@@ -1,1 +1,6 @@
 //! Placeholder.
+
+pub mod admin_client;
+pub mod drain;
+pub mod health;
+pub mod status;
