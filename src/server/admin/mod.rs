@@ -68,7 +68,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// After this a connection ends with its current answer, so that an idle or stuck client cannot
 /// keep a place. Longer than any usual scrape interval is not needed: connecting again is cheap.
-const LIFETIME: Duration = Duration::from_secs(60);
+const LIFETIME: Duration = Duration::from_mins(1);
 /// For the last answer of a connection that is asked to end.
 const GRACE: Duration = Duration::from_secs(2);
 /// Before trying again when the process is out of file descriptors.

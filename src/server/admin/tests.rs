@@ -241,3 +241,27 @@ async fn stopping_ends_idle_connections() {
     timeout(Duration::from_secs(5), read).await.unwrap().unwrap();
     assert!(TcpStream::connect(address).await.is_err());
 }
+
+/// With the clock paused, time passes only when everybody waits.
+#[tokio::test(start_paused = true)]
+async fn a_head_that_never_ends_is_cut_at_its_deadline() {
+    let door = open(Door::Scrapers, None).await;
+    let began = tokio::time::Instant::now();
+    let mut slow = TcpStream::connect(door.address).await.unwrap();
+    slow.write_all(b"GET /livez HTTP/1.1\r\nHost: loc").await.unwrap();
+    let mut answer = Vec::new();
+    slow.read_to_end(&mut answer).await.unwrap();
+    assert!(began.elapsed() < LIFETIME);
+    door.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_says_nothing_is_let_go() {
+    let door = open(Door::Scrapers, None).await;
+    let began = tokio::time::Instant::now();
+    let mut silent = TcpStream::connect(door.address).await.unwrap();
+    let mut answer = Vec::new();
+    silent.read_to_end(&mut answer).await.unwrap();
+    assert!(began.elapsed() <= LIFETIME + GRACE);
+    door.close().await;
+}
