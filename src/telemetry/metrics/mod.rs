@@ -193,7 +193,8 @@ impl Metrics {
         self.house.instruments.captures_unreadable.inc();
     }
 
-    /// Shows the numbers of a collector on every page from now on (see [`sources`]).
+    /// Shows the numbers of a collector on every page from now on (see [`sources`]). It runs while
+    /// the registry is locked, so it must not call [`Self::register`] or [`Self::expose`].
     pub fn register(&self, collector: Box<dyn Collector>) {
         self.house.registry.lock().register_collector(collector);
     }

@@ -1,0 +1,20 @@
+//! Scenes for the tests: each reads as "given an upstream, given a sidecar, when a client…, then".
+
+pub mod client;
+pub mod sidecar;
+pub mod upstream;
+
+use std::time::Duration;
+
+/// How long a test waits for what must happen.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits until `condition` holds, by asking again; fails the test after [`PATIENCE`].
+pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let asking = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, asking).await.is_ok(), "never happened: {what}");
+}
