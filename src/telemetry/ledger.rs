@@ -106,6 +106,7 @@ impl fmt::Debug for Ledger {
     }
 }
 
+#[expect(clippy::ref_option, reason = "the signature that serde asks for")]
 fn as_timestamp<S: Serializer>(at: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
     at.map(timestamp::format).serialize(serializer)
 }
@@ -193,7 +194,10 @@ mod tests {
             let delivery = match verdict {
                 0 => Delivery { exported: weight, dropped: vec![] },
                 1 => Delivery { exported: 0, dropped: vec![("timeout", weight)] },
-                2 => Delivery { exported: weight / 2, dropped: vec![("rejected", weight - weight / 2)] },
+                2 => Delivery {
+                    exported: weight / 2,
+                    dropped: vec![("rejected", weight - weight / 2)],
+                },
                 _ => Delivery { exported: weight + 1, dropped: vec![("io", 5)] },
             };
             lane.settle(&delivery, batch.len(), weight);

@@ -35,7 +35,7 @@ pub struct Delivery {
     /// Items that arrived.
     pub exported: u64,
     /// Items that did not, by reason. Reasons are a closed set, safe as a label:
-    /// `unreachable`, `timeout`, `refused`, `rejected`, `io`, `rate_limited`, `sampled`. The lane
+    /// `unreachable`, `timeout`, `refused`, `rejected`, `io`, `rate_limited`, `sampled`, `unencodable`. The lane
     /// and its worker add `queue_full`, `closed`, `panic`, `shutdown` and `unaccounted`.
     pub dropped: Vec<(&'static str, u64)>,
 }

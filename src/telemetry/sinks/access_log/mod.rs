@@ -19,8 +19,8 @@ use std::thread;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
-use self::line::Format;
 pub use self::line::Form;
+use self::line::Format;
 use super::file::Lines;
 pub use super::file::OpenError;
 use crate::config::model::{Console, LogLevel, Service};
@@ -72,11 +72,7 @@ impl AccessLog {
     }
 
     /// Lines to any writer, as `console`.
-    pub fn console(
-        service: &Service,
-        form: Form,
-        out: Box<dyn Write + Send>,
-    ) -> io::Result<Self> {
+    pub fn console(service: &Service, form: Form, out: Box<dyn Write + Send>) -> io::Result<Self> {
         Self::start("console", Scribe::new(service, form, Lines::new(out), None))
     }
 
