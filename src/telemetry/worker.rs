@@ -81,8 +81,8 @@ async fn run<S: Sink>(
             }
             let (count, weight) = (batch.len(), lane.weight_of(&batch));
             let delivery = calmly(sink.deliver(batch)).await;
-            let lost = || Delivery { exported: 0, dropped: vec![("panic", weight)] };
-            lane.settle(&delivery.unwrap_or_else(lost), count, weight);
+            let panicked = || Delivery { exported: 0, dropped: vec![("panic", weight)] };
+            lane.settle(&delivery.unwrap_or_else(panicked), count, weight);
         }
         if last {
             break;

@@ -178,3 +178,57 @@ fn partial_success(answer: Bytes, spans: u64) -> Delivery {
     let dropped = if rejected > 0 { vec![("rejected", rejected)] } else { Vec::new() };
     Delivery { exported: spans - rejected, dropped }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+    use tracing::{Event, Level, Subscriber};
+    use tracing_subscriber::Layer;
+    use tracing_subscriber::layer::{Context, SubscriberExt};
+
+    use super::*;
+
+    /// Remembers how loud each event was.
+    #[derive(Clone, Default)]
+    struct Heard(Arc<Mutex<Vec<Level>>>);
+
+    impl<S: Subscriber> Layer<S> for Heard {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            self.0.lock().push(*event.metadata().level());
+        }
+    }
+
+    fn sender(is_configured: bool) -> Sender {
+        let endpoint = "http://user:secret@localhost:4318/v1/traces?key=secret".parse().unwrap();
+        let client = ExportClient::new(None).unwrap();
+        Sender::new(client, endpoint, HeaderMap::new(), FIRST_PAUSE, is_configured)
+    }
+
+    #[test]
+    fn only_a_change_is_told_and_louder_where_somebody_asked_for_it() {
+        for (is_configured, level) in [(true, Level::WARN), (false, Level::INFO)] {
+            let heard = Heard::default();
+            let subscriber = tracing_subscriber::registry().with(heard.clone());
+            tracing::subscriber::with_default(subscriber, || {
+                let mut sender = sender(is_configured);
+                sender.note_success();
+                (0..3).for_each(|_| sender.note_failure("Connection refused"));
+                (0..3).for_each(|_| sender.note_success());
+            });
+            assert_eq!(*heard.0.lock(), [level, Level::INFO]);
+        }
+    }
+
+    #[test]
+    fn the_endpoint_is_told_without_what_may_be_secret() {
+        assert_eq!(sender(true).place(), "http://localhost:4318/v1/traces");
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_read_means_what_its_status_said() {
+        assert_eq!(partial_success(Bytes::from_static(b"{}"), 3), Delivery::all(3));
+        assert_eq!(partial_success(Bytes::new(), 3), Delivery::all(3));
+    }
+}

@@ -4,6 +4,9 @@
 //! bytes, so that delivery, retries, partial success and every count are our own ([`client`]). Spans
 //! are built and encoded in the blocking pool: a batch takes milliseconds, which no request waits for.
 //!
+//! While a configured collector is away, a batch is held for up to `otlp.timeout` and the lane fills
+//! behind it; then spans are dropped, counted. Nobody waits for the default one.
+//!
 //! The endpoint is used as it is written. Whether a record is kept was decided before it came here.
 
 use std::sync::Arc;
@@ -49,9 +52,9 @@ pub enum OtlpError {
     /// `otlp.ca_file` cannot be used.
     #[error("otlp.ca_file: {0}")]
     CaFile(#[from] CaFileError),
-    /// `otlp.endpoint` is not an http or https URL.
-    #[error("otlp.endpoint: `{0}` is not an http or https URL")]
-    Endpoint(String),
+    /// `otlp.endpoint` is not an http or https URL. It is not shown: it may hold a password.
+    #[error("otlp.endpoint is not an http or https URL")]
+    Endpoint,
     /// A header of `otlp.headers` cannot be sent. Its value is not shown.
     #[error("otlp.headers: `{0}` is not a valid header name, or its value is not valid")]
     Header(String),
@@ -65,10 +68,9 @@ impl Otlp {
     pub fn new(config: &Config) -> Result<Option<Self>, OtlpError> {
         let otlp = &config.otlp;
         let Some(endpoint) = &otlp.traces_endpoint else { return Ok(None) };
-        let invalid = || OtlpError::Endpoint(endpoint.clone());
-        let uri: Uri = endpoint.parse().map_err(|_| invalid())?;
+        let uri: Uri = endpoint.parse().map_err(|_| OtlpError::Endpoint)?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
-            return Err(invalid());
+            return Err(OtlpError::Endpoint);
         }
         let mut headers = HeaderMap::new();
         for (name, value) in &otlp.headers {
