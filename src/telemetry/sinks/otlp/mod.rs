@@ -1,7 +1,7 @@
 //! Spans to an OpenTelemetry collector: OTLP over HTTP, protobuf.
 //!
 //! `opentelemetry-otlp` encodes and compresses; its HTTP client is ours and only catches the finished
-//! bytes, so that delivery, retries, partial success and every count are our own ([`client`]). Spans
+//! bytes, so that delivery, retries, partial success and every count are our own (`client`). Spans
 //! are built and encoded in the blocking pool: a batch takes milliseconds, which no request waits for.
 //!
 //! While a configured collector is away, a batch is held for up to `otlp.timeout` and the lane fills
