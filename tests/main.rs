@@ -1,12 +1,14 @@
 //! One test binary; a file per behaviour. `support` holds the scenes: a scripted upstream, a sidecar
 //! in front of it, a client that may misbehave.
-#![cfg(test)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail where it stands")]
 
 mod support;
 
+// The embedded orchestrator and the demo's traffic.
+mod demo_orchestrator;
 // How an exchange can end: one test per row of the table in docs/ARCHITECTURE.md.
 mod endings;
 // Methods, header fields, bodies: what reaches the upstream, and what comes back.
 mod forwarding;
-// The embedded orchestrator and the demo's traffic.
-mod demo_orchestrator;
+// Spans on the wire: their shape, and what becomes of them when the collector misbehaves.
+mod otlp;

@@ -1,10 +1,7 @@
-//! Placeholder.
+//! The command line: one file per subcommand.
 
-<<<<<<< HEAD
-pub mod demo;
-=======
 pub mod admin_client;
+pub mod demo;
 pub mod drain;
 pub mod health;
 pub mod status;
->>>>>>> metrics

@@ -11,8 +11,17 @@ pub trait Sink: Send + 'static {
     /// Its name in the ledger, e.g. `otlp`.
     fn name(&self) -> &'static str;
 
-    /// Delivers a batch and says what became of each item: the counts of the answer add up to
-    /// `batch.len()`. It bounds its own waiting. Dropping the future loses the batch; the worker
+    /// What an item counts for in the ledger: an exchange is one log line but two or three spans.
+    fn weight(item: &Self::Item) -> u64
+    where
+        Self: Sized,
+    {
+        let _ = item;
+        1
+    }
+
+    /// Delivers a batch and says what became of each item: the counts of the answer add up to the
+    /// batch's weight. It bounds its own waiting. Dropping the future loses the batch; the worker
     /// counts it as dropped then.
     async fn deliver(&mut self, batch: Vec<Self::Item>) -> Delivery;
 
@@ -26,7 +35,8 @@ pub struct Delivery {
     /// Items that arrived.
     pub exported: u64,
     /// Items that did not, by reason. Reasons are a closed set, safe as a label:
-    /// `unreachable`, `timeout`, `refused`, `rejected`, `io`, `rate_limited`, `sampled`.
+    /// `unreachable`, `timeout`, `refused`, `rejected`, `io`, `rate_limited`, `sampled`, `unencodable`. The lane
+    /// and its worker add `queue_full`, `closed`, `panic`, `shutdown` and `unaccounted`.
     pub dropped: Vec<(&'static str, u64)>,
 }
 

@@ -1,6 +1,8 @@
 //! Scenes for the tests: each reads as "given an upstream, given a sidecar, when a client…, then".
 
 pub mod client;
+pub mod collector;
+pub mod records;
 pub mod sidecar;
 pub mod upstream;
 

@@ -1,2 +1,7 @@
 //! One file per place that records leave through. Sinks never import each other.
+
+pub mod access_log;
 pub mod audit;
+mod file;
+pub mod otlp;
+pub mod sentry;

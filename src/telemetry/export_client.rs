@@ -1,0 +1,215 @@
+//! The HTTP/1.1 client of the exporters: one POST at a time, bounded in time and size.
+//!
+//! It speaks http and https (rustls with aws-lc-rs; roots from `ca_file`, else the system's, read at
+//! the first https request), verifies certificates always, and follows no redirect. It neither
+//! retries nor logs; its user knows what a failure means.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, Request, Response, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+
+/// The longest answer that is read, in bytes.
+const MAX_ANSWER: usize = 1 << 20;
+/// How long an idle connection is kept.
+const IDLE: Duration = Duration::from_secs(30);
+const MAX_IDLE: usize = 2;
+
+/// A client for exporters. Clones share connections.
+#[derive(Clone, Debug)]
+pub struct ExportClient {
+    plain: Client<HttpConnector, Full<Bytes>>,
+    /// Built at the first https request: reading the system's roots takes a while.
+    tls: Arc<OnceCell<Client<HttpsConnector<HttpConnector>, Full<Bytes>>>>,
+    roots: Option<Arc<RootCertStore>>,
+}
+
+/// The certificates of `ca_file` cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CaFileError {
+    /// The file cannot be read as PEM. Usually a wrong path or a DER file.
+    #[error("reading certificates from `{}`: {error}", path.display())]
+    Pem {
+        /// The configured path.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: rustls_pki_types::pem::Error,
+    },
+    /// A certificate in it is malformed.
+    #[error("using a certificate of `{}`: {error}", path.display())]
+    Certificate {
+        /// The configured path.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: rustls::Error,
+    },
+    /// There is none in it.
+    #[error("`{}` holds no certificate", .0.display())]
+    Empty(PathBuf),
+}
+
+/// A request that got no complete answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}: {detail}")]
+pub struct PostError {
+    /// `unreachable` or `timeout`: a drop reason of the ledger.
+    pub reason: &'static str,
+    /// For our own log. It names no header and no body.
+    pub detail: String,
+}
+
+impl ExportClient {
+    /// Makes a client; reads `ca_file` if there is one, to trust these roots only.
+    pub fn new(ca_file: Option<&Path>) -> Result<Self, CaFileError> {
+        let roots = ca_file.map(read_roots).transpose()?.map(Arc::new);
+        let plain = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(MAX_IDLE)
+            .build(HttpConnector::new());
+        Ok(Self { plain, tls: Arc::new(OnceCell::new()), roots })
+    }
+
+    /// Posts a body and reads the answer, of any status, up to 1 MiB, within `limit` altogether.
+    /// Dropping the future gives the request up.
+    pub async fn post(
+        &self,
+        uri: Uri,
+        headers: HeaderMap,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Response<Bytes>, PostError> {
+        let is_https = uri.scheme_str() == Some("https");
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        let exchange = async {
+            let response = if is_https {
+                self.tls().await?.request(request).await
+            } else {
+                self.plain.request(request).await
+            };
+            read(response.map_err(unreachable)?).await
+        };
+        let late = |_| PostError { reason: "timeout", detail: format!("no answer in {limit:?}") };
+        timeout(limit, exchange).await.map_err(late)?
+    }
+
+    async fn tls(&self) -> Result<&Client<HttpsConnector<HttpConnector>, Full<Bytes>>, PostError> {
+        let build = async {
+            let roots = match &self.roots {
+                Some(roots) => Arc::clone(roots),
+                None => tokio::task::spawn_blocking(system_roots).await.map_err(unreachable)??,
+            };
+            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+            let config = ClientConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .map_err(unreachable)?
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+            let connector =
+                HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1();
+            Ok(Client::builder(TokioExecutor::new())
+                .pool_timer(TokioTimer::new())
+                .pool_idle_timeout(IDLE)
+                .pool_max_idle_per_host(MAX_IDLE)
+                .build(connector.build()))
+        };
+        self.tls.get_or_try_init(|| build).await
+    }
+}
+
+async fn read(response: Response<Incoming>) -> Result<Response<Bytes>, PostError> {
+    let (head, mut body) = response.into_parts();
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(unreachable)?.into_data() else { continue };
+        if bytes.len() + data.len() > MAX_ANSWER {
+            return Err(unreachable("the answer is longer than 1 MiB"));
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(Response::from_parts(head, bytes.freeze()))
+}
+
+fn read_roots(path: &Path) -> Result<RootCertStore, CaFileError> {
+    let pem = |error| CaFileError::Pem { path: path.to_owned(), error };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(pem)? {
+        let invalid = |error| CaFileError::Certificate { path: path.to_owned(), error };
+        roots.add(certificate.map_err(pem)?).map_err(invalid)?;
+    }
+    if roots.is_empty() {
+        return Err(CaFileError::Empty(path.to_owned()));
+    }
+    Ok(roots)
+}
+
+/// The system's roots. Single broken certificates are passed over, as every other client does.
+fn system_roots() -> Result<Arc<RootCertStore>, PostError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        let message = "the system has no root certificates; set ca_file";
+        return Err(unreachable(io::Error::other(message)));
+    }
+    Ok(Arc::new(roots))
+}
+
+/// The innermost cause says most: `Connection refused` and the like.
+fn unreachable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> PostError {
+    let error = error.into();
+    let mut cause: &dyn std::error::Error = &*error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    PostError { reason: "unreachable", detail: cause.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ca_file_that_cannot_be_used_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = ExportClient::new(Some(file.path())).unwrap_err();
+        assert!(error.to_string().ends_with("` holds no certificate"), "{error}");
+        let error = ExportClient::new(Some(Path::new("/does/not/exist.pem"))).unwrap_err();
+        assert!(error.to_string().contains("`/does/not/exist.pem`: "), "{error}");
+    }
+
+    #[tokio::test]
+    async fn nobody_listening_is_unreachable() {
+        let client = ExportClient::new(None).unwrap();
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let uri: Uri = format!("http://{free}/").parse().unwrap();
+        let answer = client.post(uri, HeaderMap::new(), Bytes::new(), IDLE).await;
+        assert_eq!(answer.unwrap_err().reason, "unreachable");
+    }
+
+    #[tokio::test]
+    async fn a_silent_server_is_a_timeout() {
+        let client = ExportClient::new(None).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let uri: Uri = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+        let limit = Duration::from_millis(50);
+        let answer = client.post(uri, HeaderMap::new(), Bytes::new(), limit).await;
+        assert_eq!(answer.unwrap_err().reason, "timeout");
+    }
+}

@@ -1,0 +1,201 @@
+//! The shape of one access log line.
+//!
+//! Field names and their order are the contract's. Every string is escaped, so that nothing a client
+//! or an upstream sends can forge a line or steer a terminal. Optional fields without a value are
+//! left out, except those a query expects on every line (`status`, `ttfb`, `userId`, `tenantId`,
+//! `userAgent`), which are `null`.
+
+use std::time::Duration;
+
+use crate::config::model::Service;
+use crate::http::sanitise;
+use crate::record::{Fact, Level, Record, Value};
+use crate::telemetry::json;
+use crate::telemetry::timestamp::Clock;
+
+const MESSAGE: &str = "Request completed";
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// One JSON object.
+    Json,
+    /// `TIMESTAMP [level]: message {fields}`, for people.
+    Pretty,
+}
+
+/// Writes lines of one form.
+#[derive(Debug)]
+pub(super) struct Format {
+    form: Form,
+    clock: Clock,
+    /// The fields that are the same on every line, already written.
+    service: Vec<u8>,
+}
+
+impl Format {
+    pub(super) fn new(service: &Service, form: Form) -> Self {
+        let mut fields = Fields { out: &mut Vec::new(), first: true };
+        fields.text("service", &service.name);
+        fields.text("environment", &service.environment);
+        fields.text("version", &service.version);
+        let service = std::mem::take(fields.out);
+        Self { form, clock: Clock::default(), service }
+    }
+
+    /// Appends the record's line, newline included.
+    pub(super) fn write(&mut self, record: &Record, out: &mut Vec<u8>) {
+        let ended = record.started + record.duration;
+        let level = record.level().as_str().as_bytes();
+        match self.form {
+            Form::Json => {
+                out.extend_from_slice(b"{\"timestamp\":\"");
+                self.clock.write(ended, out);
+                out.extend_from_slice(b"\",\"level\":\"");
+                out.extend_from_slice(level);
+                out.extend_from_slice(b"\",\"message\":");
+                json::string(MESSAGE, out);
+                out.push(b',');
+            }
+            Form::Pretty => {
+                self.clock.write(ended, out);
+                out.extend_from_slice(b" [");
+                out.extend_from_slice(level);
+                out.extend_from_slice(b"]: ");
+                out.extend_from_slice(MESSAGE.as_bytes());
+                out.extend_from_slice(b" {");
+            }
+        }
+        out.extend_from_slice(&self.service);
+        let mut fields = Fields { out, first: false };
+        fields.request(record);
+        fields.answer(record);
+        fields.telemetry(record);
+        record.facts.iter().for_each(|fact| fields.fact(fact));
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+/// The inside of a JSON object. Keys are ours, or configured.
+struct Fields<'a> {
+    out: &'a mut Vec<u8>,
+    first: bool,
+}
+
+impl Fields<'_> {
+    fn request(&mut self, record: &Record) {
+        record.request_id.with_str(|id| self.text("requestId", id));
+        if let Some(id) = &record.client_request_id {
+            self.text("clientRequestId", id.as_str());
+        }
+        self.text("method", record.method.as_str());
+        self.text("url", &record.url);
+        self.text("route", &record.route.template);
+    }
+
+    fn answer(&mut self, record: &Record) {
+        match record.status {
+            Some(status) => self.number("status", u64::from(status)),
+            None => self.null("status"),
+        }
+        self.millis("duration", Some(record.duration));
+        self.millis("ttfb", record.ttfb);
+        self.null("userId");
+        self.null("tenantId");
+        match &record.user_agent {
+            Some(agent) => self.text("userAgent", agent),
+            None => self.null("userAgent"),
+        }
+        self.text("clientIp", &sanitise::truncate_ip(record.client_ip).to_string());
+        self.number("bytesIn", record.bytes_in);
+        self.number("bytesOut", record.bytes_out);
+        self.bool("stream", record.stream.is_some());
+        if let Some(stream) = record.stream {
+            self.number("events", stream.events);
+        }
+        self.text("outcome", record.outcome.as_str());
+        if let Some(error_type) = record.error_type() {
+            self.text("errorType", error_type.as_str());
+        }
+    }
+
+    fn telemetry(&mut self, record: &Record) {
+        self.hex("traceId", &record.trace.trace_id.hex());
+        self.hex("spanId", &record.trace.server_span.hex());
+        self.bool("sampled", record.trace.sampled);
+        if let Some(leg) = record.upstream {
+            self.millis("upstreamMs", Some(leg.duration));
+        }
+        self.number("overheadUs", micros(record.overhead));
+        if record.level() == Level::Error {
+            if let Some(error_type) = record.error_type() {
+                self.text("error.type", error_type.as_str());
+            }
+            self.text("error.message", &record.outcome.message(record.status));
+        }
+    }
+
+    fn fact(&mut self, fact: &Fact) {
+        match &fact.value {
+            Value::Member(member) => self.text(&fact.name, member),
+            Value::Length(length) => self.number(&fact.name, *length),
+        }
+    }
+
+    fn key(&mut self, key: &str) {
+        if !std::mem::take(&mut self.first) {
+            self.out.push(b',');
+        }
+        json::string(key, self.out);
+        self.out.push(b':');
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        self.key(key);
+        json::string(value, self.out);
+    }
+
+    fn hex(&mut self, key: &str, digits: &[u8]) {
+        self.key(key);
+        self.out.push(b'"');
+        self.out.extend_from_slice(digits);
+        self.out.push(b'"');
+    }
+
+    fn number(&mut self, key: &str, value: u64) {
+        self.key(key);
+        self.digits(value);
+    }
+
+    fn bool(&mut self, key: &str, value: bool) {
+        self.key(key);
+        self.out.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    fn null(&mut self, key: &str) {
+        self.key(key);
+        self.out.extend_from_slice(b"null");
+    }
+
+    /// Milliseconds with up to three decimals, without trailing zeros.
+    fn millis(&mut self, key: &str, value: Option<Duration>) {
+        let Some(value) = value else { return self.null(key) };
+        let micros = micros(value);
+        self.number(key, micros / 1000);
+        let rest = micros % 1000;
+        if rest > 0 {
+            let digits = [rest / 100, rest / 10, rest].map(|rest| b'0' + (rest % 10) as u8);
+            let kept = digits.iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1);
+            self.out.push(b'.');
+            self.out.extend_from_slice(&digits[..kept]);
+        }
+    }
+
+    fn digits(&mut self, value: u64) {
+        self.out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

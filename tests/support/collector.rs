@@ -1,0 +1,318 @@
+//! A strict OTLP/HTTP collector: it takes only what the specification allows, and says what was wrong.
+//!
+//! Whatever it finds wrong fails the test when it is dropped. It can be scripted to refuse, to take a
+//! part, to be slow, or to hang up. What it refused is not kept.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::io::Read;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use flate2::read::GzDecoder;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+/// How long a test waits for what should come at once.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the collector does with a request.
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    /// Takes the batch.
+    Accept,
+    /// Takes the batch but for so many spans.
+    Partial(i64),
+    /// Answers this status, with a `Retry-After` in seconds where given.
+    Status(u16, Option<u64>),
+    /// Takes the batch after a while.
+    Delay(Duration),
+    /// Closes the connection without an answer.
+    Reset,
+}
+
+/// A span that arrived, with who sent it.
+#[derive(Clone, Debug)]
+pub(crate) struct Received {
+    pub(crate) span: Span,
+    pub(crate) resource: BTreeMap<String, String>,
+    pub(crate) scope: String,
+}
+
+impl Received {
+    /// The attribute as text.
+    pub(crate) fn attribute(&self, key: &str) -> Option<String> {
+        self.span.attributes.iter().find(|kv| kv.key == key).map(|kv| text(kv.value.as_ref()))
+    }
+}
+
+#[derive(Default)]
+struct State {
+    script: VecDeque<Reply>,
+    requests: Vec<HeaderMap>,
+    spans: Vec<Received>,
+    seen: HashSet<(Vec<u8>, Vec<u8>)>,
+    complaints: Vec<String>,
+}
+
+/// A running collector.
+pub(crate) struct Collector {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    _tasks: JoinSet<()>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Collector {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared::default());
+        let mut tasks = JoinSet::new();
+        let state = Arc::clone(&shared);
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                connections.spawn(serve(stream, Arc::clone(&state)));
+            }
+        });
+        Self { address, shared, _tasks: tasks }
+    }
+
+    /// The full URL of the traces endpoint.
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}/v1/traces", self.address)
+    }
+
+    /// The replies to the next requests; after them it accepts.
+    pub(crate) fn script(&self, replies: impl IntoIterator<Item = Reply>) {
+        self.shared.lock().script.extend(replies);
+    }
+
+    /// Waits for so many spans, and gives all that have arrived.
+    pub(crate) async fn spans(&self, at_least: usize) -> Vec<Received> {
+        let enough = async {
+            loop {
+                let changed = self.shared.changed.notified();
+                let spans = self.shared.lock().spans.clone();
+                if spans.len() >= at_least {
+                    return spans;
+                }
+                changed.await;
+            }
+        };
+        timeout(PATIENCE, enough).await.expect("the spans arrive")
+    }
+
+    /// The heads of all requests so far, refused ones included.
+    pub(crate) fn requests(&self) -> Vec<HeaderMap> {
+        self.shared.lock().requests.clone()
+    }
+
+    /// Takes what was found wrong so far, so that dropping the collector does not fail the test.
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        std::mem::take(&mut self.shared.lock().complaints)
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        let complaints = self.complaints();
+        if !std::thread::panicking() {
+            assert!(complaints.is_empty(), "the collector complains: {complaints:#?}");
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, shared: Arc<Shared>) {
+    let service = service_fn(|request| answer(request, Arc::clone(&shared)));
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    drop(served); // A reset is scripted; a client that left is its own business.
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    shared: Arc<Shared>,
+) -> Result<Response<Full<Bytes>>, std::io::Error> {
+    let (head, mut body) = request.into_parts();
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(std::io::Error::other)?;
+        bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+    }
+    let (is_right, reply) = {
+        let mut state = shared.lock();
+        let is_right = head.method == "POST" && head.uri.path() == "/v1/traces";
+        if !is_right {
+            state.complaints.push(format!("{} {} is not ours", head.method, head.uri));
+        }
+        state.requests.push(head.headers.clone());
+        (is_right, state.script.pop_front().unwrap_or(Reply::Accept))
+    };
+    let mut rejected = 0;
+    match reply {
+        _ if !is_right => return Ok(status(404, None)),
+        Reply::Status(code, retry_after) => return Ok(status(code, retry_after)),
+        Reply::Reset => return Err(std::io::ErrorKind::ConnectionReset.into()),
+        Reply::Delay(delay) => tokio::time::sleep(delay).await,
+        Reply::Partial(count) => rejected = count,
+        Reply::Accept => {}
+    }
+    let is_fine = shared.lock().take(&head.headers, &bytes);
+    shared.changed.notify_waiters();
+    if !is_fine {
+        return Ok(status(400, None));
+    }
+    let partial =
+        ExportTracePartialSuccess { rejected_spans: rejected, error_message: "full".into() };
+    let partial_success = (rejected > 0).then_some(partial);
+    let body = ExportTraceServiceResponse { partial_success }.encode_to_vec();
+    Ok(Response::new(Full::new(body.into())))
+}
+
+fn status(code: u16, retry_after: Option<u64>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::new()));
+    *response.status_mut() = code.try_into().unwrap();
+    if let Some(seconds) = retry_after {
+        response.headers_mut().insert("retry-after", seconds.into());
+    }
+    response
+}
+
+impl State {
+    /// Keeps a batch, or notes what is wrong with it and says no.
+    fn take(&mut self, head: &HeaderMap, body: &[u8]) -> bool {
+        match decode(head, body) {
+            Ok(request) => {
+                let found = self.judge(request);
+                let is_fine = found.is_empty();
+                self.complaints.extend(found);
+                is_fine
+            }
+            Err(complaint) => {
+                self.complaints.push(complaint);
+                false
+            }
+        }
+    }
+
+    fn judge(&mut self, request: ExportTraceServiceRequest) -> Vec<String> {
+        let mut found = Vec::new();
+        for group in request.resource_spans {
+            let attributes = group.resource.map(|resource| resource.attributes).unwrap_or_default();
+            unique(&attributes, "resource", &mut found);
+            let resource: BTreeMap<_, _> =
+                attributes.iter().map(|kv| (kv.key.clone(), text(kv.value.as_ref()))).collect();
+            if resource.get("service.name").is_none_or(String::is_empty) {
+                found.push("the resource has no service.name".to_owned());
+            }
+            for scoped in group.scope_spans {
+                let scope = scoped.scope.map(|scope| scope.name).unwrap_or_default();
+                for span in scoped.spans {
+                    inspect(&span, &mut found);
+                    if !self.seen.insert((span.trace_id.clone(), span.span_id.clone())) {
+                        found.push(format!("`{}` came twice", span.name));
+                    }
+                    let (resource, scope) = (resource.clone(), scope.clone());
+                    self.spans.push(Received { span, resource, scope });
+                }
+            }
+        }
+        found
+    }
+}
+
+fn decode(head: &HeaderMap, body: &[u8]) -> Result<ExportTraceServiceRequest, String> {
+    if head.get("content-type").is_none_or(|value| value != "application/x-protobuf") {
+        return Err(format!("content-type is {:?}", head.get("content-type")));
+    }
+    let mut plain = Vec::new();
+    match head.get("content-encoding").map(http::HeaderValue::as_bytes) {
+        Some(b"gzip") => {
+            GzDecoder::new(body).read_to_end(&mut plain).map_err(|error| error.to_string())?;
+        }
+        None => plain.extend_from_slice(body),
+        Some(other) => return Err(format!("content-encoding is {other:?}")),
+    }
+    ExportTraceServiceRequest::decode(&plain[..]).map_err(|error| error.to_string())
+}
+
+fn inspect(span: &Span, found: &mut Vec<String>) {
+    let name = &span.name;
+    let is_id = |id: &[u8], length| id.len() == length && id.iter().any(|byte| *byte != 0);
+    if name.is_empty() {
+        found.push("a span has no name".to_owned());
+    }
+    if !is_id(&span.trace_id, 16) || !is_id(&span.span_id, 8) {
+        found.push(format!("`{name}` has a malformed id"));
+    }
+    if !span.parent_span_id.is_empty() && !is_id(&span.parent_span_id, 8) {
+        found.push(format!("`{name}` has a malformed parent"));
+    }
+    if span.parent_span_id == span.span_id {
+        found.push(format!("`{name}` is its own parent"));
+    }
+    if span.start_time_unix_nano == 0 || span.end_time_unix_nano < span.start_time_unix_nano {
+        found.push(format!("`{name}` ends before it starts"));
+    }
+    if !(1..=5).contains(&span.kind) {
+        found.push(format!("`{name}` has no kind"));
+    }
+    unique(&span.attributes, name, found);
+    for event in &span.events {
+        unique(&event.attributes, &event.name, found);
+    }
+    for link in &span.links {
+        if !is_id(&link.trace_id, 16) || !is_id(&link.span_id, 8) {
+            found.push(format!("`{name}` has a malformed link"));
+        }
+    }
+}
+
+fn unique(attributes: &[KeyValue], owner: &str, found: &mut Vec<String>) {
+    let mut keys = HashSet::new();
+    for KeyValue { key, value, .. } in attributes {
+        if key.is_empty() || !keys.insert(key) {
+            found.push(format!("`{owner}` has the attribute `{key}` twice, or without a name"));
+        }
+        if value.as_ref().is_none_or(|value| value.value.is_none()) {
+            found.push(format!("`{owner}` has no value for `{key}`"));
+        }
+    }
+}
+
+fn text(value: Option<&AnyValue>) -> String {
+    match value.and_then(|value| value.value.as_ref()) {
+        Some(any_value::Value::StringValue(text)) => text.clone(),
+        Some(any_value::Value::IntValue(number)) => number.to_string(),
+        other => format!("{other:?}"),
+    }
+}
