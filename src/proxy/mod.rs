@@ -1,1 +1,4 @@
-//! Placeholder.
+//! What happens to a request.
+
+pub mod inspect;
+pub mod limits;
