@@ -4,7 +4,7 @@
 //! which loses nothing: a fresh bucket is full too. If there are none, newcomers share one overflow
 //! bucket; nobody who is being limited is ever forgotten to make room.
 //!
-//! It knows keys only as hashes (see [`super::key`]).
+//! It knows keys only as the bits that `key` makes of them.
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};

@@ -22,7 +22,7 @@ pub fn dress(headers: &mut HeaderMap, verdict: &Verdict) {
     if announced().next().is_none() {
         return;
     }
-    let mut limits = Vec::with_capacity(48);
+    let mut limits = Vec::new();
     let mut policies = Policies::None;
     for budget in announced() {
         if !limits.is_empty() {
@@ -72,11 +72,19 @@ impl Policies {
 /// Writes one member of `RateLimit`: tokens left, and the seconds until the bucket is full again,
 /// or after a denial until the next token.
 fn write_limit(out: &mut Vec<u8>, budget: &Budget) {
-    out.extend_from_slice(&budget.limiter.quoted);
-    out.extend_from_slice(b";r=");
-    out.extend_from_slice(itoa::Buffer::new().format(budget.remaining).as_bytes());
-    out.extend_from_slice(b";t=");
-    out.extend_from_slice(itoa::Buffer::new().format(seconds(budget.reset)).as_bytes());
+    let (mut tokens, mut wait) = (itoa::Buffer::new(), itoa::Buffer::new());
+    let parts: [&[u8]; 5] = [
+        &budget.limiter.quoted,
+        b";r=",
+        tokens.format(budget.remaining).as_bytes(),
+        b";t=",
+        wait.format(seconds(budget.reset)).as_bytes(),
+    ];
+    // Exact, because a vector without spare room becomes a header value without another allocation.
+    out.reserve_exact(parts.iter().map(|part| part.len()).sum());
+    for part in parts {
+        out.extend_from_slice(part);
+    }
 }
 
 /// The value of `RateLimit-Policy` for one limit: the burst, and the time in which it comes back.

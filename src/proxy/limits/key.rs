@@ -1,13 +1,14 @@
-//! What a bucket belongs to, as a 128-bit hash.
+//! What a bucket belongs to, as 128 bits: no key is stored as text, and none is allocated.
 //!
-//! The parts of a key go through two `SipHash`es with random secrets of the limit, so nothing is
-//! allocated and no header value stays in memory. Two clients share a bucket by chance with odds of
-//! about n²/2¹²⁹ for n clients (for ten million: 1 in 10²⁴); without the secrets nobody can aim for
-//! it. The hashes mean nothing outside their limit and their process.
+//! An address alone, the usual key, is its own: no two networks share a bucket. All other keys go
+//! through two `SipHash`es with random secrets of the limit. Two clients then share a bucket by
+//! chance with odds of about n²/2¹²⁹ for n clients (for ten million: 1 in 10²⁴), and without the
+//! secrets nobody can aim for it. The bits mean nothing outside their limit and their process.
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::net::IpAddr;
 
+use hashbrown::DefaultHashBuilder;
 use http::HeaderMap;
 use http::header::HeaderName;
 
@@ -25,7 +26,7 @@ pub struct Keys<'a> {
     pub headers: &'a HeaderMap,
 }
 
-/// The hashed key of a bucket.
+/// The key of a bucket. Its lower half is spread by a secret, so it serves as its hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key {
     low: u64,
@@ -33,9 +34,10 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// A number to choose a shard by, independent of the place within it.
+    /// A number to choose a shard by. A map takes its place from the ends of the hash, so this comes
+    /// from the middle.
     pub(super) fn shard(self) -> usize {
-        usize::from(self.high.to_le_bytes()[0])
+        usize::from(self.low.to_be_bytes()[3])
     }
 }
 
@@ -47,13 +49,15 @@ impl Hash for Key {
 
 /// How the keys of one limit are made.
 #[derive(Debug)]
-pub(super) struct Recipe {
-    parts: Box<[Part]>,
-    secrets: [RandomState; 2],
+pub(super) enum Recipe {
+    /// Of the address alone.
+    Address(DefaultHashBuilder),
+    /// Of several parts, or of text.
+    Hashed { parts: Box<[Part]>, secrets: [RandomState; 2] },
 }
 
 #[derive(Debug)]
-enum Part {
+pub(super) enum Part {
     Ip,
     Route,
     Header(HeaderName),
@@ -62,6 +66,9 @@ enum Part {
 impl Recipe {
     /// A name that no header can have is left out: no client could send it, so all would share.
     pub(super) fn new(key: &[LimitKey]) -> Self {
+        if key == [LimitKey::Ip] {
+            return Self::Address(DefaultHashBuilder::default());
+        }
         let part = |key: &LimitKey| match key {
             LimitKey::Ip => Some(Part::Ip),
             LimitKey::Route => Some(Part::Route),
@@ -70,32 +77,39 @@ impl Recipe {
             }
         };
         let parts = key.iter().filter_map(part).collect();
-        Self { parts, secrets: [RandomState::new(), RandomState::new()] }
+        Self::Hashed { parts, secrets: [RandomState::new(), RandomState::new()] }
     }
 
     pub(super) fn key(&self, request: &Keys<'_>) -> Key {
-        let [low, high] = &self.secrets;
-        Key { low: self.hash(low, request), high: self.hash(high, request) }
-    }
-
-    fn hash(&self, secret: &RandomState, request: &Keys<'_>) -> u64 {
-        let mut hasher = secret.build_hasher();
-        for part in &self.parts {
-            match part {
-                Part::Ip => hasher.write_u64(network(request.ip)),
-                Part::Route => write(&mut hasher, request.route.as_bytes()),
-                Part::Header(name) => {
-                    let mut values = 0;
-                    for value in request.headers.get_all(name) {
-                        write(&mut hasher, value.as_bytes());
-                        values += usize::from(!value.is_empty());
-                    }
-                    hasher.write_usize(values);
-                }
+        match self {
+            Self::Address(spread) => {
+                let high = network(request.ip);
+                Key { low: spread.hash_one(high), high }
+            }
+            Self::Hashed { parts, secrets: [low, high] } => {
+                Key { low: hash(parts, low, request), high: hash(parts, high, request) }
             }
         }
-        hasher.finish()
     }
+}
+
+fn hash(parts: &[Part], secret: &RandomState, request: &Keys<'_>) -> u64 {
+    let mut hasher = secret.build_hasher();
+    for part in parts {
+        match part {
+            Part::Ip => hasher.write_u64(network(request.ip)),
+            Part::Route => write(&mut hasher, request.route.as_bytes()),
+            Part::Header(name) => {
+                let mut values = 0;
+                for value in request.headers.get_all(name) {
+                    write(&mut hasher, value.as_bytes());
+                    values += usize::from(!value.is_empty());
+                }
+                hasher.write_usize(values);
+            }
+        }
+    }
+    hasher.finish()
 }
 
 /// Writes bytes with their length, so that no two lists of parts look alike.
@@ -122,7 +136,7 @@ pub(super) mod tests {
     pub(in super::super) fn numbered(n: u64) -> Key {
         // Any spread will do here; the real keys are spread by their hashes.
         let spread = (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        Key { low: spread, high: spread.rotate_left(17) }
+        Key { low: spread, high: n }
     }
 
     fn request<'a>(ip: &str, route: &'a str, headers: &'a HeaderMap) -> Keys<'a> {
@@ -158,7 +172,8 @@ pub(super) mod tests {
     fn two_limits_hash_the_same_request_differently() {
         let headers = HeaderMap::new();
         let request = request("192.0.2.1", "/", &headers);
-        let key = || Recipe::new(&[LimitKey::Ip]).key(&request);
-        assert_ne!(key(), key());
+        for parts in [&[LimitKey::Ip][..], &[LimitKey::Route]] {
+            assert_ne!(Recipe::new(parts).key(&request), Recipe::new(parts).key(&request));
+        }
     }
 }

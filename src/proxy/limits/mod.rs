@@ -5,7 +5,7 @@
 //! survive a reload as long as key, rate, burst and `max_keys` of their limit stay; counters
 //! survive as long as its name does.
 //!
-//! Memory is bounded (see [`buckets`]). Nothing here waits, and a denial is a verdict, not an
+//! Memory is bounded (see `buckets`). Nothing here waits, and a denial is a verdict, not an
 //! answer: the pipeline makes that.
 
 use std::num::NonZeroU32;

@@ -1,6 +1,6 @@
 //! Error events for Sentry: one for each exchange that failed, was cut or panicked.
 //!
-//! The event holds what [`event`] lists and nothing else. At most a bucketful per kind of error
+//! The event holds what `event` lists and nothing else. At most a bucketful per kind of error
 //! leaves (10, then 10 a minute), and none while Sentry asks for silence; what does not leave is
 //! counted by reason. `sentry`'s types write the envelope; there is no client, no hub and no global
 //! state, because they would add fields, threads and a queue that nobody counts.
