@@ -1,4 +1,4 @@
-//! Path templates as OpenAPI writes them, and tables of them in which the first match wins.
+//! Path templates as the `OpenAPI` specification writes them, in tables where the first match wins.
 //!
 //! `{name}` stands for one segment that is not empty (it may have a literal before and after it),
 //! a final `{*name}` for the rest of the path, which may be empty. Literals match byte for byte:

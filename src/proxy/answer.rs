@@ -13,7 +13,6 @@ use super::exchange::{Exchange, Stop};
 use super::limits::{self, Verdict};
 use super::reply::ReplyBody;
 use super::upstream::lease::UpstreamBody;
-use crate::config::model::RateLimitHeaders;
 use crate::http::problem::{self, Problem};
 use crate::http::hop;
 use crate::record::{ErrorType, Failure, Outcome, Phase, Refusal};
@@ -46,9 +45,7 @@ pub fn dress(exchange: &Exchange, verdict: &Verdict, headers: &mut HeaderMap) {
     for name in ends_here {
         headers.remove(name);
     }
-    if exchange.plan.rate_limit_headers == RateLimitHeaders::Ietf {
-        limits::dress(headers, verdict);
-    }
+    limits::dress(headers, verdict);
     headers.insert(exchange.plan.request_id_header.clone(), exchange.request_id.clone());
 }
 

@@ -7,7 +7,6 @@ use http::HeaderMap;
 
 use super::exchange::{Exchange, Stop};
 use super::limits::{self, Keys, Verdict};
-use crate::config::model::RateLimitHeaders;
 use crate::record::{Phase, Refusal};
 
 /// Asks every limit of the route. A shadow limit only leaves its name on the record.
@@ -22,11 +21,7 @@ pub fn admit(exchange: &mut Exchange, headers: &HeaderMap) -> Result<Verdict, St
     if let Some(denial) = &verdict.denied {
         exchange.limited_by = Some(denial.limit.clone());
         let mut fields = Box::<HeaderMap>::default();
-        if exchange.plan.rate_limit_headers == RateLimitHeaders::Ietf {
-            limits::dress(&mut fields, &verdict);
-        } else {
-            limits::dress_retry_after(&mut fields, denial);
-        }
+        limits::dress(&mut fields, &verdict);
         return Err(Stop::Refused(Refusal::RateLimited, fields));
     }
     exchange.limited_by.clone_from(&verdict.would_deny);

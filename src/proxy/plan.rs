@@ -14,7 +14,7 @@ use super::limits::{Limiter, Limits};
 use crate::audit::Event;
 use crate::config::Config;
 use crate::config::model::{
-    Action, AuditMode, HostHeader, RateLimitHeaders, Route, ServerLimits, Timeouts, Trust,
+    Action, AuditMode, HostHeader, Route, ServerLimits, Timeouts, Trust,
 };
 use crate::http::forwarded;
 use crate::http::template::{Table, Template};
@@ -40,8 +40,6 @@ pub struct Plan {
     pub authority: HeaderValue,
     /// Prefix of a problem's `type`.
     pub errors_type_base: String,
-    /// Whether answers carry `RateLimit` fields.
-    pub rate_limit_headers: RateLimitHeaders,
     /// What happens when the audit is not available.
     pub audit_mode: AuditMode,
     /// How long a request waits for its durable record.
@@ -105,7 +103,6 @@ impl Plan {
                 .then(|| authority(config)),
             authority: authority(config),
             errors_type_base: config.errors_type_base.clone(),
-            rate_limit_headers: config.rate_limit_headers,
             audit_mode: config.audit.mode,
             audit_deadline: config.audit.deadline,
             inspect: config.inspect,

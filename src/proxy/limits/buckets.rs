@@ -1,0 +1,289 @@
+//! The buckets of one limit: `governor`'s arithmetic over a clock and a store of our own.
+//!
+//! The store holds at most `max_keys` buckets. When it is full, full-again buckets are dropped first,
+//! which loses nothing: a fresh bucket is full too. If there are none, newcomers share one overflow
+//! bucket; nobody who is being limited is ever forgotten to make room.
+//!
+//! It knows keys only as the bits that `key` makes of them.
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use governor::clock::Clock;
+use governor::middleware::StateInformationMiddleware;
+use governor::nanos::Nanos;
+use governor::state::StateStore;
+use governor::{Quota, RateLimiter};
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::key::Key;
+
+const SHARDS: usize = 16;
+/// A full store looks for full-again buckets at most this often per shard, so that a flood of new
+/// keys does not turn into a flood of searches.
+const SWEEP_EVERY: u64 = 1_000_000_000;
+
+/// The buckets of one limit.
+#[derive(Debug)]
+pub(super) struct Buckets {
+    limiter: RateLimiter<Key, Shared, LimitClock, StateInformationMiddleware>,
+    store: Shared,
+}
+
+/// What a bucket said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// A token was taken; this many whole ones are left.
+    Taken { remaining: u32 },
+    /// It is empty; the next token comes after this long.
+    Empty { wait: Duration },
+}
+
+impl Buckets {
+    pub(super) fn new(quota: Quota, max_keys: usize) -> Self {
+        let clock = LimitClock::default();
+        let store = Shared(Arc::new(Store {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            len: AtomicUsize::new(0),
+            max_keys,
+            clock: clock.clone(),
+            sweep_after: AtomicU64::new(0),
+            overflow: Mutex::new(None),
+            overflowed: AtomicU64::new(0),
+        }));
+        Self { limiter: RateLimiter::new(quota, store.clone(), clock), store }
+    }
+
+    /// Takes a token from the key's bucket if it has one. An empty bucket is left as it is: asking
+    /// again does not make the wait longer.
+    pub(super) fn take(&self, key: Key) -> Answer {
+        match self.limiter.check_key(&key) {
+            Ok(state) => Answer::Taken { remaining: state.remaining_burst_capacity() },
+            Err(until) => Answer::Empty { wait: until.wait_time_from(self.limiter.clock().now()) },
+        }
+    }
+
+    /// Buckets held, the overflow bucket not counted.
+    pub(super) fn len(&self) -> usize {
+        self.store.0.len.load(Relaxed)
+    }
+
+    /// Requests that shared the overflow bucket.
+    pub(super) fn overflowed(&self) -> u64 {
+        self.store.0.overflowed.load(Relaxed)
+    }
+}
+
+/// Nanoseconds since it was first asked, which is when the limiter is made: so the times in the
+/// store and the limiter's have the same zero. It follows tokio's clock, which tests can pause.
+#[derive(Clone, Debug, Default)]
+struct LimitClock(Arc<OnceLock<Instant>>);
+
+impl Clock for LimitClock {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        let now = Instant::now();
+        let elapsed = now.duration_since(*self.0.get_or_init(|| now));
+        Nanos::new(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+/// The store, shared by the limiter (which owns its store) and its observer.
+#[derive(Clone, Debug)]
+struct Shared(Arc<Store>);
+
+/// For each key the time at which its bucket is full again.
+#[derive(Debug)]
+struct Store {
+    shards: [Mutex<Shard>; SHARDS],
+    /// Buckets in all shards; never above `max_keys`.
+    len: AtomicUsize,
+    max_keys: usize,
+    clock: LimitClock,
+    /// When the next shard may be swept; until then newcomers need not ask the shards.
+    sweep_after: AtomicU64,
+    overflow: Mutex<Option<Nanos>>,
+    overflowed: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    full_at: HashMap<Key, Nanos, AlreadyHashed>,
+    sweep_after: u64,
+}
+
+impl StateStore for Shared {
+    type Key = Key;
+
+    fn measure_and_replace<T, F, E>(&self, key: &Key, measure: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let store = &*self.0;
+        if let Some(answer) = store.try_own_bucket(key, &measure) {
+            return answer;
+        }
+        store.sweep(key.shard());
+        if let Some(answer) = store.try_own_bucket(key, &measure) {
+            return answer;
+        }
+        store.overflowed.fetch_add(1, Relaxed);
+        let mut full_at = store.overflow.lock();
+        let (answer, next) = measure(*full_at)?;
+        *full_at = Some(next);
+        Ok(answer)
+    }
+}
+
+impl Store {
+    /// `None` where the key has no bucket and there is no room for one.
+    fn try_own_bucket<T, E>(
+        &self,
+        key: &Key,
+        measure: &impl Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    ) -> Option<Result<T, E>> {
+        let mut shard = self.shards[key.shard() % SHARDS].lock();
+        if let Some(full_at) = shard.full_at.get_mut(key) {
+            return Some(measure(Some(*full_at)).map(|(answer, next)| {
+                *full_at = next;
+                answer
+            }));
+        }
+        let room = |len: usize| (len < self.max_keys).then_some(len + 1);
+        self.len.fetch_update(Relaxed, Relaxed, room).ok()?;
+        Some(match measure(None) {
+            Ok((answer, next)) => {
+                shard.full_at.insert(*key, next);
+                Ok(answer)
+            }
+            Err(refusal) => {
+                self.len.fetch_sub(1, Relaxed);
+                Err(refusal)
+            }
+        })
+    }
+
+    /// Drops full-again buckets, the key's own shard first, until some were found.
+    fn sweep(&self, first: usize) {
+        let now = self.clock.now();
+        if now.as_u64() < self.sweep_after.load(Relaxed) {
+            return;
+        }
+        let mut next = u64::MAX;
+        for offset in 0..SHARDS {
+            let mut shard = self.shards[first.wrapping_add(offset) % SHARDS].lock();
+            if now.as_u64() < shard.sweep_after {
+                next = next.min(shard.sweep_after);
+                continue;
+            }
+            shard.sweep_after = now.as_u64().saturating_add(SWEEP_EVERY);
+            next = next.min(shard.sweep_after);
+            let before = shard.full_at.len();
+            shard.full_at.retain(|_, full_at| *full_at > now);
+            let dropped = before - shard.full_at.len();
+            if dropped > 0 {
+                self.len.fetch_sub(dropped, Relaxed);
+                return;
+            }
+        }
+        self.sweep_after.store(next, Relaxed);
+    }
+}
+
+/// Keys are hashes already; hashing them again would only cost time.
+#[derive(Clone, Copy, Debug, Default)]
+struct AlreadyHashed;
+
+impl BuildHasher for AlreadyHashed {
+    type Hasher = LowHalf;
+
+    fn build_hasher(&self) -> LowHalf {
+        LowHalf(0)
+    }
+}
+
+struct LowHalf(u64);
+
+impl Hasher for LowHalf {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, half: u64) {
+        self.0 = half;
+    }
+
+    // `Key` writes one `u64` and nothing else; this is here for completeness.
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use tokio::time::advance;
+
+    use super::super::key;
+    use super::*;
+
+    fn buckets(per_second: u32, burst: u32, max_keys: usize) -> Buckets {
+        let quota = Quota::per_second(NonZeroU32::new(per_second).unwrap())
+            .allow_burst(NonZeroU32::new(burst).unwrap());
+        Buckets::new(quota, max_keys)
+    }
+
+    fn passes(buckets: &Buckets, key: Key) -> bool {
+        matches!(buckets.take(key), Answer::Taken { .. })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_store_sends_newcomers_to_one_shared_bucket_and_forgets_nobody() {
+        let buckets = buckets(1, 2, 3);
+        let known: Vec<Key> = (0..3).map(key::tests::numbered).collect();
+        for key in &known {
+            assert!(passes(&buckets, *key) && passes(&buckets, *key));
+        }
+        let passed = (100..10_000).filter(|n| passes(&buckets, key::tests::numbered(*n))).count();
+        assert_eq!((passed, buckets.len(), buckets.overflowed()), (2, 3, 9_900));
+        assert!(!known.iter().any(|key| passes(&buckets, *key)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn buckets_that_are_full_again_make_room_in_every_shard() {
+        let buckets = buckets(1, 1, 64);
+        assert!((0..64).all(|n| passes(&buckets, key::tests::numbered(n))));
+        assert!(passes(&buckets, key::tests::numbered(64)), "the overflow bucket is full at first");
+        assert!(!passes(&buckets, key::tests::numbered(65)));
+        advance(Duration::from_secs(1)).await;
+        assert!((100..164).all(|n| passes(&buckets, key::tests::numbered(n))));
+        assert_eq!(buckets.len(), 64);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_threads_never_pass_the_bound() {
+        let buckets = buckets(1, 1, 100);
+        std::thread::scope(|scope| {
+            for thread in 0..4u64 {
+                let buckets = &buckets;
+                scope.spawn(move || {
+                    for n in 0..1_000 {
+                        buckets.take(key::tests::numbered(thread * 1_000 + n));
+                        assert!(buckets.len() <= 100);
+                    }
+                });
+            }
+        });
+        assert_eq!(buckets.len(), 100);
+        let held: usize = buckets.store.0.shards.iter().map(|s| s.lock().full_at.len()).sum();
+        assert_eq!(held, 100);
+    }
+}

@@ -1,0 +1,75 @@
+//! The event itself: an allow-list, field by field.
+//!
+//! Every value is ours, a name from the configuration, a number or an id. There is no URL, no query,
+//! no header, no address, no user and no host name in it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use ::sentry::Envelope;
+use ::sentry::protocol::{Context, Event, Exception, Level, LogEntry, TraceContext, Value, Values};
+
+use crate::record::Record;
+
+/// Which deployment the events come from.
+#[derive(Clone, Debug)]
+pub(super) struct Origin {
+    pub(super) environment: String,
+    pub(super) release: String,
+}
+
+/// The bytes of an envelope with one event. `None` if it cannot be written, which does not happen
+/// in memory.
+pub(super) fn envelope(record: &Record, origin: &Origin) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(1024);
+    Envelope::from(event(record, origin)).to_writer(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// What Sentry groups by: the kind of error, and where.
+pub(super) fn fingerprint(record: &Record) -> (&'static str, &str) {
+    let kind = record.error_type().map_or("_OTHER", |kind| kind.as_str());
+    (kind, &record.route.template)
+}
+
+fn event(record: &Record, origin: &Origin) -> Event<'static> {
+    let (kind, template) = fingerprint(record);
+    let message = record.outcome.message(record.status).into_owned();
+    let exception =
+        Exception { ty: kind.to_owned(), value: Some(message.clone()), ..Exception::default() };
+    let trace = TraceContext {
+        trace_id: record.trace.trace_id.0.into(),
+        span_id: record.trace.server_span.0.into(),
+        op: Some("http.server".to_owned()),
+        ..TraceContext::default()
+    };
+    let request_id = Value::String(record.request_id.to_string());
+    Event {
+        level: Level::Error,
+        timestamp: record.started + record.duration,
+        logentry: Some(LogEntry { message, params: Vec::new() }),
+        exception: Values { values: vec![exception] },
+        transaction: Some(format!("{} {template}", record.method)),
+        fingerprint: vec![Cow::Borrowed(kind), Cow::Owned(template.to_owned())].into(),
+        environment: Some(origin.environment.clone().into()),
+        release: Some(origin.release.clone().into()),
+        tags: tags(record, kind, template),
+        contexts: BTreeMap::from([("trace".to_owned(), Context::Trace(Box::new(trace)))]),
+        extra: BTreeMap::from([("request_id".to_owned(), request_id)]),
+        ..Event::default()
+    }
+}
+
+fn tags(record: &Record, kind: &str, template: &str) -> BTreeMap<String, String> {
+    let mut tags = BTreeMap::new();
+    let mut tag = |name: &str, value: &str| {
+        tags.insert(name.to_owned(), value.to_owned());
+    };
+    tag("error.type", kind);
+    tag("method", record.method.as_str());
+    tag("route", template);
+    if let Some(status) = record.status {
+        tag("http.status_code", itoa::Buffer::new().format(status));
+    }
+    tags
+}

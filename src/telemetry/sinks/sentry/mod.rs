@@ -1,0 +1,139 @@
+//! Error events for Sentry: one for each exchange that failed, was cut or panicked.
+//!
+//! The event holds what `event` lists and nothing else. At most a bucketful per kind of error
+//! leaves (10, then 10 a minute), and none while Sentry asks for silence; what does not leave is
+//! counted by reason. `sentry`'s types write the envelope; there is no client, no hub and no global
+//! state, because they would add fields, threads and a queue that nobody counts.
+//!
+//! Nothing is retried: an error event that arrives late is of little use, and the next one follows.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode, Uri};
+use thiserror::Error;
+
+use crate::config::model::Sentry;
+use crate::record::Record;
+use crate::telemetry::sink::{Delivery, Sink};
+
+mod event;
+mod pace;
+
+use pace::{Pace, Silence};
+
+/// The longest that one event may take to be taken.
+const LIMIT: Duration = Duration::from_secs(5);
+const AUTH: HeaderName = HeaderName::from_static("x-sentry-auth");
+const CLIENT: &str = concat!("vital-sidecar/", env!("CARGO_PKG_VERSION"));
+
+/// Sends one request at a time, over the exporters' own client.
+#[async_trait]
+pub trait Post: Send + Sync + 'static {
+    /// Posts a body and reads the answer within `limit`, or says why not (`unreachable`,
+    /// `timeout`). Dropping the future gives the request up.
+    async fn post(
+        &self,
+        uri: Uri,
+        headers: HeaderMap,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Response<Bytes>, &'static str>;
+}
+
+/// The DSN cannot be used. The text does not repeat it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("`sentry.dsn` is not of the form `https://<key>@<host>/<project>`")]
+pub struct BadDsn;
+
+/// The sink of the errors lane. Its items are the records whose outcome
+/// [`is_reported`](crate::record::Outcome::is_reported).
+#[derive(Debug)]
+pub struct SentrySink<P> {
+    post: P,
+    uri: Uri,
+    headers: HeaderMap,
+    origin: event::Origin,
+    sample_rate: f32,
+    pace: Pace,
+    silence: Silence,
+}
+
+impl<P: Post> SentrySink<P> {
+    /// Makes the sink of a project.
+    pub fn new(config: &Sentry, post: P) -> Result<Self, BadDsn> {
+        let dsn: ::sentry::types::Dsn = config.dsn.reveal().parse().map_err(|_| BadDsn)?;
+        let uri = dsn.envelope_api_url().as_str().parse().map_err(|_| BadDsn)?;
+        let auth = dsn.to_auth(Some(CLIENT)).to_string();
+        let mut auth = HeaderValue::try_from(auth).map_err(|_| BadDsn)?;
+        auth.set_sensitive(true);
+        let envelope = HeaderValue::from_static("application/x-sentry-envelope");
+        let headers = HeaderMap::from_iter([(AUTH, auth), (CONTENT_TYPE, envelope)]);
+        let origin = event::Origin {
+            environment: config.environment.clone(),
+            release: config.release.clone(),
+        };
+        let (pace, silence) = (Pace::new(), Silence::default());
+        Ok(Self { post, uri, headers, origin, sample_rate: config.sample_rate, pace, silence })
+    }
+
+    /// Sends one event, or says why it does not leave.
+    async fn send(&mut self, record: &Record) -> Result<(), &'static str> {
+        if fastrand::f32() >= self.sample_rate {
+            return Err("sampled");
+        }
+        if self.silence.is_on() || !self.pace.allows(record) {
+            return Err("rate_limited");
+        }
+        let body = event::envelope(record, &self.origin).ok_or("io")?;
+        let (uri, headers) = (self.uri.clone(), self.headers.clone());
+        let answer = self.post.post(uri, headers, body.into(), LIMIT).await?;
+        self.silence.read(answer.status(), answer.headers());
+        match answer.status() {
+            status if status.is_success() => Ok(()),
+            StatusCode::TOO_MANY_REQUESTS => Err("rate_limited"),
+            status if status.is_server_error() => Err("refused"),
+            _ => Err("rejected"),
+        }
+    }
+}
+
+#[async_trait]
+impl<P: Post> Sink for SentrySink<P> {
+    type Item = Arc<Record>;
+
+    fn name(&self) -> &'static str {
+        "sentry"
+    }
+
+    /// Events go one by one. After one that could not be sent at all the rest of the batch is given
+    /// up for the same reason, so a dead Sentry costs one waiting time per batch.
+    async fn deliver(&mut self, batch: Vec<Arc<Record>>) -> Delivery {
+        let mut exported = 0;
+        let mut dropped = BTreeMap::new();
+        let mut unavailable = None;
+        for record in &batch {
+            let sent = match unavailable {
+                Some(reason) => Err(reason),
+                None => self.send(record).await,
+            };
+            match sent {
+                Ok(()) => exported += 1,
+                Err(reason) => {
+                    if matches!(reason, "unreachable" | "timeout") {
+                        unavailable = Some(reason);
+                    }
+                    *dropped.entry(reason).or_insert(0) += 1;
+                }
+            }
+        }
+        Delivery { exported, dropped: dropped.into_iter().collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

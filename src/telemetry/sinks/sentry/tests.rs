@@ -1,0 +1,196 @@
+//! The sink against a Sentry that is a list of answers.
+
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+use std::time::SystemTime;
+
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::time::advance;
+
+use super::*;
+use crate::http::ids::RequestId;
+use crate::http::method::Method;
+use crate::http::traceparent::{SpanId, TraceId};
+use crate::record::{Failure, Outcome, RouteNames, Trace};
+use crate::secret::Secret;
+
+type Answer = Result<Response<Bytes>, &'static str>;
+
+/// What was posted, and what to answer; 200 when the list is at its end.
+#[derive(Clone, Debug, Default)]
+struct Inbox {
+    posted: Arc<Mutex<Vec<(Uri, HeaderMap, Bytes)>>>,
+    answers: Arc<Mutex<VecDeque<Answer>>>,
+}
+
+#[async_trait]
+impl Post for Inbox {
+    async fn post(&self, uri: Uri, headers: HeaderMap, body: Bytes, _: Duration) -> Answer {
+        self.posted.lock().push((uri, headers, body));
+        self.answers.lock().pop_front().unwrap_or_else(|| Ok(Response::default()))
+    }
+}
+
+fn sink(sample_rate: f32, answers: Vec<Answer>) -> (SentrySink<Inbox>, Inbox) {
+    let inbox = Inbox { answers: Arc::new(Mutex::new(answers.into())), ..Inbox::default() };
+    let config = Sentry {
+        dsn: Secret::new("https://public@sentry.example/42"),
+        environment: "test".to_owned(),
+        release: "app@1.0.0".to_owned(),
+        sample_rate,
+    };
+    (SentrySink::new(&config, inbox.clone()).unwrap(), inbox)
+}
+
+fn answer(status: u16, limits: Option<&str>) -> Response<Bytes> {
+    let mut response = Response::builder().status(status);
+    if let Some(limits) = limits {
+        response = response.header("x-sentry-rate-limits", limits);
+    }
+    response.body(Bytes::new()).unwrap()
+}
+
+fn failed(template: &str) -> Arc<Record> {
+    Arc::new(Record {
+        request_id: RequestId::generate(),
+        client_request_id: None,
+        trace: Trace {
+            trace_id: TraceId([0xab; 16]),
+            server_span: SpanId([0xcd; 8]),
+            client_span: SpanId([1; 8]),
+            internal_span: SpanId([2; 8]),
+            parent: None,
+            link: None,
+            sampled: true,
+            state: None,
+        },
+        started: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
+        duration: Duration::from_millis(1500),
+        ttfb: None,
+        overhead: Duration::ZERO,
+        upstream: None,
+        method: Method::Post,
+        scheme: "http",
+        protocol: "1.1",
+        route: Arc::new(RouteNames {
+            template: template.into(),
+            name: None,
+            span: None,
+            audit: None,
+        }),
+        url: "/secret-url".into(),
+        status: Some(502),
+        outcome: Outcome::Failed(Failure::UpstreamConnect),
+        bytes_in: 0,
+        bytes_out: 0,
+        stream: None,
+        user_agent: Some("secret-agent".into()),
+        client_ip: Ipv4Addr::new(192, 0, 2, 77).into(),
+        facts: Vec::new(),
+        limited_by: None,
+        cache: None,
+    })
+}
+
+/// All paths to scalars in a JSON value.
+fn leaves(value: &Value, path: &str, out: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            members.iter().for_each(|(name, value)| leaves(value, &format!("{path}/{name}"), out));
+        }
+        Value::Array(values) => values.iter().for_each(|value| leaves(value, path, out)),
+        _ => out.push(path.to_owned()),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_holds_the_listed_fields_and_no_other() {
+    let (mut sink, inbox) = sink(1.0, vec![]);
+    let record = failed("/api/orchestrate");
+    assert_eq!(sink.deliver(vec![Arc::clone(&record)]).await, Delivery::all(1));
+
+    let (uri, headers, body) = inbox.posted.lock().pop().unwrap();
+    assert_eq!(uri, "https://sentry.example/api/42/envelope/");
+    assert!(headers[AUTH].to_str().unwrap().contains("sentry_key=public"));
+    let lines: Vec<Value> =
+        body.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    let [head, item, event] = &lines[..] else { panic!("not an envelope: {body:?}") };
+    let id = |part: &Value| part["event_id"].as_str().map(|id| id.replace('-', ""));
+    assert_eq!(id(head), id(event));
+    assert_eq!(item["type"], "event");
+
+    let mut paths = Vec::new();
+    leaves(event, "", &mut paths);
+    let expected = "/contexts/trace/op /contexts/trace/span_id /contexts/trace/trace_id \
+         /contexts/trace/type /environment /event_id /exception/values/type \
+         /exception/values/value /extra/request_id /fingerprint /fingerprint /logentry/message \
+         /release /tags/error.type /tags/http.status_code /tags/method /tags/route /timestamp \
+         /transaction";
+    assert_eq!(paths.join(" "), expected);
+    assert_eq!(event["transaction"], "POST /api/orchestrate");
+    assert_eq!(event["fingerprint"], serde_json::json!(["upstream_connect", "/api/orchestrate"]));
+    assert_eq!(event["contexts"]["trace"]["trace_id"], "ab".repeat(16));
+    assert_eq!(event["contexts"]["trace"]["span_id"], "cd".repeat(8));
+    assert_eq!(event["extra"]["request_id"], record.request_id.to_string());
+    assert_eq!(event["timestamp"], 1_700_000_001.5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_kind_has_a_bucket_of_ten_that_fills_in_a_minute() {
+    let (mut sink, inbox) = sink(1.0, vec![]);
+    let mut batch = vec![failed("/a"); 25];
+    batch.push(failed("/b"));
+    let limited = Delivery { exported: 11, dropped: vec![("rate_limited", 15)] };
+    assert_eq!(sink.deliver(batch).await, limited);
+    advance(Duration::from_secs(6)).await;
+    let one = Delivery { exported: 1, dropped: vec![("rate_limited", 1)] };
+    assert_eq!(sink.deliver(vec![failed("/a"), failed("/a")]).await, one);
+    assert_eq!(inbox.posted.lock().len(), 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sentry_is_left_alone_for_as_long_as_it_asks() {
+    let (mut sink, inbox) =
+        sink(1.0, vec![Ok(answer(200, Some("30:error:key"))), Ok(answer(429, None))]);
+    let first = Delivery { exported: 1, dropped: vec![("rate_limited", 1)] };
+    assert_eq!(sink.deliver(vec![failed("/a"), failed("/a")]).await, first);
+    advance(Duration::from_secs(30)).await;
+    assert_eq!(sink.deliver(vec![failed("/a")]).await, Delivery::none(1, "rate_limited"));
+    assert_eq!(inbox.posted.lock().len(), 2);
+    advance(Duration::from_mins(1)).await;
+    assert_eq!(sink.deliver(vec![failed("/a")]).await, Delivery::all(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_sentry_costs_one_attempt_per_batch() {
+    let (mut sink, inbox) = sink(1.0, vec![Err("unreachable")]);
+    let batch = vec![failed("/a"), failed("/a"), failed("/b")];
+    assert_eq!(sink.deliver(batch).await, Delivery::none(3, "unreachable"));
+    assert_eq!(inbox.posted.lock().len(), 1);
+    assert_eq!(sink.deliver(vec![failed("/a")]).await, Delivery::all(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_and_sampling_are_counted() {
+    let (mut full, _) = sink(1.0, vec![Ok(answer(400, None)), Ok(answer(503, None))]);
+    let counted = Delivery { exported: 0, dropped: vec![("refused", 1), ("rejected", 1)] };
+    assert_eq!(full.deliver(vec![failed("/a"), failed("/a")]).await, counted);
+    let (mut none, inbox) = sink(0.0, vec![]);
+    assert_eq!(none.deliver(vec![failed("/a")]).await, Delivery::none(1, "sampled"));
+    assert!(inbox.posted.lock().is_empty());
+}
+
+#[test]
+fn a_bad_dsn_is_an_error_that_does_not_repeat_it() {
+    for dsn in ["", "not a url", "https://sentry.example/42", "https://key@/1"] {
+        let config = Sentry {
+            dsn: Secret::new(dsn),
+            environment: String::new(),
+            release: String::new(),
+            sample_rate: 1.0,
+        };
+        let error = SentrySink::new(&config, Inbox::default()).map(drop).unwrap_err();
+        assert!(dsn.is_empty() || !error.to_string().contains(dsn), "{error}");
+    }
+}
