@@ -6,9 +6,31 @@ use crate::record::{Fact, Value};
 
 /// Names that a captured fact may not take, because the record has a member of that name.
 const RESERVED: [&str; 25] = [
-    "timestamp", "event", "stage", "result", "userId", "tenantId", "ipAddress", "userAgent",
-    "resourceId", "resourceType", "action", "method", "path", "route", "requestId", "traceId",
-    "status", "durationMs", "mode", "queryLength", "reason", "v", "seq", "prev", "hash",
+    "timestamp",
+    "event",
+    "stage",
+    "result",
+    "userId",
+    "tenantId",
+    "ipAddress",
+    "userAgent",
+    "resourceId",
+    "resourceType",
+    "action",
+    "method",
+    "path",
+    "route",
+    "requestId",
+    "traceId",
+    "status",
+    "durationMs",
+    "mode",
+    "queryLength",
+    "reason",
+    "v",
+    "seq",
+    "prev",
+    "hash",
 ];
 
 /// The last literal segment of a template: `/api/users/{id}` is about `users`.

@@ -69,7 +69,11 @@ impl fmt::Display for Report {
         match &self.first_flaw {
             None => writeln!(f, "integrity    ok")?,
             Some((place, flaw)) => {
-                writeln!(f, "integrity    BROKEN in {} places, first at {place}: {flaw}", self.flaws)?;
+                writeln!(
+                    f,
+                    "integrity    BROKEN in {} places, first at {place}: {flaw}",
+                    self.flaws
+                )?;
             }
         }
         match (self.missing, self.open.len()) {
@@ -91,7 +95,10 @@ impl fmt::Display for Report {
             writeln!(f, "note         {} ends without a beginning", self.unannounced)?;
         }
         if let Some(Torn { place, bytes }) = &self.torn {
-            writeln!(f, "torn         {bytes} bytes from {place} on; the next start cuts them off")?;
+            writeln!(
+                f,
+                "torn         {bytes} bytes from {place} on; the next start cuts them off"
+            )?;
         }
         Ok(())
     }

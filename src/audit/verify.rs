@@ -95,7 +95,7 @@ impl Verifier {
     pub fn finish(mut self) -> Report {
         if let Some(last) = self.last {
             self.report.last_seq = last.seq();
-            self.report.last_hash = last.hash().to_owned();
+            last.hash().clone_into(&mut self.report.last_hash);
         }
         self.report.missing = self.highest.saturating_sub(self.report.records);
         self.report.open = self.open.into_values().flatten().map(|opened| opened.place).collect();
