@@ -1,34 +1,74 @@
 //! How facts leave the process: metrics at once, all else through bounded lanes.
 //!
 //! [`Telemetry::emit`] takes each record once. It never waits and wakes nobody; sinks may fail, stall
-//! or vanish, and traffic does not notice, but every item lost is counted.
+//! or vanish, and traffic does not notice, but every item lost is counted in the [`ledger`].
+//!
+//! The audit is not here: it is a commit protocol, not a voice (see [`sinks::audit`]).
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::config::model::LogLevel;
 use crate::record::Record;
 
+pub mod diagnostics;
+pub mod export_client;
+mod json;
+pub mod lane;
+pub mod ledger;
 pub mod metrics;
 pub mod sink;
 pub mod sinks;
+mod start;
+mod timestamp;
+pub mod worker;
 
+use lane::Lane;
+use ledger::Ledger;
 use metrics::{Metrics, RouteMetrics};
+use sinks::access_log;
+pub use start::{Console, StartError};
+use worker::Worker;
+
+/// A lane of shared records.
+type Records = Lane<Arc<Record>>;
 
 /// All voices of the process.
 #[derive(Debug)]
 pub struct Telemetry {
     metrics: Metrics,
-    observer: Option<tokio::sync::mpsc::Sender<Arc<Record>>>,
+    ledger: Arc<Ledger>,
+    log_level: LogLevel,
+    console: Option<Arc<Records>>,
+    files: Option<Arc<Records>>,
+    spans: Option<Arc<Records>>,
+    errors: Option<Arc<Records>>,
+    observer: Option<mpsc::Sender<Arc<Record>>>,
+    workers: Mutex<Vec<Worker<Arc<Record>>>>,
 }
 
 impl Telemetry {
     /// Telemetry that only counts.
     pub fn silent(metrics: Metrics) -> Self {
-        Self { metrics, observer: None }
+        Self {
+            metrics,
+            ledger: Arc::default(),
+            log_level: LogLevel::Info,
+            console: None,
+            files: None,
+            spans: None,
+            errors: None,
+            observer: None,
+            workers: Mutex::default(),
+        }
     }
 
-    /// Also hands each record to `observer`, as long as it has room (tests; the live view).
+    /// Also hands each record to `observer`, as long as it has room.
     #[must_use]
-    pub fn observed_by(mut self, observer: tokio::sync::mpsc::Sender<Arc<Record>>) -> Self {
+    pub fn observed_by(mut self, observer: mpsc::Sender<Arc<Record>>) -> Self {
         self.observer = Some(observer);
         self
     }
@@ -38,13 +78,40 @@ impl Telemetry {
         &self.metrics
     }
 
-    /// Tells the world what happened in one exchange.
+    /// What became of everything that was to leave.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Tells the world what happened in one exchange. Never waits, wakes nobody.
     pub fn emit(&self, record: Record, route: &RouteMetrics) {
         self.metrics.observe(&record, route);
+        let is_logged = access_log::wants(self.log_level, &record);
+        let lanes = [
+            self.console.as_ref().filter(|_| is_logged),
+            self.files.as_ref().filter(|_| is_logged),
+            self.spans.as_ref().filter(|_| record.trace.sampled),
+            self.errors.as_ref().filter(|_| record.outcome.is_reported()),
+        ];
         let record = Arc::new(record);
+        for lane in lanes.into_iter().flatten() {
+            // A full lane drops the record and counts it.
+            lane.offer(Arc::clone(&record));
+        }
         if let Some(observer) = &self.observer {
             // An observer that does not keep up misses records; it asked to watch, not to stop us.
-            drop(observer.try_send(Arc::clone(&record)));
+            drop(observer.try_send(record));
         }
+    }
+
+    /// Closes every lane, delivers what they hold, and returns the final ledger. All sinks share the
+    /// one deadline; what is not delivered by then is counted as dropped.
+    pub async fn stop(&self, deadline: Instant) -> Arc<Ledger> {
+        let mut stopping = tokio::task::JoinSet::new();
+        for worker in std::mem::take(&mut *self.workers.lock()) {
+            stopping.spawn(worker.stop(deadline));
+        }
+        while stopping.join_next().await.is_some() {}
+        Arc::clone(&self.ledger)
     }
 }

@@ -11,7 +11,7 @@ use vital_sidecar::record::Record;
 use vital_sidecar::server::listener::{self, Signals};
 use vital_sidecar::telemetry::Telemetry;
 use vital_sidecar::telemetry::metrics::Metrics;
-use vital_sidecar::telemetry::metrics::exposition::Format;
+use vital_sidecar::telemetry::metrics::Format;
 
 use super::PATIENCE;
 use super::client::Client;

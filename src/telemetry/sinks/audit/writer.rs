@@ -1,0 +1,342 @@
+//! The thread that owns the file: takes what is queued, writes it once, syncs it once, tells everyone.
+//!
+//! The rules it keeps are in [`super`]. Nothing here is called by a request's thread.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::disk::{Disk, SegmentFile};
+use super::queue::{DENIALS, Item, Rest, Shared, Ticket};
+use super::recover::Recovered;
+use crate::audit::chain::Chain;
+use crate::audit::{AuditResult, Draft, Stage, segment_name};
+
+/// Sweeps without work before the writer rests until it is woken.
+const QUIET_SWEEPS: u32 = 50;
+/// The first pause before a new segment is tried, and the longest.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    disk: Box<dyn Disk>,
+    /// The end of what is known durable.
+    chain: Chain,
+    segment: Segment,
+    /// Durable beginnings without a durable end.
+    open: HashMap<Ticket, Box<Draft>>,
+    /// Taken from the queue, not yet durable.
+    pending: Vec<Item>,
+    buffer: Vec<u8>,
+    quiet: u32,
+    backoff: Duration,
+}
+
+enum Segment {
+    Healthy {
+        name: String,
+        durable: u64,
+        file: Box<dyn SegmentFile>,
+    },
+    /// A write or sync failed: nothing is written there again.
+    Poisoned {
+        name: String,
+        durable: u64,
+        retry_at: Instant,
+    },
+}
+
+impl Writer {
+    /// Goes on where the last process stopped, and closes what it left open.
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        mut disk: Box<dyn Disk>,
+        recovered: Recovered,
+    ) -> io::Result<Self> {
+        let Recovered { mut chain, segment, open, torn_bytes, report } = recovered;
+        let (name, length, mut file) = if let Some((name, length)) = segment {
+            let file = disk.append(&name)?;
+            (name, length, file)
+        } else {
+            let name = segment_name(chain.seq().saturating_add(1));
+            let file = disk.create(&name)?;
+            (name, 0, file)
+        };
+        let mut buffer = Vec::with_capacity(1 << 16);
+        let mut closed = 0;
+        for beginning in &open {
+            let now = SystemTime::now();
+            closed += u64::from(chain.append_end(&beginning.line, now, "crash", &mut buffer));
+        }
+        file.write(&buffer)?;
+        // Also what the last process wrote and did not live to sync: from here on it counts.
+        file.sync()?;
+        tell(torn_bytes, closed, &report);
+        shared.counters.opened(chain.seq(), closed, torn_bytes, report.flaws);
+        shared.counters.set_writable(true);
+        let segment = Segment::Healthy { name, durable: length + buffer.len() as u64, file };
+        Ok(Self {
+            shared,
+            disk,
+            chain,
+            segment,
+            open: HashMap::new(),
+            pending: Vec::with_capacity(256),
+            buffer,
+            quiet: 0,
+            backoff: BACKOFF.0,
+        })
+    }
+
+    /// Serves the queue until it is closed.
+    pub(super) fn run(mut self) {
+        let _on_exit = RefuseAll(Arc::clone(&self.shared));
+        loop {
+            let is_quiet = self.quiet >= QUIET_SWEEPS && self.is_healthy();
+            self.shared.rest(if is_quiet { Rest::Deep } else { Rest::Light });
+            if !self.turn() {
+                break;
+            }
+        }
+        self.finish();
+    }
+
+    /// Commits what is queued now; answers whether more may come.
+    pub(super) fn turn(&mut self) -> bool {
+        let is_closed = self.shared.take(&mut self.pending);
+        self.quiet = if self.pending.is_empty() { self.quiet.saturating_add(1) } else { 0 };
+        if let Segment::Poisoned { name, durable, retry_at } = &self.segment
+            && (is_closed || Instant::now() >= *retry_at)
+        {
+            let (name, durable) = (name.clone(), *durable);
+            self.replace(name, durable);
+        }
+        if self.is_healthy() {
+            self.commit();
+        } else {
+            self.refuse();
+        }
+        self.shared.counters.set_writable(self.is_healthy() && !is_closed);
+        !is_closed
+    }
+
+    /// Ends what is still open, and counts what could not be written.
+    pub(super) fn finish(&mut self) {
+        let mut open: Vec<(Ticket, Box<Draft>)> = self.open.drain().collect();
+        open.sort_by_key(|(ticket, _)| *ticket);
+        let mut lost = self.pending.iter().filter(|item| matches!(item, Item::End { .. })).count();
+        self.pending.clear();
+        let mut chain = self.chain;
+        self.buffer.clear();
+        for (_, draft) in &open {
+            chain.append(&aborted(draft, "shutdown"), &mut self.buffer);
+        }
+        match self.write() {
+            Ok(()) => {
+                for (_, draft) in &open {
+                    self.shared.counters.recorded(draft, AuditResult::Aborted);
+                }
+                self.chain = chain;
+                self.shared.counters.ended(chain.seq());
+            }
+            Err(_) => lost += open.len(),
+        }
+        self.shared.counters.lost(lost as u64);
+        if lost > 0 {
+            tracing::error!(
+                lost,
+                "The audit trail was closed with ends that could not be written."
+            );
+        }
+    }
+
+    /// Writes and syncs everything pending as one group.
+    fn commit(&mut self) {
+        let started = Instant::now();
+        let mut chain = self.chain;
+        self.encode(&mut chain);
+        match self.write() {
+            Ok(()) => {
+                if chain != self.chain {
+                    self.backoff = BACKOFF.0;
+                    self.chain = chain;
+                    self.shared.counters.committed(chain.seq(), started.elapsed());
+                }
+                self.settle();
+            }
+            Err(error) => self.poison(&error),
+        }
+    }
+
+    fn encode(&mut self, chain: &mut Chain) {
+        self.buffer.clear();
+        for (index, item) in self.pending.iter().enumerate() {
+            match item {
+                Item::Begin { draft, .. }
+                | Item::End { draft: Some(draft), .. }
+                | Item::Deny(draft) => chain.append(draft, &mut self.buffer),
+                Item::End { ticket: Some(ticket), draft: None, .. } => {
+                    let begun = self.open.get(ticket).map(Box::as_ref);
+                    let begun = begun.or_else(|| begun_in(&self.pending[..index], *ticket));
+                    // Without a durable beginning there is nothing to end.
+                    if let Some(begun) = begun {
+                        chain.append(&aborted(begun, "abandoned"), &mut self.buffer);
+                    }
+                }
+                Item::End { ticket: None, draft: None, .. } => {}
+            }
+        }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let Segment::Healthy { durable, file, .. } = &mut self.segment else {
+            return Err(io::Error::other("the segment is poisoned"));
+        };
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        file.write(&self.buffer)?;
+        file.sync()?;
+        *durable += self.buffer.len() as u64;
+        Ok(())
+    }
+
+    /// Everything pending is durable: counts it, tells the waiters, frees the places.
+    fn settle(&mut self) {
+        let counters = &self.shared.counters;
+        for item in self.pending.drain(..) {
+            match item {
+                Item::Begin { ticket, draft, waiter } => {
+                    counters.recorded(&draft, AuditResult::Initiated);
+                    self.open.insert(ticket, draft);
+                    // Nobody may be waiting any more; the seat will end it all the same.
+                    waiter.send(()).ok();
+                }
+                Item::End { ticket, draft, place } => {
+                    let begun = ticket.and_then(|ticket| self.open.remove(&ticket));
+                    match (draft, begun) {
+                        (Some(draft), _) => counters.recorded(&draft, draft.result),
+                        (None, Some(begun)) => counters.recorded(&begun, AuditResult::Aborted),
+                        (None, None) => {}
+                    }
+                    drop(place);
+                }
+                Item::Deny(draft) => counters.recorded(&draft, draft.result),
+            }
+        }
+    }
+
+    /// Gives the segment up: nothing of this group is known durable.
+    fn poison(&mut self, error: &io::Error) {
+        self.shared.counters.failed();
+        if let Segment::Healthy { name, durable, .. } = &self.segment {
+            tracing::error!(segment = %name, %error, "The audit trail cannot be written.");
+            let (name, durable, retry_at) = (name.clone(), *durable, self.pause());
+            self.segment = Segment::Poisoned { name, durable, retry_at };
+        }
+        self.refuse();
+    }
+
+    /// Starts a new segment after the last durable record.
+    fn replace(&mut self, poisoned: String, durable: u64) {
+        let name = segment_name(self.chain.seq().saturating_add(1));
+        // Fine if it fails: from the new segment's first `seq` on, the old one does not count.
+        if durable > 0 && self.disk.truncate(&poisoned, durable).is_err() {
+            self.shared.counters.failed();
+        }
+        // A file of the new name holds nothing durable: it is the poisoned segment itself, if no
+        // commit of it succeeded, or what an earlier try left.
+        match self.disk.remove(&name).and_then(|()| self.disk.create(&name)) {
+            Ok(file) => {
+                tracing::info!(segment = %name, "The audit trail goes on in a new segment.");
+                self.segment = Segment::Healthy { name, durable: 0, file };
+            }
+            Err(error) => {
+                self.shared.counters.failed();
+                let retry_at = self.pause();
+                tracing::debug!(%error, "The audit trail still cannot be written.");
+                self.segment = Segment::Poisoned { name: poisoned, durable, retry_at };
+            }
+        }
+    }
+
+    /// Refuses beginnings and keeps ends; refusals beyond their bound are dropped.
+    fn refuse(&mut self) {
+        let (mut denials, before) = (0, self.pending.len());
+        let mut begins = 0;
+        self.pending.retain(|item| match item {
+            Item::Begin { .. } => {
+                begins += 1;
+                false
+            }
+            Item::End { .. } => true,
+            Item::Deny(_) => {
+                denials += 1;
+                denials <= DENIALS
+            }
+        });
+        let dropped = before - begins - self.pending.len();
+        self.shared.counters.denied_dropped(dropped as u64);
+    }
+
+    /// The time of the next try; each is later than the one before, until a commit succeeds.
+    fn pause(&mut self) -> Instant {
+        let retry_at = Instant::now() + self.backoff;
+        self.backoff = (self.backoff * 2).min(BACKOFF.1);
+        retry_at
+    }
+
+    fn is_healthy(&self) -> bool {
+        matches!(self.segment, Segment::Healthy { .. })
+    }
+}
+
+fn begun_in(pending: &[Item], wanted: Ticket) -> Option<&Draft> {
+    pending.iter().find_map(|item| match item {
+        Item::Begin { ticket, draft, .. } if *ticket == wanted => Some(draft.as_ref()),
+        _ => None,
+    })
+}
+
+fn aborted(begun: &Draft, reason: &'static str) -> Draft {
+    Draft {
+        timestamp: SystemTime::now(),
+        stage: Stage::Completed,
+        result: AuditResult::Aborted,
+        reason: Some(reason),
+        ..begun.clone()
+    }
+}
+
+fn tell(torn_bytes: u64, closed: u64, report: &crate::audit::Report) {
+    if torn_bytes > 0 {
+        tracing::warn!(
+            bytes = torn_bytes,
+            "A torn tail of the audit trail was moved to a cut file."
+        );
+    }
+    if closed > 0 {
+        tracing::warn!(closed, "Audit records that a crash left open were closed as aborted.");
+    }
+    if let Some((place, flaw)) = &report.first_flaw {
+        let flaws = report.flaws;
+        tracing::error!(flaws, "The audit trail is damaged, first at {place}: {flaw}.");
+    }
+}
+
+/// Refuses what is queued when the thread ends, whatever ended it.
+struct RefuseAll(Arc<Shared>);
+
+impl Drop for RefuseAll {
+    fn drop(&mut self) {
+        self.0.close();
+        self.0.counters.set_writable(false);
+        let mut left = Vec::new();
+        self.0.take(&mut left);
+        let ends = left.iter().filter(|item| matches!(item, Item::End { .. })).count();
+        self.0.counters.lost(ends as u64);
+    }
+}

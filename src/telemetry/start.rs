@@ -1,0 +1,146 @@
+//! The birth of the voices: which sinks a configuration asks for.
+//!
+//! A configured sink that cannot work refuses to start, with the reason; a default that cannot work
+//! degrades, with one line.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, Response, Uri};
+use thiserror::Error;
+
+use super::export_client::{CaFileError, ExportClient};
+use super::ledger::Ledger;
+use super::metrics::{Metrics, sources};
+use super::sinks::access_log::{self, AccessLog, OpenError};
+use super::sinks::otlp::{Otlp, OtlpError};
+use super::sinks::sentry::{BadDsn, Post, SentrySink};
+use super::{Records, Telemetry, worker};
+use crate::config::Config;
+use crate::record::Record;
+
+/// Lines that wait for the log at most, and that are written at a time.
+const LOG: (usize, usize) = (16 * 1024, 1024);
+/// Sampled records that wait for the collector at most, and that are sent at a time.
+const SPANS: (usize, usize) = (4096, 256);
+/// Failures that wait for Sentry at most, and that are sent at a time.
+const ERRORS: (usize, usize) = (256, 16);
+
+/// Where the console's lines go.
+pub enum Console {
+    /// The process's standard output.
+    Stdout,
+    /// Somewhere else (tests).
+    To(Box<dyn Write + Send>),
+}
+
+impl fmt::Debug for Console {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if matches!(self, Self::Stdout) { "Stdout" } else { "To(..)" })
+    }
+}
+
+/// Why the voices cannot start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The log's thread could not be started.
+    #[error("starting the access log: {0}")]
+    Log(#[from] io::Error),
+    /// A log file could not be opened.
+    #[error("opening the log files: {0}")]
+    LogFiles(#[from] OpenError),
+    /// The exporter could not be built.
+    #[error("preparing the OTLP exporter: {0}")]
+    Otlp(#[from] OtlpError),
+    /// The DSN is not one.
+    #[error("preparing Sentry: {0}")]
+    Sentry(#[from] BadDsn),
+    /// The client for Sentry could not be built.
+    #[error("preparing Sentry: {0}")]
+    SentryClient(#[from] CaFileError),
+}
+
+impl Telemetry {
+    /// Starts every voice that the configuration asks for. Needs a runtime.
+    pub fn start(config: &Config, metrics: Metrics, console: Console) -> Result<Self, StartError> {
+        let mut voices = Self::silent(metrics);
+        voices.log_level = config.log.level;
+        let mut ledger = Ledger::default();
+        if let Some(form) = access_log::console_form(config.log.console) {
+            let log = match console {
+                Console::Stdout => AccessLog::stdout(&config.service, form)?,
+                Console::To(out) => AccessLog::console(&config.service, form, out)?,
+            };
+            voices.console = Some(voices.open(&mut ledger, log, "logs", LOG));
+        }
+        if let Some(directory) = &config.log.directory {
+            let log = AccessLog::files(&config.service, directory)?;
+            voices.files = Some(voices.open(&mut ledger, log, "logs", LOG));
+        }
+        if let Some(otlp) = Otlp::new(config)? {
+            voices.spans = Some(voices.open(&mut ledger, otlp, "traces", SPANS));
+        }
+        if let Some(sentry) = &config.sentry {
+            let sink = SentrySink::new(sentry, Mail(ExportClient::new(None)?))?;
+            voices.errors = Some(voices.open(&mut ledger, sink, "errors", ERRORS));
+        }
+        voices.ledger = Arc::new(ledger);
+        let asked = Arc::clone(&voices.ledger);
+        voices.metrics.register(sources::sinks(move || counts(&asked)));
+        Ok(voices)
+    }
+
+    fn open<S>(
+        &self,
+        ledger: &mut Ledger,
+        sink: S,
+        signal: &'static str,
+        (capacity, batch): (usize, usize),
+    ) -> Arc<Records>
+    where
+        S: super::sink::Sink<Item = Arc<Record>>,
+    {
+        let (lane, worker) = worker::start(sink, signal, capacity, batch);
+        let book: Arc<Records> = Arc::clone(&lane);
+        ledger.add(book);
+        self.workers.lock().push(worker);
+        lane
+    }
+}
+
+fn counts(ledger: &Ledger) -> Vec<sources::SinkCounts> {
+    let accounts = ledger.snapshot().into_iter();
+    accounts
+        .map(|account| sources::SinkCounts {
+            signal: account.signal,
+            sink: account.sink,
+            accepted: account.accepted,
+            exported: account.exported,
+            dropped: account.dropped.into_iter().collect(),
+            in_flight: account.in_flight,
+            capacity: account.capacity as u64,
+            attempts: account.attempts.into_iter().collect(),
+            last_success: account.last_success,
+        })
+        .collect()
+}
+
+/// Sentry's way out: the same client as the other exporters'.
+struct Mail(ExportClient);
+
+#[async_trait]
+impl Post for Mail {
+    async fn post(
+        &self,
+        uri: Uri,
+        headers: HeaderMap,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Response<Bytes>, &'static str> {
+        self.0.post(uri, headers, body, limit).await.map_err(|error| error.reason)
+    }
+}
