@@ -62,7 +62,7 @@ verify "the chain verifies" "$SIDECAR" audit verify "$audit"
 # The judge itself is judged: one flipped byte must not pass.
 cp -r "$audit" "$RUN/forged" && "$PYTHON" - "$RUN/forged" <<'PY'
 import pathlib, sys
-file = max((f for f in pathlib.Path(sys.argv[1]).rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
+file = max(pathlib.Path(sys.argv[1]).glob("audit-*.jsonl"), key=lambda f: f.stat().st_size)
 data = bytearray(file.read_bytes())
 spot = data.index(b"ORCHESTRATION_REQUEST", len(data) // 2)
 data[spot] ^= 1

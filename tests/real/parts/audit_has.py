@@ -8,9 +8,7 @@ import pathlib
 import sys
 
 recorded = set()
-for file in pathlib.Path(sys.argv[1]).rglob("*"):
-    if not file.is_file():
-        continue
+for file in sorted(pathlib.Path(sys.argv[1]).glob("audit-*.jsonl")):
     for line in file.read_bytes().splitlines():
         try:
             entry = json.loads(line)
