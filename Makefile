@@ -8,17 +8,17 @@ help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build-tools ## The sidecar in front of a demo orchestrator, with light traffic (ctrl-c drains)
-	cargo run --quiet --locked -- demo
+	cargo run --locked -- demo
 
 check: build-tools ## The inner loop: format, clippy, tests; needs no root and no network but crates.io
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
-	cargo test --locked --all-targets
+	cargo test --locked
 
 test: test-rust test-real ## Everything: the Rust tests, then real servers (installs what is missing)
 
 test-rust: build-tools ## Only the Rust tests
-	cargo test --locked --all-targets
+	cargo test --locked
 
 test-real: build-tools ## Only the tier with nginx, uvicorn, Node, Prometheus, rotel, Sentry's Relay
 	cargo build --quiet --locked --bin vital-sidecar
@@ -27,7 +27,7 @@ test-real: build-tools ## Only the tier with nginx, uvicorn, Node, Prometheus, r
 
 lint: build-tools ## Format, clippy pedantic, docs, licences and bans (where cargo-deny is installed)
 	cargo fmt --check
-	cargo clippy --locked --all-targets -- -D warnings -W clippy::pedantic
+	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
 	@if cargo deny --version >/dev/null 2>&1; then \
 	  cargo deny --locked check bans licenses sources; \

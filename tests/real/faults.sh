@@ -111,6 +111,8 @@ ended_well() { echo "exit code $term_status"; [ "$term_status" = 0 ]; }
 verify "it ends with 0" ended_well
 printed_ledger() { cat "$RUN/sidecar.log" "$RUN/sidecar.err" | grep 'Tracing terminated'; }
 verify "it prints its ledger" printed_ledger
+verify "its ledger balances, with nothing left in flight" \
+  "$PYTHON" "$PARTS/ledger_check.py" "$RUN/sidecar.log" "$RUN/sidecar.err"
 
 # SIGINT: the same, without the delay.
 sed -i 's/^delay = .*/delay = "9s"/' "$config"

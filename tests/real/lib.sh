@@ -12,6 +12,8 @@ PYTHON=$VENV/bin/python
 ROTEL=$(echo "$VENV"/lib/python3*/site-packages/rotel/rotel-agent)
 SIDECAR=${SIDECAR:-$ROOT/target/debug/vital-sidecar}
 PATH=$PATH:/usr/sbin:/sbin
+# What the caller has set up for itself must not configure the sidecar under test.
+unset "${!OTEL_@}" "${!VITAL_SIDECAR_@}" NODE_ENV APP_VERSION LOG_LEVEL SENTRY_DSN
 SCENARIO=$(basename "$0" .sh)
 RUN=$ROOT/target/real/run/$SCENARIO
 FAILED=0
