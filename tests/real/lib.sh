@@ -1,0 +1,148 @@
+# Shared by the scenarios; each sources it first. Start, watch and end processes by their own id.
+#
+# A scenario prints one line per promise, `PASS name: …` or `FAIL name: …`, and goes on after a
+# failure where it can. Everything it started ends with it; its files live under target/real/run.
+
+set -uo pipefail
+REAL=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+ROOT=$(cd "$REAL/../.." && pwd)
+PARTS=$REAL/parts
+VENV=$ROOT/target/real/venv
+PYTHON=$VENV/bin/python
+ROTEL=$(echo "$VENV"/lib/python3*/site-packages/rotel/rotel-agent)
+SIDECAR=${SIDECAR:-$ROOT/target/debug/vital-sidecar}
+PATH=$PATH:/usr/sbin:/sbin
+# What the caller has set up for itself must not configure the sidecar under test.
+unset "${!OTEL_@}" "${!VITAL_SIDECAR_@}" NODE_ENV APP_VERSION LOG_LEVEL SENTRY_DSN
+SCENARIO=$(basename "$0" .sh)
+RUN=$ROOT/target/real/run/$SCENARIO
+FAILED=0
+STARTED=()
+
+rm -rf "$RUN" && mkdir -p "$RUN"
+trap 'end_all' EXIT
+trap 'exit 143' TERM INT
+
+pass() { echo "PASS $SCENARIO: $*"; }
+
+fail() {
+  echo "FAIL $SCENARIO: $*"
+  FAILED=1
+}
+
+# verify PROMISE COMMAND…: the promise holds when the command succeeds.
+verify() {
+  local promise=$1
+  shift
+  if "$@" >"$RUN/verify.out" 2>&1; then
+    pass "$promise"
+  else
+    fail "$promise"
+    sed 's/^/     | /' "$RUN/verify.out" | tail -n 15
+  fi
+}
+
+# abandon REASON: the scenario cannot go on.
+abandon() {
+  fail "$*"
+  exit 1
+}
+
+# free_ports N: prints N ports of the loopback that nobody listens on.
+free_ports() {
+  "$PYTHON" -c '
+import socket, sys
+held = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
+print(*(s.getsockname()[1] for s in held))' "$1"
+}
+
+# launch NAME COMMAND…: runs it in the background, output to NAME.log; its id is in $PID.
+launch() {
+  local name=$1
+  shift
+  "$@" >"$RUN/$name.log" 2>"$RUN/$name.err" </dev/null &
+  PID=$!
+  STARTED+=("$PID")
+}
+
+# eventually SECONDS COMMAND…: repeats it until it succeeds.
+eventually() {
+  local deadline=$((SECONDS + $1))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    [ "$SECONDS" -lt "$deadline" ] || return 1
+    sleep 0.05
+  done
+}
+
+is_open() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+is_running() { kill -0 "$1" 2>/dev/null; }
+
+# launch_server NAME PORT COMMAND…: as launch, and waits until the port answers.
+launch_server() {
+  local name=$1 port=$2
+  shift 2
+  launch "$name" "$@"
+  eventually 20 is_open "$port" && return
+  tail -n 20 "$RUN/$name.err" "$RUN/$name.log" | sed 's/^/     | /'
+  abandon "$name did not start on port $port"
+}
+
+# write_config FILE LISTEN ADMIN UPSTREAM: the common part; a scenario appends its tables.
+write_config() {
+  cat >"$1" <<TOML
+[service]
+name = "real-tier"
+environment = "test"
+[server]
+listen = "127.0.0.1:$2"
+[server.limits]
+max_request_body = "2GiB"
+[server.drain]
+delay = "0s"
+timeout = "10s"
+[admin]
+listen = "127.0.0.1:$3"
+[upstream]
+url = "http://127.0.0.1:$4"
+[log]
+console = "json"
+TOML
+}
+
+# run_sidecar CONFIG ADMIN: starts it and waits until it calls itself alive; id in $SIDECAR_PID.
+run_sidecar() {
+  launch sidecar "$SIDECAR" run --config "$1"
+  SIDECAR_PID=$PID
+  eventually 20 curl -sf -o /dev/null "http://127.0.0.1:$2/livez" && return
+  tail -n 20 "$RUN/sidecar.err" "$RUN/sidecar.log" | sed 's/^/     | /'
+  abandon "the sidecar did not start"
+}
+
+# stop PID: asks it to end, and waits; kills it after 20 s. The status is the process's own.
+stop() {
+  kill -TERM "$1" 2>/dev/null
+  eventually 20 is_gone "$1" || kill -KILL "$1" 2>/dev/null
+  wait "$1" 2>/dev/null
+}
+
+# crash PID: kill -9, without the shell's obituary.
+crash() { { kill -KILL "$1" && wait "$1"; } 2>/dev/null; }
+
+# A child that ended but was not waited for is a zombie: gone as well.
+is_gone() { ! is_running "$1" || grep -qs '^State:[[:space:]]*Z' "/proc/$1/status"; }
+
+# Most recent first, so that clients end before servers.
+end_all() {
+  local index
+  for ((index = ${#STARTED[@]} - 1; index >= 0; index--)); do
+    is_gone "${STARTED[index]}" || stop "${STARTED[index]}"
+  done
+}
+
+# rss PID, peak_rss PID: KiB.
+rss() { awk '/^VmRSS:/ { print $2 }' "/proc/$1/status"; }
+peak_rss() { awk '/^VmHWM:/ { print $2 }' "/proc/$1/status"; }
+
+# finish: the scenario's status, as its last line.
+finish() { exit "$FAILED"; }

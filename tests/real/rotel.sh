@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# A real OTLP receiver takes the spans, and the app behind adds its own at the right place.
+#
+# Batches may arrive in any order; the chain is judged once all four spans are in rotel's log.
+. "$(dirname "$0")/lib.sh"
+
+read -r grpc_port otlp_port app_port listen admin < <(free_ports 5)
+launch_server rotel "$otlp_port" "$ROTEL" start --pid-file "$RUN/rotel.pid" \
+  --otlp-grpc-endpoint "127.0.0.1:$grpc_port" --otlp-http-endpoint "127.0.0.1:$otlp_port" \
+  --exporter blackhole --debug-log traces --debug-log-verbosity detailed
+collector=http://127.0.0.1:$otlp_port
+launch_server app "$app_port" env OTLP_ENDPOINT="$collector" \
+  "$PYTHON" -m uvicorn --app-dir "$PARTS" --port "$app_port" --log-level warning asgi_app:app
+
+write_config "$RUN/sidecar.toml" "$listen" "$admin" "$app_port"
+cat >>"$RUN/sidecar.toml" <<TOML
+[otlp]
+endpoint = "$collector"
+[tracing.sampling]
+ratio = 1.0
+[[routes]]
+name = "traced"
+match = "GET /traced"
+span = "orchestration.execute"
+TOML
+run_sidecar "$RUN/sidecar.toml" "$admin"
+
+curl -sf "http://127.0.0.1:$listen/traced" >"$RUN/app.json" ||
+  abandon "the app behind could not be asked"
+chain_is_right() { "$PYTHON" "$PARTS/spans.py" "$RUN/rotel.log" "$RUN/app.json"; }
+eventually 15 chain_is_right
+verify "SERVER, INTERNAL, CLIENT and the app's own span are one chain" chain_is_right
+
+for _ in 1 2 3 4 5; do curl -sf -o /dev/null "http://127.0.0.1:$listen/blob/1"; done
+curl -sf -o /dev/null -H 'traceparent: 00-11111111111111111111111111111111-2222222222222222-01' \
+  "http://127.0.0.1:$listen/blob/2"
+stop "$SIDECAR_PID"
+
+# 3 spans of /traced, 2 of each other request, 1 of the app itself.
+all_arrived() { [ "$(grep -c '^Span #' "$RUN/rotel.log")" = 16 ]; }
+eventually 10 all_arrived
+verify "what was in flight at the end was delivered by the drain: 16 spans, none twice" all_arrived
+not_believed() { ! grep -q 'Trace ID *: 11111111111111111111111111111111' "$RUN/rotel.log"; }
+verify "an untrusted client's traceparent does not name our trace" not_believed
+finish
