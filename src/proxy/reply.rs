@@ -47,6 +47,8 @@ pub struct Followed {
     waiting_since: Option<Instant>,
     /// When the whole answer must be over, and what it means if it is not.
     end_by: Option<(Instant, Outcome)>,
+    /// The answer broke; hyper is told at the next poll.
+    is_cut: bool,
 }
 
 impl Followed {
@@ -66,6 +68,7 @@ impl Followed {
             expected: body.size_hint().exact(),
             events: is_event_stream.then(EventCounter::default),
             waiting_since: None,
+            is_cut: false,
             body,
             exchange,
             idle,
@@ -74,6 +77,9 @@ impl Followed {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutAnswer>>> {
+        if self.is_cut {
+            return Poll::Ready(Some(Err(CutAnswer)));
+        }
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 self.waiting_since = None;
@@ -81,8 +87,7 @@ impl Followed {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(_))) => {
-                self.exchange.end(Outcome::Failed(Failure::UpstreamReset));
-                Poll::Ready(Some(Err(CutAnswer)))
+                self.cut(Outcome::Failed(Failure::UpstreamReset), cx)
             }
             Poll::Ready(None) => {
                 self.finish(Outcome::Served);
@@ -122,8 +127,20 @@ impl Followed {
             _ if self.exchange.stream.is_some() => Outcome::Aborted(Abort::StreamIdleTimeout),
             _ => Outcome::Aborted(Abort::IdleTimeout),
         };
+        self.cut(outcome, cx)
+    }
+
+    /// Ends the exchange, and the answer at the next poll: on an error hyper drops what it has
+    /// buffered, so it gets one turn to flush first. The client sees all that the upstream said.
+    fn cut(
+        &mut self,
+        outcome: Outcome,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutAnswer>>> {
         self.exchange.end(outcome);
-        Poll::Ready(Some(Err(CutAnswer)))
+        self.is_cut = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn finish(&mut self, outcome: Outcome) {

@@ -130,6 +130,11 @@ impl Client {
     async fn chunks(&mut self) -> Vec<u8> {
         let mut body = Vec::new();
         loop {
+            while !self.buffer.contains(&b'\n') {
+                if !self.fill().await {
+                    return body;
+                }
+            }
             let line = String::from_utf8(self.until(b"\r\n").await).expect("a chunk size");
             let size = usize::from_str_radix(line.trim(), 16).expect("a hexadecimal size");
             if size == 0 {
