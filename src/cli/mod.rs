@@ -1,1 +1,4 @@
-//! Placeholder.
+//! The command line: one file per subcommand.
+
+pub mod check;
+pub mod source;
