@@ -1,4 +1,6 @@
 //! A string that never prints.
+//!
+//! It keeps a secret out of logs and errors; it does not clear its memory.
 
 use std::fmt;
 
@@ -21,5 +23,17 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[secret]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_revealed_only_when_asked() {
+        let secret = Secret::new("hunter2");
+        assert_eq!(format!("{secret:?} {:?}", Some(&secret)), "[secret] Some([secret])");
+        assert_eq!(secret.reveal(), "hunter2");
     }
 }

@@ -1,7 +1,11 @@
 //! The command line: one file per subcommand.
 
 pub mod admin_client;
+pub mod audit;
+pub mod check;
 pub mod demo;
 pub mod drain;
 pub mod health;
+pub mod run;
+pub mod source;
 pub mod status;

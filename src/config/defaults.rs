@@ -88,8 +88,8 @@ fn timeouts() -> Timeouts {
         connect: Duration::from_secs(2),
         response_header: Some(Duration::from_secs(30)),
         request: None,
-        idle: Some(Duration::from_secs(60)),
-        stream_idle: Some(Duration::from_secs(300)),
+        idle: Some(Duration::from_mins(1)),
+        stream_idle: Some(Duration::from_mins(5)),
         stream_max: None,
     }
 }

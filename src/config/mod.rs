@@ -1,5 +1,124 @@
 //! Intent: what the operator asked for, in three shapes: raw, checked, and (above us) compiled.
+//!
+//! `raw` is a tree of values that remember where they were written; `check` reads it, table by table,
+//! and collects everything that is wrong; [`model`] is what comes out, valid by its types.
+//!
+//! [`load`] lays file, environment and flags over the defaults of [`defaults`], in the order
+//! flag > `VITAL_SIDECAR__TABLE__KEY` and `OTEL_*` > file > `NODE_ENV`, `APP_VERSION`, `LOG_LEVEL`,
+//! `SENTRY_DSN` > default, and returns either a [`Config`] or everything that is wrong.
+//!
+//! It does not read the process's environment or the file itself (the files that a configuration
+//! names for its secrets, it does), and knows nothing of hyper or tokio.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
+mod check;
 pub mod defaults;
+mod env;
+mod error;
+mod expand;
+mod keys;
 pub mod model;
+mod raw;
+mod section;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use error::Errors;
 pub use model::Config;
+
+use error::{Origin, Problem, Problems};
+use raw::{Node, Table};
+
+/// Everything a configuration is made from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The file, if there is one.
+    pub file: Option<SourceFile>,
+    /// The environment.
+    pub env: BTreeMap<String, String>,
+    /// Flags as dotted keys with their values, e.g. `("upstream.url", "http://127.0.0.1:3000")`.
+    pub flags: Vec<(String, String)>,
+}
+
+/// A configuration file.
+#[derive(Clone, Debug)]
+pub struct SourceFile {
+    /// Its path, as errors shall show it.
+    pub path: String,
+    /// Its content.
+    pub text: String,
+}
+
+/// A valid configuration.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What was set aside, and why. Nothing here stops the sidecar.
+    pub notices: Vec<Notice>,
+}
+
+/// One sentence about a setting that was set aside. Never holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice(pub String);
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Makes a configuration, or says everything that is wrong with it.
+///
+/// Reads the files that the configuration names for secrets and certificates.
+pub fn load(sources: &Sources) -> Result<Loaded, Errors> {
+    let problems = Problems::default();
+    // An empty variable counts as unset, as OpenTelemetry asks.
+    let set = sources.env.iter().filter(|(_, value)| !value.is_empty());
+    let env: BTreeMap<_, _> = set.map(|(name, value)| (name.clone(), value.clone())).collect();
+
+    let mut root = Table::default();
+    let mut outside = env::Outside::read(&env, &problems);
+    outside.lay_under(&mut root);
+    if let Some(file) = &sources.file {
+        match Table::parse(file, &env, &problems) {
+            Some(tree) => root.lay(tree),
+            None => return Err(problems.errors(Some(file))),
+        }
+    }
+    outside.lay_over(&mut root, &env, &problems);
+    for (key, value) in &sources.flags {
+        let path: Vec<_> = key.split('.').map(str::to_owned).collect();
+        let origin = Origin::Flag(key.as_str().into());
+        if !root.set(&path, Node::text(origin.clone(), value.as_str())) {
+            let title = format!("`{key}` cannot be set by a flag");
+            problems.push(Problem::at(&origin, title).help("write it in the file"));
+        }
+    }
+
+    keys::refuse_unknown(&root, &problems);
+    let config = check::check(&root, &mut outside, &problems);
+    if problems.is_empty() {
+        Ok(Loaded { config, notices: outside.notices })
+    } else {
+        Err(problems.errors(sources.file.as_ref()))
+    }
+}
+
+/// Every key that exists, by its path; `*` stands for a name of the operator's, `[]` for each of a
+/// list.
+pub fn keys() -> &'static [&'static str] {
+    keys::KEYS
+}
+
+impl Config {
+    /// Makes a configuration from a file's text alone, as if the environment were empty.
+    pub fn from_toml(text: &str) -> Result<Self, Errors> {
+        let file = SourceFile { path: "sidecar.toml".to_owned(), text: text.to_owned() };
+        let sources = Sources { file: Some(file), ..Sources::default() };
+        load(&sources).map(|loaded| loaded.config)
+    }
+}

@@ -1,0 +1,77 @@
+//! `check`: whether a configuration is valid, without starting anything.
+//!
+//! Promises: every error at once, none of a secret's value; exit code 78 (`EX_CONFIG`) when invalid.
+//! It does not try whether ports are free or the upstream answers.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::source;
+use crate::config::{self, Config, Loaded};
+
+/// The exit code of an invalid configuration (`EX_CONFIG` of sysexits).
+pub const INVALID: u8 = 78;
+
+/// Checks the file and what is laid over it: a summary on stdout and 0, or all errors on stderr and
+/// 78.
+pub fn run(
+    path: Option<&Path>,
+    env: BTreeMap<String, String>,
+    flags: Vec<(String, String)>,
+) -> ExitCode {
+    // https://no-color.org: any value that is not empty.
+    let colour = io::stderr().is_terminal() && env.get("NO_COLOR").is_none_or(String::is_empty);
+    let (code, out, err) = match verdict(path, env, flags, colour) {
+        Ok((summary, notices)) => (ExitCode::SUCCESS, summary, notices),
+        Err(errors) => (ExitCode::from(INVALID), String::new(), errors),
+    };
+    // A closed pipe changes nothing about the verdict.
+    drop(io::stderr().write_all(err.as_bytes()));
+    drop(io::stdout().write_all(out.as_bytes()));
+    code
+}
+
+/// The texts that [`run`] prints: summary and notices, or the errors.
+pub fn verdict(
+    path: Option<&Path>,
+    env: BTreeMap<String, String>,
+    flags: Vec<(String, String)>,
+    colour: bool,
+) -> Result<(String, String), String> {
+    let sources = source::gather(path, env, flags).map_err(|error| format!("error: {error}\n"))?;
+    let Loaded { config, notices } =
+        config::load(&sources).map_err(|errors| format!("{}\n", errors.render(colour)))?;
+    let noted: Vec<_> = notices.iter().map(|notice| format!("note: {notice}\n")).collect();
+    Ok((summary(&config), noted.concat()))
+}
+
+fn summary(config: &Config) -> String {
+    let audited = config.routes.iter().filter(|route| route.audit.is_some()).count();
+    let service = &config.service;
+    let metrics = match config.metrics_listen {
+        Some(listen) => format!(", metrics on {listen}"),
+        None => String::new(),
+    };
+    let spans = config.otlp.traces_endpoint.as_deref().unwrap_or("nowhere");
+    // Some collectors take a key in the query.
+    let spans = spans.split('?').next().unwrap_or(spans);
+    format!(
+        "The configuration is valid.\n\
+         \x20 service   {} {} ({})\n\
+         \x20 traffic   {} -> {}\n\
+         \x20 admin     {}{metrics}\n\
+         \x20 policy    {} routes ({audited} audited), {} rate limits, {} captures\n\
+         \x20 spans     {spans}\n",
+        service.name,
+        service.version,
+        service.environment,
+        config.server.listen,
+        config.upstream.authority,
+        config.admin.listen,
+        config.routes.len(),
+        config.rate_limits.len(),
+        config.captures.len(),
+    )
+}

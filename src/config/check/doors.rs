@@ -1,0 +1,126 @@
+//! `[server]`, `[admin]`, `[metrics]` and `[request_id]`: where others connect, and what they may
+//! send.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::{SOME, SOME_BYTES, files};
+use crate::config::error::Problem;
+use crate::config::model::{Admin, Server, ServerLimits};
+use crate::config::section::{Section, lay};
+use crate::config::value::Zero;
+
+/// hyper refuses to work with a smaller buffer for a head.
+const HEAD: std::ops::RangeInclusive<u64> = 8 * 1024..=16 * 1024 * 1024;
+/// The `http` crate holds no longer target.
+const TARGET: std::ops::RangeInclusive<u64> = 1..=65_534;
+/// Header names that frame the message or route it: an id cannot live there.
+const FRAMING: [&str; 9] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "traceparent",
+    "upgrade",
+];
+
+/// `[server]`.
+pub(super) fn server(section: &Section<'_>, server: &mut Server) {
+    lay(&mut server.listen, address(section, "listen"));
+    // 0 is the default: one per core.
+    let workers = section.count("workers", &(0..=1024)).filter(|workers| *workers > 0);
+    lay(&mut server.workers, workers);
+    lay(&mut server.trusted_proxies, networks(section, "trusted_proxies"));
+    lay(&mut server.max_connections, section.count("max_connections", &SOME));
+    limits(&section.section("limits"), &mut server.limits);
+    let drain = section.section("drain");
+    lay(&mut server.drain.delay, drain.duration("delay", Zero::Meaningful));
+    lay(&mut server.drain.timeout, drain.duration("timeout", Zero::Refused));
+    if server.drain.delay >= server.drain.timeout {
+        let key = if drain.has("delay") { "delay" } else { "timeout" };
+        let help = "`drain.timeout` counts from the signal and includes `drain.delay`";
+        drain.refuse(key, "leaves no time to drain", "expected delay < timeout", Some(help));
+    }
+}
+
+/// `[admin]`.
+pub(super) fn admin(section: &Section<'_>, admin: &mut Admin) {
+    lay(&mut admin.listen, address(section, "listen"));
+    admin.token = files::secret(section, "token_file");
+    if !admin.listen.ip().to_canonical().is_loopback() && section.optional("token_file").is_none() {
+        let help =
+            "set `admin.token_file`, or listen on 127.0.0.1; scrapers can use `metrics.listen`";
+        section.refuse("listen", "needs a token", "is not a loopback address", Some(help));
+    }
+}
+
+/// `[request_id] header`, in lower case.
+pub(super) fn request_id(section: &Section<'_>) -> Option<Arc<str>> {
+    section.parsed("header", "a usable header name", |text| {
+        let name = header_name(text)?;
+        if FRAMING.contains(&&*name) { Err("expected a header of its own") } else { Ok(name) }
+    })
+}
+
+/// An address that is absent when it is `""`.
+pub(super) fn optional_address(section: &Section<'_>, key: &str) -> Option<SocketAddr> {
+    section.optional(key).and_then(|_| address(section, key))
+}
+
+/// Reads a header's name into lower case.
+pub(super) fn header_name(text: &str) -> Result<Arc<str>, &'static str> {
+    match http::HeaderName::from_bytes(text.as_bytes()) {
+        Ok(name) => Ok(name.as_str().into()),
+        Err(_) => Err("expected letters, digits and `-`, as in \"x-request-id\""),
+    }
+}
+
+fn limits(section: &Section<'_>, limits: &mut ServerLimits) {
+    lay(&mut limits.header_timeout, section.duration("header_timeout", Zero::Refused));
+    lay(&mut limits.idle_timeout, section.duration("idle_timeout", Zero::Refused));
+    lay(&mut limits.body_idle_timeout, section.duration("body_idle_timeout", Zero::Refused));
+    lay(&mut limits.write_timeout, section.duration("write_timeout", Zero::Refused));
+    lay(&mut limits.max_header_bytes, section.bytes("max_header_bytes", &HEAD));
+    lay(&mut limits.max_headers, section.count("max_headers", &(1..=10_000)));
+    lay(&mut limits.max_uri_bytes, section.bytes("max_uri_bytes", &TARGET));
+    lay(&mut limits.max_request_body, section.size("max_request_body", &SOME_BYTES));
+}
+
+fn address(section: &Section<'_>, key: &str) -> Option<SocketAddr> {
+    let text = section.text(key)?;
+    let Ok(address) = text.parse() else {
+        let help = match text.strip_prefix(':').unwrap_or(text).parse::<u16>() {
+            _ if text.starts_with("unix:") => Some("unix sockets are not built yet".to_owned()),
+            Ok(port) => Some(format!("for every interface write \"0.0.0.0:{port}\"")),
+            Err(_) if text.starts_with("localhost:") => {
+                Some("write \"127.0.0.1\" for localhost".to_owned())
+            }
+            Err(_) => None,
+        };
+        let label = "expected IP:PORT, as in \"127.0.0.1:8080\" or \"[::1]:8080\"";
+        section.refuse(key, "is not an address", label, help.as_deref());
+        return None;
+    };
+    Some(address)
+}
+
+fn networks(section: &Section<'_>, key: &str) -> Option<Vec<IpNet>> {
+    let words = section.words(key)?;
+    let networks = words.into_iter().filter_map(|word| {
+        let network = word.text.parse::<IpNet>().map(|network| network.trunc());
+        let network =
+            network.or_else(|_| word.text.parse().map(|ip: std::net::IpAddr| IpNet::from(ip)));
+        if network.is_err() {
+            let title = format!("`{}` holds something that is not a network", section.path_of(key));
+            let label = "expected a CIDR, as in \"10.0.0.0/8\" or \"fd00::/8\"";
+            section.problems.push(Problem::at(&word.origin, title).label(label));
+        }
+        network.ok()
+    });
+    Some(networks.collect())
+}

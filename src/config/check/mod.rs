@@ -1,0 +1,89 @@
+//! From the raw tree to a [`Config`]: every value parsed, every problem collected.
+//!
+//! One function per table, in the order of the contract; what needs two tables at once comes last.
+//! A wrong value leaves the default in its place, so that one mistake causes one error.
+
+use std::net::SocketAddr;
+
+use super::env::Outside;
+use super::error::Problems;
+use super::model::{Config, LogLevel};
+use super::raw::Table;
+use super::section::{Section, lay};
+use super::value::Zero;
+
+mod across;
+mod doors;
+mod files;
+mod limits;
+mod routes;
+mod template;
+mod upstream;
+mod url;
+mod voices;
+
+/// The levels of `log.level` and `LOG_LEVEL`.
+pub(crate) const LEVELS: [(&str, LogLevel); 4] = [
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+];
+
+/// Whatever memory can hold, from one byte.
+const SOME_BYTES: std::ops::RangeInclusive<u64> = 1..=u64::MAX;
+/// Things of which a million is already more than one machine holds.
+const SOME: std::ops::RangeInclusive<u64> = 1..=1_000_000;
+
+/// Checks everything. The result is worth something only if no problem was added.
+pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) -> Config {
+    let root = Section::root(root, problems);
+    let mut config = Config::for_upstream(SocketAddr::from(([127, 0, 0, 1], 3000)));
+    service(&root, &mut config, outside);
+    doors::server(&root.section("server"), &mut config.server);
+    doors::admin(&root.section("admin"), &mut config.admin);
+    upstream::upstream(&root.section("upstream"), &mut config.upstream);
+    lay(&mut config.request_id_header, doors::request_id(&root.section("request_id")));
+    voices::otlp(&root.section("otlp"), &mut config.otlp);
+    voices::tracing(&root.section("tracing"), &config.service.environment, &mut config.tracing);
+    config.metrics_listen = doors::optional_address(&root.section("metrics"), "listen");
+    voices::log(&root.section("log"), &mut config.log);
+    policy(&root, &mut config);
+    audit(&root.section("audit"), &mut config);
+    config.sentry = voices::sentry(&root.section("sentry"), &config.service, outside);
+    lay(&mut config.errors_type_base, voices::type_base(&root.section("errors")));
+    across::check(&root, &config);
+    config
+}
+
+fn service(root: &Section<'_>, config: &mut Config, outside: &mut Outside) {
+    let section = root.section("service");
+    let service = &mut config.service;
+    lay(&mut service.name, section.parsed("name", "a usable name", voices::label));
+    lay(&mut service.version, section.parsed("version", "a usable version", voices::label));
+    let environment = section.parsed("environment", "a usable name", voices::label);
+    lay(&mut service.environment, environment);
+    service.attributes = std::mem::take(&mut outside.attributes);
+}
+
+fn policy(root: &Section<'_>, config: &mut Config) {
+    let (limit_names, rate_limits) = limits::rate_limits(root);
+    config.rate_limits = rate_limits;
+    let form = root.section("rate_limit_headers").choice("form", &limits::FORMS);
+    lay(&mut config.rate_limit_headers, form);
+    let (capture_names, captures) = routes::captures(root);
+    config.captures = captures;
+    let known = routes::Known { rate_limits: limit_names, captures: capture_names };
+    let defaults = root.section("route_defaults");
+    lay(&mut config.default_rate_limits, known.rate_limits_of(&defaults));
+    config.routes = routes::routes(root, &known);
+    let inspect = root.section("inspect");
+    lay(&mut config.inspect.max_body, inspect.bytes("max_body", &SOME_BYTES));
+    lay(&mut config.inspect.max_memory, inspect.bytes("max_memory", &SOME_BYTES));
+}
+
+fn audit(section: &Section<'_>, config: &mut Config) {
+    lay(&mut config.audit.directory, files::directory(section, "directory"));
+    lay(&mut config.audit.mode, section.choice("mode", &voices::AUDIT_MODES));
+    lay(&mut config.audit.deadline, section.duration("deadline", Zero::Refused));
+}

@@ -1,0 +1,170 @@
+//! `[otlp]`, `[tracing]`, `[log]`, `[sentry]`, `[errors]` and the words of `[audit]`: how facts
+//! leave.
+
+use std::path::PathBuf;
+
+use super::{LEVELS, doors, files, url};
+use crate::config::env::{Outside, TRACES_ENDPOINT};
+use crate::config::error::{Origin, Problem};
+use crate::config::model::{AuditMode, Console, Log, Otlp, Sentry, Service, Tracing, Trust};
+use crate::config::section::{Section, lay};
+use crate::config::value::Zero;
+use crate::secret::Secret;
+
+/// The words of `audit.mode`.
+pub(super) const AUDIT_MODES: [(&str, AuditMode); 2] =
+    [("strict", AuditMode::Strict), ("best_effort", AuditMode::BestEffort)];
+const CONSOLES: [(&str, Console); 4] = [
+    ("auto", Console::Auto),
+    ("pretty", Console::Pretty),
+    ("json", Console::Json),
+    ("off", Console::Off),
+];
+const TRUSTS: [(&str, Trust); 3] = [
+    ("never", Trust::Never),
+    ("trusted_proxies", Trust::TrustedProxies),
+    ("always", Trust::Always),
+];
+const TRACES_PATH: &str = "/v1/traces";
+/// The share of traces kept in production, where nothing else is said.
+const PRODUCTION_RATIO: f64 = 0.1;
+
+/// `[otlp]`.
+pub(super) fn otlp(section: &Section<'_>, otlp: &mut Otlp) {
+    if section.has("endpoint") {
+        otlp.traces_endpoint = endpoint(section);
+        otlp.is_configured = otlp.traces_endpoint.is_some();
+    }
+    otlp.headers = headers(section);
+    lay(&mut otlp.gzip, section.choice("compression", &[("gzip", true), ("none", false)]));
+    lay(&mut otlp.timeout, section.duration("timeout", Zero::Refused));
+    otlp.ca_file = files::certificates(section, "ca_file");
+}
+
+/// `[tracing]`.
+pub(super) fn tracing(section: &Section<'_>, environment: &str, tracing: &mut Tracing) {
+    lay(&mut tracing.trust, section.choice("trust", &TRUSTS));
+    if environment == "production" {
+        tracing.ratio = PRODUCTION_RATIO;
+    }
+    lay(&mut tracing.ratio, section.section("sampling").ratio("ratio"));
+}
+
+/// `[log]`.
+pub(super) fn log(section: &Section<'_>, log: &mut Log) {
+    lay(&mut log.level, section.choice("level", &LEVELS));
+    lay(&mut log.console, section.choice("console", &CONSOLES));
+    log.directory = section.optional("directory").map(PathBuf::from);
+}
+
+/// `[sentry]`; `None` without a DSN, or where its environment is a disabled one.
+pub(super) fn sentry(
+    section: &Section<'_>,
+    service: &Service,
+    outside: &mut Outside,
+) -> Option<Sentry> {
+    section.mask("dsn");
+    let dsn = section.optional("dsn").and_then(|_| section.parsed("dsn", "a Sentry DSN", dsn));
+    let environment = match section.optional("environment") {
+        Some(_) => section.parsed("environment", "a usable name", label),
+        None => None,
+    };
+    let environment = environment.unwrap_or_else(|| service.environment.clone());
+    #[expect(clippy::cast_possible_truncation, reason = "a share needs no more precision")]
+    let sample_rate = section.ratio("sample_rate").map_or(1.0, |ratio| ratio as f32);
+    let disabled = match section.words("disabled_environments") {
+        Some(words) => words.into_iter().map(|word| word.text).collect(),
+        None => vec!["development".to_owned()],
+    };
+    let dsn = dsn?;
+    if disabled.contains(&environment) {
+        outside.note(format!(
+            "Sentry is off: its environment `{environment}` is in sentry.disabled_environments."
+        ));
+        return None;
+    }
+    let release = format!("{}@{}", service.name, service.version);
+    Some(Sentry { dsn, environment, release, sample_rate })
+}
+
+/// `[errors] type_base`: empty, or the beginning of a URI.
+pub(super) fn type_base(section: &Section<'_>) -> Option<String> {
+    section.parsed("type_base", "the beginning of a URI", |text| {
+        let is_uri = text.split_once(':').is_some_and(|(scheme, rest)| {
+            scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+                && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+                && rest.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&b))
+        });
+        if text.is_empty() || is_uri {
+            Ok(text.to_owned())
+        } else {
+            Err("expected \"\" or, for example, \"https://errors.example/\"")
+        }
+    })
+}
+
+/// Text that becomes an attribute on every signal.
+pub(super) fn label(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() || text.len() > 255 || text.chars().any(char::is_control) {
+        return Err("expected 1 to 255 bytes without control characters");
+    }
+    Ok(text.to_owned())
+}
+
+/// A base gets `/v1/traces`; what ends so already, or came for traces alone, is used as it is.
+fn endpoint(section: &Section<'_>) -> Option<String> {
+    let text = section.optional("endpoint")?;
+    if url::may_hold_credentials(text) {
+        section.mask("endpoint");
+    }
+    let origin = section.origin_of("endpoint");
+    let url = section.parsed("endpoint", "a usable URL", url::parse)?;
+    let scheme = if url.is_https { "https" } else { "http" };
+    let is_exact = matches!(&origin, Origin::Env(name) if &**name == TRACES_ENDPOINT);
+    let path = url.path.trim_end_matches('/');
+    Some(match path {
+        _ if is_exact => text.to_owned(),
+        path if path.ends_with(TRACES_PATH) => format!("{scheme}://{}{path}", url.authority),
+        path => format!("{scheme}://{}{path}{TRACES_PATH}", url.authority),
+    })
+}
+
+fn headers(section: &Section<'_>) -> Vec<(String, Secret)> {
+    section.mask("headers");
+    let mut headers = Vec::new();
+    for (name, value) in section.pairs("headers") {
+        let refuse = |origin, what: &str, label: &str| {
+            let title = format!("`{}.{}` {what}", section.path_of("headers"), name.text);
+            section.problems.push(Problem::at(origin, title).label(label));
+        };
+        let Ok(key) = doors::header_name(&name.text) else {
+            refuse(&name.origin, "is not a header", "expected letters, digits and `-`");
+            continue;
+        };
+        if http::HeaderValue::from_str(&value.text).is_err() {
+            refuse(&value.origin, "is not a header's value", "expected visible ASCII characters");
+            continue;
+        }
+        headers.push((key.as_ref().to_owned(), Secret::new(value.text)));
+    }
+    headers
+}
+
+/// `https://KEY@HOST/PROJECT`, with or without a port and a path before the project.
+fn dsn(text: &str) -> Result<Secret, &'static str> {
+    const EXPECTED: &str = "expected \"https://KEY@HOST/PROJECT\"";
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let (key, rest) = rest.and_then(|rest| rest.split_once('@')).ok_or(EXPECTED)?;
+    let key = key.split(':').next().unwrap_or(key);
+    let (_, project) = rest.rsplit_once('/').ok_or(EXPECTED)?;
+    let whole = |word: &str| {
+        !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+    };
+    // The address is read by the same rules as any other.
+    let address = url::parse(&format!("http://{rest}"));
+    if whole(key) && whole(project) && address.is_ok() {
+        Ok(Secret::new(text))
+    } else {
+        Err(EXPECTED)
+    }
+}

@@ -1,0 +1,259 @@
+//! What the environment says: the variables of the app beside us, OpenTelemetry's, and our own.
+//!
+//! The app's (`NODE_ENV`, …) lie under the file, OpenTelemetry's and ours over it. Following the
+//! OpenTelemetry specification, a number or word there that we do not know is set aside with a
+//! notice; what is wrong in our own variables is an error that names the variable.
+
+use std::collections::BTreeMap;
+
+use super::Notice;
+use super::check::LEVELS;
+use super::error::{Origin, Problem, Problems};
+use super::raw::{Node, Table, Value};
+
+/// The variable whose endpoint is used exactly as it is.
+pub(crate) const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+const PREFIX: &str = "VITAL_SIDECAR__";
+
+/// What the environment says, sorted by where it is laid.
+#[derive(Debug, Default)]
+pub(crate) struct Outside {
+    under: Vec<(&'static str, Node)>,
+    over: Vec<(String, Node)>,
+    /// Resource attributes that are no key of ours.
+    pub(crate) attributes: Vec<(String, String)>,
+    /// What was set aside.
+    pub(crate) notices: Vec<Notice>,
+}
+
+impl Outside {
+    /// Reads the variables that others defined.
+    pub(crate) fn read(env: &BTreeMap<String, String>, problems: &Problems) -> Self {
+        let mut outside = Self::default();
+        outside.app(env);
+        outside.resource(env, problems);
+        outside.exporter(env, problems);
+        outside.sampler(env);
+        outside
+    }
+
+    /// Lays the app's variables, over which the file goes.
+    pub(crate) fn lay_under(&mut self, root: &mut Table) {
+        for (key, node) in self.under.drain(..) {
+            // The tree is still empty: no list can be in the way.
+            root.set(&path(key), node);
+        }
+    }
+
+    /// Lays OpenTelemetry's variables and then ours over the file.
+    pub(crate) fn lay_over(
+        &mut self,
+        root: &mut Table,
+        env: &BTreeMap<String, String>,
+        problems: &Problems,
+    ) {
+        for (key, node) in self.over.drain(..) {
+            // None of these keys leads through a list; a file that says otherwise is refused later.
+            root.set(&path(&key), node);
+        }
+        for (name, value) in env {
+            let Some(key) = name.strip_prefix(PREFIX) else { continue };
+            let segments: Vec<_> = key.split("__").collect();
+            let origin = Origin::Env(name.as_str().into());
+            let node = Node::text(origin.clone(), value.as_str());
+            if !root.set(&root.resolve(&segments), node) {
+                let title = format!("`{name}` names no key that a variable can set");
+                problems.push(Problem::at(&origin, title).help("write it in the file"));
+            }
+        }
+    }
+
+    /// Sets something aside.
+    pub(crate) fn note(&mut self, notice: String) {
+        self.notices.push(Notice(notice));
+    }
+
+    fn app(&mut self, env: &BTreeMap<String, String>) {
+        let plain = [
+            ("NODE_ENV", "service.environment"),
+            ("APP_VERSION", "service.version"),
+            ("SENTRY_DSN", "sentry.dsn"),
+        ];
+        for (name, key) in plain {
+            if let Some(value) = env.get(name) {
+                self.under.push((key, from_env(name, value)));
+            }
+        }
+        if let Some(level) = env.get("LOG_LEVEL") {
+            // The app's logger may know more levels than we do; that is no reason not to start.
+            if LEVELS.iter().any(|(word, _)| word == level) {
+                self.under.push(("log.level", from_env("LOG_LEVEL", level)));
+            } else {
+                self.note("LOG_LEVEL is ignored: not error, warn, info or debug.".to_owned());
+            }
+        }
+    }
+
+    fn resource(&mut self, env: &BTreeMap<String, String>, problems: &Problems) {
+        let name = "OTEL_RESOURCE_ATTRIBUTES";
+        if let Some(value) = env.get(name) {
+            for (key, value) in pairs(name, value, problems) {
+                let ours = match key.as_str() {
+                    "service.name" => "service.name",
+                    "service.version" => "service.version",
+                    "deployment.environment.name" | "deployment.environment" => {
+                        "service.environment"
+                    }
+                    _ => {
+                        self.attributes.push((key, value));
+                        continue;
+                    }
+                };
+                self.over.push((ours.to_owned(), from_env(name, &value)));
+            }
+        }
+        if let Some(value) = env.get("OTEL_SERVICE_NAME") {
+            self.over.push(("service.name".to_owned(), from_env("OTEL_SERVICE_NAME", value)));
+        }
+    }
+
+    fn exporter(&mut self, env: &BTreeMap<String, String>, problems: &Problems) {
+        let mut add = |key: &str, name: &str, value: &str| {
+            self.over.push((key.to_owned(), from_env(name, value)));
+        };
+        if let Some((name, value)) = signal(env, "ENDPOINT") {
+            add("otlp.endpoint", &name, value);
+        }
+        if let Some((name, value)) = signal(env, "CERTIFICATE") {
+            add("otlp.ca_file", &name, value);
+        }
+        if let Some((name, value)) = signal(env, "HEADERS") {
+            let mut headers = Table::default();
+            for (key, value) in pairs(&name, value, problems) {
+                // A single segment below an empty table: no list can be in the way.
+                headers.set(&[key], from_env(&name, &value));
+            }
+            let origin = Origin::Env(name.as_str().into());
+            self.over
+                .push(("otlp.headers".to_owned(), Node { origin, value: Value::Table(headers) }));
+        }
+        self.exporter_words(env);
+    }
+
+    fn exporter_words(&mut self, env: &BTreeMap<String, String>) {
+        if let Some((name, value)) = signal(env, "TIMEOUT") {
+            match value.trim().parse::<u32>() {
+                Ok(ms) if ms > 0 => {
+                    self.over
+                        .push(("otlp.timeout".to_owned(), from_env(&name, &format!("{ms}ms"))));
+                }
+                _ => self.note(format!("{name} is ignored: not a number of milliseconds.")),
+            }
+        }
+        if let Some((name, value)) = signal(env, "COMPRESSION") {
+            if matches!(value, "gzip" | "none") {
+                self.over.push(("otlp.compression".to_owned(), from_env(&name, value)));
+            } else {
+                self.note(format!("{name} is ignored: not gzip or none."));
+            }
+        }
+        if let Some((name, value)) = signal(env, "PROTOCOL")
+            && value != "http/protobuf"
+        {
+            self.note(format!("{name} is ignored: only http/protobuf is built yet."));
+        }
+        let mut off = None;
+        match env.get("OTEL_TRACES_EXPORTER").map(String::as_str) {
+            None | Some("otlp") => {}
+            Some("none") => off = Some("OTEL_TRACES_EXPORTER"),
+            Some(_) => self.note("OTEL_TRACES_EXPORTER is ignored: not otlp or none.".to_owned()),
+        }
+        if env.get("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+            off = Some("OTEL_SDK_DISABLED");
+        }
+        if let Some(name) = off {
+            self.over.push(("otlp.endpoint".to_owned(), from_env(name, "")));
+        }
+    }
+
+    fn sampler(&mut self, env: &BTreeMap<String, String>) {
+        let argument = env.get("OTEL_TRACES_SAMPLER_ARG").map(String::as_str);
+        let Some(sampler) = env.get("OTEL_TRACES_SAMPLER") else {
+            if argument.is_some() {
+                self.note("OTEL_TRACES_SAMPLER_ARG is ignored: no OTEL_TRACES_SAMPLER.".to_owned());
+            }
+            return;
+        };
+        let (name, ratio) = match sampler.trim_start_matches("parentbased_") {
+            "always_on" => ("OTEL_TRACES_SAMPLER", "1.0"),
+            "always_off" => ("OTEL_TRACES_SAMPLER", "0.0"),
+            "traceidratio" => {
+                let argument = argument.unwrap_or("1.0");
+                let valid = |ratio: &f64| (0.0..=1.0).contains(ratio);
+                if argument.parse().ok().as_ref().is_some_and(valid) {
+                    ("OTEL_TRACES_SAMPLER_ARG", argument)
+                } else {
+                    // The specification: act as if no argument were set.
+                    self.note("OTEL_TRACES_SAMPLER_ARG is ignored: not 0.0 to 1.0.".to_owned());
+                    ("OTEL_TRACES_SAMPLER", "1.0")
+                }
+            }
+            _ => {
+                self.note("OTEL_TRACES_SAMPLER is ignored: an unknown sampler.".to_owned());
+                return;
+            }
+        };
+        self.over.push(("tracing.sampling.ratio".to_owned(), from_env(name, ratio)));
+    }
+}
+
+/// The variable of the traces signal, else the one for all signals.
+fn signal<'e>(env: &'e BTreeMap<String, String>, what: &str) -> Option<(String, &'e str)> {
+    ["OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_"].iter().find_map(|prefix| {
+        let name = format!("{prefix}{what}");
+        env.get(&name).map(|value| (name, value.as_str()))
+    })
+}
+
+/// Reads `key=value,key=value` with percent-encoded values (W3C Baggage without properties). One
+/// broken pair discards the whole variable, as the specification asks, and is an error.
+fn pairs(name: &str, text: &str, problems: &Problems) -> Vec<(String, String)> {
+    let pairs: Option<Vec<_>> = text
+        .split(',')
+        .filter(|pair| !pair.trim().is_empty())
+        .map(|pair| {
+            let (key, value) = pair.split_once('=')?;
+            let key = decoded(key.trim()).filter(|key| !key.is_empty())?;
+            Some((key, decoded(value.trim())?))
+        })
+        .collect();
+    pairs.unwrap_or_else(|| {
+        let problem = Problem::at(&Origin::Env(name.into()), format!("`{name}` cannot be read"));
+        problems.push(problem.label("expected `key=value` pairs with commas between them"));
+        Vec::new()
+    })
+}
+
+/// Decodes `%XX`; `None` if that is broken or does not give UTF-8.
+fn decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digit = |b: u8| char::from(b).to_digit(16);
+        let value = digit(rest.next()?)? * 16 + digit(rest.next()?)?;
+        bytes.push(u8::try_from(value).ok()?);
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn from_env(name: &str, value: &str) -> Node {
+    Node::text(Origin::Env(name.into()), value)
+}
+
+fn path(key: &str) -> Vec<String> {
+    key.split('.').map(str::to_owned).collect()
+}

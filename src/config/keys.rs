@@ -1,0 +1,262 @@
+//! Every key that exists, once; and what to say of one that does not.
+//!
+//! `check` reads the values; a debug assertion there refuses a key that is missing here.
+
+use std::collections::BTreeSet;
+
+use super::error::{Problem, Problems};
+use super::raw::{Entry, Table, Value};
+
+/// Every key by its path; `*` stands for a name of the operator's, `[]` for each of a list.
+pub(crate) const KEYS: &[&str] = &[
+    "service.name",
+    "service.version",
+    "service.environment",
+    "server.listen",
+    "server.workers",
+    "server.trusted_proxies",
+    "server.max_connections",
+    "server.limits.header_timeout",
+    "server.limits.idle_timeout",
+    "server.limits.body_idle_timeout",
+    "server.limits.write_timeout",
+    "server.limits.max_header_bytes",
+    "server.limits.max_headers",
+    "server.limits.max_uri_bytes",
+    "server.limits.max_request_body",
+    "server.drain.delay",
+    "server.drain.timeout",
+    "admin.listen",
+    "admin.token_file",
+    "upstream.url",
+    "upstream.host",
+    "upstream.timeouts.connect",
+    "upstream.timeouts.response_header",
+    "upstream.timeouts.request",
+    "upstream.timeouts.idle",
+    "upstream.timeouts.stream_idle",
+    "upstream.timeouts.stream_max",
+    "upstream.pool.max_connections",
+    "upstream.pool.queue_timeout",
+    "upstream.pool.max_idle",
+    "upstream.pool.idle_timeout",
+    "request_id.header",
+    "otlp.endpoint",
+    "otlp.headers.*",
+    "otlp.compression",
+    "otlp.timeout",
+    "otlp.ca_file",
+    "tracing.trust",
+    "tracing.sampling.ratio",
+    "metrics.listen",
+    "log.level",
+    "log.console",
+    "log.directory",
+    "route_defaults.rate_limits",
+    "routes[].name",
+    "routes[].match",
+    "routes[].action",
+    "routes[].span",
+    "routes[].audit",
+    "routes[].rate_limits",
+    "routes[].captures",
+    "routes[].max_request_body",
+    "routes[].timeouts.response_header",
+    "captures.*.from",
+    "captures.*.take",
+    "captures.*.values",
+    "captures.*.metric",
+    "inspect.max_body",
+    "inspect.max_memory",
+    "rate_limits.*.key",
+    "rate_limits.*.rate",
+    "rate_limits.*.burst",
+    "rate_limits.*.mode",
+    "rate_limits.*.max_keys",
+    "rate_limit_headers.form",
+    "audit.directory",
+    "audit.mode",
+    "audit.deadline",
+    "sentry.dsn",
+    "sentry.environment",
+    "sentry.sample_rate",
+    "sentry.disabled_environments",
+    "errors.type_base",
+];
+
+/// Whether a value or a table of this path exists.
+pub(crate) fn is_known(path: &str) -> bool {
+    KEYS.iter().any(|known| below(known, path).is_some())
+}
+
+/// Adds a problem for each key that does not exist.
+pub(crate) fn refuse_unknown(root: &Table, problems: &Problems) {
+    walk(root, "", problems);
+}
+
+fn walk(table: &Table, path: &str, problems: &Problems) {
+    let known = children(path);
+    for (key, entry) in &table.0 {
+        let list = format!("{key}[]");
+        let segment = if known.contains("*") {
+            "*"
+        } else if known.contains(list.as_str()) {
+            list.as_str()
+        } else if known.contains(key.as_str()) {
+            key.as_str()
+        } else {
+            refuse(key, entry, path, &known, problems);
+            continue;
+        };
+        let path = join(path, segment);
+        // A value of the wrong type is refused by whoever reads it.
+        match &entry.node.value {
+            Value::Table(table) if !children(&path).is_empty() => walk(table, &path, problems),
+            Value::List(nodes) if segment.ends_with("[]") => {
+                for node in nodes {
+                    if let Value::Table(table) = &node.value {
+                        walk(table, &path, problems);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn refuse(key: &str, entry: &Entry, path: &str, known: &BTreeSet<&str>, problems: &Problems) {
+    // Nobody knows what it holds: a token, perhaps.
+    entry.node.mask(problems);
+    let place = if path.is_empty() {
+        "at the top level".to_owned()
+    } else {
+        format!("in `{}`", shown(path))
+    };
+    let help =
+        if let Some(near) = nearest(key, known.iter().copied()).or_else(|| longer(key, known)) {
+            format!("did you mean `{}`?", near.trim_end_matches("[]"))
+        } else if let Some(tables) = tables_with(key) {
+            format!("`{key}` belongs in {tables}")
+        } else {
+            let names: Vec<_> = known.iter().map(|name| name.trim_end_matches("[]")).collect();
+            format!("the keys here are {}", names.join(", "))
+        };
+    let problem = Problem::at(&entry.key, format!("unknown key `{key}` {place}"));
+    problems.push(problem.label("not a key of this table").help(help));
+}
+
+/// The key that begins with this word: `token` for `token_file`.
+fn longer<'k>(word: &str, known: &BTreeSet<&'k str>) -> Option<&'k str> {
+    let begins = |key: &&&str| word.len() >= 3 && key.starts_with(word);
+    known.iter().find(begins).copied()
+}
+
+/// The next segments below this path.
+fn children(path: &str) -> BTreeSet<&'static str> {
+    KEYS.iter()
+        .filter_map(|known| below(known, path))
+        .filter_map(|rest| rest.split('.').next())
+        .filter(|segment| !segment.is_empty())
+        .collect()
+}
+
+/// What follows `path` in `known`; empty if they are the same.
+fn below<'k>(known: &'k str, path: &str) -> Option<&'k str> {
+    if path.is_empty() {
+        return Some(known);
+    }
+    let rest = known.strip_prefix(path)?;
+    if rest.is_empty() { Some(rest) } else { rest.strip_prefix('.') }
+}
+
+/// The tables in which a key of this name exists.
+fn tables_with(key: &str) -> Option<String> {
+    let mut tables = BTreeSet::new();
+    for known in KEYS {
+        let segments: Vec<_> = known.split('.').collect();
+        for (depth, segment) in segments.iter().enumerate().skip(1) {
+            if *segment == key {
+                tables.insert(format!("`[{}]`", shown(&segments[..depth].join("."))));
+            }
+        }
+    }
+    (!tables.is_empty()).then(|| tables.into_iter().collect::<Vec<_>>().join(" or "))
+}
+
+fn shown(path: &str) -> String {
+    path.replace("[]", "").replace('*', "<name>")
+}
+
+fn join(path: &str, segment: &str) -> String {
+    if path.is_empty() { segment.to_owned() } else { format!("{path}.{segment}") }
+}
+
+/// The candidate that was most likely meant, if one is near enough.
+pub(crate) fn nearest<'c>(
+    word: &str,
+    candidates: impl Iterator<Item = &'c str>,
+) -> Option<&'c str> {
+    // A long word is somebody's text, not a typing error; the comparison is quadratic.
+    if word.chars().count() > 64 {
+        return None;
+    }
+    let allowed = (word.chars().count() / 3).max(1);
+    candidates
+        .map(|candidate| (distance(word, candidate.trim_end_matches("[]")), candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// Insertions, deletions, substitutions and swaps of neighbours between two words.
+fn distance(left: &str, right: &str) -> usize {
+    let (left, right): (Vec<_>, Vec<_>) = (left.chars().collect(), right.chars().collect());
+    let mut rows = vec![vec![0; right.len() + 1]; left.len() + 1];
+    for (i, row) in rows.iter_mut().enumerate() {
+        row[0] = i;
+    }
+    for (j, cell) in rows[0].iter_mut().enumerate() {
+        *cell = j;
+    }
+    for i in 1..=left.len() {
+        for j in 1..=right.len() {
+            let same = usize::from(left[i - 1] != right[j - 1]);
+            let mut best =
+                (rows[i - 1][j] + 1).min(rows[i][j - 1] + 1).min(rows[i - 1][j - 1] + same);
+            if i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            rows[i][j] = best;
+        }
+    }
+    rows[left.len()][right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_found_only_when_near() {
+        let words = ["listen", "workers", "drain"];
+        assert_eq!(nearest("lisetn", words.into_iter()), Some("listen"));
+        assert_eq!(nearest("worker", words.into_iter()), Some("workers"));
+        assert_eq!(nearest("timeout", words.into_iter()), None);
+        assert_eq!(distance("ab", "ba"), 1);
+        assert_eq!(distance("", "abc"), 3);
+    }
+
+    #[test]
+    fn a_key_of_another_table_is_shown_its_place() {
+        assert_eq!(tables_with("stream_idle").as_deref(), Some("`[upstream.timeouts]`"));
+        assert_eq!(tables_with("limits").as_deref(), Some("`[server]`"));
+        assert_eq!(tables_with("nothing"), None);
+    }
+
+    #[test]
+    fn paths_of_tables_and_values_are_known() {
+        assert!(is_known("server.limits"));
+        assert!(is_known("captures.*.from"));
+        assert!(!is_known("server.lim"));
+    }
+}

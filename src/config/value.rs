@@ -1,0 +1,188 @@
+//! Reading single values: durations, sizes, numbers, shares, words of a closed set.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::error::Problem;
+use super::keys::nearest;
+use super::raw::Value;
+use super::section::Section;
+use crate::units;
+
+/// Whether zero means something for a duration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Zero {
+    /// It does: off, or at once.
+    Meaningful,
+    /// It would break what it bounds.
+    Refused,
+}
+
+impl Section<'_> {
+    /// A string that a function can read; its error becomes the label.
+    pub(crate) fn parsed<T, E: Display>(
+        &self,
+        key: &str,
+        kind: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let text = self.text(key)?;
+        parse(text).map_err(|error| self.refuse(key, &format!("is not {kind}"), error, None)).ok()
+    }
+
+    /// A duration.
+    pub(crate) fn duration(&self, key: &str, zero: Zero) -> Option<Duration> {
+        let duration = self.unit(key, "a duration", "s", units::duration)?;
+        if duration.is_zero() && zero == Zero::Refused {
+            self.refuse(key, "must not be zero", "expected a duration above zero", None);
+            return None;
+        }
+        Some(duration)
+    }
+
+    /// A duration where zero turns a deadline off.
+    #[expect(clippy::option_option, reason = "absent, off and set are three different things")]
+    pub(crate) fn deadline(&self, key: &str) -> Option<Option<Duration>> {
+        let duration = self.duration(key, Zero::Meaningful)?;
+        Some(Some(duration).filter(|duration| !duration.is_zero()))
+    }
+
+    /// A size in bytes within a range.
+    pub(crate) fn size(&self, key: &str, range: &RangeInclusive<u64>) -> Option<u64> {
+        let size = self.unit(key, "a size", "B", units::size)?;
+        self.in_range(key, size, range, "B")
+    }
+
+    /// A size in bytes within a range, for memory.
+    pub(crate) fn bytes(&self, key: &str, range: &RangeInclusive<u64>) -> Option<usize> {
+        self.size(key, range).and_then(|size| usize::try_from(size).ok())
+    }
+
+    /// A whole number within a range.
+    pub(crate) fn number(&self, key: &str, range: &RangeInclusive<u64>) -> Option<u64> {
+        let node = self.node(key)?;
+        let number = match &node.value {
+            Value::Integer(number) => Some(*number),
+            Value::Text(text) if node.is_external() => text.trim().parse().ok(),
+            Value::Broken => return None,
+            _ => None,
+        };
+        let Some(number) = number else {
+            self.wrong_type(key, node, "a whole number");
+            return None;
+        };
+        // A negative number is below every range.
+        let Ok(number) = u64::try_from(number) else {
+            self.out_of_range(key, range, "");
+            return None;
+        };
+        self.in_range(key, number, range, "")
+    }
+
+    /// A count of things held in memory.
+    pub(crate) fn count(&self, key: &str, range: &RangeInclusive<u64>) -> Option<usize> {
+        self.number(key, range).and_then(|number| usize::try_from(number).ok())
+    }
+
+    /// A share from 0.0 to 1.0.
+    pub(crate) fn ratio(&self, key: &str) -> Option<f64> {
+        let node = self.node(key)?;
+        let ratio = match &node.value {
+            Value::Float(number) => Some(*number),
+            Value::Integer(0) => Some(0.0),
+            Value::Integer(1) => Some(1.0),
+            Value::Integer(_) => Some(f64::NAN),
+            Value::Text(text) if node.is_external() => text.trim().parse().ok(),
+            Value::Broken => return None,
+            _ => None,
+        };
+        let Some(ratio) = ratio else {
+            self.wrong_type(key, node, "a number from 0.0 to 1.0");
+            return None;
+        };
+        if (0.0..=1.0).contains(&ratio) {
+            return Some(ratio);
+        }
+        self.refuse(key, "is out of range", "expected a number from 0.0 to 1.0", None);
+        None
+    }
+
+    /// `true` or `false`.
+    pub(crate) fn flag(&self, key: &str) -> Option<bool> {
+        let node = self.node(key)?;
+        match (&node.value, node.is_external()) {
+            (Value::Bool(value), _) => return Some(*value),
+            (Value::Text(text), true) if text == "true" => return Some(true),
+            (Value::Text(text), true) if text == "false" => return Some(false),
+            (Value::Broken, _) => {}
+            _ => self.wrong_type(key, node, "`true` or `false`"),
+        }
+        None
+    }
+
+    /// One of a few words.
+    pub(crate) fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.text(key)?;
+        if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
+            return Some(*value);
+        }
+        let near = nearest(text, choices.iter().map(|(word, _)| *word));
+        let help = near.map(|near| format!("did you mean \"{near}\"?"));
+        let label = format!("expected {}", one_of(choices.iter().map(|(word, _)| *word)));
+        self.refuse(key, "is not one of its values", label, help.as_deref());
+        None
+    }
+
+    fn unit<T, E: Display>(
+        &self,
+        key: &str,
+        kind: &str,
+        unit: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let node = self.node(key)?;
+        if let Value::Integer(number) = node.value {
+            // The commonest slip: the number is right, its unit is missing.
+            let title = format!("`{}` must be a string with a unit", self.path_of(key));
+            let problem = Problem::at(&node.origin, title).label("a number has no unit");
+            self.problems.push(problem.help(format!("write \"{number}{unit}\"")));
+            return None;
+        }
+        self.parsed(key, kind, parse)
+    }
+
+    fn in_range(
+        &self,
+        key: &str,
+        value: u64,
+        range: &RangeInclusive<u64>,
+        unit: &str,
+    ) -> Option<u64> {
+        if range.contains(&value) {
+            return Some(value);
+        }
+        self.out_of_range(key, range, unit);
+        None
+    }
+
+    fn out_of_range(&self, key: &str, range: &RangeInclusive<u64>, unit: &str) {
+        let (start, end) = (range.start(), range.end());
+        let label = if *end == u64::MAX {
+            format!("expected at least {start}{unit}")
+        } else {
+            format!("expected {start}{unit} to {end}{unit}")
+        };
+        self.refuse(key, "is out of range", label, None);
+    }
+}
+
+/// Writes a closed set for a person: `"a", "b" or "c"`.
+pub(crate) fn one_of<'w>(words: impl Iterator<Item = &'w str>) -> String {
+    let quoted: Vec<_> = words.map(|word| format!("\"{word}\"")).collect();
+    match quoted.as_slice() {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}

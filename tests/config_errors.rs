@@ -1,0 +1,340 @@
+//! What a wrong configuration says: the words, the line and the column of each error.
+
+use vital_sidecar::config::{Config, Errors};
+
+/// The errors of a text to which an upstream is added at the end, so that lines count from 1.
+fn errors_of(text: &str) -> Errors {
+    errors_of_all(&format!("{text}\nupstream.url = \"http://127.0.0.1:3000\"\n"))
+}
+
+/// The errors of a text with its own upstream, or none.
+fn errors_of_all(text: &str) -> Errors {
+    match Config::from_toml(text) {
+        Ok(_) => panic!("this is valid:\n{text}"),
+        Err(errors) => errors,
+    }
+}
+
+fn assert_says(errors: &Errors, words: &[&str]) {
+    let text = errors.to_string();
+    for word in words {
+        assert!(text.contains(word), "`{word}` is missing in:\n{text}");
+    }
+}
+
+/// One wrong value, one error, at this place and in these words.
+macro_rules! refused {
+    ($($name:ident: $text:expr, $place:literal, $($word:literal),+;)+) => {$(
+        #[test]
+        fn $name() {
+            let errors = errors_of($text);
+            assert_eq!(errors.count(), 1, "{errors}");
+            assert_says(&errors, &[
+                concat!("--> sidecar.toml:", $place, "\n"),
+                $($word,)+
+                "error: the configuration has 1 error",
+            ]);
+        }
+    )+};
+}
+
+// Keys and types.
+refused! {
+    a_wrong_table_is_told_once:
+        "inspect = 1", "1:11", "`inspect` has the wrong type", "expected a table, found an integer";
+    a_misspelt_key_is_shown_its_neighbour:
+        "server.lisetn = \"127.0.0.1:8080\"", "1:8",
+        "unknown key `lisetn` in `server`", "help: did you mean `listen`?";
+    a_misspelt_table_is_shown_its_neighbour:
+        "sevrer.listen = \"127.0.0.1:8080\"", "1:1",
+        "unknown key `sevrer` at the top level", "help: did you mean `server`?";
+    a_key_in_the_wrong_table_is_shown_the_right_one:
+        "server.stream_idle = \"5m\"", "1:8",
+        "unknown key `stream_idle` in `server`", "`stream_idle` belongs in `[upstream.timeouts]`";
+    the_beginning_of_a_key_is_completed:
+        "admin.token = \"hidden\"", "1:7", "unknown key `token`", "did you mean `token_file`?";
+    an_unknown_key_without_neighbours_lists_the_keys:
+        "audit.zzzzzz = 1", "1:7", "help: the keys here are deadline, directory, mode";
+    an_unknown_key_of_a_route_is_found:
+        "routes = [{ match = \"GET /a\", macth = 1 }]", "1:31",
+        "unknown key `macth` in `routes`", "did you mean `match`?";
+    an_unknown_key_of_a_limit_is_found:
+        "rate_limits.a = { key = [\"ip\"], rate = \"1/s\", brust = 1 }", "1:47",
+        "unknown key `brust` in `rate_limits.<name>`", "did you mean `burst`?";
+    a_key_below_a_value_is_refused:
+        "server.listen.port = 1", "1:8", "`server.listen` has the wrong type", "found a table";
+    text_for_a_number_is_refused:
+        "server.workers = \"many\"", "1:18",
+        "`server.workers` has the wrong type", "expected a whole number, found a string";
+    a_number_for_text_is_refused:
+        "service.name = 1", "1:16", "has the wrong type", "expected a string, found an integer";
+    a_value_for_a_table_is_refused:
+        "server = 1", "1:10", "`server` has the wrong type", "expected a table, found an integer";
+    a_table_for_a_list_of_tables_is_refused:
+        "routes = { match = \"GET /\" }", "1:10", "expected a list of tables, each under `[[routes]]`";
+    text_for_a_list_is_refused:
+        "server.trusted_proxies = \"10.0.0.0/8\"", "1:26", "expected a list of strings, found a string";
+    text_for_a_boolean_is_refused:
+        "captures.a = { from = \"request.body:/a\", values = [\"b\"], metric = \"yes\" }", "1:67",
+        "`captures.a.metric` has the wrong type", "expected `true` or `false`, found a string";
+}
+
+// Durations, sizes, rates, numbers.
+refused! {
+    a_duration_without_a_unit_is_refused:
+        "server.limits.idle_timeout = 75", "1:30",
+        "must be a string with a unit", "a number has no unit", "help: write \"75s\"";
+    a_wrong_duration_is_refused:
+        "audit.deadline = \"250 ms\"", "1:18", "`audit.deadline` is not a duration",
+        "expected a duration such as \"250ms\", \"10s\", \"1m30s\" or \"2h\"";
+    a_zero_deadline_is_refused_where_it_would_break:
+        "upstream.timeouts.connect = \"0s\"", "1:29",
+        "`upstream.timeouts.connect` must not be zero", "expected a duration above zero";
+    a_zero_header_timeout_is_refused:
+        "server.limits.header_timeout = \"0s\"", "1:32", "must not be zero";
+    an_endless_duration_is_refused:
+        "otlp.timeout = \"99999d\"", "1:16", "expected a duration of at most 100 years";
+    a_wrong_size_is_refused:
+        "inspect.max_body = \"64kib\"", "1:20", "`inspect.max_body` is not a size",
+        "expected a size such as \"512B\", \"64KiB\", \"10MiB\" or \"1GB\"";
+    a_size_without_a_unit_is_refused:
+        "server.limits.max_request_body = 1048576", "1:34", "help: write \"1048576B\"";
+    a_zero_size_is_refused:
+        "server.limits.max_request_body = \"0B\"", "1:34", "is out of range", "expected at least 1B";
+    a_head_that_hyper_cannot_hold_is_refused:
+        "server.limits.max_header_bytes = \"1KiB\"", "1:34", "expected 8192B to 16777216B";
+    a_zero_count_is_refused:
+        "server.max_connections = 0", "1:26",
+        "`server.max_connections` is out of range", "expected 1 to 1000000";
+    a_negative_number_is_refused:
+        "upstream.pool.max_idle = -1", "1:26", "is out of range", "expected 0 to 1000000";
+    a_number_beyond_all_bounds_is_refused:
+        "server.workers = 99999999999999999999", "1:18", "is out of range";
+    a_wrong_rate_is_refused:
+        "rate_limits.a = { key = [\"ip\"], rate = \"60/minute\" }", "1:40",
+        "`rate_limits.a.rate` is not a rate", "expected a rate such as \"5/s\", \"60/min\"";
+    a_zero_rate_is_refused:
+        "rate_limits.a = { key = [\"ip\"], rate = \"0/s\" }", "1:40", "expected a rate above zero";
+    a_zero_burst_is_refused:
+        "rate_limits.a = { key = [\"ip\"], rate = \"1/s\", burst = 0 }", "1:55",
+        "`rate_limits.a.burst` is out of range";
+    a_ratio_above_one_is_refused:
+        "tracing.sampling.ratio = 1.5", "1:26", "`tracing.sampling.ratio` is out of range",
+        "expected a number from 0.0 to 1.0";
+    a_ratio_that_is_no_number_is_refused:
+        "sentry.sample_rate = nan", "1:22", "expected a number from 0.0 to 1.0";
+}
+
+// Words, names and addresses.
+refused! {
+    an_unknown_word_lists_the_known_ones:
+        "log.level = \"inof\"", "1:13", "`log.level` is not one of its values",
+        "expected \"error\", \"warn\", \"info\" or \"debug\"", "help: did you mean \"info\"?";
+    an_unknown_mode_of_audit_is_refused:
+        "audit.mode = \"blocking\"", "1:14", "expected \"strict\" or \"best_effort\"";
+    an_unknown_trust_is_refused:
+        "tracing.trust = \"all\"", "1:17", "expected \"never\", \"trusted_proxies\" or \"always\"";
+    an_address_without_a_port_is_refused:
+        "server.listen = \"0.0.0.0\"", "1:17", "`server.listen` is not an address", "expected IP:PORT";
+    a_port_without_an_address_is_completed:
+        "server.listen = \":8080\"", "1:17", "for every interface write \"0.0.0.0:8080\"";
+    a_name_for_an_address_is_refused:
+        "admin.listen = \"localhost:9901\"", "1:16", "write \"127.0.0.1\" for localhost";
+    a_wrong_network_is_refused:
+        "server.trusted_proxies = [\"10.0.0.0/8\", \"10.0.0.0/33\"]", "1:41",
+        "`server.trusted_proxies` holds something that is not a network", "expected a CIDR";
+    a_wrong_collector_is_refused:
+        "otlp.endpoint = \"localhost:4318\"", "1:17", "`otlp.endpoint` is not a usable URL";
+    a_header_that_frames_the_message_cannot_hold_the_id:
+        "request_id.header = \"Host\"", "1:21", "expected a header of its own";
+    a_wrong_header_name_is_refused:
+        "request_id.header = \"x request\"", "1:21", "is not a usable header name";
+    a_wrong_type_base_is_refused:
+        "errors.type_base = \"not a uri\"", "1:20", "is not the beginning of a URI";
+    an_empty_service_name_is_refused:
+        "service.name = \"\"", "1:16", "expected 1 to 255 bytes without control characters";
+    an_empty_audit_directory_is_refused:
+        "audit.directory = \"\"", "1:19", "`audit.directory` is not a directory";
+    a_limit_key_that_is_not_built_is_refused:
+        "rate_limits.a = { key = [\"user\"], rate = \"1/s\" }", "1:26",
+        "`rate_limits.a.key` holds an unknown part",
+        "expected \"ip\", \"route\" or \"header:<name>\"";
+    a_limit_without_a_key_is_refused:
+        "rate_limits.a = { rate = \"1/s\" }", "1:13", "`rate_limits.a.key` is missing";
+    an_empty_limit_key_is_refused:
+        "rate_limits.a = { key = [], rate = \"1/s\" }", "1:25", "expected at least one part";
+    a_limit_with_an_unusable_name_is_refused:
+        "rate_limits.\"a b\" = { key = [\"ip\"], rate = \"1/s\" }", "1:13",
+        "this name cannot name a limit";
+}
+
+// Routes and captures.
+refused! {
+    a_route_without_a_match_is_refused:
+        "routes = [{ name = \"a\" }]", "1:11", "`routes.match` is missing";
+    a_template_without_a_method_is_refused:
+        "routes = [{ match = \"/api\" }]", "1:21", "`routes.match` is not a route template",
+        "expected a method or `*`, a space and a path, as in \"GET /api/users/{id}\"";
+    a_method_in_lower_case_is_refused:
+        "routes = [{ match = \"get /api\" }]", "1:21", "expected a method in capitals";
+    a_template_that_no_canonical_path_meets_is_refused:
+        "routes = [{ match = \"GET /a//b\" }]", "1:21", "never occurs in a canonical path";
+    a_tail_must_be_last:
+        "routes = [{ match = \"GET /{*rest}/b\" }]", "1:21", "takes the rest of the path";
+    a_route_that_is_shadowed_is_refused:
+        "routes = [{ match = \"* /a/{x}\" }, { match = \"GET /a/{y}\" }]", "1:45",
+        "this route can never match", "this earlier route takes all of its requests",
+        "help: the first match wins";
+    two_routes_of_one_name_are_refused:
+        "routes = [{ name = \"a\", match = \"GET /a\" }, { name = \"a\", match = \"GET /b\" }]", "1:54",
+        "two routes have the same name", "used here first";
+    an_unknown_action_is_refused:
+        "routes = [{ match = \"GET /a\", action = \"block\" }]", "1:40", "expected \"forward\" or \"deny\"";
+    an_unknown_audit_event_lists_the_known_ones:
+        "routes = [{ match = \"GET /a\", audit = \"USER_LOGON\" }]", "1:39",
+        "`routes.audit` is not an audit event", "ORCHESTRATION_REQUEST", "did you mean \"USER_LOGIN\"?";
+    an_unknown_limit_of_a_route_is_refused:
+        "routes = [{ match = \"GET /a\", rate_limits = [\"b\"] }]", "1:46",
+        "`routes.rate_limits` names an unknown limit", "there is no `[rate_limits.<name>]` at all";
+    an_unknown_capture_of_a_route_is_refused:
+        "routes = [{ match = \"GET /a\", captures = [\"b\"] }]", "1:43",
+        "`routes.captures` names an unknown capture";
+    an_unknown_default_limit_is_refused:
+        "route_defaults.rate_limits = [\"b\"]", "1:31",
+        "`route_defaults.rate_limits` names an unknown limit";
+    a_zero_timeout_of_a_route_is_refused:
+        "routes = [{ match = \"GET /a\", timeouts = { response_header = \"0s\" } }]", "1:62",
+        "must not be zero";
+    a_capture_from_elsewhere_is_refused:
+        "captures.a = { from = \"response.body:/a\", values = [\"b\"] }", "1:23",
+        "expected \"request.body:\" and a JSON pointer";
+    a_pointer_without_a_slash_is_refused:
+        "captures.a = { from = \"request.body:a\", values = [\"b\"] }", "1:23",
+        "expected a JSON pointer that begins with `/`";
+    a_pointer_with_a_lone_tilde_is_refused:
+        "captures.a = { from = \"request.body:/a~2\", values = [\"b\"] }", "1:23",
+        "`~` must be `~0` or `~1`";
+    a_capture_of_any_text_is_refused:
+        "captures.a = { from = \"request.body:/a\" }", "1:10",
+        "`captures.a.values` is missing", "any text could leave";
+    a_length_is_no_label:
+        "captures.a = { from = \"request.body:/a\", take = \"length\", metric = true }", "1:68",
+        "a length is no metric label";
+    an_unknown_take_is_refused:
+        "captures.a = { from = \"request.body:/a\", take = \"lenght\", values = [\"b\"] }", "1:49",
+        "did you mean \"length\"?";
+}
+
+// What takes two values to see.
+refused! {
+    an_admin_door_beyond_loopback_needs_a_token:
+        "admin.listen = \"0.0.0.0:9901\"", "1:16",
+        "`admin.listen` needs a token", "is not a loopback address", "set `admin.token_file`";
+    two_doors_on_one_port_are_refused:
+        "metrics.listen = \"0.0.0.0:8080\"", "1:18",
+        "`metrics.listen` and `server.listen` use the same port", "give each its own port";
+    an_upstream_that_is_the_sidecar_is_refused:
+        "server.listen = \"0.0.0.0:3000\"", "2:16", "`upstream.url` is the sidecar itself";
+    a_drain_that_is_all_delay_is_refused:
+        "server.drain.delay = \"25s\"", "1:22",
+        "`server.drain.delay` leaves no time to drain", "expected delay < timeout";
+    a_body_larger_than_all_memory_is_refused:
+        "inspect.max_body = \"1GiB\"", "1:20", "expected max_body <= max_memory";
+}
+
+// Variables and files.
+refused! {
+    an_unset_variable_is_named:
+        "log.directory = \"${LOG_HOME}/a\"", "1:17",
+        "the environment variable `LOG_HOME` is not set", "give a default: `${LOG_HOME:-…}`";
+    an_unclosed_variable_is_refused:
+        "log.directory = \"${LOG_HOME\"", "1:17", "expected `${NAME}` or `${NAME:-default}`";
+    an_unreadable_token_file_is_named:
+        "admin.token_file = \"/does/not/exist\"", "1:20", "`admin.token_file` cannot be read",
+        "reading `/does/not/exist`: No such file or directory";
+    an_unreadable_certificate_file_is_named:
+        "otlp.ca_file = \"/does/not/exist\"", "1:16", "`otlp.ca_file` cannot be read";
+    a_syntax_error_is_placed:
+        "audit.directory = \"audit", "1:25", "invalid basic string";
+}
+
+#[test]
+fn a_wrong_upstream_is_refused() {
+    let cases = [
+        ("localhost:3000", "expected a URL such as \"http://127.0.0.1:3000\""),
+        ("https://127.0.0.1:3000", "https is not built yet; expected http://"),
+        ("unix:/run/app.sock", "`unix:` is not built yet"),
+        ("ftp://a", "expected a URL that begins with http://"),
+        ("http://127.0.0.1:3000/api", "`upstream.url` has a path"),
+        ("http://127.0.0.1:0", "expected a port from 1 to 65535"),
+    ];
+    for (url, words) in cases {
+        let errors = errors_of_all(&format!("[upstream]\nurl = \"{url}\"\n"));
+        assert_eq!(errors.count(), 1, "{errors}");
+        assert_says(&errors, &["--> sidecar.toml:2:7\n", words]);
+    }
+}
+
+#[test]
+fn a_missing_upstream_is_asked_for() {
+    let errors = errors_of_all("");
+    assert_says(
+        &errors,
+        &["`upstream.url` is missing", "--> sidecar.toml", "run with `--upstream URL`"],
+    );
+    let errors = errors_of_all("[upstream]\nhost = \"rewrite\"\n");
+    assert_says(&errors, &["--> sidecar.toml:1:1\n", "the service behind must be named"]);
+}
+
+#[test]
+fn five_mistakes_are_told_at_once_in_the_order_of_the_file() {
+    let text = r#"[server]
+lisetn = "0.0.0.0:8080"
+workers = "many"
+
+[log]
+level = "loud"
+
+[upstream]
+url = "https://127.0.0.1:3000"
+
+[[routes]]
+match = "GET /a"
+rate_limits = ["per-ip"]
+"#;
+    let errors = errors_of_all(text);
+    assert_eq!(errors.count(), 5, "{errors}");
+    let text = errors.to_string();
+    let places: Vec<_> =
+        text.lines().filter_map(|line| line.split("sidecar.toml:").nth(1)).collect();
+    assert_eq!(places, ["2:1", "3:11", "6:9", "9:7", "13:16"]);
+    assert!(text.ends_with("error: the configuration has 5 errors"), "{text}");
+}
+
+#[test]
+fn an_error_is_rendered_with_its_line_a_caret_a_label_and_help() {
+    let expected = "\
+error: `log.level` is not one of its values
+ --> sidecar.toml:1:13
+  |
+1 | log.level = \"inof\"
+  |             ^^^^^^ expected \"error\", \"warn\", \"info\" or \"debug\"
+  |
+  = help: did you mean \"info\"?
+
+error: the configuration has 1 error";
+    let errors = errors_of("log.level = \"inof\"");
+    assert_eq!(errors.to_string(), expected);
+    assert!(errors.render(true).contains("\u{1b}["));
+}
+
+#[test]
+fn a_token_file_must_hold_one_line_of_visible_text() {
+    let directory = tempfile::tempdir().unwrap();
+    for (content, words) in [("\n", "is empty"), ("a\nb", "more than one line")] {
+        let path = directory.path().join("token");
+        std::fs::write(&path, content).unwrap();
+        let errors = errors_of(&format!("admin.token_file = \"{}\"", path.display()));
+        assert_says(&errors, &["sidecar.toml:1:20", words]);
+    }
+}

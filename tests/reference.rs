@@ -1,0 +1,101 @@
+//! The files under `config/` are valid, and `sidecar.toml` names every key at its default.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use vital_sidecar::cli::check;
+use vital_sidecar::config::{Config, keys};
+
+fn file(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config").join(name)
+}
+
+fn text(name: &str) -> String {
+    match std::fs::read_to_string(file(name)) {
+        Ok(text) => text,
+        Err(error) => panic!("reading {name}: {error}"),
+    }
+}
+
+/// The reference with its examples switched on: lines that begin with `#` and no space.
+fn with_examples() -> String {
+    let line = |line: &str| match line.strip_prefix('#') {
+        Some(example) if !example.starts_with(' ') && !example.is_empty() => example.to_owned(),
+        _ => line.to_owned(),
+    };
+    text("sidecar.toml").lines().map(|text| line(text) + "\n").collect()
+}
+
+#[test]
+fn every_file_under_config_passes_check() {
+    for name in ["sidecar.toml", "minimal.toml", "production.toml"] {
+        let verdict = check::verdict(Some(&file(name)), BTreeMap::new(), Vec::new(), false);
+        let (summary, _) = verdict.unwrap_or_else(|errors| panic!("{errors}"));
+        assert!(summary.starts_with("The configuration is valid.\n"), "{summary}");
+    }
+}
+
+#[test]
+fn the_reference_holds_every_default() {
+    let mut config = Config::from_toml(&text("sidecar.toml")).unwrap();
+    // The one thing that writing a default down does change: it has been asked for.
+    assert!(std::mem::take(&mut config.otlp.is_configured));
+    let defaults = Config::for_upstream(SocketAddr::from(([127, 0, 0, 1], 3000)));
+    assert_eq!(format!("{config:#?}"), format!("{defaults:#?}"));
+}
+
+#[test]
+fn the_examples_of_the_reference_are_valid() {
+    let config = Config::from_toml(&with_examples()).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!((config.routes.len(), config.captures.len(), config.rate_limits.len()), (1, 1, 1));
+}
+
+#[test]
+fn the_reference_names_every_key() {
+    let document: toml::Table = toml::from_str(&with_examples()).unwrap();
+    for key in keys() {
+        let mut value = Some(&toml::Value::Table(document.clone())).cloned();
+        for segment in key.split('.') {
+            value = value.and_then(|value| match segment.strip_suffix("[]") {
+                _ if segment == "*" => {
+                    value.as_table().and_then(|table| table.values().next()).cloned()
+                }
+                Some(list) => value.get(list).and_then(|list| list.get(0)).cloned(),
+                None => value.get(segment).cloned(),
+            });
+        }
+        assert!(value.is_some(), "config/sidecar.toml does not name `{key}`");
+    }
+}
+
+#[test]
+fn production_audits_the_api_and_captures_the_mode() {
+    let config = Config::from_toml(&text("production.toml")).unwrap();
+    let route = &config.routes[0];
+    assert_eq!(&*route.template, "/api/orchestrate");
+    assert_eq!(route.span.as_deref(), Some("orchestration.execute"));
+    assert_eq!(route.audit.as_deref(), Some("ORCHESTRATION_REQUEST"));
+    assert_eq!(route.captures.len(), 2);
+    assert!(
+        config.routes.iter().all(|route| route.audit.is_some() && !route.rate_limits.is_empty())
+    );
+    assert_eq!(config.log.directory.as_deref(), Some("logs".as_ref()));
+    assert!((config.tracing.ratio - 0.1).abs() < f64::EPSILON);
+}
+
+#[test]
+fn check_tells_of_a_file_that_cannot_be_read() {
+    let path = PathBuf::from("/does/not/exist.toml");
+    let errors = check::verdict(Some(&path), BTreeMap::new(), Vec::new(), false).unwrap_err();
+    assert!(errors.contains("`/does/not/exist.toml` cannot be read: No such file"), "{errors}");
+}
+
+#[test]
+fn check_exits_with_78_or_0() {
+    use std::process::ExitCode;
+    let invalid = check::run(Some(&file("missing.toml")), BTreeMap::new(), Vec::new());
+    assert_eq!(format!("{invalid:?}"), format!("{:?}", ExitCode::from(78)));
+    let valid = check::run(Some(&file("minimal.toml")), BTreeMap::new(), Vec::new());
+    assert_eq!(format!("{valid:?}"), format!("{:?}", ExitCode::SUCCESS));
+}
