@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use super::*;
 use crate::audit::sample::{completed, denied, initiated};
 use crate::audit::segment_name;
@@ -78,7 +80,7 @@ fn every_changed_byte_is_found_in_its_line() {
         changed[index] ^= 1;
         let report = check(&changed);
         assert!(!report.is_ok(), "byte {index} changed unnoticed");
-        let line = whole[..index].iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
+        let line = whole[..index].split(|byte| *byte == b'\n').count() as u64;
         if index == last {
             assert!(report.torn.is_some());
         } else {
@@ -224,7 +226,10 @@ fn the_program_in_the_module_documentation_accepts_our_chain() {
         let record: serde_json::Value = serde_json::from_str(line).unwrap();
         let hashed = format!("{}}}", &line[..line.len() - 75]);
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, hashed.as_bytes());
-        let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut hex = String::new();
+        for byte in digest.as_ref() {
+            write!(hex, "{byte:02x}").unwrap();
+        }
         assert_eq!(record["hash"], hex.as_str());
         assert_eq!((&record["prev"], &record["seq"]), (&prev.as_str().into(), &seq.into()));
         (prev, seq) = (hex, seq + 1);

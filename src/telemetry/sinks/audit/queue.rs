@@ -34,7 +34,7 @@ pub(super) enum Item {
     /// Make it durable, then tell; dropping the waiter says no.
     Begin { ticket: Ticket, draft: Box<Draft>, waiter: oneshot::Sender<()> },
     /// The end; without a draft the seat was dropped. The place is free when it is durable.
-    End { ticket: Option<Ticket>, draft: Option<Box<Draft>>, place: OwnedSemaphorePermit },
+    End { ticket: Option<Ticket>, draft: Option<Box<Draft>>, place: Option<OwnedSemaphorePermit> },
     /// A refusal.
     Deny(Box<Draft>),
 }
@@ -121,7 +121,7 @@ impl Shared {
             self.counters.lost(1);
             return;
         }
-        queue.items.push(Item::End { ticket, draft, place });
+        queue.items.push(Item::End { ticket, draft, place: Some(place) });
         self.wake_from_depth(&mut queue);
     }
 

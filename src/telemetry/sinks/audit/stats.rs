@@ -73,10 +73,6 @@ impl Counters {
         self.commit_micros.fetch_add(saturate(took.as_micros()), Relaxed);
     }
 
-    pub(super) fn ended(&self, sequence: u64) {
-        self.sequence.store(sequence, Relaxed);
-    }
-
     pub(super) fn opened(&self, sequence: u64, closed: u64, torn_bytes: u64, flaws: u64) {
         self.sequence.store(sequence, Relaxed);
         self.closed_after_crash.store(closed, Relaxed);

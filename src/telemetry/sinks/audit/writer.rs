@@ -2,7 +2,7 @@
 //!
 //! The rules it keeps are in [`super`]. Nothing here is called by a request's thread.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -108,11 +108,12 @@ impl Writer {
     pub(super) fn turn(&mut self) -> bool {
         let is_closed = self.shared.take(&mut self.pending);
         self.quiet = if self.pending.is_empty() { self.quiet.saturating_add(1) } else { 0 };
-        if let Segment::Poisoned { name, durable, retry_at } = &self.segment
-            && (is_closed || Instant::now() >= *retry_at)
-        {
-            let (name, durable) = (name.clone(), *durable);
-            self.replace(name, durable);
+        let is_due = match &self.segment {
+            Segment::Poisoned { retry_at, .. } => Instant::now() >= *retry_at,
+            Segment::Healthy { .. } => false,
+        };
+        if is_due {
+            self.replace();
         }
         if self.is_healthy() {
             self.commit();
@@ -123,27 +124,31 @@ impl Writer {
         !is_closed
     }
 
-    /// Ends what is still open, and counts what could not be written.
+    /// Ends what is still open, and counts what could not be written. A failing disk gets one more
+    /// try.
     pub(super) fn finish(&mut self) {
-        let mut open: Vec<(Ticket, Box<Draft>)> = self.open.drain().collect();
-        open.sort_by_key(|(ticket, _)| *ticket);
-        let mut lost = self.pending.iter().filter(|item| matches!(item, Item::End { .. })).count();
-        self.pending.clear();
-        let mut chain = self.chain;
-        self.buffer.clear();
-        for (_, draft) in &open {
-            chain.append(&aborted(draft, "shutdown"), &mut self.buffer);
-        }
-        match self.write() {
-            Ok(()) => {
-                for (_, draft) in &open {
-                    self.shared.counters.recorded(draft, AuditResult::Aborted);
-                }
-                self.chain = chain;
-                self.shared.counters.ended(chain.seq());
+        let ended = self.pending.iter().filter_map(|item| match item {
+            Item::End { ticket, .. } => *ticket,
+            _ => None,
+        });
+        let ended: HashSet<Ticket> = ended.collect();
+        let mut open: Vec<_> =
+            self.open.iter().filter(|(ticket, _)| !ended.contains(ticket)).collect();
+        open.sort_by_key(|(ticket, _)| **ticket);
+        self.pending.extend(open.into_iter().map(|(ticket, begun)| Item::End {
+            ticket: Some(*ticket),
+            draft: Some(Box::new(aborted(begun, "shutdown"))),
+            place: None,
+        }));
+        for _ in 0..2 {
+            if !self.is_healthy() {
+                self.replace();
             }
-            Err(_) => lost += open.len(),
+            if self.is_healthy() {
+                self.commit();
+            }
         }
+        let lost = self.pending.iter().filter(|item| matches!(item, Item::End { .. })).count();
         self.shared.counters.lost(lost as u64);
         if lost > 0 {
             tracing::error!(
@@ -241,7 +246,9 @@ impl Writer {
     }
 
     /// Starts a new segment after the last durable record.
-    fn replace(&mut self, poisoned: String, durable: u64) {
+    fn replace(&mut self) {
+        let Segment::Poisoned { name: poisoned, durable, .. } = &self.segment else { return };
+        let (poisoned, durable) = (poisoned.clone(), *durable);
         let name = segment_name(self.chain.seq().saturating_add(1));
         // Fine if it fails: from the new segment's first `seq` on, the old one does not count.
         if durable > 0 && self.disk.truncate(&poisoned, durable).is_err() {
@@ -289,7 +296,8 @@ impl Writer {
         retry_at
     }
 
-    fn is_healthy(&self) -> bool {
+    /// Whether the segment takes records.
+    pub(super) fn is_healthy(&self) -> bool {
         matches!(self.segment, Segment::Healthy { .. })
     }
 }

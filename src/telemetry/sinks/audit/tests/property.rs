@@ -106,6 +106,12 @@ impl Model {
         }
     }
 
+    /// Whoever looks at the directory of a running sidecar finds nothing wrong either.
+    fn check_live(&self) {
+        let report = audit::Report { is_live: true, ..self.scene.check() };
+        assert!(report.is_ok(), "{report}");
+    }
+
     /// Cuts the power; the kind decides what is left of unsynced bytes.
     fn crash(&mut self, kind: u8) {
         self.scene.disk.crash(|tail| {
@@ -126,6 +132,10 @@ impl Model {
         self.scene.audit.shared().close();
         self.scene.writer.turn();
         self.scene.writer.finish();
+        let report = self.scene.check();
+        // Only a disk that fails until the end leaves a beginning open.
+        assert!(!self.scene.writer.is_healthy() || report.is_complete(), "{report}");
+        assert!(!self.scene.writer.is_healthy() || self.scene.audit.stats().lost == 0);
         self.seats.clear();
         // The process ends; the page cache survives it.
         self.scene.disk.crash(<[u8]>::to_vec);
@@ -160,6 +170,7 @@ proptest! {
             let mut model = Model::new();
             for step in steps {
                 model.play(step).await;
+                model.check_live();
             }
             model.crash(last);
             model.restart();
