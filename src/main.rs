@@ -1,2 +1,124 @@
-//! x
-fn main() {}
+//! Chooses a command and the exit code, and nothing else.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use vital_sidecar::cli;
+
+/// An observability sidecar for one HTTP service.
+#[derive(Debug, Parser)]
+#[command(name = "vital-sidecar", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the sidecar until a signal ends it.
+    Run(Configured),
+    /// Show it at work: an embedded orchestrator, the sidecar in front, light traffic.
+    Demo(Demo),
+    /// Say whether a configuration is valid, with every error at once.
+    Check(Configured),
+    /// Ask a running sidecar whether it is ready.
+    Health(Running),
+    /// Show the state and the ledger of a running sidecar.
+    Status(Running),
+    /// Ask a running sidecar to finish and stop.
+    Drain(Running),
+    /// Work on audit files. No running sidecar is needed.
+    #[command(subcommand)]
+    Audit(Audit),
+}
+
+/// Where a configuration comes from.
+#[derive(Args, Debug)]
+struct Configured {
+    /// The configuration file; without one, defaults and the environment rule.
+    #[arg(long, short, value_name = "FILE", env = "VITAL_SIDECAR_CONFIG")]
+    config: Option<PathBuf>,
+    /// The service behind; overrides `upstream.url`.
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
+    /// Where clients connect; overrides `server.listen`.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Where operators connect; overrides `admin.listen`.
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
+}
+
+/// Which running sidecar is meant.
+#[derive(Args, Debug)]
+struct Running {
+    /// Its configuration file: the admin address and token are read from it.
+    #[arg(long, short, value_name = "FILE", env = "VITAL_SIDECAR_CONFIG")]
+    config: Option<PathBuf>,
+    /// Its admin address; overrides `admin.listen`.
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+}
+
+#[derive(Args, Debug)]
+struct Demo {
+    /// Let nothing fail.
+    #[arg(long)]
+    no_failures: bool,
+    /// Where clients connect.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Where operators connect.
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Audit {
+    /// Verify the chain of a directory: integrity, completeness.
+    Verify {
+        /// The audit directory.
+        directory: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(from) => {
+            let flags = from.flags();
+            cli::run::run(from.config.as_deref(), environment(), flags)
+        }
+        Command::Check(from) => {
+            let flags = from.flags();
+            cli::check::run(from.config.as_deref(), environment(), flags)
+        }
+        Command::Demo(demo) => cli::demo::run(demo.no_failures, demo.listen, demo.admin),
+        Command::Health(running) => running.ask(cli::health::run),
+        Command::Status(running) => running.ask(cli::status::run),
+        Command::Drain(running) => running.ask(cli::drain::run),
+        Command::Audit(Audit::Verify { directory }) => cli::audit::run(&directory),
+    }
+}
+
+impl Configured {
+    fn flags(&self) -> Vec<(String, String)> {
+        let pairs = [
+            ("upstream.url", &self.upstream),
+            ("server.listen", &self.listen),
+            ("admin.listen", &self.admin),
+        ];
+        pairs.into_iter().filter_map(|(key, flag)| Some((key.into(), flag.clone()?))).collect()
+    }
+}
+
+impl Running {
+    fn ask(&self, command: impl Fn(SocketAddr, Option<&str>) -> u8) -> ExitCode {
+        cli::admin_client::at(self.config.as_deref(), self.admin, environment(), command)
+    }
+}
+
+fn environment() -> std::collections::BTreeMap<String, String> {
+    cli::source::environment(std::env::vars_os())
+}

@@ -9,6 +9,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::client::conn::http1;
@@ -16,7 +17,7 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::model;
 use crate::telemetry::metrics::{ActiveGuard, Metrics};
@@ -31,6 +32,9 @@ const MAX_RESPONSE_HEAD: usize = 64 * 1024;
 /// More header fields than this in a response are refused as a protocol error.
 const MAX_RESPONSE_HEADERS: usize = 200;
 
+/// How often the pool is looked after.
+const TEND_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The upstream and its pool.
 #[derive(Debug)]
 pub struct Upstream {
@@ -42,6 +46,7 @@ pub struct Upstream {
     idle: Mutex<Vec<Idle>>,
     free: Arc<Semaphore>,
     metrics: Metrics,
+    is_reachable: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -72,6 +77,7 @@ impl Upstream {
             idle: Mutex::default(),
             free: Arc::new(Semaphore::new(config.pool.max_connections)),
             metrics: metrics.clone(),
+            is_reachable: AtomicBool::new(false),
         }
     }
 
@@ -95,9 +101,26 @@ impl Upstream {
         self.dial(place).await
     }
 
-    /// Closes idle connections that are older than `idle_timeout` or dead. Called now and then, so
-    /// that a quiet sidecar holds no half-closed sockets.
-    pub fn reap(&self) {
+    /// Looks after the pool until it is dropped: closes idle connections that have grown old, so that
+    /// a quiet sidecar holds no half-closed sockets, and asks an upstream that was not there whether
+    /// it is there now.
+    pub async fn tend(&self) {
+        loop {
+            self.reap();
+            if !self.is_reachable() {
+                // `connect` notes by itself what it finds.
+                drop(timeout(self.connect_timeout, self.connect()).await);
+            }
+            sleep(TEND_INTERVAL).await;
+        }
+    }
+
+    /// Whether the last attempt to connect succeeded. `false` before the first.
+    pub fn is_reachable(&self) -> bool {
+        self.is_reachable.load(Ordering::Relaxed)
+    }
+
+    fn reap(&self) {
         let old = {
             let mut idle = self.idle.lock();
             let (keep, old) = std::mem::take(&mut *idle)
@@ -107,16 +130,6 @@ impl Upstream {
             old
         };
         drop::<Vec<Idle>>(old); // Outside the lock: closing a socket is a system call.
-    }
-
-    /// How often [`Self::reap`] is worth calling.
-    pub fn reap_interval(&self) -> Duration {
-        (self.pool.idle_timeout / 2).max(Duration::from_millis(100))
-    }
-
-    /// Tries to connect, and closes again: is the upstream there?
-    pub async fn probe(&self) -> bool {
-        timeout(self.connect_timeout, self.connect()).await.is_ok_and(|stream| stream.is_ok())
     }
 
     async fn place(&self) -> Result<OwnedSemaphorePermit, NoConnection> {
@@ -165,10 +178,12 @@ impl Upstream {
     }
 
     async fn connect(&self) -> std::io::Result<TcpStream> {
-        match self.address {
+        let connected = match self.address {
             Some(ip) => TcpStream::connect(SocketAddr::new(ip, self.port)).await,
             None => TcpStream::connect((self.host.as_str(), self.port)).await,
-        }
+        };
+        self.is_reachable.store(connected.is_ok(), Ordering::Relaxed);
+        connected
     }
 }
 

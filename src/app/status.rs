@@ -1,0 +1,144 @@
+//! What the house says about itself: readiness probes, `/status`, and the collectors of `/metrics`.
+//!
+//! Everything here is a snapshot of numbers kept elsewhere. Collectors hold the proxy weakly, so
+//! that two sidecars can live and die in one process.
+
+use std::sync::{Arc, Weak};
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::audit::{AuditResult, Event};
+use crate::config::Config;
+use crate::proxy::Proxy;
+use crate::server::admin::{Health, Probe};
+use crate::telemetry::metrics::{Metrics, sources};
+use crate::telemetry::sinks::audit::{Audit, Stats};
+
+/// What must hold for `/readyz`.
+pub(super) fn probes(proxy: &Arc<Proxy>) -> Vec<Probe> {
+    let mut probes: Vec<Probe> = Vec::new();
+    let upstream = Arc::clone(proxy.upstream());
+    probes.push((
+        "upstream",
+        Box::new(move || {
+            let is_reachable = upstream.is_reachable();
+            is_reachable.then_some(()).ok_or_else(|| "does not accept connections".to_owned())
+        }),
+    ));
+    if let Some(audit) = proxy.audit().cloned() {
+        probes.push((
+            "audit",
+            Box::new(move || {
+                let is_writable = audit.stats().is_writable;
+                is_writable.then_some(()).ok_or_else(|| "cannot be written".to_owned())
+            }),
+        ));
+    }
+    probes
+}
+
+/// Puts limits and audit on the pages of `/metrics`.
+pub(super) fn register(proxy: &Arc<Proxy>, metrics: &Metrics) {
+    let house = Arc::downgrade(proxy);
+    metrics.register(sources::rules(move || rules(&house)));
+    if let Some(audit) = proxy.audit().cloned() {
+        metrics.register(sources::audit(move || counts(&audit)));
+    }
+}
+
+/// The maker of `/status`.
+pub(super) fn document(
+    config: &Config,
+    proxy: &Arc<Proxy>,
+    health: &Arc<Health>,
+) -> Box<dyn Fn() -> Value + Send + Sync> {
+    let (house, health) = (Arc::downgrade(proxy), Arc::clone(health));
+    let began = Instant::now();
+    let service = config.service.clone();
+    let upstream = config.upstream.authority.clone();
+    let (routes, listen) = (config.routes.len(), config.server.listen);
+    Box::new(move || {
+        let Some(proxy) = house.upgrade() else { return Value::Null };
+        let telemetry = proxy.telemetry();
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "service": { "name": service.name, "version": service.version, "environment": service.environment },
+            "uptime_seconds": began.elapsed().as_secs(),
+            "started": health.is_started(),
+            "draining": health.is_draining(),
+            "config": { "listen": listen, "upstream": upstream, "routes": routes },
+            "upstream": { "reachable": proxy.upstream().is_reachable() },
+            "connections": { "open": telemetry.metrics().open_connections() },
+            "ledger": telemetry.ledger().snapshot(),
+            "limits": limits(&proxy),
+            "audit": proxy.audit().map(|audit| trail(&audit.stats())),
+        })
+    })
+}
+
+fn limits(proxy: &Proxy) -> Vec<Value> {
+    let plan = proxy.plan();
+    let show = |limiter: &Arc<crate::proxy::limits::Limiter>| {
+        let counts = limiter.counts();
+        json!({
+            "name": limiter.name(),
+            "allowed": counts.allow,
+            "denied": counts.deny,
+            "would_deny": counts.would_deny,
+            "keys": limiter.keys(),
+        })
+    };
+    plan.rate_limits.iter().map(show).collect()
+}
+
+fn rules(house: &Weak<Proxy>) -> Vec<sources::RuleCounts> {
+    let Some(proxy) = house.upgrade() else { return Vec::new() };
+    let plan = proxy.plan();
+    let count = |limiter: &Arc<crate::proxy::limits::Limiter>| {
+        let counts = limiter.counts();
+        sources::RuleCounts {
+            rule: limiter.name().clone(),
+            allowed: counts.allow,
+            denied: counts.deny,
+            would_deny: counts.would_deny,
+            keys: limiter.keys() as u64,
+        }
+    };
+    plan.rate_limits.iter().map(count).collect()
+}
+
+fn counts(audit: &Audit) -> sources::AuditCounts {
+    let stats = audit.stats();
+    let mut records = Vec::new();
+    for event in Event::ALL {
+        for result in AuditResult::ALL {
+            let count = stats.records[event.index()][result.index()];
+            if count > 0 {
+                records.push((event.as_str().into(), result.as_str(), count));
+            }
+        }
+    }
+    sources::AuditCounts {
+        records,
+        failures: stats.failures + stats.denied_dropped + stats.lost,
+        sequence: stats.sequence,
+    }
+}
+
+fn trail(stats: &Stats) -> Value {
+    let results: serde_json::Map<_, _> = AuditResult::ALL
+        .into_iter()
+        .map(|result| (result.as_str().to_owned(), stats.records_with(result).into()))
+        .collect();
+    json!({
+        "writable": stats.is_writable,
+        "sequence": stats.sequence,
+        "records": results,
+        "failures": stats.failures,
+        "denied_dropped": stats.denied_dropped,
+        "lost": stats.lost,
+        "closed_after_crash": stats.closed_after_crash,
+        "commits": stats.commits,
+    })
+}

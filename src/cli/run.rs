@@ -1,0 +1,149 @@
+//! `run`: the sidecar itself, from the configuration to the last line of its ledger.
+//!
+//! Exit codes: 0 after a drain, 1 when it could not start or had to cut, 78 for a configuration that
+//! is not valid.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::{check, source};
+use crate::app::{App, Ask, Farewell, NotStarted};
+use crate::config::{self, Config, Loaded};
+use crate::telemetry::{Console, diagnostics};
+
+/// How long the last diagnostics may take to leave.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Loads the configuration and runs until a signal ends it.
+pub fn run(
+    path: Option<&Path>,
+    env: BTreeMap<String, String>,
+    flags: Vec<(String, String)>,
+) -> ExitCode {
+    match load(path, env, flags) {
+        Ok(loaded) => serve(&loaded),
+        Err(complaint) => {
+            say(&complaint);
+            ExitCode::from(check::INVALID)
+        }
+    }
+}
+
+fn load(
+    path: Option<&Path>,
+    env: BTreeMap<String, String>,
+    flags: Vec<(String, String)>,
+) -> Result<Loaded, String> {
+    let colour = io::stderr().is_terminal() && env.get("NO_COLOR").is_none_or(String::is_empty);
+    let sources = source::gather(path, env, flags).map_err(|error| format!("error: {error}\n"))?;
+    config::load(&sources).map_err(|errors| format!("{}\n", errors.render(colour)))
+}
+
+fn serve(loaded: &Loaded) -> ExitCode {
+    let config = &loaded.config;
+    let diagnostics = match diagnostics::init(config.log.level, &config.service.name) {
+        Ok(diagnostics) => diagnostics,
+        Err(error) => return fail(&error.to_string()),
+    };
+    note_panics();
+    for notice in &loaded.notices {
+        tracing::warn!("{notice}");
+    }
+    let ended = runtime(config).map(|runtime| {
+        let ended = runtime.block_on(live(config));
+        // Sinks run on threads of their own; nothing that matters is left on the runtime.
+        runtime.shutdown_timeout(LAST_WORDS);
+        ended
+    });
+    diagnostics.close(LAST_WORDS);
+    match ended {
+        Ok(Ok(farewell)) => part(&farewell),
+        Ok(Err(not_started)) => fail(&not_started.to_string()),
+        Err(error) => fail(&format!("starting the runtime: {error}")),
+    }
+}
+
+/// The runtime that everything lives on.
+pub fn runtime(config: &Config) -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.server.workers.max(1))
+        .max_blocking_threads(16)
+        .thread_name("sidecar")
+        .enable_all()
+        .build()
+}
+
+async fn live(config: &Config) -> Result<Farewell, NotStarted> {
+    let app = App::start(config, Console::Stdout).await?;
+    let (ask, asks) = mpsc::channel(2);
+    let listening = listen_for_signals(ask);
+    tokio::pin!(listening);
+    let running = app.run(asks);
+    tokio::pin!(running);
+    tokio::select! {
+        farewell = &mut running => Ok(farewell),
+        () = &mut listening => Ok(running.await),
+    }
+}
+
+/// Turns SIGTERM and SIGINT into asks until nobody listens any more.
+async fn listen_for_signals(ask: mpsc::Sender<Ask>) {
+    let (Ok(mut term), Ok(mut int)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("Signals cannot be heard; only `drain` ends this process in order.");
+        return std::future::pending().await;
+    };
+    loop {
+        let asked = next_ask(&mut term, &mut int).await;
+        if ask.send(asked).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn next_ask(term: &mut Signal, int: &mut Signal) -> Ask {
+    tokio::select! {
+        _ = term.recv() => Ask::Drain,
+        _ = int.recv() => Ask::DrainNow,
+    }
+}
+
+/// Where a panic happened goes to the diagnostics; what it said may hold a client's data and does
+/// not.
+fn note_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "A panic was caught.");
+    }));
+}
+
+/// Prints the last words: the ledger, balanced to the last item.
+fn part(farewell: &Farewell) -> ExitCode {
+    let mut words = String::new();
+    if let Some(audit) = &farewell.audit {
+        let state = if audit.is_finished { "closed" } else { "NOT closed in time" };
+        words.push_str(&format!("audit {state} at seq {}\n", audit.stats.sequence));
+    }
+    let ledger = farewell.ledger.to_string();
+    let is_clean = farewell.is_clean();
+    let title = if is_clean { "Tracing terminated" } else { "Error terminating tracing" };
+    say(&format!("{title}\n{ledger}\n{words}"));
+    if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn fail(why: &str) -> ExitCode {
+    say(&format!("error: {why}\n"));
+    ExitCode::FAILURE
+}
+
+fn say(words: &str) {
+    // A closed stderr changes nothing about how we end.
+    drop(io::stderr().write_all(words.as_bytes()));
+}
