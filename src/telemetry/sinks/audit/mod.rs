@@ -54,6 +54,7 @@ pub mod fake;
 mod queue;
 mod recover;
 mod seat;
+mod segment;
 mod stats;
 mod writer;
 

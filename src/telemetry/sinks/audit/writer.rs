@@ -5,24 +5,22 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::disk::{Disk, SegmentFile};
+use super::disk::Disk;
 use super::queue::{DENIALS, Item, Rest, Shared, Ticket};
 use super::recover::Recovered;
+use super::segment::Segment;
 use crate::audit::chain::Chain;
-use crate::audit::{AuditResult, Draft, Stage, segment_name};
+use crate::audit::{AuditResult, Draft, Stage};
 
 /// Sweeps without work before the writer rests until it is woken.
 const QUIET_SWEEPS: u32 = 50;
-/// The first pause before a new segment is tried, and the longest.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 pub(super) struct Writer {
     shared: Arc<Shared>,
-    disk: Box<dyn Disk>,
     /// The end of what is known durable.
     chain: Chain,
     segment: Segment,
@@ -32,62 +30,35 @@ pub(super) struct Writer {
     pending: Vec<Item>,
     buffer: Vec<u8>,
     quiet: u32,
-    backoff: Duration,
-}
-
-enum Segment {
-    Healthy {
-        name: String,
-        durable: u64,
-        file: Box<dyn SegmentFile>,
-    },
-    /// A write or sync failed: nothing is written there again.
-    Poisoned {
-        name: String,
-        durable: u64,
-        retry_at: Instant,
-    },
 }
 
 impl Writer {
     /// Goes on where the last process stopped, and closes what it left open.
     pub(super) fn new(
         shared: Arc<Shared>,
-        mut disk: Box<dyn Disk>,
+        disk: Box<dyn Disk>,
         recovered: Recovered,
     ) -> io::Result<Self> {
         let Recovered { mut chain, segment, open, torn_bytes, report } = recovered;
-        let (name, length, mut file) = if let Some((name, length)) = segment {
-            let file = disk.append(&name)?;
-            (name, length, file)
-        } else {
-            let name = segment_name(chain.seq().saturating_add(1));
-            let file = disk.create(&name)?;
-            (name, 0, file)
-        };
         let mut buffer = Vec::with_capacity(1 << 16);
         let mut closed = 0;
         for beginning in &open {
             let now = SystemTime::now();
             closed += u64::from(chain.append_end(&beginning.line, now, "crash", &mut buffer));
         }
-        file.write(&buffer)?;
-        // Also what the last process wrote and did not live to sync: from here on it counts.
-        file.sync()?;
+        // The sync also covers what the last process wrote and did not live to sync.
+        let segment = Segment::open(disk, segment, &buffer)?;
         tell(torn_bytes, closed, &report);
         shared.counters.opened(chain.seq(), closed, torn_bytes, report.flaws);
         shared.counters.set_writable(true);
-        let segment = Segment::Healthy { name, durable: length + buffer.len() as u64, file };
         Ok(Self {
             shared,
-            disk,
             chain,
             segment,
             open: HashMap::new(),
             pending: Vec::with_capacity(256),
             buffer,
             quiet: 0,
-            backoff: BACKOFF.0,
         })
     }
 
@@ -108,11 +79,7 @@ impl Writer {
     pub(super) fn turn(&mut self) -> bool {
         let is_closed = self.shared.take(&mut self.pending);
         self.quiet = if self.pending.is_empty() { self.quiet.saturating_add(1) } else { 0 };
-        let is_due = match &self.segment {
-            Segment::Poisoned { retry_at, .. } => Instant::now() >= *retry_at,
-            Segment::Healthy { .. } => false,
-        };
-        if is_due {
+        if self.segment.is_due() {
             self.replace();
         }
         if self.is_healthy() {
@@ -163,16 +130,15 @@ impl Writer {
         let started = Instant::now();
         let mut chain = self.chain;
         self.encode(&mut chain);
-        match self.write() {
+        match self.segment.commit(&self.buffer) {
             Ok(()) => {
                 if chain != self.chain {
-                    self.backoff = BACKOFF.0;
                     self.chain = chain;
                     self.shared.counters.committed(chain.seq(), started.elapsed());
                 }
                 self.settle();
             }
-            Err(error) => self.poison(&error),
+            Err(error) => self.refuse_group(&error),
         }
     }
 
@@ -194,19 +160,6 @@ impl Writer {
                 Item::End { ticket: None, draft: None, .. } => {}
             }
         }
-    }
-
-    fn write(&mut self) -> io::Result<()> {
-        let Segment::Healthy { durable, file, .. } = &mut self.segment else {
-            return Err(io::Error::other("the segment is poisoned"));
-        };
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
-        file.write(&self.buffer)?;
-        file.sync()?;
-        *durable += self.buffer.len() as u64;
-        Ok(())
     }
 
     /// Everything pending is durable: counts it, tells the waiters, frees the places.
@@ -234,38 +187,23 @@ impl Writer {
         }
     }
 
-    /// Gives the segment up: nothing of this group is known durable.
-    fn poison(&mut self, error: &io::Error) {
+    /// The segment is poisoned: nothing of this group is known durable.
+    fn refuse_group(&mut self, error: &io::Error) {
         self.shared.counters.failed();
-        if let Segment::Healthy { name, durable, .. } = &self.segment {
-            tracing::error!(segment = %name, %error, "The audit trail cannot be written.");
-            let (name, durable, retry_at) = (name.clone(), *durable, self.pause());
-            self.segment = Segment::Poisoned { name, durable, retry_at };
-        }
+        tracing::error!(segment = %self.segment.name(), %error, "The audit trail cannot be written.");
         self.refuse();
     }
 
-    /// Starts a new segment after the last durable record.
+    /// Goes on in a new segment after the last durable record, if the disk lets us.
     fn replace(&mut self) {
-        let Segment::Poisoned { name: poisoned, durable, .. } = &self.segment else { return };
-        let (poisoned, durable) = (poisoned.clone(), *durable);
-        let name = segment_name(self.chain.seq().saturating_add(1));
-        // Fine if it fails: from the new segment's first `seq` on, the old one does not count.
-        if durable > 0 && self.disk.truncate(&poisoned, durable).is_err() {
-            self.shared.counters.failed();
-        }
-        // A file of the new name holds nothing durable: it is the poisoned segment itself, if no
-        // commit of it succeeded, or what an earlier try left.
-        match self.disk.remove(&name).and_then(|()| self.disk.create(&name)) {
-            Ok(file) => {
-                tracing::info!(segment = %name, "The audit trail goes on in a new segment.");
-                self.segment = Segment::Healthy { name, durable: 0, file };
+        match self.segment.replace(self.chain.seq().saturating_add(1)) {
+            Ok(()) => {
+                let segment = self.segment.name();
+                tracing::info!(%segment, "The audit trail goes on in a new segment.");
             }
             Err(error) => {
                 self.shared.counters.failed();
-                let retry_at = self.pause();
                 tracing::debug!(%error, "The audit trail still cannot be written.");
-                self.segment = Segment::Poisoned { name: poisoned, durable, retry_at };
             }
         }
     }
@@ -289,16 +227,9 @@ impl Writer {
         self.shared.counters.denied_dropped(dropped as u64);
     }
 
-    /// The time of the next try; each is later than the one before, until a commit succeeds.
-    fn pause(&mut self) -> Instant {
-        let retry_at = Instant::now() + self.backoff;
-        self.backoff = (self.backoff * 2).min(BACKOFF.1);
-        retry_at
-    }
-
     /// Whether the segment takes records.
     pub(super) fn is_healthy(&self) -> bool {
-        matches!(self.segment, Segment::Healthy { .. })
+        self.segment.is_healthy()
     }
 }
 
