@@ -17,7 +17,7 @@ from pathlib import Path
 
 from harness.machine import Broken, Process, find_program, free_port
 from harness.measures import drive
-from harness.proxies import RELEASE, Proxy, bare, ours
+from harness.proxies import RELEASE, Proxy, bare, ours, unbuilt_tools
 
 FEW, MANY = 1000, 4000
 CONNECTIONS = 8
@@ -39,6 +39,9 @@ def main() -> int:
     if not valgrind:
         print("skipped: valgrind is not installed (make bench-peers)")
         return 0
+    if unbuilt := unbuilt_tools():
+        print(f"not built: {', '.join(unbuilt)} (make bench-build)", file=sys.stderr)
+        return 1
     proxies = [bare(), ours(options.sidecar, "sidecar", "0.1")]
     proxies.append(ours(options.sidecar, "sidecar-100", "1.0"))
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as scratch:
@@ -70,6 +73,8 @@ def count_all(scratch: Path, valgrind: str, proxies: list[Proxy]) -> dict[str, f
         for proxy in proxies:
             try:
                 few, many = (count(scratch, valgrind, proxy, origin_port, n) for n in (FEW, MANY))
+                if many <= few:
+                    raise Broken("more requests took no more instructions: it was not profiled")
                 counts[proxy.name] = (many - few) / (MANY - FEW)
             except Broken as failure:
                 print(f"! {proxy.name}: {failure}", file=sys.stderr)

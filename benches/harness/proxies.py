@@ -152,3 +152,8 @@ def find_envoy() -> str | None:
 def built(path: Path) -> str | None:
     """A binary of our own, if it was built."""
     return str(path) if path.exists() else None
+
+
+def unbuilt_tools() -> list[str]:
+    """What every run needs, and is not there."""
+    return [tool for tool in ("origin", "load") if not built(RELEASE / "examples" / tool)]

@@ -29,6 +29,7 @@ class Bench:
         self.proxies = proxies
         self.proxy_cores, self.other_cores = split_cores()
         self.results: Results = {}
+        self.failures: list[str] = []
 
     @contextmanager
     def origin(self):
@@ -78,7 +79,7 @@ class Bench:
         for proxy in self.proxies:
             if "memory" not in proxy.aspects:
                 continue
-            with reported(proxy.name, "memory"):
+            with self.reported(proxy.name, "memory"):
                 subject = self.start(proxy)
                 try:
                     self.row(proxy.name, 0).update(memory(subject))
@@ -91,7 +92,7 @@ class Bench:
         subjects: dict[str, Subject] = {}
         try:
             for proxy in order:
-                with reported(proxy.name, "start"):
+                with self.reported(proxy.name, "start"):
                     subjects[proxy.name] = self.start(proxy)
             for aspect, measure in IN_ROUNDS.items():
                 if aspect == "latency":
@@ -99,14 +100,23 @@ class Bench:
                     self.row(DIRECT, number).update(measure(direct, durations))
                 for proxy in order:
                     if proxy.name in subjects and aspect in {"load"} | proxy.aspects:
-                        with reported(proxy.name, aspect):
+                        with self.reported(proxy.name, aspect):
                             figures = measure(subjects[proxy.name], durations)
                             self.row(proxy.name, number).update(figures)
         finally:
             for proxy in self.proxies:
                 if proxy.name in subjects:
-                    with reported(proxy.name, "end"):
+                    with self.reported(proxy.name, "end"):
                         self.end(proxy, subjects[proxy.name].process)
+
+    @contextmanager
+    def reported(self, name: str, doing: str):
+        """A proxy that breaks costs its own figures, not the run."""
+        try:
+            yield
+        except (Broken, OSError) as failure:
+            self.failures.append(f"{name}, {doing}: {failure}")
+            print(f"! {self.failures[-1]}", file=sys.stderr)
 
     def row(self, name: str, number: int) -> dict[str, float]:
         """The figures of one proxy in one round."""
@@ -119,12 +129,3 @@ class Bench:
 def size(path: Path) -> int:
     """Bytes of a file; none if it is not there."""
     return path.stat().st_size if path.exists() else 0
-
-
-@contextmanager
-def reported(name: str, doing: str):
-    """A proxy that breaks costs its own figures, not the run."""
-    try:
-        yield
-    except (Broken, OSError) as failure:
-        print(f"! {name}, {doing}: {failure}", file=sys.stderr)
