@@ -73,7 +73,7 @@ def count_all(scratch: Path, valgrind: str, proxies: list[Proxy]) -> dict[str, f
         for proxy in proxies:
             try:
                 few, many = (count(scratch, valgrind, proxy, origin_port, n) for n in (FEW, MANY))
-                if many <= few:
+                if many - few < MANY - FEW:
                     raise Broken("more requests took no more instructions: it was not profiled")
                 counts[proxy.name] = (many - few) / (MANY - FEW)
             except Broken as failure:

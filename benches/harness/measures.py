@@ -144,5 +144,5 @@ def hold(clients: list[socket.socket], port: int, count: int) -> None:
     time.sleep(SETTLE)
 
 
-#: What is measured in rounds, by the aspect that a proxy must have.
-IN_ROUNDS = {"load": saturation, "latency": latency, "bodies": bodies, "events": events}
+#: What is measured in rounds, by aspect.
+MEASURES = {"load": saturation, "latency": latency, "bodies": bodies, "events": events}

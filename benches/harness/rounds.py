@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .budgets import Results
 from .machine import Broken, Process, free_port, running_on, split_cores
-from .measures import IN_ROUNDS, Durations, Subject, memory
+from .measures import MEASURES, Durations, Subject, latency, memory
 from .proxies import RELEASE, Proxy
 
 #: The origin without a proxy in front.
@@ -87,27 +87,45 @@ class Bench:
                     self.end(proxy, subject.process)
 
     def measure_round(self, number: int, durations: Durations) -> None:
-        """Every measure of every proxy, once."""
+        """Every measure of every proxy."""
         order = self.proxies if number % 2 == 0 else self.proxies[::-1]
         subjects: dict[str, Subject] = {}
         try:
             for proxy in order:
                 with self.reported(proxy.name, "start"):
                     subjects[proxy.name] = self.start(proxy)
-            for aspect, measure in IN_ROUNDS.items():
-                if aspect == "latency":
-                    direct = Subject(self.origin_port, self.other_cores)
-                    self.row(DIRECT, number).update(measure(direct, durations))
-                for proxy in order:
-                    if proxy.name in subjects and aspect in {"load"} | proxy.aspects:
-                        with self.reported(proxy.name, aspect):
-                            figures = measure(subjects[proxy.name], durations)
-                            self.row(proxy.name, number).update(figures)
+            self.measure_once("load", order, subjects, number, durations)
+            self.measure_once("events", order, subjects, number, durations)
+            direct = Subject(self.origin_port, self.other_cores)
+            self.row(DIRECT, number).update(latency(direct, durations))
+            self.measure_once("latency", order, subjects, number, durations)
+            self.measure_once("bodies", order, subjects, number, durations)
+            # The noisiest again, backwards: a machine that speeds up or slows down meanwhile does
+            # the first and the last in line the same favour.
+            self.measure_once("load", order[::-1], subjects, number, durations)
+            self.measure_once("events", order[::-1], subjects, number, durations)
         finally:
             for proxy in self.proxies:
                 if proxy.name in subjects:
                     with self.reported(proxy.name, "end"):
                         self.end(proxy, subjects[proxy.name].process)
+
+    def measure_once(
+        self,
+        aspect: str,
+        order: list[Proxy],
+        subjects: dict[str, Subject],
+        number: int,
+        durations: Durations,
+    ) -> None:
+        """One measure through all proxies that have it; the mean where there is one already."""
+        for proxy in order:
+            if proxy.name not in subjects or aspect not in {"load"} | proxy.aspects:
+                continue
+            with self.reported(proxy.name, aspect):
+                row = self.row(proxy.name, number)
+                for metric, value in MEASURES[aspect](subjects[proxy.name], durations).items():
+                    row[metric] = (row[metric] + value) / 2 if metric in row else value
 
     @contextmanager
     def reported(self, name: str, doing: str):
