@@ -1,0 +1,1 @@
+"""What `bench.py` and `instructions.py` are made of."""

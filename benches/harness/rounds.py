@@ -1,0 +1,149 @@
+"""The order of things: the origin, memory of each proxy alone, then interleaved rounds.
+
+In a round every proxy is started afresh, and each measure goes through all of them before the next
+measure begins, so that what is compared is measured within seconds of each other. Every other round
+goes through them backwards. A proxy that is not being driven sleeps.
+"""
+
+import shutil
+import socket
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+from .budgets import Results
+from .machine import Broken, Process, free_port, running_on, split_cores
+from .measures import MEASURES, Durations, Subject, latency, memory
+from .proxies import RELEASE, Proxy
+
+#: The origin without a proxy in front.
+DIRECT = "direct"
+START_SECONDS = 15.0
+
+
+class Bench:
+    """A run: an origin, a scratch directory, and what was found."""
+
+    def __init__(self, directory: Path, proxies: list[Proxy]):
+        self.directory = directory
+        self.proxies = proxies
+        self.proxy_cores, self.other_cores = split_cores()
+        self.results: Results = {}
+        self.failures: list[str] = []
+
+    @contextmanager
+    def origin(self):
+        """The service behind, an OTLP sink in it, and a socket that drops log datagrams."""
+        self.origin_port = free_port()
+        home = self.directory / "origin"
+        home.mkdir()
+        process = Process(
+            [str(RELEASE / "examples" / "origin"), f"127.0.0.1:{self.origin_port}"],
+            self.other_cores,
+            home,
+        )
+        drain = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        drain.bind(("127.0.0.1", 0))  # nobody reads: the kernel drops what does not fit
+        self.log_port = drain.getsockname()[1]
+        try:
+            process.await_answer(self.origin_port, START_SECONDS)
+            with running_on(self.other_cores):
+                yield
+        finally:
+            drain.close()
+            process.stop()
+
+    def start(self, proxy: Proxy) -> Subject:
+        """Starts a proxy and waits until it forwards."""
+        home = self.directory / proxy.name
+        process, port = proxy.start(self.proxy_cores, home, self.origin_port, self.log_port)
+        try:
+            process.await_answer(port, START_SECONDS)
+        except BaseException:
+            process.stop()
+            shutil.rmtree(home, ignore_errors=True)
+            raise
+        return Subject(port, self.other_cores, process)
+
+    def end(self, proxy: Proxy, process: Process) -> None:
+        """Stops a proxy and forgets its files, once they have shown that it did its work."""
+        home = self.directory / proxy.name
+        process.stop()
+        is_proven = not proxy.evidence or size(home / proxy.evidence) > 0
+        shutil.rmtree(home, ignore_errors=True)
+        if not is_proven:
+            raise Broken(f"it left no {proxy.evidence}: its figures are not of the whole work")
+
+    def measure_memory(self) -> None:
+        """Each alone: pages that two of them share would be counted by halves."""
+        for proxy in self.proxies:
+            if "memory" not in proxy.aspects:
+                continue
+            with self.reported(proxy.name, "memory"):
+                subject = self.start(proxy)
+                try:
+                    self.row(proxy.name, 0).update(memory(subject))
+                finally:
+                    self.end(proxy, subject.process)
+
+    def measure_round(self, number: int, durations: Durations) -> None:
+        """Every measure of every proxy."""
+        order = self.proxies if number % 2 == 0 else self.proxies[::-1]
+        subjects: dict[str, Subject] = {}
+        try:
+            for proxy in order:
+                with self.reported(proxy.name, "start"):
+                    subjects[proxy.name] = self.start(proxy)
+            self.measure_once("load", order, subjects, number, durations)
+            self.measure_once("events", order, subjects, number, durations)
+            direct = Subject(self.origin_port, self.other_cores)
+            self.row(DIRECT, number).update(latency(direct, durations))
+            self.measure_once("latency", order, subjects, number, durations)
+            self.measure_once("bodies", order, subjects, number, durations)
+            # The noisiest again, backwards: a machine that speeds up or slows down meanwhile does
+            # the first and the last in line the same favour.
+            self.measure_once("load", order[::-1], subjects, number, durations)
+            self.measure_once("events", order[::-1], subjects, number, durations)
+        finally:
+            for proxy in self.proxies:
+                if proxy.name in subjects:
+                    with self.reported(proxy.name, "end"):
+                        self.end(proxy, subjects[proxy.name].process)
+
+    def measure_once(
+        self,
+        aspect: str,
+        order: list[Proxy],
+        subjects: dict[str, Subject],
+        number: int,
+        durations: Durations,
+    ) -> None:
+        """One measure through all proxies that have it; the mean where there is one already."""
+        for proxy in order:
+            if proxy.name not in subjects or aspect not in {"load"} | proxy.aspects:
+                continue
+            with self.reported(proxy.name, aspect):
+                row = self.row(proxy.name, number)
+                for metric, value in MEASURES[aspect](subjects[proxy.name], durations).items():
+                    row[metric] = (row[metric] + value) / 2 if metric in row else value
+
+    @contextmanager
+    def reported(self, name: str, doing: str):
+        """A proxy that breaks costs its own figures, not the run."""
+        try:
+            yield
+        except (Broken, OSError) as failure:
+            self.failures.append(f"{name}, {doing}: {failure}")
+            print(f"! {self.failures[-1]}", file=sys.stderr)
+
+    def row(self, name: str, number: int) -> dict[str, float]:
+        """The figures of one proxy in one round."""
+        rows = self.results.setdefault(name, [])
+        while len(rows) <= number:
+            rows.append({})
+        return rows[number]
+
+
+def size(path: Path) -> int:
+    """Bytes of a file; none if it is not there."""
+    return path.stat().st_size if path.exists() else 0
