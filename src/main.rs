@@ -94,7 +94,9 @@ fn main() -> ExitCode {
             let flags = from.flags();
             cli::check::run(from.config.as_deref(), environment(), flags)
         }
-        Command::Demo(demo) => cli::demo::run(demo.no_failures, demo.listen, demo.admin),
+        Command::Demo(demo) => {
+            cli::demo::run(demo.no_failures, demo.listen, demo.admin, environment())
+        },
         Command::Health(running) => running.ask(cli::health::run),
         Command::Status(running) => running.ask(cli::status::run),
         Command::Drain(running) => running.ask(cli::drain::run),
@@ -115,7 +117,7 @@ impl Configured {
 
 impl Running {
     fn ask(&self, command: impl Fn(SocketAddr, Option<&str>) -> u8) -> ExitCode {
-        cli::admin_client::at(self.config.as_deref(), self.admin, environment(), command)
+        cli::running::at(self.config.as_deref(), self.admin, environment(), command)
     }
 }
 

@@ -4,6 +4,8 @@
 
 mod support;
 
+// The audit trail through a real directory.
+mod audit_writer;
 // What a wrong configuration says, word by word and column by column.
 mod config_errors;
 // The embedded orchestrator and the demo's traffic.

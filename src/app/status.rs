@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::audit::{AuditResult, Event};
 use crate::config::Config;
 use crate::proxy::Proxy;
+use crate::proxy::limits::Limiter;
 use crate::server::admin::{Health, Probe};
 use crate::telemetry::metrics::{Metrics, sources};
 use crate::telemetry::sinks::audit::{Audit, Stats};
@@ -79,10 +80,10 @@ pub(super) fn document(
 
 fn limits(proxy: &Proxy) -> Vec<Value> {
     let plan = proxy.plan();
-    let show = |limiter: &Arc<crate::proxy::limits::Limiter>| {
+    let show = |limiter: &Limiter| {
         let counts = limiter.counts();
         json!({
-            "name": limiter.name(),
+            "name": limiter.name().as_ref(),
             "allowed": counts.allow,
             "denied": counts.deny,
             "would_deny": counts.would_deny,
@@ -95,10 +96,10 @@ fn limits(proxy: &Proxy) -> Vec<Value> {
 fn rules(house: &Weak<Proxy>) -> Vec<sources::RuleCounts> {
     let Some(proxy) = house.upgrade() else { return Vec::new() };
     let plan = proxy.plan();
-    let count = |limiter: &Arc<crate::proxy::limits::Limiter>| {
+    let count = |limiter: &Limiter| {
         let counts = limiter.counts();
         sources::RuleCounts {
-            rule: limiter.name().clone(),
+            rule: Arc::clone(limiter.name()),
             allowed: counts.allow,
             denied: counts.deny,
             would_deny: counts.would_deny,

@@ -7,5 +7,6 @@ pub mod demo;
 pub mod drain;
 pub mod health;
 pub mod run;
+pub mod running;
 pub mod source;
 pub mod status;

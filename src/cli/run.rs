@@ -18,7 +18,7 @@ use crate::config::{self, Config, Loaded};
 use crate::telemetry::{Console, diagnostics};
 
 /// How long the last diagnostics may take to leave.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Loads the configuration and runs until a signal ends it.
 pub fn run(
@@ -93,7 +93,7 @@ async fn live(config: &Config) -> Result<Farewell, NotStarted> {
 }
 
 /// Turns SIGTERM and SIGINT into asks until nobody listens any more.
-async fn listen_for_signals(ask: mpsc::Sender<Ask>) {
+pub(super) async fn listen_for_signals(ask: mpsc::Sender<Ask>) {
     let (Ok(mut term), Ok(mut int)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
@@ -105,6 +105,14 @@ async fn listen_for_signals(ask: mpsc::Sender<Ask>) {
         if ask.send(asked).await.is_err() {
             return;
         }
+    }
+}
+
+/// Resolves at the first signal to end.
+pub(super) async fn asked() {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    if let (Ok(mut term), Ok(mut int)) = signals {
+        next_ask(&mut term, &mut int).await;
     }
 }
 
@@ -125,7 +133,7 @@ fn note_panics() {
 }
 
 /// Prints the last words: the ledger, balanced to the last item.
-fn part(farewell: &Farewell) -> ExitCode {
+pub(super) fn part(farewell: &Farewell) -> ExitCode {
     let mut words = String::new();
     if let Some(audit) = &farewell.audit {
         let state = if audit.is_finished { "closed" } else { "NOT closed in time" };

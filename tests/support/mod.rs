@@ -1,5 +1,6 @@
 //! Scenes for the tests: each reads as "given an upstream, given a sidecar, when a client…, then".
 
+#![expect(unreachable_pub, reason = "one binary: what is public here is public to its files")]
 pub mod client;
 pub mod collector;
 pub mod records;

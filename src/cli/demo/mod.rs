@@ -21,6 +21,7 @@ mod act;
 mod answer;
 mod behaviour;
 mod body;
+mod run;
 pub mod orchestrator;
 mod question;
 mod recall;
@@ -37,6 +38,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use orchestrator::{Behaviour, Failures, Pace};
+pub use run::run;
 pub use text::{banner, config};
 use traffic::Totals;
 

@@ -1,0 +1,101 @@
+//! `demo`: the whole thing on one screen, until ctrl-c.
+//!
+//! The clients leave first, then the sidecar drains and prints its ledger, then the orchestrator
+//! goes.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use tokio::sync::mpsc;
+
+use super::{Failures, Options, Stage};
+use crate::app::{App, Ask, Farewell};
+use crate::cli::{check, run};
+use crate::config::{self, Config, Sources};
+use crate::telemetry::{Console, diagnostics};
+
+/// Runs the demo until a signal ends it.
+pub fn run(
+    no_failures: bool,
+    listen: Option<SocketAddr>,
+    admin: Option<SocketAddr>,
+    env: std::collections::BTreeMap<String, String>,
+) -> ExitCode {
+    let mut options = Options::default();
+    options.listen = listen.unwrap_or(options.listen);
+    options.admin = admin.unwrap_or(options.admin);
+    if no_failures {
+        options.failures = Failures::Never;
+    }
+    let threads = run::runtime(&Config::for_upstream(options.listen));
+    let shown = threads.map(|runtime| runtime.block_on(show(&options, env)));
+    match shown {
+        Ok(Ok(farewell)) => run::part(&farewell),
+        Ok(Err(Trouble { code, words })) => {
+            say(&words);
+            code
+        }
+        Err(error) => {
+            say(&format!("error: starting the runtime: {error}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Trouble {
+    code: ExitCode,
+    words: String,
+}
+
+async fn show(
+    options: &Options,
+    env: std::collections::BTreeMap<String, String>,
+) -> Result<Farewell, Trouble> {
+    let mut stage = Stage::set(options).await.map_err(|error| trouble("setting the stage", error))?;
+    let file = config::SourceFile { path: "demo.toml".to_owned(), text: stage.config() };
+    let sources = Sources { file: Some(file), env, flags: Vec::new() };
+    let config = config::load(&sources)
+        .map_err(|errors| Trouble { code: check::INVALID.into(), words: format!("{errors}\n") })?
+        .config;
+    let diagnostics = diagnostics::init(config.log.level, &config.service.name).ok();
+    let app = App::start(&config, Console::Stdout)
+        .await
+        .map_err(|error| trouble("starting the sidecar", error))?;
+    say(&stage.banner(app.data(), app.admin()));
+    stage.open(app.data());
+
+    let (ask, asks) = mpsc::channel(2);
+    let farewell = {
+        let curtain = async {
+            run::asked().await;
+            let totals = stage.close().await;
+            say(&format!("\nclients: {totals:?}\n"));
+            // From here on a second ctrl-c ends at once.
+            ask.send(Ask::DrainNow).await.ok();
+            run::listen_for_signals(ask).await;
+        };
+        tokio::pin!(curtain);
+        let running = app.run(asks);
+        tokio::pin!(running);
+        tokio::select! {
+            farewell = &mut running => farewell,
+            () = &mut curtain => running.await,
+        }
+    };
+    stage.strike().await;
+    if let Some(diagnostics) = diagnostics {
+        let flushed = tokio::task::spawn_blocking(|| diagnostics.close(run::LAST_WORDS));
+        drop(flushed.await);
+    }
+    Ok(farewell)
+}
+
+fn trouble(doing: &str, error: impl std::fmt::Display) -> Trouble {
+    Trouble { code: ExitCode::FAILURE, words: format!("error: {doing}: {error}\n") }
+}
+
+fn say(words: &str) {
+    // A closed stderr changes nothing about the demo.
+    drop(io::stderr().write_all(words.as_bytes()));
+}
