@@ -9,9 +9,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::{
-    CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING,
-};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{Method, Request, Response, Uri, Version};
 use http_body::Body;
@@ -184,8 +182,9 @@ fn frame(headers: &mut HeaderMap, method: &Method, body: &RequestBody) {
 
 fn accepts_trailers(headers: &HeaderMap) -> bool {
     headers.get_all(TE).iter().any(|value| {
-        value.as_bytes().split(|b| *b == b',').any(|coding| {
-            coding.trim_ascii().eq_ignore_ascii_case(b"trailers")
-        })
+        value
+            .as_bytes()
+            .split(|b| *b == b',')
+            .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
     })
 }

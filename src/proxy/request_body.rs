@@ -165,7 +165,8 @@ impl Body for RequestBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let head = self.lead.iter().filter_map(Frame::data_ref).map(Bytes::len).sum::<usize>() as u64;
+        let head =
+            self.lead.iter().filter_map(Frame::data_ref).map(Bytes::len).sum::<usize>() as u64;
         let rest = self.rest.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower().saturating_add(head));

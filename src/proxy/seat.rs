@@ -20,10 +20,7 @@ use crate::telemetry::sinks::audit::{Audit, Seat};
 /// Reserves a seat and waits for the durable `initiated` record.
 ///
 /// Cancel safe: a client that leaves while waiting drops the seat, which ends what it began.
-pub async fn initiate(
-    proxy: &Proxy,
-    exchange: &mut Exchange,
-) -> Result<(), Stop> {
+pub async fn initiate(proxy: &Proxy, exchange: &mut Exchange) -> Result<(), Stop> {
     let (Some(event), Some(audit)) = (exchange.route.audit, proxy.audit()) else { return Ok(()) };
     exchange.phase = Phase::Audit;
     let deadline = Instant::now() + exchange.plan.audit_deadline;
