@@ -101,3 +101,36 @@ async fn an_event_reaches_the_client_before_the_stream_goes_on() {
     let record = sidecar.record().await;
     assert_eq!(record.stream.map(|stream| stream.events), Some(2));
 }
+
+#[tokio::test]
+async fn trailers_of_a_request_pass_but_cannot_claim_an_identity() {
+    let upstream = upstream::scripted(async |mut wire| {
+        wire.head().await;
+        let body = wire.until(b"\r\n\r\n").await;
+        let length = body.len();
+        wire.say(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n")).await;
+        wire.say(body).await;
+    })
+    .await;
+    let sidecar = sidecar::in_front_of(&upstream).await;
+
+    let mut client = sidecar.client().await;
+    client
+        .say(
+            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\
+             trailer: x-sum, x-user-id\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 7\r\nx-user-id: root\r\n\r\n",
+        )
+        .await;
+
+    let seen = String::from_utf8(client.answer().await.body).unwrap();
+    assert!(seen.contains("x-sum: 7"), "{seen}");
+    assert!(!seen.contains("root"), "{seen}");
+}
+
+#[tokio::test]
+async fn a_switch_of_protocols_that_nobody_asked_for_is_502() {
+    let upstream =
+        upstream::answering("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n").await;
+    let sidecar = sidecar::in_front_of(&upstream).await;
+    assert_eq!(sidecar.client().await.get("/").await.status, 502);
+}

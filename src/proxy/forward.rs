@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{Method, Request, Response, Uri, Version};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use tokio::time::Instant;
 
@@ -75,7 +75,12 @@ pub async fn forward(
     let mut wait = Wait::new(exchange, meter);
     let answer = send(upstream, request, |cx| wait.poll(exchange, meter, cx)).await;
     exchange.arrive(answer.as_ref().ok().map(|response| response.status().as_u16()));
-    answer.map_err(|reason| stop(&reason, meter.state(), wait.is_over()))
+    let response = answer.map_err(|reason| stop(&reason, meter.state(), wait.is_over()))?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // Nobody asked: `Upgrade` never goes upstream.
+        return Err(Failure::UpstreamProtocol.into());
+    }
+    Ok(response)
 }
 
 /// The clocks of the wait for a response head. The response clock starts when the request has been
