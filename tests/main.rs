@@ -4,6 +4,8 @@
 
 mod support;
 
+// Facts out of request bodies.
+mod captures;
 // The audit trail through a real directory.
 mod audit_writer;
 // What a wrong configuration says, word by word and column by column.
@@ -16,6 +18,8 @@ mod endings;
 mod floors;
 // Methods, header fields, bodies: what reaches the upstream, and what comes back.
 mod forwarding;
+// Rate limits as a client meets them.
+mod limits;
 // Spans on the wire: their shape, and what becomes of them when the collector misbehaves.
 mod otlp;
 // The files under `config/`, and that they name every key at its default.

@@ -3,6 +3,8 @@
 #![expect(unreachable_pub, reason = "one binary: what is public here is public to its files")]
 pub mod client;
 pub mod collector;
+pub mod house;
+pub mod recorder;
 pub mod records;
 pub mod sidecar;
 pub mod upstream;
