@@ -6,6 +6,8 @@ mod support;
 
 // Facts out of request bodies.
 mod captures;
+// The commit protocol through the whole proxy, on a disk that forgets.
+mod audit;
 // The audit trail through a real directory.
 mod audit_writer;
 // What a wrong configuration says, word by word and column by column.

@@ -2,8 +2,9 @@
 //! the place reserved then.
 //!
 //! Only routes that name an event come here, after every gate. In `strict` mode a request whose
-//! intent cannot be made durable in time is not forwarded; in `best_effort` it is, and its end is
-//! offered to the bounded lane of denials instead.
+//! intent cannot be made durable in time is not forwarded; in `best_effort` it is. A disk that is
+//! merely late keeps the seat: the end follows the beginning through it. Where nothing was begun, the
+//! end is offered to the bounded lane of denials instead.
 
 use std::sync::Arc;
 
@@ -15,11 +16,12 @@ use crate::audit::facts::{resource_id, resource_type};
 use crate::audit::{AuditResult, Draft, Event, Stage};
 use crate::config::model::AuditMode;
 use crate::record::{Failure, Phase, Record};
-use crate::telemetry::sinks::audit::{Audit, Seat};
+use crate::telemetry::sinks::audit::{Audit, Seat, Unavailable};
 
 /// Reserves a seat and waits for the durable `initiated` record.
 ///
-/// Cancel safe: a client that leaves while waiting drops the seat, which ends what it began.
+/// Cancel safe: the exchange holds its seat before the wait begins, so whoever ends the exchange
+/// ends what was begun, once.
 pub async fn initiate(
     proxy: &Proxy,
     exchange: &mut Exchange,
@@ -27,18 +29,29 @@ pub async fn initiate(
     let (Some(event), Some(audit)) = (exchange.route.audit, proxy.audit()) else { return Ok(()) };
     exchange.phase = Phase::Audit;
     let deadline = Instant::now() + exchange.plan.audit_deadline;
-    match sit(audit, draft(exchange, event), deadline).await {
-        Some(seat) => exchange.seat = Some(seat),
-        None if exchange.plan.audit_mode == AuditMode::BestEffort => {}
-        None => return Err(Failure::AuditUnavailable.into()),
+    if sit(audit, exchange, event, deadline).await.is_ok() {
+        return Ok(());
     }
-    Ok(())
+    match exchange.plan.audit_mode {
+        AuditMode::BestEffort => Ok(()),
+        AuditMode::Strict => Err(Failure::AuditUnavailable.into()),
+    }
 }
 
-async fn sit(audit: &Audit, draft: Draft, deadline: Instant) -> Option<Seat> {
-    let mut seat = audit.reserve(deadline).await.ok()?;
-    seat.initiate(draft, deadline).await.ok()?;
-    Some(seat)
+async fn sit(
+    audit: &Audit,
+    exchange: &mut Exchange,
+    event: Event,
+    deadline: Instant,
+) -> Result<(), Unavailable> {
+    let draft = draft(exchange, event);
+    let reserved = audit.reserve(deadline).await?;
+    let seated = exchange.seat.insert(reserved).initiate(draft, deadline).await;
+    if seated == Err(Unavailable::NotWritable) {
+        // Nothing was begun. A place kept for an end alone would be held until the disk is well.
+        exchange.seat = None;
+    }
+    seated
 }
 
 /// What is known of an exchange for its audit record. `initiated` until [`complete`] says more.
