@@ -16,6 +16,8 @@ mod config_errors;
 mod demo_orchestrator;
 // How an exchange can end: one test per row of the table in docs/ARCHITECTURE.md.
 mod endings;
+// Error events of whole requests.
+mod error_reporting;
 // The rules of the house: imports, lengths, module docs.
 mod floors;
 // Methods, header fields, bodies: what reaches the upstream, and what comes back.
@@ -26,3 +28,5 @@ mod limits;
 mod otlp;
 // The files under `config/`, and that they name every key at its default.
 mod reference;
+// Traces of whole requests.
+mod tracing;

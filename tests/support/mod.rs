@@ -6,6 +6,7 @@ pub mod collector;
 pub mod house;
 pub mod recorder;
 pub mod records;
+pub mod sentry_inbox;
 pub mod sidecar;
 pub mod upstream;
 
