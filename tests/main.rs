@@ -6,6 +6,8 @@ mod support;
 
 // Facts out of request bodies.
 mod captures;
+// The operators' door of a whole sidecar.
+mod admin;
 // The commit protocol through the whole proxy, on a disk that forgets.
 mod audit;
 // The audit trail through a real directory.
@@ -24,6 +26,10 @@ mod floors;
 mod forwarding;
 // Rate limits as a client meets them.
 mod limits;
+// The access log of a whole sidecar.
+mod logging;
+// The numbers at their doors.
+mod metrics;
 // Spans on the wire: their shape, and what becomes of them when the collector misbehaves.
 mod otlp;
 // The files under `config/`, and that they name every key at its default.

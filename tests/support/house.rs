@@ -120,6 +120,33 @@ impl House {
         sum(&self.page().await, series)
     }
 
+    /// Asks for a page until it answers so.
+    pub async fn until(&self, path: &str, status: u16) -> Answer {
+        let asking = async {
+            loop {
+                let answer = self.ask(path).await;
+                if answer.status == status {
+                    return answer;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, asking).await.expect("the page changes in time")
+    }
+
+    /// Asks for the metrics until the series that start with `series` have this sum.
+    pub async fn until_metric(&self, series: &str, value: f64) {
+        let asking = async {
+            while (self.metric(series).await - value).abs() > 1e-9 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        assert!(
+            tokio::time::timeout(PATIENCE, asking).await.is_ok(),
+            "{series} never became {value}"
+        );
+    }
+
     /// Asks for something (a drain).
     pub async fn tell(&self, ask: Ask) {
         self.asks.send(ask).await.expect("a listening house");
