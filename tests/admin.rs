@@ -69,7 +69,8 @@ async fn only_requests_addressed_to_this_machine_are_answered() {
     let house = house::open(&config(upstream::nobody().await, "")).await;
     for host in ["evil.example", "localhost.evil.example", "10.0.0.1"] {
         for path in ["/livez", "/metrics", "/status"] {
-            let answer = house.ask_as(&format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n")).await;
+            let answer =
+                house.ask_as(&format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n\r\n")).await;
             assert_eq!(answer.status, 403, "{host} {path}");
         }
         let drain = format!("POST /drain HTTP/1.1\r\nhost: {host}\r\n\r\n");
@@ -110,7 +111,10 @@ async fn a_drain_by_post_says_not_ready_while_it_still_serves_and_then_ends() {
     let answer = house.ask_as("POST /drain HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
     assert_eq!((answer.status, &answer.json()["draining"]), (202, &true.into()));
     let not_ready = house.ask("/readyz").await;
-    assert_eq!((not_ready.status, &not_ready.json()["reasons"][0]["check"]), (503, &"draining".into()));
+    assert_eq!(
+        (not_ready.status, &not_ready.json()["reasons"][0]["check"]),
+        (503, &"draining".into())
+    );
     assert_eq!(house.client().await.get("/").await.status, 200, "still accepting");
     assert!(house.farewell().await.is_clean());
 }

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use vital_sidecar::audit::{Report, Verifier, segment_start};
 use vital_sidecar::config::Config;
 use vital_sidecar::record::{Failure, Outcome, Phase};
-use vital_sidecar::telemetry::sinks::audit::fake::FakeDisk;
 use vital_sidecar::telemetry::sinks::audit::Audit;
+use vital_sidecar::telemetry::sinks::audit::fake::FakeDisk;
 
 use crate::support::house::{config, lines};
 use crate::support::sidecar::{self, Sidecar};
@@ -56,7 +56,7 @@ async fn scene(upstream: Upstream, change: impl FnOnce(&mut Config)) -> Scene {
     change(&mut config);
     let disk = FakeDisk::default();
     let audit = Audit::open(&config.audit, disk.clone()).expect("an audit");
-    let sidecar = sidecar::with_audit(&config, Some(audit.clone())).await;
+    let sidecar = sidecar::with_audit(&config, Some(audit.clone()));
     Scene { upstream, sidecar, disk, audit }
 }
 
@@ -133,7 +133,9 @@ async fn a_forwarded_request_leaves_a_beginning_and_an_end() {
 
     let records = scene.close().await;
     let [begun, ended] = &records[..] else { panic!("two records: {records:?}") };
-    for (line, stage, result) in [(begun, "initiated", "initiated"), (ended, "completed", "success")] {
+    for (line, stage, result) in
+        [(begun, "initiated", "initiated"), (ended, "completed", "success")]
+    {
         assert_eq!((&line["stage"], &line["result"]), (&stage.into(), &result.into()));
         assert_eq!(line["requestId"].as_str(), answer.field("x-request-id"));
         assert_eq!(line["event"], "DATA_ACCESS");
@@ -285,7 +287,10 @@ async fn a_failing_upstream_is_a_failure_and_a_cut_answer_too() {
     scene.sidecar.record().await;
     let records = scene.close().await;
     assert_eq!(records.len(), 2);
-    assert_eq!((&records[1]["action"], &records[1]["result"]), (&"delete".into(), &"failure".into()));
+    assert_eq!(
+        (&records[1]["action"], &records[1]["result"]),
+        (&"delete".into(), &"failure".into())
+    );
 }
 
 #[tokio::test]

@@ -92,9 +92,12 @@ async fn a_body_that_is_no_json_is_forwarded_as_it_is_and_counted() {
 
 #[tokio::test]
 async fn a_body_over_the_bound_streams_on_unread_and_unchanged() {
-    let body: Vec<u8> = (0..200_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    let by_length = format!("POST {PATH} HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", body.len());
-    let by_chunks = format!("POST {PATH} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n");
+    let body: Vec<u8> =
+        (0..200_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let by_length =
+        format!("POST {PATH} HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", body.len());
+    let by_chunks =
+        format!("POST {PATH} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n");
     for is_chunked in [false, true] {
         let (recorder, mut sidecar) = capturing("[inspect]\nmax_body = \"16KiB\"\n").await;
         let mut client = sidecar.client().await;
@@ -121,7 +124,9 @@ async fn a_body_over_the_bound_streams_on_unread_and_unchanged() {
 async fn a_chunked_body_in_pieces_is_read_like_a_whole_one() {
     let (recorder, mut sidecar) = capturing("").await;
     let mut client = sidecar.client().await;
-    client.say(format!("POST {PATH} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")).await;
+    client
+        .say(format!("POST {PATH} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"))
+        .await;
     let body = r#"{"mode":"rag_query","query":"four"}"#;
     for piece in body.as_bytes().chunks(4) {
         client.say(format!("{:x}\r\n", piece.len())).await;
@@ -148,7 +153,10 @@ async fn an_encoded_body_is_refused_where_it_would_be_read_and_nowhere_else() {
     let mut client = sidecar.client().await;
     client.say(encoded(PATH)).await;
     let answer = client.answer().await;
-    assert_eq!((answer.status, &answer.json()["error_type"]), (415, &json!("unsupported_media_type")));
+    assert_eq!(
+        (answer.status, &answer.json()["error_type"]),
+        (415, &json!("unsupported_media_type"))
+    );
     let record = sidecar.record().await;
     assert_eq!(record.outcome, Outcome::Refused(Refusal::UnsupportedMediaType));
 

@@ -101,10 +101,22 @@ async fn an_event_holds_nothing_that_a_client_or_the_upstream_said() {
         assert!(!text.contains(private), "{private} in {text}");
     }
     let event = envelope.event();
-    let members: BTreeSet<_> = event.as_object().expect("an object").keys().map(String::as_str).collect();
+    let members: BTreeSet<_> =
+        event.as_object().expect("an object").keys().map(String::as_str).collect();
     let allowed = BTreeSet::from([
-        "event_id", "level", "timestamp", "logentry", "exception", "transaction", "fingerprint",
-        "environment", "release", "tags", "contexts", "extra", "platform",
+        "event_id",
+        "level",
+        "timestamp",
+        "logentry",
+        "exception",
+        "transaction",
+        "fingerprint",
+        "environment",
+        "release",
+        "tags",
+        "contexts",
+        "extra",
+        "platform",
     ]);
     assert!(members.is_subset(&allowed), "{members:?}");
     let tags: BTreeSet<_> = event["tags"].as_object().expect("tags").keys().cloned().collect();

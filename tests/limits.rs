@@ -34,7 +34,7 @@ fn get(path: &str, field: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: a\r\n{field}\r\n\r\n")
 }
 
-/// The number after `key=` in a member of a RateLimit field.
+/// The number after `key=` in a member of a `RateLimit` field.
 fn parameter(answer: &Answer, field: &str, key: &str) -> u64 {
     let value = answer.field(field).expect("the field");
     let (_, rest) = value.split_once(&format!(";{key}=")).expect("the parameter");
@@ -56,7 +56,10 @@ async fn a_burst_passes_and_the_next_request_is_told_when_to_come_back() {
     }
     let refused = client.get("/api/a").await;
 
-    assert_eq!((refused.status, refused.field("content-type")), (429, Some("application/problem+json")));
+    assert_eq!(
+        (refused.status, refused.field("content-type")),
+        (429, Some("application/problem+json"))
+    );
     let wait: u64 = refused.field("retry-after").expect("a time").parse().expect("seconds");
     assert!((1..=60).contains(&wait), "the next token comes within a minute: {wait}");
     assert_eq!(parameter(&refused, "ratelimit", "r"), 0);
@@ -115,7 +118,8 @@ async fn each_value_of_a_header_has_a_bucket_and_all_without_it_share_one() {
     let (_recorder, sidecar) = limited(&(limit("few", "[\"header:x-key\"]", "") + ROUTE)).await;
     let a = vec![get("/api/a", "x-key: a"); 4];
     let b = vec![get("/api/a", "x-key: b"); 4];
-    let none = [vec![get("/api/a", "x-other: 1"); 2], vec![get("/api/a", "x-other: 2"); 2]].concat();
+    let none =
+        [vec![get("/api/a", "x-other: 1"); 2], vec![get("/api/a", "x-other: 2"); 2]].concat();
     for requests in [a, b, none] {
         assert_eq!(statuses(&sidecar, &requests).await, [200, 200, 200, 429]);
     }

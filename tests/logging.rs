@@ -43,7 +43,8 @@ async fn an_exchange_leaves_one_line_on_the_console_and_in_its_files() {
     for account in farewell.ledger.snapshot().iter().filter(|account| account.signal == "logs") {
         assert_eq!((account.accepted, account.exported), (3, 3), "{account}");
     }
-    let read = |name: &str| lines(&std::fs::read(directory.path().join("logs").join(name)).unwrap());
+    let read =
+        |name: &str| lines(&std::fs::read(directory.path().join("logs").join(name)).unwrap());
     assert_eq!(read("combined.log"), console);
     assert_eq!(read("error.log"), [console[2].clone()], "errors only");
     let expected = [
@@ -51,12 +52,16 @@ async fn an_exchange_leaves_one_line_on_the_console_and_in_its_files() {
         ("warn", "GET", "/no", 403, "refused"),
         ("error", "GET", "/broken", 500, "served"),
     ];
-    for ((line, id), (level, method, url, status, outcome)) in console.iter().zip(ids).zip(expected) {
+    for ((line, id), (level, method, url, status, outcome)) in console.iter().zip(ids).zip(expected)
+    {
         assert_eq!(line["message"], "Request completed");
         assert_eq!((&line["level"], &line["method"]), (&level.into(), &method.into()));
         assert_eq!((&line["url"], &line["status"]), (&url.into(), &status.into()));
         assert_eq!((&line["requestId"], &line["outcome"]), (&id.into(), &outcome.into()));
-        assert_eq!((&line["service"], &line["clientIp"]), (&"vital-orchestrator".into(), &"127.0.0.0".into()));
+        assert_eq!(
+            (&line["service"], &line["clientIp"]),
+            (&"vital-orchestrator".into(), &"127.0.0.0".into())
+        );
         assert!(line["duration"].is_number() && line["traceId"].is_string());
     }
 }
@@ -104,8 +109,10 @@ async fn no_bytes_of_a_client_forge_a_line() {
     house.close().await;
 
     let bytes = paper.bytes();
-    let found: BTreeSet<_> =
-        lines(&bytes).iter().map(|line| line["requestId"].as_str().expect("an id").to_owned()).collect();
+    let found: BTreeSet<_> = lines(&bytes)
+        .iter()
+        .map(|line| line["requestId"].as_str().expect("an id").to_owned())
+        .collect();
     assert_eq!((found.len(), found), (lines(&bytes).len(), ids));
     let control = bytes.iter().filter(|byte| byte.is_ascii_control() && **byte != b'\n').count();
     assert_eq!((control, bytes.is_ascii()), (0, true), "nothing steers a terminal");

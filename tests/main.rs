@@ -12,6 +12,8 @@ mod admin;
 mod audit;
 // The audit trail through a real directory.
 mod audit_writer;
+// The command line as a shell sees it.
+mod cli;
 // What a wrong configuration says, word by word and column by column.
 mod config_errors;
 // The embedded orchestrator and the demo's traffic.
@@ -34,5 +36,7 @@ mod metrics;
 mod otlp;
 // The files under `config/`, and that they name every key at its default.
 mod reference;
+// How the real process ends.
+mod shutdown;
 // Traces of whole requests.
 mod tracing;

@@ -95,7 +95,10 @@ async fn the_page_has_three_forms_by_accept() {
     for (accept, content_type) in [
         ("", "text/plain; version=0.0.4"),
         ("accept: text/plain\r\n", "text/plain; version=0.0.4"),
-        ("accept: application/openmetrics-text;version=1.0.0\r\n", "application/openmetrics-text; version=1.0.0"),
+        (
+            "accept: application/openmetrics-text;version=1.0.0\r\n",
+            "application/openmetrics-text; version=1.0.0",
+        ),
         (
             "accept: application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited\r\n",
             "application/vnd.google.protobuf",
@@ -125,7 +128,8 @@ async fn the_scrapers_door_has_four_pages_and_nothing_else() {
         assert_eq!(ask(door, &get(path)).await.status, 200, "{path}");
     }
     assert!(matches!(ask(door, &get("/readyz")).await.status, 200 | 503));
-    for path in ["/", "/status", "/drain", "/config", "/reload", "/log-level", "/tap", "/metrics/x"] {
+    for path in ["/", "/status", "/drain", "/config", "/reload", "/log-level", "/tap", "/metrics/x"]
+    {
         assert_eq!(ask(door, &get(path)).await.status, 404, "{path}");
         let post = get(path).replace("GET", "POST");
         assert_eq!(ask(door, &post).await.status, 404, "{path}");
@@ -157,7 +161,10 @@ async fn connections_that_break_in_a_head_are_counted_by_reason() {
     house.until_metric(count, 3.0).await;
     let page = house.page().await;
     for reason in ["parse", "head_timeout", "incomplete"] {
-        assert!((sum(&page, &format!("{count}\"{reason}\"}}")) - 1.0).abs() < 0.1, "{reason}:\n{page}");
+        assert!(
+            (sum(&page, &format!("{count}\"{reason}\"}}")) - 1.0).abs() < 0.1,
+            "{reason}:\n{page}"
+        );
     }
     assert!(sum(&page, "http_server_request_duration_seconds_count") < 0.5, "no exchange began");
     house.until_metric("sidecar_connections", 0.0).await;
@@ -181,7 +188,10 @@ async fn limits_telemetry_and_upstream_are_on_the_page() {
         ("sidecar_rate_limit_keys{rule=\"shadowed\"}", 1.0),
         ("sidecar_telemetry_accepted_total{signal=\"logs\",sink=\"console\"}", 3.0),
         ("http_client_request_duration_seconds_count{http_request_method=\"GET\"", 3.0),
-        ("http_server_request_duration_seconds_count{http_request_method=\"GET\",http_route=\"/api/users/{id}\"", 3.0),
+        (
+            "http_server_request_duration_seconds_count{http_request_method=\"GET\",http_route=\"/api/users/{id}\"",
+            3.0,
+        ),
         ("http_server_active_requests", 0.0),
         ("sidecar_connections", 1.0),
         ("sidecar_upstream_connections{state=\"idle\"}", 1.0),

@@ -25,7 +25,10 @@ struct Scene {
 
 fn exporting(upstream: SocketAddr, endpoint: &str, more: &str) -> Config {
     let base = endpoint.strip_suffix("/v1/traces").expect("a traces endpoint");
-    config(upstream, &format!("[otlp]\nendpoint = \"{base}\"\ntimeout = \"2s\"\n{more}{ORCHESTRATE}"))
+    config(
+        upstream,
+        &format!("[otlp]\nendpoint = \"{base}\"\ntimeout = \"2s\"\n{more}{ORCHESTRATE}"),
+    )
 }
 
 async fn scene(more: &str) -> Scene {
@@ -55,7 +58,11 @@ fn by_kind(spans: Vec<Received>) -> BTreeMap<i32, Received> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("memory takes it");
+        text
+    })
 }
 
 const SERVER: i32 = SpanKind::Server as i32;

@@ -85,11 +85,8 @@ async fn play(faults: Vec<Fault>, clients: Vec<Vec<Visit>>, survivor: usize, is_
     let forwarded: BTreeSet<_> = scene.upstream.heads().iter().map(|head| id_of(head)).collect();
     assert!(served.is_subset(&forwarded), "an answer comes from the upstream");
 
-    let config = model::Audit {
-        directory: "fake".into(),
-        mode: model::AuditMode::Strict,
-        deadline,
-    };
+    let config =
+        model::Audit { directory: "fake".into(), mode: model::AuditMode::Strict, deadline };
     let reopened = Audit::open(&config, scene.disk.clone()).expect("a start after the crash");
     assert!(reopened.stop(Instant::now() + PATIENCE).await.is_finished);
     let report = verify(&scene.disk);

@@ -154,7 +154,7 @@ impl House {
 
     /// Waits for so many lines on the console, and gives all.
     pub async fn lines(&self, at_least: usize) -> Vec<Value> {
-        let count = || self.paper.bytes().iter().filter(|byte| **byte == b'\n').count();
+        let count = || memchr::memchr_iter(b'\n', &self.paper.bytes()).count();
         eventually("the lines are written", || count() >= at_least).await;
         self.paper.lines()
     }

@@ -4,6 +4,7 @@
 pub mod client;
 pub mod collector;
 pub mod house;
+pub mod process;
 pub mod recorder;
 pub mod records;
 pub mod sentry_inbox;

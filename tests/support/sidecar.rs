@@ -34,11 +34,11 @@ pub async fn in_front_of(upstream: &Upstream) -> Sidecar {
 
 /// A sidecar with this configuration.
 pub async fn with(config: &Config) -> Sidecar {
-    with_audit(config, None).await
+    with_audit(config, None)
 }
 
 /// A sidecar with this configuration and this audit trail.
-pub async fn with_audit(config: &Config, audit: Option<Audit>) -> Sidecar {
+pub fn with_audit(config: &Config, audit: Option<Audit>) -> Sidecar {
     let (observer, records) = mpsc::channel(16 * 1024);
     let metrics = Metrics::new(&config.service);
     let telemetry = Telemetry::silent(metrics).observed_by(observer);
