@@ -13,8 +13,8 @@ use super::exchange::{Exchange, Stop};
 use super::limits::{self, Verdict};
 use super::reply::ReplyBody;
 use super::upstream::lease::UpstreamBody;
-use crate::http::problem::{self, Problem};
 use crate::http::hop;
+use crate::http::problem::{self, Problem};
 use crate::record::{ErrorType, Failure, Outcome, Phase, Refusal};
 
 /// What the client's head says about how to answer it.

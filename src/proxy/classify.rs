@@ -62,7 +62,8 @@ impl Kind {
         let end = memchr::memchr2(b';', b' ', media_type).unwrap_or(media_type.len());
         let essence = &media_type[..end];
         let is = |name: &str| essence.eq_ignore_ascii_case(name.as_bytes());
-        let is_grpc = essence.len() >= 16 && essence[..16].eq_ignore_ascii_case(b"application/grpc");
+        let is_grpc =
+            essence.len() >= 16 && essence[..16].eq_ignore_ascii_case(b"application/grpc");
         if is("text/event-stream") {
             Self::EventStream
         } else if is_grpc
@@ -101,7 +102,8 @@ fn cache(headers: &HeaderMap) -> Option<Cache> {
         return Some(Cache::Miss);
     }
     let value = X_CACHES.iter().find_map(|name| headers.get(name))?;
-    let word = value.as_bytes().split(|b| !b.is_ascii_alphabetic()).find(|word| !word.is_empty())?;
+    let word =
+        value.as_bytes().split(|b| !b.is_ascii_alphabetic()).find(|word| !word.is_empty())?;
     match word.to_ascii_uppercase().as_slice() {
         b"HIT" | b"STALE" | b"PRERENDER" => Some(Cache::Hit),
         b"MISS" | b"BYPASS" => Some(Cache::Miss),

@@ -9,11 +9,9 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::{
-    CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING,
-};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{Method, Request, Response, Uri, Version};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use tokio::time::Instant;
 
@@ -77,7 +75,12 @@ pub async fn forward(
     let mut wait = Wait::new(exchange, meter);
     let answer = send(upstream, request, |cx| wait.poll(exchange, meter, cx)).await;
     exchange.arrive(answer.as_ref().ok().map(|response| response.status().as_u16()));
-    answer.map_err(|reason| stop(&reason, meter.state(), wait.is_over()))
+    let response = answer.map_err(|reason| stop(&reason, meter.state(), wait.is_over()))?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // Nobody asked: `Upgrade` never goes upstream.
+        return Err(Failure::UpstreamProtocol.into());
+    }
+    Ok(response)
 }
 
 /// The clocks of the wait for a response head. The response clock starts when the request has been
@@ -184,8 +187,9 @@ fn frame(headers: &mut HeaderMap, method: &Method, body: &RequestBody) {
 
 fn accepts_trailers(headers: &HeaderMap) -> bool {
     headers.get_all(TE).iter().any(|value| {
-        value.as_bytes().split(|b| *b == b',').any(|coding| {
-            coding.trim_ascii().eq_ignore_ascii_case(b"trailers")
-        })
+        value
+            .as_bytes()
+            .split(|b| *b == b',')
+            .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
     })
 }

@@ -13,9 +13,7 @@ use super::inspect::Captures;
 use super::limits::{Limiter, Limits};
 use crate::audit::Event;
 use crate::config::Config;
-use crate::config::model::{
-    Action, AuditMode, HostHeader, Route, ServerLimits, Timeouts, Trust,
-};
+use crate::config::model::{Action, AuditMode, HostHeader, Route, ServerLimits, Timeouts, Trust};
 use crate::http::forwarded;
 use crate::http::template::{Table, Template};
 use crate::record::RouteNames;

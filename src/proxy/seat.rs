@@ -3,7 +3,7 @@
 //!
 //! Only routes that name an event come here, after every gate. In `strict` mode a request whose
 //! intent cannot be made durable in time is not forwarded; in `best_effort` it is, and its end is
-//! offered to the bounded lane of denials instead.
+//! written all the same.
 
 use std::sync::Arc;
 
@@ -19,26 +19,24 @@ use crate::telemetry::sinks::audit::{Audit, Seat};
 
 /// Reserves a seat and waits for the durable `initiated` record.
 ///
-/// Cancel safe: a client that leaves while waiting drops the seat, which ends what it began.
-pub async fn initiate(
-    proxy: &Proxy,
-    exchange: &mut Exchange,
-) -> Result<(), Stop> {
+/// Cancel safe: a client that leaves while waiting ends its exchange, which ends what it began.
+pub async fn initiate(proxy: &Proxy, exchange: &mut Exchange) -> Result<(), Stop> {
     let (Some(event), Some(audit)) = (exchange.route.audit, proxy.audit()) else { return Ok(()) };
     exchange.phase = Phase::Audit;
     let deadline = Instant::now() + exchange.plan.audit_deadline;
-    match sit(audit, draft(exchange, event), deadline).await {
-        Some(seat) => exchange.seat = Some(seat),
-        None if exchange.plan.audit_mode == AuditMode::BestEffort => {}
-        None => return Err(Failure::AuditUnavailable.into()),
+    let draft = draft(exchange, event);
+    let begun = match audit.reserve(deadline).await {
+        // From here on the exchange holds the seat, so whatever ends the exchange ends the record
+        // too, and only once: a late `initiated` may still become durable.
+        Ok(seat) => exchange.seat.insert(seat).initiate(draft, deadline).await,
+        Err(unavailable) => Err(unavailable),
+    };
+    match begun {
+        Err(_) if exchange.plan.audit_mode == AuditMode::Strict => {
+            Err(Failure::AuditUnavailable.into())
+        }
+        _ => Ok(()),
     }
-    Ok(())
-}
-
-async fn sit(audit: &Audit, draft: Draft, deadline: Instant) -> Option<Seat> {
-    let mut seat = audit.reserve(deadline).await.ok()?;
-    seat.initiate(draft, deadline).await.ok()?;
-    Some(seat)
 }
 
 /// What is known of an exchange for its audit record. `initiated` until [`complete`] says more.
