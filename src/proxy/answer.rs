@@ -46,7 +46,7 @@ pub fn dress(exchange: &Exchange, verdict: &Verdict, headers: &mut HeaderMap) {
         headers.remove(name);
     }
     limits::dress(headers, verdict);
-    headers.insert(exchange.plan.request_id_header.clone(), exchange.request_id.clone());
+    headers.insert(&exchange.plan.request_id_header, exchange.request_id.clone());
 }
 
 /// Passes the upstream's answer on, and the exchange inside its body.

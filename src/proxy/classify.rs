@@ -40,13 +40,17 @@ pub fn head(
     Shape {
         has_no_body,
         is_event_stream: kind == Kind::EventStream,
-        ending: grpc_failure(headers).map(|code| Outcome::Failed(Failure::GrpcStatus(code))),
+        // A head that is all there is of a gRPC answer has its media type, too.
+        ending: (kind == Kind::OtherStream)
+            .then(|| grpc_failure(headers))
+            .flatten()
+            .map(|code| Outcome::Failed(Failure::GrpcStatus(code))),
     }
 }
 
 /// The gRPC status, where it names a server error.
 pub fn grpc_failure(headers: &HeaderMap) -> Option<u8> {
-    let code = headers.get("grpc-status")?.to_str().ok()?.parse().ok()?;
+    let code = headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()?;
     GRPC_SERVER_ERRORS.contains(&code).then_some(code)
 }
 
@@ -78,6 +82,7 @@ impl Kind {
     }
 }
 
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const X_CACHES: [HeaderName; 3] = [
     HeaderName::from_static("x-cache"),

@@ -44,7 +44,7 @@ pub async fn serve(
     let limits = proxy.plan().limits;
     let link = Arc::<Link>::default();
     let guard = Guard::new(stream, &link, &limits);
-    let peer = Peer { ip: address.ip().to_canonical(), scheme: "http", link };
+    let peer = Peer::new(address.ip(), "http", link);
     let service = service_fn(async |request| {
         Ok::<_, Infallible>(pipeline::handle(&proxy, &peer, request).await)
     });
