@@ -45,8 +45,10 @@ pub async fn serve(
     let link = Arc::<Link>::default();
     let guard = Guard::new(stream, &link, &limits);
     let peer = Peer::new(address.ip(), "http", link);
-    let service = service_fn(async |request| {
-        Ok::<_, Infallible>(pipeline::handle(&proxy, &peer, request).await)
+    let (hall, client) = (&proxy, &peer);
+    let service = service_fn(move |request| {
+        let answer = pipeline::handle(hall, client, request);
+        async move { Ok::<_, Infallible>(answer.await) }
     });
     let mut connection = http1::Builder::new()
         .header_read_timeout(None) // The guard times the head.
