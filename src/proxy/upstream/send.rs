@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
@@ -78,6 +78,10 @@ async fn attempt(
         }
         watch(cx).map(|()| None)
     });
+        // Nobody asked it to switch: `Upgrade` is never passed on.
+        Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            Err(Cut::Failed(NoResponse::Protocol))
+        }
     match answer.await {
         Some(Ok(response)) => Ok(response),
         Some(Err(error)) => Err(classify(error)),
