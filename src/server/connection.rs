@@ -37,7 +37,6 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let metrics = proxy.telemetry().metrics().clone();
-    let _open = metrics.connection();
     if stream.set_nodelay(true).is_err() {
         return; // The client is gone already.
     }
@@ -68,9 +67,9 @@ pub async fn serve(
     let was_running = peer.link.is_busy();
     let parts = connection.into_parts();
     let has_rest = !parts.read_buf.is_empty();
+    let (stream, was_in_head) = parts.io.finish();
     // Bytes after an exchange that did not read its request's body are that body, not a head.
     let was_in_head = (was_in_head || has_rest) && !peer.link.has_unread();
-    let (stream, was_in_head) = parts.io.finish();
     if let Err(error) = &result
         && !was_running
         && let Some(reason) = broken_head(error, was_in_head)
