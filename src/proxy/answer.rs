@@ -5,7 +5,7 @@
 
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::Body;
 
 use super::classify::Shape;
@@ -56,6 +56,7 @@ pub fn follow(
     shape: Shape,
 ) -> Response<ReplyBody> {
     let (mut head, body) = response.into_parts();
+    head.version = Version::HTTP_11; // Ours, whatever the upstream speaks (RFC 9110 §2.5).
     if shape.has_no_body && body.size_hint().exact().is_some_and(|length| length > 0) {
         // hyper would take a length without a body for a mistake of ours.
         head.headers.remove(CONTENT_LENGTH);
