@@ -174,6 +174,11 @@ impl Exchange {
         }
     }
 
+    /// The house this exchange is in.
+    pub fn proxy(&self) -> &Proxy {
+        &self.proxy
+    }
+
     /// When the head was complete.
     pub fn began(&self) -> Instant {
         self.began
