@@ -3,7 +3,9 @@
 //! Every answer carries the request id. An answer of our own never repeats a word of the client's or
 //! the upstream's.
 
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::Body;
@@ -21,6 +23,7 @@ use crate::record::{ErrorType, Failure, Outcome, Phase, Refusal};
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
     is_head: bool,
+    expects_continue: bool,
     prefers_html: bool,
 }
 
@@ -29,6 +32,7 @@ impl Asked {
     pub fn of(head: &Parts) -> Self {
         Self {
             is_head: head.method == Method::HEAD,
+            expects_continue: head.headers.contains_key(EXPECT),
             prefers_html: problem::prefers_html(&head.headers),
         }
     }
@@ -112,8 +116,10 @@ pub fn refuse(mut exchange: Exchange, stop: Stop, asked: Asked) -> Response<Repl
     }
     fields.insert(exchange.plan.request_id_header.clone(), exchange.request_id.clone());
     fields.remove(ALLOW);
-    if exchange.link().has_unread() {
-        // The rest of the request would be read as the next one, so the connection ends here.
+    // A body that is under way can often still be skipped; one that was too large, too slow or never
+    // asked for ends the connection.
+    let is_given_up = matches!(status, 408 | 413) || asked.expects_continue;
+    if is_given_up && exchange.link().has_unread() {
         fields.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
