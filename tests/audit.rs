@@ -49,6 +49,7 @@ struct Scene {
     audit: Audit,
 }
 
+#[expect(clippy::unused_async, reason = "it needs a runtime, and reads like its siblings")]
 async fn scene(upstream: Upstream, change: impl FnOnce(&mut Config)) -> Scene {
     let mut config = config(upstream.address, ROUTES);
     // Long, so that a busy machine is not taken for a slow disk.

@@ -13,7 +13,7 @@ mod audit;
 // The audit trail through a real directory.
 mod audit_writer;
 // The command line as a shell sees it.
-
+mod cli;
 // What a wrong configuration says, word by word and column by column.
 mod config_errors;
 // The embedded orchestrator and the demo's traffic.
@@ -37,6 +37,6 @@ mod otlp;
 // The files under `config/`, and that they name every key at its default.
 mod reference;
 // How the real process ends.
-
+mod shutdown;
 // Traces of whole requests.
 mod tracing;
