@@ -209,6 +209,11 @@ impl Exchange {
         self.method
     }
 
+    /// The version the client speaks, as spans name it: `1.0`, `1.1`.
+    pub fn protocol(&self) -> &'static str {
+        self.protocol
+    }
+
     /// When the exchange began, on the wall clock.
     pub fn started(&self) -> SystemTime {
         self.started
