@@ -10,9 +10,10 @@ use tokio::time::Instant;
 use vital_sidecar::audit::{Report, Verifier, segment_start};
 use vital_sidecar::config::Config;
 use vital_sidecar::record::{Failure, Outcome, Phase};
-use vital_sidecar::telemetry::sinks::audit::Audit;
 use vital_sidecar::telemetry::sinks::audit::fake::FakeDisk;
+use vital_sidecar::telemetry::sinks::audit::{self, Audit};
 
+use crate::support::client::Client;
 use crate::support::house::{config, lines};
 use crate::support::sidecar::{self, Sidecar};
 use crate::support::upstream::{self, Upstream};
@@ -74,6 +75,13 @@ impl Scene {
     async fn wait_for(&self, count: usize) -> Vec<Value> {
         eventually("the records are written", || self.records().len() >= count).await;
         self.records()
+    }
+
+    /// Mends a broken disk, once the writer has noticed that it is broken, and waits for the writer.
+    async fn mend(&self) {
+        eventually("the writer notices", || !self.audit.stats().is_writable).await;
+        self.disk.set_broken(false);
+        eventually("the writer recovers", || self.audit.stats().is_writable).await;
     }
 
     /// Ends the audit; the trail must be intact and every beginning must have its one end.
@@ -194,11 +202,32 @@ async fn a_failing_disk_refuses_what_must_be_recorded_and_nothing_else() {
     assert!(scene.upstream.heads().is_empty(), "nothing was forwarded");
     assert_eq!(client.get("/unaudited").await.status, 200);
 
-    scene.disk.set_broken(false);
-    let stats = || scene.audit.stats();
-    eventually("the writer recovers", || stats().is_writable).await;
+    scene.mend().await;
     assert_eq!(client.get(AUDITED).await.status, 200);
     scene.close().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_stays_broken_is_refused_at_once_however_many_ask() {
+    let scene = answering().await;
+    scene.disk.set_broken(true);
+    let mut flood = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let address = scene.sidecar.address;
+        flood.spawn(async move {
+            let mut client = Client::connect(address).await;
+            for _ in 0..1_100 {
+                let began = Instant::now();
+                assert_eq!(client.get(AUDITED).await.status, 503);
+                // The deadline of this scene is ten seconds.
+                assert!(began.elapsed() < PATIENCE / 2, "it waited for a place");
+            }
+        });
+    }
+    flood.join_all().await;
+    assert!(audit::PLACES < 4 * 1_100, "more than there are places");
+    scene.mend().await;
+    assert_eq!(scene.sidecar.client().await.get(AUDITED).await.status, 200);
 }
 
 #[tokio::test]
@@ -210,10 +239,8 @@ async fn best_effort_forwards_on_a_failing_disk() {
     let mut client = scene.sidecar.client().await;
     scene.disk.set_broken(true);
     assert_eq!(client.get(AUDITED).await.status, 200);
-    scene.disk.set_broken(false);
-    let stats = || scene.audit.stats();
-    eventually("the writer recovers", || stats().is_writable).await;
-    assert!(stats().failures > 0, "the failure was counted");
+    scene.mend().await;
+    assert!(scene.audit.stats().failures > 0, "the failure was counted");
     assert_eq!(client.get(AUDITED).await.status, 200);
     let records = scene.close().await;
     let ends = of_stage(&records, "completed");

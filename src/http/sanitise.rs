@@ -18,18 +18,19 @@ const MAX_SEGMENTS: usize = 16;
 /// characters, become `?`; at most 256 bytes stay.
 pub fn user_agent(value: &[u8]) -> Box<str> {
     let value = &value[..value.len().min(MAX_USER_AGENT)];
-    let mut clean = String::with_capacity(value.len());
+    let mut clean = Vec::with_capacity(value.len());
     for (index, token) in value.split(|b| *b == b' ').enumerate() {
         if index > 0 {
-            clean.push(' ');
+            clean.push(b' ');
         }
         if token.len() > MAX_TOKEN || token.contains(&b'@') {
-            clean.push('?');
+            clean.push(b'?');
             continue;
         }
-        clean.extend(token.iter().map(|b| if b.is_ascii_graphic() { char::from(*b) } else { '?' }));
+        clean.extend(token.iter().map(|b| if b.is_ascii_graphic() { *b } else { b'?' }));
     }
-    clean.into_boxed_str()
+    // Only ASCII is in it.
+    String::from_utf8(clean).unwrap_or_default().into_boxed_str()
 }
 
 /// The shape of a path: segments of letters, `-`, `_`, `.` up to 32 characters stay, any other

@@ -13,8 +13,8 @@ use super::exchange::{Exchange, Stop};
 use super::limits::{self, Verdict};
 use super::reply::ReplyBody;
 use super::upstream::lease::UpstreamBody;
-use crate::http::problem::{self, Problem};
 use crate::http::hop;
+use crate::http::problem::{self, Problem};
 use crate::record::{ErrorType, Failure, Outcome, Phase, Refusal};
 
 /// What the client's head says about how to answer it.
@@ -46,7 +46,7 @@ pub fn dress(exchange: &Exchange, verdict: &Verdict, headers: &mut HeaderMap) {
         headers.remove(name);
     }
     limits::dress(headers, verdict);
-    headers.insert(exchange.plan.request_id_header.clone(), exchange.request_id.clone());
+    headers.insert(&exchange.plan.request_id_header, exchange.request_id.clone());
 }
 
 /// Passes the upstream's answer on, and the exchange inside its body.

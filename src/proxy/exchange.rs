@@ -22,9 +22,11 @@ use super::{Proxy, request_id, seat, trace};
 use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
 use crate::http::sanitise;
+use crate::record::{
+    Abort, Cache, Fact, Outcome, Phase, Record, Refusal, Stream, Trace, UpstreamLeg,
+};
 use crate::telemetry::metrics::ActiveGuard;
 use crate::telemetry::sinks::audit::Seat;
-use crate::record::{Abort, Cache, Fact, Outcome, Phase, Record, Refusal, Stream, Trace, UpstreamLeg};
 
 /// A running exchange. See the module.
 #[derive(Debug)]
@@ -87,7 +89,13 @@ struct Leg {
 impl Exchange {
     /// Begins an exchange for a parsed head. Everything a record needs to make sense is known after
     /// this; nothing here waits or fails.
-    pub fn begin(proxy: &Arc<Proxy>, plan: Arc<Plan>, peer: &Peer, head: &Parts, has_body: bool) -> Self {
+    pub fn begin(
+        proxy: &Arc<Proxy>,
+        plan: Arc<Plan>,
+        peer: &Peer,
+        head: &Parts,
+        has_body: bool,
+    ) -> Self {
         let is_trusted = plan.trusts(peer.ip);
         let (id, client_request_id) = request_id::assign(&plan, is_trusted, &head.headers);
         let method = Method::from(&head.method);
@@ -273,7 +281,7 @@ impl Drop for Exchange {
 /// Why a walk stopped before the upstream's answer.
 #[derive(Debug)]
 pub enum Stop {
-    /// We said no. Some refusals carry header fields of their own (RateLimit, Retry-After).
+    /// We said no. Some refusals carry header fields of their own (`RateLimit`, `Retry-After`).
     Refused(Refusal, Box<http::HeaderMap>),
     /// We could not.
     Failed(crate::record::Failure),

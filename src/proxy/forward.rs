@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::{
-    CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING,
+    CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
 };
 use http::request::Parts;
-use http::{Method, Request, Response, Uri, Version};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use tokio::time::Instant;
 
@@ -41,7 +41,8 @@ pub fn prepare(
     let asks_for_trailers = accepts_trailers(&head.headers);
     let client_host = target::host(&head.uri).or_else(|| head.headers.get(HOST).cloned());
 
-    let mut headers = pass(head.headers, is_trusted, &plan.request_id_header);
+    let mut headers = head.headers;
+    strip(&mut headers, is_trusted, &plan.request_id_header);
     let host = plan.rewritten_host.clone().or_else(|| client_host.clone());
     headers.insert(HOST, host.unwrap_or_else(|| plan.authority.clone()));
     if asks_for_trailers {
@@ -49,14 +50,14 @@ pub fn prepare(
     }
     frame(&mut headers, &head.method, &body);
     let last_hop = forwarded::Hop {
-        peer: peer.ip,
+        peer: &peer.address,
         is_trusted,
         scheme: peer.scheme,
         host: client_host.as_ref(),
     };
     forwarded::append(&mut headers, &last_hop);
     trace::propagate(&exchange.trace, &mut headers);
-    headers.insert(plan.request_id_header.clone(), exchange.request_id.clone());
+    headers.insert(&plan.request_id_header, exchange.request_id.clone());
 
     let mut request = Request::new(body);
     *request.method_mut() = head.method;
@@ -77,7 +78,12 @@ pub async fn forward(
     let mut wait = Wait::new(exchange, meter);
     let answer = send(upstream, request, |cx| wait.poll(exchange, meter, cx)).await;
     exchange.arrive(answer.as_ref().ok().map(|response| response.status().as_u16()));
-    answer.map_err(|reason| stop(&reason, meter.state(), wait.is_over()))
+    let response = answer.map_err(|reason| stop(&reason, meter.state(), wait.is_over()))?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // Nobody asked: `Upgrade` never goes upstream.
+        return Err(Failure::UpstreamProtocol.into());
+    }
+    Ok(response)
 }
 
 /// The clocks of the wait for a response head. The response clock starts when the request has been
@@ -137,35 +143,27 @@ fn stop(reason: &NoResponse, body: State, is_over: bool) -> Stop {
     }
 }
 
-/// The fields that may pass, in one sweep.
-fn pass(sent: HeaderMap, is_trusted: bool, request_id: &http::HeaderName) -> HeaderMap {
-    let listed = hop::listed(&sent);
-    let mut headers = HeaderMap::with_capacity(sent.len() + 8);
-    let mut current = None;
-    for (name, value) in sent {
-        // `HeaderMap` yields a name once, and `None` for its further values.
-        let name = match name {
-            Some(name) => {
-                let stays = hop::is_hop_by_hop(&name)
-                    || name == HOST
-                    || name == EXPECT
-                    || name == CONTENT_LENGTH
-                    || name == trace::TRACEPARENT
-                    || name == trace::TRACESTATE
-                    || name == *request_id
-                    || listed.contains(&name)
-                    || hop::is_identity(&name)
-                    || (!is_trusted && forwarded::is_forwarding(&name));
-                current = (!stays).then_some(name);
-                current.clone()
-            }
-            None => current.clone(),
-        };
-        if let Some(name) = name {
-            headers.append(name, value);
-        }
+/// Takes out the fields that end here, in one sweep. The map itself goes on to the upstream: hyper
+/// hands the same few maps round and round, so in the usual case, where nothing ends here,
+/// neither the map nor a list of names is allocated.
+fn strip(headers: &mut HeaderMap, is_trusted: bool, request_id: &HeaderName) {
+    let listed = hop::listed(headers);
+    let ends_here = |name: &&HeaderName| {
+        let name = *name;
+        hop::is_hop_by_hop(name)
+            || *name == EXPECT
+            || *name == CONTENT_LENGTH
+            || *name == trace::TRACEPARENT
+            || *name == trace::TRACESTATE
+            || name == request_id
+            || listed.contains(name)
+            || hop::is_identity(name)
+            || (!is_trusted && forwarded::is_forwarding(name))
+    };
+    let ending: Vec<HeaderName> = headers.keys().filter(ends_here).cloned().collect();
+    for name in ending {
+        headers.remove(name);
     }
-    headers
 }
 
 /// Says how the body is framed where hyper would guess otherwise: its client assumes that GET, HEAD
@@ -184,8 +182,9 @@ fn frame(headers: &mut HeaderMap, method: &Method, body: &RequestBody) {
 
 fn accepts_trailers(headers: &HeaderMap) -> bool {
     headers.get_all(TE).iter().any(|value| {
-        value.as_bytes().split(|b| *b == b',').any(|coding| {
-            coding.trim_ascii().eq_ignore_ascii_case(b"trailers")
-        })
+        value
+            .as_bytes()
+            .split(|b| *b == b',')
+            .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
     })
 }

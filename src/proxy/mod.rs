@@ -61,6 +61,13 @@ impl Proxy {
         }
     }
 
+    /// Puts another configuration in force for the requests to come. Limits whose quota is the same
+    /// keep their buckets. What is bound at the start (ports, pool, sinks) stays as it is.
+    pub fn adopt(&self, config: &Config) {
+        let next = Plan::compile(config, self.telemetry.metrics(), Some(&self.plan.load()));
+        self.plan.store(Arc::new(next));
+    }
+
     /// The plan in force.
     pub fn plan(&self) -> Arc<Plan> {
         self.plan.load_full()

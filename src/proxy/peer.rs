@@ -8,20 +8,31 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
+use http::HeaderValue;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::clock::Timer;
+use crate::http::forwarded;
 
 /// The client's end of a connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// Its address, with IPv4-mapped addresses made IPv4.
     pub ip: IpAddr,
+    /// The address as `X-Forwarded-For` shows it.
+    pub address: HeaderValue,
     /// `http` or `https`.
     pub scheme: &'static str,
     /// The line to its connection.
     pub link: Arc<Link>,
+}
+
+impl Peer {
+    /// A client at this address, over the connection at the other end of `link`.
+    pub fn new(ip: IpAddr, scheme: &'static str, link: Arc<Link>) -> Self {
+        Self { ip: ip.to_canonical(), address: forwarded::address_value(ip), scheme, link }
+    }
 }
 
 /// What a connection and its exchanges tell each other.

@@ -1,6 +1,6 @@
 //! The life of a request, as a straight line.
 //!
-//! [`handle`] cannot fail: whatever [`walk`] meets, one answer leaves, and with it, once its last
+//! [`handle`] cannot fail: whatever `walk` meets, one answer leaves, and with it, once its last
 //! byte is gone, one record. A panic in a stage is an outcome like any other.
 
 use std::future::{Future, poll_fn};

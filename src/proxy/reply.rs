@@ -86,9 +86,7 @@ impl Followed {
                 self.pass(&frame);
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(_))) => {
-                self.cut(Outcome::Failed(Failure::UpstreamReset), cx)
-            }
+            Poll::Ready(Some(Err(_))) => self.cut(Outcome::Failed(Failure::UpstreamReset), cx),
             Poll::Ready(None) => {
                 self.finish(Outcome::Served);
                 Poll::Ready(None)
@@ -117,9 +115,8 @@ impl Followed {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CutAnswer>>> {
-        let idle_due = self.idle.map(|idle| {
-            *self.waiting_since.get_or_insert_with(Instant::now) + idle
-        });
+        let idle_due =
+            self.idle.map(|idle| *self.waiting_since.get_or_insert_with(Instant::now) + idle);
         let due = [idle_due, self.end_by.map(|(due, _)| due)].into_iter().flatten().min();
         std::task::ready!(self.exchange.link().poll_due(due, cx));
         let outcome = match self.end_by {

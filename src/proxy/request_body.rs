@@ -14,8 +14,11 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+
+use crate::http::{forwarded, hop};
 
 /// The request body as the upstream connection sees it.
 #[derive(Debug)]
@@ -108,7 +111,10 @@ impl RequestBody {
                 self.meter.enter(State::Complete);
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    strip(trailers);
+                }
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 self.meter.add(length);
                 if self.meter.bytes() > self.max {
@@ -126,6 +132,17 @@ impl RequestBody {
     fn fail(&self, state: State) -> Poll<Option<Result<Frame<Bytes>, BrokenRequest>>> {
         self.meter.enter(state);
         Poll::Ready(Some(Err(BrokenRequest(state))))
+    }
+}
+
+/// Takes out of the trailers what may not pass in the head either (RFC 9110 §6.5.1).
+fn strip(trailers: &mut HeaderMap) {
+    let may_not = |name: &&HeaderName| {
+        hop::is_hop_by_hop(name) || hop::is_identity(name) || forwarded::is_forwarding(name)
+    };
+    let refused: Vec<_> = trailers.keys().filter(may_not).cloned().collect();
+    for name in refused {
+        trailers.remove(name);
     }
 }
 
@@ -165,7 +182,8 @@ impl Body for RequestBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let head = self.lead.iter().filter_map(Frame::data_ref).map(Bytes::len).sum::<usize>() as u64;
+        let head =
+            self.lead.iter().filter_map(Frame::data_ref).map(Bytes::len).sum::<usize>() as u64;
         let rest = self.rest.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower().saturating_add(head));

@@ -5,9 +5,9 @@
 //! because the exchange's record says it.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,9 +44,10 @@ pub async fn serve(
     let limits = proxy.plan().limits;
     let link = Arc::<Link>::default();
     let guard = Guard::new(stream, &link, &limits);
-    let peer = Peer { ip: address.ip().to_canonical(), scheme: "http", link };
-    let service =
-        service_fn(async |request| Ok::<_, Infallible>(pipeline::handle(&proxy, &peer, request).await));
+    let peer = Peer::new(address.ip(), "http", link);
+    let service = service_fn(async |request| {
+        Ok::<_, Infallible>(pipeline::handle(&proxy, &peer, request).await)
+    });
     let mut connection = http1::Builder::new()
         .header_read_timeout(None) // The guard times the head.
         .max_headers(limits.max_headers)

@@ -113,7 +113,7 @@ fn mend(disk: &FakeDisk) {
 async fn come(address: std::net::SocketAddr, visits: Vec<Visit>) -> Vec<String> {
     let mut served = Vec::new();
     for visit in visits {
-        let mut client = crate::support::client::Client::connect(address).await;
+        let mut client = Client::connect(address).await;
         let path = if matches!(visit, Visit::Refused) { "/api/denied" } else { AUDITED };
         client.say(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
         if matches!(visit, Visit::Leave) {

@@ -10,8 +10,8 @@ use vital_sidecar::proxy::Proxy;
 use vital_sidecar::record::Record;
 use vital_sidecar::server::listener::{self, Signals};
 use vital_sidecar::telemetry::Telemetry;
-use vital_sidecar::telemetry::metrics::Metrics;
 use vital_sidecar::telemetry::metrics::Format;
+use vital_sidecar::telemetry::metrics::Metrics;
 use vital_sidecar::telemetry::sinks::audit::Audit;
 
 use super::PATIENCE;
@@ -33,6 +33,7 @@ pub async fn in_front_of(upstream: &Upstream) -> Sidecar {
 }
 
 /// A sidecar with this configuration.
+#[expect(clippy::unused_async, reason = "it needs a runtime, and reads like its siblings")]
 pub async fn with(config: &Config) -> Sidecar {
     with_audit(config, None)
 }
@@ -74,7 +75,10 @@ impl Sidecar {
     /// Lets what runs finish, then ends.
     pub async fn stop(self) -> mpsc::Receiver<Arc<Record>> {
         self.signals.stop.cancel();
-        tokio::time::timeout(PATIENCE, self.accepting).await.expect("a stop in time").expect("stop");
+        tokio::time::timeout(PATIENCE, self.accepting)
+            .await
+            .expect("a stop in time")
+            .expect("stop");
         self.records
     }
 

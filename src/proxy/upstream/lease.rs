@@ -58,7 +58,9 @@ impl Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("is_open", &self.driver.is_some()).finish()
+        f.debug_struct("Connection")
+            .field("is_open", &self.driver.is_some())
+            .finish_non_exhaustive()
     }
 }
 
