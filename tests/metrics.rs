@@ -200,3 +200,19 @@ async fn limits_telemetry_and_upstream_are_on_the_page() {
         assert!((sum(&page, series) - expected).abs() < 0.1, "{series} is not {expected}:\n{page}");
     }
 }
+
+#[tokio::test]
+async fn identity_headers_of_clients_are_taken_out_and_counted() {
+    let recorder = recording().await;
+    let house = house::open(&config(recorder.upstream.address, "")).await;
+    let mut client = house.client().await;
+    for claims in ["x-user-id: admin\r\nx-user-roles: root\r\n", "x_user_id: admin\r\n", ""] {
+        client.say(format!("GET / HTTP/1.1\r\nhost: a\r\n{claims}\r\n")).await;
+        assert_eq!(client.answer().await.status, 200);
+    }
+    for seen in recorder.seen() {
+        assert!(!seen.head.contains("admin") && !seen.head.contains("root"), "{}", seen.head);
+    }
+    let removed = house.metric("sidecar_identity_headers_removed_total").await;
+    assert!((removed - 3.0).abs() < 0.1, "{removed}");
+}

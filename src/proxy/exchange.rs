@@ -174,6 +174,13 @@ impl Exchange {
         }
     }
 
+    /// Counts identity headers that were taken out of the request.
+    pub fn note_removed_claims(&self, count: u64) {
+        if count > 0 {
+            self.proxy.telemetry.metrics().identity_headers_removed(count);
+        }
+    }
+
     /// When the head was complete.
     pub fn began(&self) -> Instant {
         self.began
