@@ -59,8 +59,7 @@ proptest! {
 
 async fn play(faults: Vec<Fault>, clients: Vec<Vec<Visit>>, survivor: usize, is_torn: bool) {
     let deadline = Duration::from_millis(40);
-    let scene =
-        scene(upstream::answering(HELLO).await, |config| config.audit.deadline = deadline).await;
+    let scene = scene(upstream::answering(HELLO).await, |config| config.audit.deadline = deadline);
     let mut visitors = JoinSet::new();
     for visits in clients {
         visitors.spawn(come(scene.sidecar.address, visits));
