@@ -10,9 +10,10 @@ use tokio::time::Instant;
 use vital_sidecar::audit::{Report, Verifier, segment_start};
 use vital_sidecar::config::Config;
 use vital_sidecar::record::{Failure, Outcome, Phase};
-use vital_sidecar::telemetry::sinks::audit::Audit;
 use vital_sidecar::telemetry::sinks::audit::fake::FakeDisk;
+use vital_sidecar::telemetry::sinks::audit::{self, Audit};
 
+use crate::support::client::Client;
 use crate::support::house::{config, lines};
 use crate::support::sidecar::{self, Sidecar};
 use crate::support::upstream::{self, Upstream};
@@ -49,8 +50,7 @@ struct Scene {
     audit: Audit,
 }
 
-#[expect(clippy::unused_async, reason = "it needs a runtime, and reads like its siblings")]
-async fn scene(upstream: Upstream, change: impl FnOnce(&mut Config)) -> Scene {
+fn scene(upstream: Upstream, change: impl FnOnce(&mut Config)) -> Scene {
     let mut config = config(upstream.address, ROUTES);
     // Long, so that a busy machine is not taken for a slow disk.
     config.audit.deadline = PATIENCE;
@@ -62,7 +62,7 @@ async fn scene(upstream: Upstream, change: impl FnOnce(&mut Config)) -> Scene {
 }
 
 async fn answering() -> Scene {
-    scene(upstream::answering(HELLO).await, |_| {}).await
+    scene(upstream::answering(HELLO).await, |_| {})
 }
 
 impl Scene {
@@ -75,6 +75,13 @@ impl Scene {
     async fn wait_for(&self, count: usize) -> Vec<Value> {
         eventually("the records are written", || self.records().len() >= count).await;
         self.records()
+    }
+
+    /// Mends a broken disk, once the writer has noticed that it is broken, and waits for the writer.
+    async fn mend(&self) {
+        eventually("the writer notices", || !self.audit.stats().is_writable).await;
+        self.disk.set_broken(false);
+        eventually("the writer recovers", || self.audit.stats().is_writable).await;
     }
 
     /// Ends the audit; the trail must be intact and every beginning must have its one end.
@@ -195,26 +202,44 @@ async fn a_failing_disk_refuses_what_must_be_recorded_and_nothing_else() {
     assert!(scene.upstream.heads().is_empty(), "nothing was forwarded");
     assert_eq!(client.get("/unaudited").await.status, 200);
 
-    scene.disk.set_broken(false);
-    let stats = || scene.audit.stats();
-    eventually("the writer recovers", || stats().is_writable).await;
+    scene.mend().await;
     assert_eq!(client.get(AUDITED).await.status, 200);
     scene.close().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_stays_broken_is_refused_at_once_however_many_ask() {
+    let scene = answering().await;
+    scene.disk.set_broken(true);
+    let mut flood = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let address = scene.sidecar.address;
+        flood.spawn(async move {
+            let mut client = Client::connect(address).await;
+            // Together more than there are places.
+            for _ in 0..audit::PLACES / 4 + 100 {
+                let began = Instant::now();
+                assert_eq!(client.get(AUDITED).await.status, 503);
+                // The deadline of this scene is ten seconds.
+                assert!(began.elapsed() < PATIENCE / 2, "it waited for a place");
+            }
+        });
+    }
+    flood.join_all().await;
+    scene.mend().await;
+    assert_eq!(scene.sidecar.client().await.get(AUDITED).await.status, 200);
 }
 
 #[tokio::test]
 async fn best_effort_forwards_on_a_failing_disk() {
     let scene = scene(upstream::answering(HELLO).await, |config| {
         config.audit.mode = vital_sidecar::config::model::AuditMode::BestEffort;
-    })
-    .await;
+    });
     let mut client = scene.sidecar.client().await;
     scene.disk.set_broken(true);
     assert_eq!(client.get(AUDITED).await.status, 200);
-    scene.disk.set_broken(false);
-    let stats = || scene.audit.stats();
-    eventually("the writer recovers", || stats().is_writable).await;
-    assert!(stats().failures > 0, "the failure was counted");
+    scene.mend().await;
+    assert!(scene.audit.stats().failures > 0, "the failure was counted");
     assert_eq!(client.get(AUDITED).await.status, 200);
     let records = scene.close().await;
     let ends = of_stage(&records, "completed");
@@ -230,8 +255,7 @@ async fn a_disk_that_is_too_slow_refuses_and_the_late_beginning_gets_its_one_end
             if mode == "best_effort" {
                 config.audit.mode = vital_sidecar::config::model::AuditMode::BestEffort;
             }
-        })
-        .await;
+        });
         scene.disk.hold_syncs(true);
         let answer = scene.sidecar.client().await.get(AUDITED).await;
         let expected = if mode == "strict" { 503 } else { 200 };
@@ -260,7 +284,7 @@ async fn the_end_is_written_after_the_last_byte_of_the_answer() {
         }
     })
     .await;
-    let mut scene = scene(upstream, |_| {}).await;
+    let mut scene = scene(upstream, |_| {});
     let mut client = scene.sidecar.client().await;
     client.say(format!("GET {AUDITED} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
     client.until(b"first").await;
@@ -281,7 +305,7 @@ async fn a_failing_upstream_is_a_failure_and_a_cut_answer_too() {
         wire.reset();
     })
     .await;
-    let mut scene = scene(upstream, |_| {}).await;
+    let mut scene = scene(upstream, |_| {});
     let mut client = scene.sidecar.client().await;
     client.say(format!("DELETE {AUDITED} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
     client.rest().await;

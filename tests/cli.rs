@@ -196,3 +196,22 @@ async fn the_trail_of_a_run_verifies_and_a_second_run_is_refused_its_directory()
     assert_eq!(code, 1, "{out}");
     assert!(out.contains("integrity    BROKEN"), "{out}");
 }
+
+#[tokio::test]
+async fn a_closed_stdout_stops_no_traffic_and_the_lost_lines_are_counted() {
+    let upstream = upstream::answering(OK).await;
+    let text =
+        format!("[upstream]\nurl = \"http://{}\"\n[otlp]\nendpoint = \"\"\n", upstream.address);
+    let mut process = Process::start(&text).await;
+    process.stop_listening();
+    let mut client = process.client().await;
+    for _ in 0..20 {
+        assert_eq!(client.get("/").await.status, 200);
+    }
+    process.signal("INT").await;
+    let remains = process.remains().await;
+    assert_eq!(remains.code, Some(0), "{remains:?}");
+    remains.assert_balanced();
+    let account = "logs to console: 20 accepted = 0 exported + 20 dropped (io 20)";
+    assert!(remains.stderr.contains(account), "{}", remains.stderr);
+}

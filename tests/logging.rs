@@ -211,3 +211,56 @@ async fn refused(door: std::net::SocketAddr, count: usize) {
         assert_eq!(client.get("/no").await.status, 403);
     }
 }
+
+#[tokio::test]
+async fn a_strangers_request_id_is_a_note_and_a_trusted_proxys_is_the_id() {
+    for is_trusted in [false, true] {
+        let upstream = upstream::answering(OK).await;
+        let trust = "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
+        let house =
+            house::open(&config(upstream.address, if is_trusted { trust } else { "" })).await;
+        let mut client = house.client().await;
+        client.say("GET / HTTP/1.1\r\nhost: a\r\nx-request-id: their-Id_1.x\r\n\r\n").await;
+        let answer = client.answer().await;
+        let given = answer.field("x-request-id").expect("an id").to_owned();
+        let line = house.lines(1).await.remove(0);
+        assert_eq!(line["requestId"].as_str().map(str::to_lowercase), Some(given.clone()));
+        assert_eq!(line["requestId"] == "their-Id_1.x", is_trusted);
+        assert_eq!(line["clientRequestId"] == "their-Id_1.x", !is_trusted);
+        assert!(upstream.heads()[0].to_lowercase().contains(&format!("x-request-id: {given}\r\n")));
+    }
+}
+
+/// A console that breaks in one of two ways.
+struct Broken {
+    panics: bool,
+}
+
+impl Write for Broken {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        assert!(!self.panics, "a scripted panic");
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_console_that_breaks_costs_lines_and_nothing_else() {
+    for panics in [false, true] {
+        let upstream = upstream::answering(OK).await;
+        let console = Console::To(Box::new(Broken { panics }));
+        let house =
+            house::open_with(&config(upstream.address, ""), console, Paper::default()).await;
+        let mut client = house.client().await;
+        for _ in 0..10 {
+            assert_eq!(client.get("/").await.status, 200);
+        }
+        let farewell = house.close().await;
+        assert!(farewell.is_clean());
+        let account = &farewell.ledger.snapshot()[0];
+        assert_eq!((account.accepted, account.exported, account.lost()), (10, 0, 10), "{account}");
+    }
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
+use crate::captures::ORCHESTRATE;
 use crate::support::client::{Answer, Client};
 use crate::support::house::{self, config, sum};
 use crate::support::recorder::recording;
@@ -196,6 +197,66 @@ async fn limits_telemetry_and_upstream_are_on_the_page() {
         ("sidecar_connections", 1.0),
         ("sidecar_upstream_connections{state=\"idle\"}", 1.0),
         ("sidecar_build_info", 1.0),
+    ] {
+        assert!((sum(&page, series) - expected).abs() < 0.1, "{series} is not {expected}:\n{page}");
+    }
+}
+
+#[tokio::test]
+async fn identity_headers_of_clients_are_taken_out_and_counted() {
+    let recorder = recording().await;
+    let house = house::open(&config(recorder.upstream.address, "")).await;
+    let mut client = house.client().await;
+    for claims in ["x-user-id: admin\r\nx-user-roles: root\r\n", "x_user_id: admin\r\n", ""] {
+        client.say(format!("GET / HTTP/1.1\r\nhost: a\r\n{claims}\r\n")).await;
+        assert_eq!(client.answer().await.status, 200);
+    }
+    for seen in recorder.seen() {
+        assert!(!seen.head.contains("admin") && !seen.head.contains("root"), "{}", seen.head);
+    }
+    let removed = house.metric("sidecar_identity_headers_removed_total").await;
+    assert!((removed - 3.0).abs() < 0.1, "{removed}");
+}
+
+#[tokio::test]
+async fn all_six_instruments_of_the_plan_move() {
+    let upstream = upstream::scripted(async |mut wire| {
+        while let Some(head) = wire.head().await {
+            wire.body(upstream::content_length(&head)).await;
+            let field = if head.contains("/hit") { "x-cache: HIT" } else { "x-cache: MISS" };
+            let status = if head.contains("x-fail") { "503 No" } else { "200 OK" };
+            wire.say(format!("HTTP/1.1 {status}\r\n{field}\r\ncontent-length: 2\r\n\r\nok")).await;
+        }
+    })
+    .await;
+    let text = format!(
+        "{ORCHESTRATE}rate_limits = [\"few\"]\n\
+         [rate_limits.few]\nkey = [\"ip\"]\nrate = \"1/h\"\nburst = 3\n"
+    );
+    let house = house::open(&config(upstream.address, &text)).await;
+    let mut client = house.client().await;
+    client.get("/hit").await;
+    let body = r#"{"mode":"rag_query","query":"x"}"#;
+    for expected in [200, 200, 503, 429] {
+        let fail = if expected == 503 { "x-fail: 1\r\n" } else { "" };
+        client
+            .say(format!(
+                "POST /api/orchestrate HTTP/1.1\r\nhost: a\r\n{fail}content-length: {}\r\n\r\n{body}",
+                body.len()
+            ))
+            .await;
+        assert_eq!(client.answer().await.status, expected);
+    }
+    let page = house.page().await;
+    for (series, expected) in [
+        ("orchestration_requests_total{status=\"success\",mode=\"rag_query\"}", 2.0),
+        ("orchestration_requests_total{status=\"error\",mode=\"rag_query\"}", 1.0),
+        ("orchestration_duration_milliseconds_count{mode=\"rag_query\"}", 3.0),
+        ("cache_hits_total{http_route=\"_unmatched\"}", 1.0),
+        ("cache_misses_total{http_route=\"/api/orchestrate\"}", 3.0),
+        ("rate_limit_blocked_total{rule=\"few\",http_route=\"/api/orchestrate\"}", 1.0),
+        ("errors_total{type=\"503\"}", 1.0),
+        ("errors_total", 1.0),
     ] {
         assert!((sum(&page, series) - expected).abs() < 0.1, "{series} is not {expected}:\n{page}");
     }

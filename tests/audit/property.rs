@@ -59,8 +59,7 @@ proptest! {
 
 async fn play(faults: Vec<Fault>, clients: Vec<Vec<Visit>>, survivor: usize, is_torn: bool) {
     let deadline = Duration::from_millis(40);
-    let scene =
-        scene(upstream::answering(HELLO).await, |config| config.audit.deadline = deadline).await;
+    let scene = scene(upstream::answering(HELLO).await, |config| config.audit.deadline = deadline);
     let mut visitors = JoinSet::new();
     for visits in clients {
         visitors.spawn(come(scene.sidecar.address, visits));
@@ -113,7 +112,7 @@ fn mend(disk: &FakeDisk) {
 async fn come(address: std::net::SocketAddr, visits: Vec<Visit>) -> Vec<String> {
     let mut served = Vec::new();
     for visit in visits {
-        let mut client = crate::support::client::Client::connect(address).await;
+        let mut client = Client::connect(address).await;
         let path = if matches!(visit, Visit::Refused) { "/api/denied" } else { AUDITED };
         client.say(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
         if matches!(visit, Visit::Leave) {

@@ -116,12 +116,21 @@ impl Process {
         assert!(sent.expect("a shell").success());
     }
 
+    /// Closes the read end of its stdout, as a log collector that died.
+    pub fn stop_listening(&mut self) {
+        drop(self.child.stdout.take());
+    }
+
     /// Waits for its end.
     pub async fn remains(mut self) -> Remains {
         let ending = async {
             let mut stdout = String::new();
-            let mut out = self.child.stdout.take().expect("stdout");
-            let reading = out.read_to_string(&mut stdout);
+            let mut out = self.child.stdout.take();
+            let reading = async {
+                if let Some(out) = &mut out {
+                    out.read_to_string(&mut stdout).await.expect("UTF-8");
+                }
+            };
             let mut stderr = String::new();
             let listening = async {
                 while let Some(line) = self.stderr.next_line().await.expect("stderr") {
@@ -129,8 +138,7 @@ impl Process {
                     stderr.push('\n');
                 }
             };
-            let (read, ()) = tokio::join!(reading, listening);
-            read.expect("UTF-8");
+            tokio::join!(reading, listening);
             let status = self.child.wait().await.expect("an end");
             (status.code(), stdout, stderr)
         };
