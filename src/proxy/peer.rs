@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::clock::Timer;
+use super::request_body::Meter;
 use crate::http::forwarded;
 
 /// The client's end of a connection.
@@ -26,12 +27,15 @@ pub struct Peer {
     pub scheme: &'static str,
     /// The line to its connection.
     pub link: Arc<Link>,
+    /// The meter of each request of its that has no body, the usual case.
+    pub no_body: Arc<Meter>,
 }
 
 impl Peer {
     /// A client at this address, over the connection at the other end of `link`.
     pub fn new(ip: IpAddr, scheme: &'static str, link: Arc<Link>) -> Self {
-        Self { ip: ip.to_canonical(), address: forwarded::address_value(ip), scheme, link }
+        let address = forwarded::address_value(ip);
+        Self { ip: ip.to_canonical(), address, scheme, link, no_body: Arc::default() }
     }
 }
 

@@ -56,15 +56,15 @@ async fn walk(
     let verdict = door::admit(exchange, &head.headers)?;
     screen::judge(exchange, &body)?;
 
-    let meter = Arc::new(Meter::default());
-    exchange.measure(&meter);
-    let inspected = inspect_body::read(proxy, exchange, &head.headers, body, &meter).await?;
+    let meter = if body.is_end_stream() { &peer.no_body } else { &Arc::<Meter>::default() };
+    exchange.measure(meter);
+    let inspected = inspect_body::read(proxy, exchange, &head.headers, body, meter).await?;
     seat::initiate(proxy, exchange).await?;
 
     let method = head.method.clone();
-    let body = RequestBody::new(inspected.lead, inspected.rest, &meter, route.max_request_body);
+    let body = RequestBody::new(inspected.lead, inspected.rest, meter, route.max_request_body);
     let request = forward::prepare(exchange, peer, head, target, body);
-    let mut response = forward::forward(exchange, proxy.upstream(), &meter, request).await?;
+    let mut response = forward::forward(exchange, proxy.upstream(), meter, request).await?;
     let shape = classify::head(exchange, &method, response.status(), response.headers());
     answer::dress(exchange, &verdict, response.headers_mut());
     Ok((response, shape))

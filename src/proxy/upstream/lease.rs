@@ -67,7 +67,7 @@ impl fmt::Debug for Connection {
 /// A connection in use. Holds its place in the pool until it is dropped or given back.
 #[derive(Debug)]
 pub struct Lease {
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
     pool: Arc<Upstream>,
     place: OwnedSemaphorePermit,
     _counted: ActiveGuard,
@@ -77,7 +77,7 @@ pub struct Lease {
 
 impl Lease {
     pub(super) fn new(
-        connection: Connection,
+        connection: Box<Connection>,
         pool: &Arc<Upstream>,
         place: OwnedSemaphorePermit,
         origin: Origin,
@@ -93,7 +93,7 @@ impl Lease {
     }
 
     pub(super) fn connection(&mut self) -> Option<&mut Connection> {
-        self.connection.as_mut()
+        self.connection.as_deref_mut()
     }
 
     /// Closes the connection and hands its place on.

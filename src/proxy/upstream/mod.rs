@@ -51,7 +51,8 @@ pub struct Upstream {
 
 #[derive(Debug)]
 struct Idle {
-    connection: Connection,
+    /// Boxed, because a connection is several hundred bytes and changes hands thrice per request.
+    connection: Box<Connection>,
     since: Instant,
     _counted: ActiveGuard,
 }
@@ -140,7 +141,7 @@ impl Upstream {
         place.ok().and_then(Result::ok).ok_or(NoConnection::Busy)
     }
 
-    fn pop_idle(&self) -> Option<Connection> {
+    fn pop_idle(&self) -> Option<Box<Connection>> {
         loop {
             let idle = self.idle.lock().pop()?;
             let mut connection = idle.connection;
@@ -150,7 +151,7 @@ impl Upstream {
         }
     }
 
-    fn push_idle(&self, connection: Connection) {
+    fn push_idle(&self, connection: Box<Connection>) {
         let mut idle = self.idle.lock();
         if idle.len() < self.pool.max_idle {
             let counted = self.metrics.upstream_idle();
@@ -172,7 +173,12 @@ impl Upstream {
         });
         if let Ok(Ok((sender, driver))) = dialled.await {
             self.metrics.upstream_connected(began.elapsed());
-            return Ok(Lease::new(Connection::new(sender, driver), self, place, Origin::New));
+            return Ok(Lease::new(
+                Box::new(Connection::new(sender, driver)),
+                self,
+                place,
+                Origin::New,
+            ));
         }
         Err(NoConnection::Unreachable)
     }
