@@ -211,8 +211,9 @@ async fn best_effort_forwards_on_a_failing_disk() {
     let mut client = scene.sidecar.client().await;
     scene.disk.set_broken(true);
     assert_eq!(client.get(AUDITED).await.status, 200);
-    scene.disk.set_broken(false);
     let stats = || scene.audit.stats();
+    eventually("the writer meets the failure", || !stats().is_writable).await;
+    scene.disk.set_broken(false);
     eventually("the writer recovers", || stats().is_writable).await;
     assert!(stats().failures > 0, "the failure was counted");
     assert_eq!(client.get(AUDITED).await.status, 200);
