@@ -212,8 +212,6 @@ impl Writer {
 
     /// Refuses beginnings and keeps ends; refusals beyond their bound are dropped.
     fn refuse(&mut self) {
-        // Before anybody hears of it: who was refused finds the state that explains why.
-        self.shared.counters.set_writable(false);
         let (mut denials, before) = (0, self.pending.len());
         let mut begins = 0;
         self.pending.retain(|item| match item {
