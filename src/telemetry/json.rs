@@ -16,9 +16,8 @@ pub(super) fn string(text: &str, out: &mut Vec<u8>) {
 /// Whether nothing needs an escape; it may say no to a text that needs none. Without a way out of
 /// the loop it is made of vector instructions, and nearly every string of ours is plain.
 fn is_plain(text: &str) -> bool {
-    text.bytes().fold(true, |plain, byte| {
-        plain & (byte >= b' ') & (byte < 0x7f) & (byte != b'"') & (byte != b'\\')
-    })
+    let is_odd = |byte: &u8| !matches!(byte, b' '..=b'~') || matches!(byte, b'"' | b'\\');
+    text.bytes().filter(is_odd).count() == 0
 }
 
 fn escaped(text: &str, out: &mut Vec<u8>) {
