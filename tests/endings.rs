@@ -465,11 +465,11 @@ async fn a_body_over_the_bound_is_413_whether_declared_or_not() {
 
 #[tokio::test]
 async fn a_panic_in_a_stage_is_an_outcome() {
-    let stopped = vital_sidecar::proxy::pipeline::contain(async {
+    let stopped = vital_sidecar::proxy::pipeline::contain(std::pin::pin!(async {
         tokio::task::yield_now().await;
         assert!(std::hint::black_box(false), "a stage panics");
         Ok::<(), vital_sidecar::proxy::exchange::Stop>(())
-    })
+    }))
     .await;
     assert!(matches!(stopped, Err(vital_sidecar::proxy::exchange::Stop::Panicked)));
 }

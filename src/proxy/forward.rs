@@ -40,13 +40,16 @@ pub fn prepare(
     let plan = &exchange.plan;
     let is_trusted = plan.trusts(peer.ip);
     let asks_for_trailers = accepts_trailers(&head.headers);
-    let client_host = target::host(&head.uri).or_else(|| head.headers.get(HOST).cloned());
+    let named_host = target::host(&head.uri);
+    let client_host = named_host.clone().or_else(|| head.headers.get(HOST).cloned());
 
     let mut headers = head.headers;
     let claims = strip(&mut headers, is_trusted, &plan.request_id_header);
     exchange.proxy().claims().note(claims, &peer.ip);
-    let host = plan.rewritten_host.clone().or_else(|| client_host.clone());
-    headers.insert(HOST, host.unwrap_or_else(|| plan.authority.clone()));
+    let host = plan.rewritten_host.clone().or(named_host);
+    if host.is_some() || client_host.is_none() {
+        headers.insert(HOST, host.unwrap_or_else(|| plan.authority.clone()));
+    }
     if asks_for_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }

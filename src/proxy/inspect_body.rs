@@ -62,7 +62,8 @@ pub async fn read(
 
     let mut inspected =
         Inspected { lead: VecDeque::new(), rest: body, reservation: Some(reservation) };
-    let is_whole = gather(exchange, &mut inspected, max, meter).await?;
+    // Boxed: most requests are not inspected and need no room for it.
+    let is_whole = Box::pin(gather(exchange, &mut inspected, max, meter)).await?;
     match is_whole.then(|| captures.read(&joined(&inspected.lead))) {
         Some(Ok(facts)) => exchange.facts = facts,
         Some(Err(_)) | None => proxy.telemetry().metrics().capture_unreadable(),

@@ -3,9 +3,10 @@
 //! [`handle`] cannot fail: whatever `walk` meets, one answer leaves, and with it, once its last
 //! byte is gone, one record. A panic in a stage is an outcome like any other.
 
+use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -28,16 +29,17 @@ pub fn handle<'a>(
     proxy: &'a Arc<Proxy>,
     peer: &'a Peer,
     request: Request<Incoming>,
-) -> impl Future<Output = Response<ReplyBody>> + Send + use<'a> {
+) -> impl Future<Output = Result<Response<ReplyBody>, Infallible>> + Send + use<'a> {
     let plan = proxy.plan(); // One load: one request, one plan, even if a reload lands now.
     let (head, body) = request.into_parts();
     let mut exchange = Exchange::begin(proxy, plan, peer, &head, !body.is_end_stream());
     let asked = answer::Asked::of(&head);
     async move {
-        match contain(walk(proxy, peer, &mut exchange, head, body)).await {
+        let outcome = contain(pin!(walk(proxy, peer, &mut exchange, head, body))).await;
+        Ok(match outcome {
             Ok((response, shape)) => answer::follow(exchange, response, shape),
             Err(stop) => answer::refuse(exchange, stop, asked),
-        }
+        })
     }
 }
 
@@ -70,9 +72,11 @@ async fn walk(
     Ok((response, shape))
 }
 
-/// Runs a walk and turns a panic into a stop. The exchange lives outside, so it can still answer.
-pub async fn contain<T>(walk: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
-    let mut walk = pin!(walk);
+/// Runs a walk and turns a panic into a stop. The exchange lives outside, so it can still answer. The
+/// walk stays where it is pinned: handed over, it would be there twice in every connection's memory.
+pub async fn contain<T>(
+    mut walk: Pin<&mut impl Future<Output = Result<T, Stop>>>,
+) -> Result<T, Stop> {
     poll_fn(|cx| {
         // After a panic the walk is never polled again, so what it left half done is never seen.
         catch_unwind(AssertUnwindSafe(|| walk.as_mut().poll(cx)))

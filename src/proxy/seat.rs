@@ -25,10 +25,14 @@ pub async fn initiate(proxy: &Proxy, exchange: &mut Exchange) -> Result<(), Stop
     exchange.phase = Phase::Audit;
     let deadline = Instant::now() + exchange.plan.audit_deadline;
     let draft = draft(exchange, event);
-    let begun = match audit.reserve(deadline).await {
+    // Boxed, like all that few requests wait for: each connection has room for a whole walk.
+    let begun = match Box::pin(audit.reserve(deadline)).await {
         // From here on the exchange holds the seat, so whatever ends the exchange ends the record
         // too, and only once: a late `initiated` may still become durable.
-        Ok(seat) => exchange.seat.insert(seat).initiate(draft, deadline).await,
+        Ok(seat) => {
+            let seat = exchange.seat.insert(seat);
+            Box::pin(seat.initiate(draft, deadline)).await
+        }
         Err(unavailable) => Err(unavailable),
     };
     if begun == Err(Unavailable::NotWritable) {

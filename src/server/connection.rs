@@ -4,10 +4,10 @@
 //! middle of a head is counted once, by reason; one that ends in the middle of an exchange is not,
 //! because the exchange's record says it.
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::guard::Guard;
+use super::rare::Rare;
 use crate::proxy::peer::{Link, Peer};
 use crate::proxy::{Proxy, pipeline};
 use crate::telemetry::metrics::ConnectionError;
@@ -45,10 +46,9 @@ pub async fn serve(
     let guard = Guard::new(stream, &link, &limits);
     let peer = Peer::new(address.ip(), "http", link);
     let (hall, client) = (&proxy, &peer);
-    let service = service_fn(move |request| {
-        let answer = pipeline::handle(hall, client, request);
-        async move { Ok::<_, Infallible>(answer.await) }
-    });
+    // hyper keeps room for the service's future as long as the connection lives; boxed, it is there
+    // only while there is an exchange. An idle connection is a quarter smaller for it.
+    let service = service_fn(move |request| Box::pin(pipeline::handle(hall, client, request)));
     let mut connection = http1::Builder::new()
         .header_read_timeout(None) // The guard times the head.
         .max_headers(limits.max_headers)
@@ -56,10 +56,11 @@ pub async fn serve(
         .half_close(false) // An end of file is a client that left.
         .serve_connection(guard, service);
 
+    let stopped = pin!(stop.cancelled());
     let result = tokio::select! {
         biased;
         result = &mut connection => result,
-        () = stop.cancelled() => {
+        () = Rare::new(stopped) => {
             std::pin::Pin::new(&mut connection).graceful_shutdown();
             (&mut connection).await
         }

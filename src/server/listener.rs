@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection;
+use super::rare::Rare;
 use crate::proxy::Proxy;
 
 /// How many connections may wait to be accepted; the kernel may allow fewer.
@@ -56,9 +58,11 @@ pub async fn accept_loop(
         let open = proxy.telemetry().metrics().connection();
         connections.spawn(async move {
             let serve = connection::serve(proxy, stream, address, signals.stop);
+            let cut = pin!(signals.cut.cancelled());
             tokio::select! {
+                biased;
                 () = serve => {}
-                () = signals.cut.cancelled() => {}
+                () = Rare::new(cut) => {}
             }
             drop((open, place));
         });

@@ -4,3 +4,4 @@ pub mod admin;
 pub mod connection;
 pub mod guard;
 pub mod listener;
+mod rare;

@@ -1,7 +1,7 @@
 //! A bounded queue between the data path and one worker.
 //!
 //! Offering an item takes one short lock of the caller's own shard, never waits, and wakes nobody but
-//! the worker, twice per filling (by the first item, and at half full): waking a thread for every
+//! the worker, twice per filling (by the first item, and when a batch is there): waking a thread for every
 //! request costs more than the rest of the telemetry together. Items of one shard leave in the order they came.
 //! Everything offered is counted, and what finds no room is dropped and counted.
 //!
@@ -29,7 +29,9 @@ pub struct Lane<T> {
     held: AtomicUsize,
     closed: AtomicBool,
     filled: Notify,
-    half_full: Notify,
+    /// Items that are worth a sweep before the sink's patience is over.
+    plenty: usize,
+    has_plenty: Notify,
     settled: Mutex<Settled>,
 }
 
@@ -87,7 +89,8 @@ impl<T> Lane<T> {
             held: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             filled: Notify::new(),
-            half_full: Notify::new(),
+            plenty: capacity.div_ceil(2),
+            has_plenty: Notify::new(),
             settled: Mutex::new(Settled::default()),
         }
     }
@@ -117,8 +120,8 @@ impl<T> Lane<T> {
         if before == 0 {
             self.filled.notify_one();
         }
-        if before + 1 == self.capacity.div_ceil(2) {
-            self.half_full.notify_one();
+        if before + 1 == self.plenty {
+            self.has_plenty.notify_one();
         }
         true
     }
@@ -137,9 +140,20 @@ impl<T> Lane<T> {
         }
     }
 
-    /// Waits until the lane has filled to half since the last time. Cancel safe.
-    pub(super) async fn half_full(&self) {
-        self.half_full.notified().await;
+    /// Makes this many items worth a sweep; without it, half the capacity is. Fewer stay warm in the
+    /// processor's cache from the thread that made them to the one that reads them.
+    #[must_use]
+    pub(super) fn swept_at(mut self, items: usize) -> Self {
+        self.plenty = items.clamp(1, self.plenty.max(1));
+        self
+    }
+
+    /// Waits until so many items are there that they are worth a sweep, or have been since the last
+    /// time. Cancel safe.
+    pub(super) async fn has_plenty(&self) {
+        if self.held.load(Ordering::Relaxed) < self.plenty {
+            self.has_plenty.notified().await;
+        }
     }
 
     /// Moves all queued items to `into`; from here on they are in the worker's hands.

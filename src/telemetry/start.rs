@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::record::Record;
 
 /// Lines that wait for the log at most, and that are written at a time.
-const LOG: (usize, usize) = (16 * 1024, 1024);
+const LOG: (usize, usize) = (16 * 1024, 256);
 /// Sampled records that wait for the collector at most, and that are sent at a time.
 const SPANS: (usize, usize) = (4096, 256);
 /// Failures that wait for Sentry at most, and that are sent at a time.

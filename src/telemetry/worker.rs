@@ -1,7 +1,8 @@
 //! The task that carries items from a lane to its sink.
 //!
 //! It sleeps while the lane is empty. Once there is an item it sweeps when the sink's patience is over
-//! or the lane is half full, and delivers in batches, one at a time. A sink that fails or panics loses its batch, counted; the worker goes on. [`Worker::stop`] awaits it.
+//! or a batch is there, and delivers in batches, one at a time. A sink that fails or panics loses its
+//! batch, counted; the worker goes on. [`Worker::stop`] awaits it.
 //!
 //! It does not retry: a sink knows best what is worth a second attempt.
 
@@ -35,7 +36,7 @@ pub fn start<S: Sink>(
     capacity: usize,
     batch: usize,
 ) -> (Arc<Lane<S::Item>>, Worker<S::Item>) {
-    let lane = Arc::new(Lane::new(signal, sink.name(), capacity, S::weight));
+    let lane = Arc::new(Lane::new(signal, sink.name(), capacity, S::weight).swept_at(batch));
     let stopping = CancellationToken::new();
     let mut task = JoinSet::new();
     task.spawn(run(Arc::clone(&lane), sink, batch.max(1), stopping.clone()));
@@ -93,7 +94,7 @@ async fn run<S: Sink>(
 async fn worth_a_sweep<T>(lane: &Lane<T>, patience: Duration) {
     lane.filled().await;
     tokio::select! {
-        () = lane.half_full() => {}
+        () = lane.has_plenty() => {}
         () = sleep(patience) => {}
     }
 }

@@ -90,7 +90,8 @@ impl Upstream {
         let place = self.place().await?;
         match self.pop_idle() {
             Some(connection) => Ok(Lease::new(connection, self, place, Origin::Reused)),
-            None => self.dial(place).await,
+            // Rare, and too large to keep room for in every request.
+            None => Box::pin(self.dial(place)).await,
         }
     }
 
@@ -99,7 +100,7 @@ impl Upstream {
     ///
     /// Cancel safe: a dropped call gives the place back.
     pub async fn renew(self: &Arc<Self>, lease: Lease) -> Result<Lease, NoConnection> {
-        self.dial(lease.into_place()).await
+        Box::pin(self.dial(lease.into_place())).await
     }
 
     /// Looks after the pool until it is dropped: closes idle connections that have grown old, so that
@@ -137,8 +138,8 @@ impl Upstream {
         if let Ok(place) = Arc::clone(&self.free).try_acquire_owned() {
             return Ok(place);
         }
-        let place = timeout(self.pool.queue_timeout, Arc::clone(&self.free).acquire_owned()).await;
-        place.ok().and_then(Result::ok).ok_or(NoConnection::Busy)
+        let place = timeout(self.pool.queue_timeout, Arc::clone(&self.free).acquire_owned());
+        Box::pin(place).await.ok().and_then(Result::ok).ok_or(NoConnection::Busy)
     }
 
     fn pop_idle(&self) -> Option<Box<Connection>> {
