@@ -13,7 +13,7 @@ use http::header::{
     CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING,
 };
 use http::request::Parts;
-use http::{Method, Request, Response, Uri, Version};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use tokio::time::Instant;
 
@@ -76,8 +76,19 @@ pub async fn forward(
     exchange.depart();
     let mut wait = Wait::new(exchange, meter);
     let answer = send(upstream, request, |cx| wait.poll(exchange, meter, cx)).await;
+    let answer = answer.and_then(|response| {
+        if is_ours_to_pass(&response) { Ok(response) } else { Err(NoResponse::Protocol) }
+    });
     exchange.arrive(answer.as_ref().ok().map(|response| response.status().as_u16()));
     answer.map_err(|reason| stop(&reason, meter.state(), wait.is_over()))
+}
+
+/// Whether an answer keeps to what we asked: no upgrade was, and no transfer coding but `chunked`,
+/// which alone can be taken off here.
+fn is_ours_to_pass<B>(response: &Response<B>) -> bool {
+    let mut codings = response.headers().get_all(TRANSFER_ENCODING).iter();
+    let is_plain = codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    is_plain && response.status() != StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// The clocks of the wait for a response head. The response clock starts when the request has been
