@@ -14,8 +14,11 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+
+use crate::http::{forwarded, hop};
 
 /// The request body as the upstream connection sees it.
 #[derive(Debug)]
@@ -115,7 +118,7 @@ impl RequestBody {
                     return self.fail(State::TooLarge);
                 }
                 self.meter.enter(if rest.is_end_stream() { State::Complete } else { State::Idle });
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(pass(frame))))
             }
             Poll::Ready(Some(Err(error))) => {
                 self.fail(if is_gone(&error) { State::Gone } else { State::Malformed })
@@ -127,6 +130,23 @@ impl RequestBody {
         self.meter.enter(state);
         Poll::Ready(Some(Err(BrokenRequest(state))))
     }
+}
+
+/// Takes out of trailers what may not pass in a head either: a service that merges the two would
+/// believe it.
+fn pass(frame: Frame<Bytes>) -> Frame<Bytes> {
+    let trailers = match frame.into_trailers() {
+        Ok(trailers) => trailers,
+        Err(data) => return data,
+    };
+    let stays = |name: &HeaderName| {
+        hop::is_hop_by_hop(name) || hop::is_identity(name) || forwarded::is_forwarding(name)
+    };
+    let mut passed = HeaderMap::with_capacity(trailers.len());
+    for (name, value) in trailers.iter().filter(|(name, _)| !stays(name)) {
+        passed.append(name.clone(), value.clone());
+    }
+    Frame::trailers(passed)
 }
 
 /// Whether a body error means that the client's connection ended, rather than that its bytes were
@@ -155,7 +175,7 @@ impl Body for RequestBody {
             if self.lead.is_empty() && self.rest.is_none() {
                 self.meter.enter(State::Complete);
             }
-            return Poll::Ready(Some(Ok(frame)));
+            return Poll::Ready(Some(Ok(pass(frame))));
         }
         self.poll_rest(cx)
     }
