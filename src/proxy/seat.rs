@@ -27,18 +27,16 @@ pub async fn initiate(
     let (Some(event), Some(audit)) = (exchange.route.audit, proxy.audit()) else { return Ok(()) };
     exchange.phase = Phase::Audit;
     let deadline = Instant::now() + exchange.plan.audit_deadline;
-    match sit(audit, draft(exchange, event), deadline).await {
-        Some(seat) => exchange.seat = Some(seat),
-        None if exchange.plan.audit_mode == AuditMode::BestEffort => {}
-        None => return Err(Failure::AuditUnavailable.into()),
+    let draft = draft(exchange, event);
+    let is_durable = match audit.reserve(deadline).await {
+        // The exchange owns the seat before the wait: however that ends, one end is written.
+        Ok(seat) => exchange.seat.insert(seat).initiate(draft, deadline).await.is_ok(),
+        Err(_) => false,
+    };
+    if is_durable || exchange.plan.audit_mode == AuditMode::BestEffort {
+        return Ok(());
     }
-    Ok(())
-}
-
-async fn sit(audit: &Audit, draft: Draft, deadline: Instant) -> Option<Seat> {
-    let mut seat = audit.reserve(deadline).await.ok()?;
-    seat.initiate(draft, deadline).await.ok()?;
-    Some(seat)
+    Err(Failure::AuditUnavailable.into())
 }
 
 /// What is known of an exchange for its audit record. `initiated` until [`complete`] says more.
@@ -77,7 +75,7 @@ pub fn complete(audit: &Audit, seat: Option<Seat>, mut draft: Draft, record: &Re
     draft.result = AuditResult::of(record.outcome, record.status);
     draft.status = record.status;
     draft.duration = Some(record.duration);
-    match seat {
+    match seat.filter(Seat::has_begun) {
         Some(seat) => seat.complete(draft),
         None => audit.deny(draft),
     }
