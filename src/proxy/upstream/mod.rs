@@ -170,11 +170,18 @@ impl Upstream {
                 .await
                 .map_err(std::io::Error::other)
         });
-        if let Ok(Ok((sender, driver))) = dialled.await {
-            self.metrics.upstream_connected(began.elapsed());
-            return Ok(Lease::new(Connection::new(sender, driver), self, place, Origin::New));
+        match dialled.await {
+            Ok(Ok((sender, driver))) => {
+                self.metrics.upstream_connected(began.elapsed());
+                Ok(Lease::new(Connection::new(sender, driver), self, place, Origin::New))
+            }
+            Ok(Err(_)) => Err(NoConnection::Unreachable),
+            Err(_) => {
+                // `connect` was cut before it could note anything.
+                self.is_reachable.store(false, Ordering::Relaxed);
+                Err(NoConnection::Unreachable)
+            }
         }
-        Err(NoConnection::Unreachable)
     }
 
     async fn connect(&self) -> std::io::Result<TcpStream> {
