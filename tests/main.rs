@@ -20,3 +20,5 @@ mod forwarding;
 mod otlp;
 // The files under `config/`, and that they name every key at its default.
 mod reference;
+// Attacks that once worked.
+mod regression;
