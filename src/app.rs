@@ -58,6 +58,9 @@ pub enum NotStarted {
     /// The audit could not be opened.
     #[error("{0}")]
     Audit(#[from] audit::OpenError),
+    /// A part of the start panicked.
+    #[error("starting: {0}")]
+    Panicked(#[source] tokio::task::JoinError),
     /// A port could not be had. Usually another process has it.
     #[error("listening on {address} (`{key}`): {source}")]
     Listen {
@@ -111,7 +114,7 @@ impl App {
         let scrapers =
             config.metrics_listen.map(|address| bind("metrics.listen", address)).transpose()?;
 
-        let audit = open_audit(config)?;
+        let audit = open_audit(config).await?;
         let telemetry = Arc::new(Telemetry::start(config, metrics.clone(), console)?);
         let proxy = Arc::new(Proxy::new(config, telemetry, audit));
         status::register(&proxy, &metrics);
@@ -262,10 +265,17 @@ async fn join_all(tasks: &mut JoinSet<()>) {
     }
 }
 
-fn open_audit(config: &Config) -> Result<Option<Audit>, audit::OpenError> {
-    let is_audited = config.routes.iter().any(|route| route.audit.is_some());
-    let disk = || RealDisk::new(&config.audit.directory);
-    is_audited.then(|| Audit::open(&config.audit, disk())).transpose()
+/// Opens the audit where a route is audited. It reads the whole trail, so not on a worker.
+async fn open_audit(config: &Config) -> Result<Option<Audit>, NotStarted> {
+    if !config.routes.iter().any(|route| route.audit.is_some()) {
+        return Ok(None);
+    }
+    let settings = config.audit.clone();
+    let open = move || Audit::open(&settings, RealDisk::new(&settings.directory));
+    match tokio::task::spawn_blocking(open).await {
+        Ok(opened) => Ok(Some(opened?)),
+        Err(panicked) => Err(NotStarted::Panicked(panicked)),
+    }
 }
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, NotStarted> {

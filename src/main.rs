@@ -96,7 +96,7 @@ fn main() -> ExitCode {
         }
         Command::Demo(demo) => {
             cli::demo::run(demo.no_failures, demo.listen, demo.admin, environment())
-        },
+        }
         Command::Health(running) => running.ask(cli::health::run),
         Command::Status(running) => running.ask(cli::status::run),
         Command::Drain(running) => running.ask(cli::drain::run),

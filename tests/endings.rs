@@ -43,7 +43,8 @@ async fn an_answer_to_head_is_served_at_its_head_and_keeps_its_length() {
 #[tokio::test]
 async fn answers_without_a_body_by_status_are_served_at_their_head() {
     for status in ["204 No Content", "304 Not Modified"] {
-        let upstream = upstream::answering(format!("HTTP/1.1 {status}\r\netag: \"x\"\r\n\r\n")).await;
+        let upstream =
+            upstream::answering(format!("HTTP/1.1 {status}\r\netag: \"x\"\r\n\r\n")).await;
         let mut sidecar = sidecar::in_front_of(&upstream).await;
 
         let mut client = sidecar.client().await;
@@ -121,11 +122,9 @@ async fn trailers_reach_a_client_that_asks_for_them_and_end_the_exchange() {
 
 #[tokio::test]
 async fn a_grpc_status_in_the_trailers_decides_the_outcome() {
-    for (code, expected) in [
-        (0, Outcome::Served),
-        (5, Outcome::Served),
-        (14, Outcome::Failed(Failure::GrpcStatus(14))),
-    ] {
+    for (code, expected) in
+        [(0, Outcome::Served), (5, Outcome::Served), (14, Outcome::Failed(Failure::GrpcStatus(14)))]
+    {
         let upstream = upstream::answering(format!(
             "HTTP/1.1 200 OK\r\ncontent-type: application/grpc\r\ntransfer-encoding: chunked\r\n\
              trailer: grpc-status\r\n\r\n3\r\nabc\r\n0\r\ngrpc-status: {code}\r\n\r\n"
@@ -457,6 +456,7 @@ async fn a_body_over_the_bound_is_413_whether_declared_or_not() {
         client.say(format!("POST / HTTP/1.1\r\nhost: a\r\n{body}")).await;
         let answer = client.answer().await;
         assert_eq!(answer.status, 413, "{body:?}");
+        assert_eq!(answer.field("connection"), Some("close"), "{body:?}");
         let record = sidecar.record().await;
         assert_eq!(record.outcome, Outcome::Refused(Refusal::BodyTooLarge), "{body:?}");
     }

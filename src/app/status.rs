@@ -43,8 +43,13 @@ pub(super) fn probes(proxy: &Arc<Proxy>) -> Vec<Probe> {
 pub(super) fn register(proxy: &Arc<Proxy>, metrics: &Metrics) {
     let house = Arc::downgrade(proxy);
     metrics.register(sources::rules(move || rules(&house)));
-    if let Some(audit) = proxy.audit().cloned() {
-        metrics.register(sources::audit(move || counts(&audit)));
+    if let Some(audit) = proxy.audit() {
+        let commits = metrics.clone();
+        audit.observe_commits(move |took| commits.audit_committed(took));
+        let house = Arc::downgrade(proxy);
+        metrics.register(sources::audit(move || {
+            house.upgrade().and_then(|proxy| proxy.audit().map(counts)).unwrap_or_default()
+        }));
     }
 }
 

@@ -137,7 +137,7 @@ pub(super) fn part(farewell: &Farewell) -> ExitCode {
     let mut words = String::new();
     if let Some(audit) = &farewell.audit {
         let state = if audit.is_finished { "closed" } else { "NOT closed in time" };
-        words.push_str(&format!("audit {state} at seq {}\n", audit.stats.sequence));
+        words = format!("audit {state} at seq {}\n", audit.stats.sequence);
     }
     let ledger = farewell.ledger.to_string();
     let is_clean = farewell.is_clean();

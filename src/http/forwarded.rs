@@ -6,7 +6,6 @@
 //!
 //! `Forwarded` (RFC 7239) is not read.
 
-use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -59,8 +58,8 @@ fn address(entry: &[u8]) -> Option<IpAddr> {
 /// What this hop knows of its client.
 #[derive(Clone, Copy, Debug)]
 pub struct Hop<'a> {
-    /// Who connected.
-    pub peer: IpAddr,
+    /// The address that connected, as [`address_value`] writes it.
+    pub peer: &'a HeaderValue,
     /// Whether the peer is believed (see [`is_trusted`]).
     pub is_trusted: bool,
     /// `http` or `https`, as the peer connected.
@@ -69,34 +68,43 @@ pub struct Hop<'a> {
     pub host: Option<&'a HeaderValue>,
 }
 
+/// An address as a chain shows it. Made once per connection: writing it costs more than all else
+/// here.
+pub fn address_value(peer: IpAddr) -> HeaderValue {
+    // The text of an address is plain ASCII, so the fallback is never taken.
+    HeaderValue::try_from(peer.to_canonical().to_string())
+        .unwrap_or(HeaderValue::from_static("unknown"))
+}
+
 /// Makes a head say what this hop knows. A trusted peer's chain is kept and the peer appended, and
-/// its scheme and host stay; of an untrusted peer nothing stays, and the peer itself is the chain.
+/// its scheme and host stay; of an untrusted peer the peer itself is the chain.
+///
+/// What an untrusted peer claims has to be gone from the head already ([`is_forwarding`] knows it):
+/// whoever forwards a head sweeps it once, for this and for other reasons.
 pub fn append(headers: &mut HeaderMap, hop: &Hop<'_>) {
-    let mut chain = String::new();
-    if hop.is_trusted {
-        for line in headers.get_all(FOR).iter().filter_map(|line| line.to_str().ok()) {
-            let line = line.trim_matches([' ', '\t', ',']);
-            if !line.is_empty() {
-                chain.push_str(line);
-                chain.push_str(", ");
-            }
-        }
-    } else {
-        let claimed: Vec<HeaderName> =
-            headers.keys().filter(|name| is_forwarding(name)).cloned().collect();
-        for name in claimed {
-            headers.remove(name);
-        }
-    }
-    // Writing to a string does not fail, and what is in it is text from header values and an address.
-    let _infallible = write!(chain, "{}", hop.peer.to_canonical());
-    if let Ok(chain) = HeaderValue::try_from(chain) {
-        headers.insert(FOR, chain);
-    }
+    let chain = if hop.is_trusted { continued(headers, hop.peer) } else { None };
+    headers.insert(FOR, chain.unwrap_or_else(|| hop.peer.clone()));
     headers.entry(PROTO).or_insert(HeaderValue::from_static(hop.scheme));
     if let Some(host) = hop.host {
         headers.entry(HOST).or_insert_with(|| host.clone());
     }
+}
+
+/// The chain so far and the peer, where there is one so far.
+fn continued(headers: &HeaderMap, peer: &HeaderValue) -> Option<HeaderValue> {
+    let mut chain = String::new();
+    for line in headers.get_all(FOR).iter().filter_map(|line| line.to_str().ok()) {
+        let line = line.trim_matches([' ', '\t', ',']);
+        if !line.is_empty() {
+            chain.push_str(line);
+            chain.push_str(", ");
+        }
+    }
+    if chain.is_empty() {
+        return None;
+    }
+    chain.push_str(peer.to_str().ok()?);
+    HeaderValue::try_from(chain).ok()
 }
 
 /// Whether a field speaks about earlier hops: `x-forwarded-*`, `forwarded`, `x-real-ip` and their
@@ -166,7 +174,7 @@ mod tests {
         ]);
         let host = HeaderValue::from_static("app.example");
         let hop = Hop {
-            peer: PROXY.parse().unwrap(),
+            peer: &address_value(PROXY.parse().unwrap()),
             is_trusted: true,
             scheme: "http",
             host: Some(&host),
@@ -178,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_an_untrusted_chain_stays() {
+    fn all_that_an_untrusted_peer_claims_is_known_and_the_peer_is_the_chain() {
         let mut headers = head(&[
             ("x-forwarded-for", "198.51.100.7"),
             ("x-forwarded-proto", "https"),
@@ -188,7 +196,10 @@ mod tests {
             ("x-real-ip", "1.2.3.4"),
             ("accept", "*/*"),
         ]);
-        let peer = "192.0.2.1".parse().unwrap();
+        for name in headers.keys().filter(|name| is_forwarding(name)).cloned().collect::<Vec<_>>() {
+            headers.remove(name);
+        }
+        let peer = &address_value("192.0.2.1".parse().unwrap());
         append(&mut headers, &Hop { peer, is_trusted: false, scheme: "http", host: None });
         let expected = head(&[
             ("x-forwarded-for", "192.0.2.1"),
@@ -209,6 +220,7 @@ mod tests {
             }
             let peer = PROXY.parse().unwrap();
             let _ip = client_ip(peer, &headers, &trusted());
+            let peer = &address_value(peer);
             append(&mut headers, &Hop { peer, is_trusted: true, scheme: "http", host: None });
             prop_assert!(headers[FOR].to_str().unwrap().ends_with(PROXY));
         }

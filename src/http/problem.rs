@@ -5,8 +5,8 @@
 
 use std::borrow::Cow;
 
-use http::HeaderMap;
 use http::header;
+use http::{HeaderMap, HeaderValue};
 use serde::Serialize;
 
 /// The media type of [`Problem::json`].
@@ -115,6 +115,11 @@ fn escape(text: &str) -> Cow<'_, str> {
 /// Whether a client would rather have the page: it names HTML, at a higher weight than JSON (RFC
 /// 9110 §12.5.1). `*/*` alone, or no `Accept`, means a program.
 pub fn prefers_html(headers: &HeaderMap) -> bool {
+    // Programs, the usual clients, never name HTML; this is asked of every request.
+    let may_name_html = |line: &HeaderValue| memchr::memchr2(b'h', b'H', line.as_bytes()).is_some();
+    if !headers.get_all(header::ACCEPT).iter().any(may_name_html) {
+        return false;
+    }
     let (mut html, mut json) = (0, Weight::default());
     for line in headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok()) {
         for range in line.split(',') {

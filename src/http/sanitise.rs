@@ -17,23 +17,24 @@ const MAX_SEGMENTS: usize = 16;
 /// Sanitises a user agent: control and non-ASCII bytes, and any token with `@` or over 40
 /// characters, become `?`; at most 256 bytes stay.
 pub fn user_agent(value: &[u8]) -> Box<str> {
-    let mut clean = String::with_capacity(value.len().min(MAX_USER_AGENT));
+    let mut clean = Vec::with_capacity(value.len().min(MAX_USER_AGENT));
     // Judged whole, cut afterwards: half of a secret is shorter, and half of an address has no `@`.
     for (index, token) in value.split(|b| *b == b' ').enumerate() {
         if clean.len() >= MAX_USER_AGENT {
             break;
         }
         if index > 0 {
-            clean.push(' ');
+            clean.push(b' ');
         }
         if token.len() > MAX_TOKEN || token.contains(&b'@') {
-            clean.push('?');
+            clean.push(b'?');
             continue;
         }
-        clean.extend(token.iter().map(|b| if b.is_ascii_graphic() { char::from(*b) } else { '?' }));
+        clean.extend(token.iter().map(|b| if b.is_ascii_graphic() { *b } else { b'?' }));
     }
     clean.truncate(MAX_USER_AGENT);
-    clean.into_boxed_str()
+    // Only ASCII is in it.
+    String::from_utf8(clean).unwrap_or_default().into_boxed_str()
 }
 
 /// The shape of a path: segments of letters, `-`, `_`, `.` up to 32 characters stay, any other

@@ -20,8 +20,8 @@ impl TraceId {
     /// Whether a head ratio keeps this trace: the rule of OpenTelemetry's `TraceIdRatioBased`, so
     /// that services with the same ratio agree. `threshold` is `ratio * 2^63`.
     pub fn is_below(self, threshold: u64) -> bool {
-        let [.., a, b, c, d, e, f, g, h] = self.0;
-        u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 1 < threshold
+        let low = u128::from_be_bytes(self.0) & u128::from(u64::MAX);
+        low >> 1 < u128::from(threshold)
     }
 
     /// The id in lower-case hex.

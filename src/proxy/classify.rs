@@ -40,13 +40,17 @@ pub fn head(
     Shape {
         has_no_body,
         is_event_stream: kind == Kind::EventStream,
-        ending: grpc_failure(headers).map(|code| Outcome::Failed(Failure::GrpcStatus(code))),
+        // A head that is all there is of a gRPC answer has its media type, too.
+        ending: (kind == Kind::OtherStream)
+            .then(|| grpc_failure(headers))
+            .flatten()
+            .map(|code| Outcome::Failed(Failure::GrpcStatus(code))),
     }
 }
 
 /// The gRPC status, where it names a server error.
 pub fn grpc_failure(headers: &HeaderMap) -> Option<u8> {
-    let code = headers.get("grpc-status")?.to_str().ok()?.parse().ok()?;
+    let code = headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()?;
     GRPC_SERVER_ERRORS.contains(&code).then_some(code)
 }
 
@@ -62,7 +66,8 @@ impl Kind {
         let end = memchr::memchr2(b';', b' ', media_type).unwrap_or(media_type.len());
         let essence = &media_type[..end];
         let is = |name: &str| essence.eq_ignore_ascii_case(name.as_bytes());
-        let is_grpc = essence.len() >= 16 && essence[..16].eq_ignore_ascii_case(b"application/grpc");
+        let is_grpc =
+            essence.len() >= 16 && essence[..16].eq_ignore_ascii_case(b"application/grpc");
         if is("text/event-stream") {
             Self::EventStream
         } else if is_grpc
@@ -77,6 +82,7 @@ impl Kind {
     }
 }
 
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const X_CACHES: [HeaderName; 3] = [
     HeaderName::from_static("x-cache"),
@@ -101,7 +107,8 @@ fn cache(headers: &HeaderMap) -> Option<Cache> {
         return Some(Cache::Miss);
     }
     let value = X_CACHES.iter().find_map(|name| headers.get(name))?;
-    let word = value.as_bytes().split(|b| !b.is_ascii_alphabetic()).find(|word| !word.is_empty())?;
+    let word =
+        value.as_bytes().split(|b| !b.is_ascii_alphabetic()).find(|word| !word.is_empty())?;
     match word.to_ascii_uppercase().as_slice() {
         b"HIT" | b"STALE" | b"PRERENDER" => Some(Cache::Hit),
         b"MISS" | b"BYPASS" => Some(Cache::Miss),

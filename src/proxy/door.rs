@@ -3,6 +3,8 @@
 //! It stands before anything that costs more than a look-up. The buckets themselves are in
 //! [`super::limits`].
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 
 use super::exchange::{Exchange, Stop};
@@ -12,14 +14,10 @@ use crate::record::{Phase, Refusal};
 /// Asks every limit of the route. A shadow limit only leaves its name on the record.
 pub fn admit(exchange: &mut Exchange, headers: &HeaderMap) -> Result<Verdict, Stop> {
     exchange.phase = Phase::Limits;
-    let keys = Keys {
-        ip: exchange.client_ip,
-        route: &exchange.route.names.template,
-        headers,
-    };
+    let keys = Keys { ip: exchange.client_ip, route: &exchange.route.names.template, headers };
     let verdict = limits::admit(&exchange.route.limiters, &keys);
     if let Some(denial) = &verdict.denied {
-        exchange.limited_by = Some(denial.limit.clone());
+        exchange.limited_by = Some(Arc::clone(&denial.limit));
         let mut fields = Box::<HeaderMap>::default();
         limits::dress(&mut fields, &verdict);
         return Err(Stop::Refused(Refusal::RateLimited, fields));

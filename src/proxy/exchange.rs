@@ -22,9 +22,11 @@ use super::{Proxy, request_id, seat, trace};
 use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
 use crate::http::sanitise;
+use crate::record::{
+    Abort, Cache, Fact, Outcome, Phase, Record, Refusal, Stream, Trace, UpstreamLeg,
+};
 use crate::telemetry::metrics::ActiveGuard;
 use crate::telemetry::sinks::audit::Seat;
-use crate::record::{Abort, Cache, Fact, Outcome, Phase, Record, Refusal, Stream, Trace, UpstreamLeg};
 
 /// A running exchange. See the module.
 #[derive(Debug)]
@@ -87,7 +89,13 @@ struct Leg {
 impl Exchange {
     /// Begins an exchange for a parsed head. Everything a record needs to make sense is known after
     /// this; nothing here waits or fails.
-    pub fn begin(proxy: &Arc<Proxy>, plan: Arc<Plan>, peer: &Peer, head: &Parts, has_body: bool) -> Self {
+    pub fn begin(
+        proxy: &Arc<Proxy>,
+        plan: Arc<Plan>,
+        peer: &Peer,
+        head: &Parts,
+        has_body: bool,
+    ) -> Self {
         let is_trusted = plan.trusts(peer.ip);
         let (id, client_request_id) = request_id::assign(&plan, is_trusted, &head.headers);
         let method = Method::from(&head.method);
@@ -166,6 +174,21 @@ impl Exchange {
         }
     }
 
+    /// What the request's body makes of the exchange, where it broke.
+    pub fn broken_request(&self) -> Option<Outcome> {
+        match self.meter.as_ref()?.state() {
+            State::TooLarge => Some(Outcome::Refused(Refusal::BodyTooLarge)),
+            State::Malformed => Some(Outcome::Refused(Refusal::BadRequest)),
+            State::Gone => Some(Outcome::Gone { phase: self.phase }),
+            State::Idle | State::Waiting | State::Complete => None,
+        }
+    }
+
+    /// The house this exchange is in.
+    pub fn proxy(&self) -> &Proxy {
+        &self.proxy
+    }
+
     /// When the head was complete.
     pub fn began(&self) -> Instant {
         self.began
@@ -184,6 +207,11 @@ impl Exchange {
     /// The method, from the closed set.
     pub fn method(&self) -> Method {
         self.method
+    }
+
+    /// The version the client speaks, as spans name it: `1.0`, `1.1`.
+    pub fn protocol(&self) -> &'static str {
+        self.protocol
     }
 
     /// When the exchange began, on the wall clock.
@@ -224,7 +252,7 @@ impl Exchange {
         // The sidecar's own time: before the upstream leg, and all of it where there was none.
         let overhead = upstream.map_or(duration, |leg| leg.offset);
         let status = match outcome {
-            Outcome::Refused(refusal) => Some(refusal.status()),
+            Outcome::Refused(refusal) => self.status.or(Some(refusal.status())),
             Outcome::Failed(failure) => self.status.or(Some(failure.status())),
             Outcome::Panicked => self.status.or(Some(500)),
             _ => self.status,
@@ -273,7 +301,7 @@ impl Drop for Exchange {
 /// Why a walk stopped before the upstream's answer.
 #[derive(Debug)]
 pub enum Stop {
-    /// We said no. Some refusals carry header fields of their own (RateLimit, Retry-After).
+    /// We said no. Some refusals carry header fields of their own (`RateLimit`, `Retry-After`).
     Refused(Refusal, Box<http::HeaderMap>),
     /// We could not.
     Failed(crate::record::Failure),

@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::{
-    CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING,
+    CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
 };
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use tokio::time::Instant;
 
+use super::claims::Claimed;
 use super::exchange::{Exchange, Stop};
 use super::peer::Peer;
 use super::request_body::{Meter, RequestBody, State};
@@ -41,7 +42,9 @@ pub fn prepare(
     let asks_for_trailers = accepts_trailers(&head.headers);
     let client_host = target::host(&head.uri).or_else(|| head.headers.get(HOST).cloned());
 
-    let mut headers = pass(head.headers, is_trusted, &plan.request_id_header);
+    let mut headers = head.headers;
+    let claims = strip(&mut headers, is_trusted, &plan.request_id_header);
+    exchange.proxy().claims().note(claims, &peer.ip);
     let host = plan.rewritten_host.clone().or_else(|| client_host.clone());
     headers.insert(HOST, host.unwrap_or_else(|| plan.authority.clone()));
     if asks_for_trailers {
@@ -49,14 +52,14 @@ pub fn prepare(
     }
     frame(&mut headers, &head.method, &body);
     let last_hop = forwarded::Hop {
-        peer: peer.ip,
+        peer: &peer.address,
         is_trusted,
         scheme: peer.scheme,
         host: client_host.as_ref(),
     };
     forwarded::append(&mut headers, &last_hop);
     trace::propagate(&exchange.trace, &mut headers);
-    headers.insert(plan.request_id_header.clone(), exchange.request_id.clone());
+    headers.insert(&plan.request_id_header, exchange.request_id.clone());
 
     let mut request = Request::new(body);
     *request.method_mut() = head.method;
@@ -77,18 +80,21 @@ pub async fn forward(
     let mut wait = Wait::new(exchange, meter);
     let answer = send(upstream, request, |cx| wait.poll(exchange, meter, cx)).await;
     let answer = answer.and_then(|response| {
-        if is_ours_to_pass(&response) { Ok(response) } else { Err(NoResponse::Protocol) }
+        if is_plainly_coded(response.headers()) { Ok(response) } else { Err(NoResponse::Protocol) }
     });
     exchange.arrive(answer.as_ref().ok().map(|response| response.status().as_u16()));
-    answer.map_err(|reason| stop(&reason, meter.state(), wait.is_over()))
+    let response = answer.map_err(|reason| stop(&reason, meter.state(), wait.is_over()))?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        // Nobody asked: `Upgrade` never goes upstream.
+        return Err(Failure::UpstreamProtocol.into());
+    }
+    Ok(response)
 }
 
-/// Whether an answer keeps to what we asked: no upgrade was, and no transfer coding but `chunked`,
-/// which alone can be taken off here.
-fn is_ours_to_pass<B>(response: &Response<B>) -> bool {
-    let mut codings = response.headers().get_all(TRANSFER_ENCODING).iter();
-    let is_plain = codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
-    is_plain && response.status() != StatusCode::SWITCHING_PROTOCOLS
+/// Whether an answer has no transfer coding but `chunked`, which alone can be taken off here.
+fn is_plainly_coded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
 }
 
 /// The clocks of the wait for a response head. The response clock starts when the request has been
@@ -148,35 +154,29 @@ fn stop(reason: &NoResponse, body: State, is_over: bool) -> Stop {
     }
 }
 
-/// The fields that may pass, in one sweep.
-fn pass(sent: HeaderMap, is_trusted: bool, request_id: &http::HeaderName) -> HeaderMap {
-    let listed = hop::listed(&sent);
-    let mut headers = HeaderMap::with_capacity(sent.len() + 8);
-    let mut current = None;
-    for (name, value) in sent {
-        // `HeaderMap` yields a name once, and `None` for its further values.
-        let name = match name {
-            Some(name) => {
-                let stays = hop::is_hop_by_hop(&name)
-                    || name == HOST
-                    || name == EXPECT
-                    || name == CONTENT_LENGTH
-                    || name == trace::TRACEPARENT
-                    || name == trace::TRACESTATE
-                    || name == *request_id
-                    || listed.contains(&name)
-                    || hop::is_identity(&name)
-                    || (!is_trusted && forwarded::is_forwarding(&name));
-                current = (!stays).then_some(name);
-                current.clone()
-            }
-            None => current.clone(),
-        };
-        if let Some(name) = name {
-            headers.append(name, value);
-        }
+/// Takes out the fields that end here, in one sweep. The map itself goes on to the upstream: hyper
+/// hands the same few maps round and round, so in the usual case, where nothing ends here,
+/// neither the map nor a list of names is allocated.
+fn strip(headers: &mut HeaderMap, is_trusted: bool, request_id: &HeaderName) -> Claimed {
+    let listed = hop::listed(headers);
+    let ends_here = |name: &&HeaderName| {
+        let name = *name;
+        hop::is_hop_by_hop(name)
+            || *name == EXPECT
+            || *name == CONTENT_LENGTH
+            || *name == trace::TRACEPARENT
+            || *name == trace::TRACESTATE
+            || name == request_id
+            || listed.contains(name)
+            || hop::is_identity(name)
+            || (!is_trusted && forwarded::is_forwarding(name))
+    };
+    let ending: Vec<HeaderName> = headers.keys().filter(ends_here).cloned().collect();
+    let claimed = Claimed::among(&ending, is_trusted);
+    for name in ending {
+        headers.remove(name);
     }
-    headers
+    claimed
 }
 
 /// Says how the body is framed where hyper would guess otherwise: its client assumes that GET, HEAD
@@ -195,8 +195,9 @@ fn frame(headers: &mut HeaderMap, method: &Method, body: &RequestBody) {
 
 fn accepts_trailers(headers: &HeaderMap) -> bool {
     headers.get_all(TE).iter().any(|value| {
-        value.as_bytes().split(|b| *b == b',').any(|coding| {
-            coding.trim_ascii().eq_ignore_ascii_case(b"trailers")
-        })
+        value
+            .as_bytes()
+            .split(|b| *b == b',')
+            .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
     })
 }

@@ -8,20 +8,35 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
+use http::HeaderValue;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::clock::Timer;
+use super::request_body::Meter;
+use crate::http::forwarded;
 
 /// The client's end of a connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// Its address, with IPv4-mapped addresses made IPv4.
     pub ip: IpAddr,
+    /// The address as `X-Forwarded-For` shows it.
+    pub address: HeaderValue,
     /// `http` or `https`.
     pub scheme: &'static str,
     /// The line to its connection.
     pub link: Arc<Link>,
+    /// The meter of each request of its that has no body, the usual case.
+    pub no_body: Arc<Meter>,
+}
+
+impl Peer {
+    /// A client at this address, over the connection at the other end of `link`.
+    pub fn new(ip: IpAddr, scheme: &'static str, link: Arc<Link>) -> Self {
+        let address = forwarded::address_value(ip);
+        Self { ip: ip.to_canonical(), address, scheme, link, no_body: Arc::default() }
+    }
 }
 
 /// What a connection and its exchanges tell each other.
@@ -37,6 +52,8 @@ impl Link {
     /// Notes that a head has been parsed and an exchange begun; it runs until the guard drops.
     pub fn begin(self: &Arc<Self>) -> Busy {
         self.heads.fetch_add(1, Ordering::Relaxed);
+        // There is a next head, so what was left unread has been thrown away.
+        self.has_unread.store(false, Ordering::Relaxed);
         self.running.fetch_add(1, Ordering::Relaxed);
         Busy(Arc::clone(self))
     }

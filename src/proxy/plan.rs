@@ -13,9 +13,7 @@ use super::inspect::Captures;
 use super::limits::{Limiter, Limits};
 use crate::audit::Event;
 use crate::config::Config;
-use crate::config::model::{
-    Action, AuditMode, HostHeader, Route, ServerLimits, Timeouts, Trust,
-};
+use crate::config::model::{Action, AuditMode, HostHeader, Route, ServerLimits, Timeouts, Trust};
 use crate::http::forwarded;
 use crate::http::template::{Table, Template};
 use crate::record::RouteNames;
@@ -196,7 +194,11 @@ fn threshold(ratio: f64) -> u64 {
 }
 
 fn header_name(name: &str) -> HeaderName {
-    HeaderName::from_bytes(name.as_bytes()).unwrap_or(HeaderName::from_static("x-request-id"))
+    const USUAL: HeaderName = HeaderName::from_static("x-request-id");
+    if USUAL == name {
+        return USUAL; // Its clones count no references, which all workers would share.
+    }
+    HeaderName::from_bytes(name.as_bytes()).unwrap_or(USUAL)
 }
 
 fn authority(config: &Config) -> HeaderValue {

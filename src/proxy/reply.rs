@@ -87,7 +87,9 @@ impl Followed {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(_))) => {
-                self.cut(Outcome::Failed(Failure::UpstreamReset), cx)
+                // Where the upstream answers early, it may be the request that breaks.
+                let outcome = self.exchange.broken_request();
+                self.cut(outcome.unwrap_or(Outcome::Failed(Failure::UpstreamReset)), cx)
             }
             Poll::Ready(None) => {
                 self.finish(Outcome::Served);
@@ -117,9 +119,8 @@ impl Followed {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CutAnswer>>> {
-        let idle_due = self.idle.map(|idle| {
-            *self.waiting_since.get_or_insert_with(Instant::now) + idle
-        });
+        let idle_due =
+            self.idle.map(|idle| *self.waiting_since.get_or_insert_with(Instant::now) + idle);
         let due = [idle_due, self.end_by.map(|(due, _)| due)].into_iter().flatten().min();
         std::task::ready!(self.exchange.link().poll_due(due, cx));
         let outcome = match self.end_by {

@@ -111,14 +111,17 @@ impl RequestBody {
                 self.meter.enter(State::Complete);
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    strip(trailers);
+                }
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 self.meter.add(length);
                 if self.meter.bytes() > self.max {
                     return self.fail(State::TooLarge);
                 }
                 self.meter.enter(if rest.is_end_stream() { State::Complete } else { State::Idle });
-                Poll::Ready(Some(Ok(pass(frame))))
+                Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
                 self.fail(if is_gone(&error) { State::Gone } else { State::Malformed })
@@ -132,21 +135,15 @@ impl RequestBody {
     }
 }
 
-/// Takes out of trailers what may not pass in a head either: a service that merges the two would
-/// believe it.
-fn pass(frame: Frame<Bytes>) -> Frame<Bytes> {
-    let trailers = match frame.into_trailers() {
-        Ok(trailers) => trailers,
-        Err(data) => return data,
-    };
-    let stays = |name: &HeaderName| {
+/// Takes out of the trailers what may not pass in the head either (RFC 9110 §6.5.1).
+fn strip(trailers: &mut HeaderMap) {
+    let may_not = |name: &&HeaderName| {
         hop::is_hop_by_hop(name) || hop::is_identity(name) || forwarded::is_forwarding(name)
     };
-    let mut passed = HeaderMap::with_capacity(trailers.len());
-    for (name, value) in trailers.iter().filter(|(name, _)| !stays(name)) {
-        passed.append(name.clone(), value.clone());
+    let refused: Vec<_> = trailers.keys().filter(may_not).cloned().collect();
+    for name in refused {
+        trailers.remove(name);
     }
-    Frame::trailers(passed)
 }
 
 /// Whether a body error means that the client's connection ended, rather than that its bytes were
@@ -175,7 +172,7 @@ impl Body for RequestBody {
             if self.lead.is_empty() && self.rest.is_none() {
                 self.meter.enter(State::Complete);
             }
-            return Poll::Ready(Some(Ok(pass(frame))));
+            return Poll::Ready(Some(Ok(frame)));
         }
         self.poll_rest(cx)
     }
@@ -185,7 +182,8 @@ impl Body for RequestBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let head = self.lead.iter().filter_map(Frame::data_ref).map(Bytes::len).sum::<usize>() as u64;
+        let head =
+            self.lead.iter().filter_map(Frame::data_ref).map(Bytes::len).sum::<usize>() as u64;
         let rest = self.rest.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower().saturating_add(head));

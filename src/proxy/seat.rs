@@ -3,7 +3,7 @@
 //!
 //! Only routes that name an event come here, after every gate. In `strict` mode a request whose
 //! intent cannot be made durable in time is not forwarded; in `best_effort` it is, and its end is
-//! offered to the bounded lane of denials instead.
+//! written all the same.
 
 use std::sync::Arc;
 
@@ -15,28 +15,33 @@ use crate::audit::facts::{resource_id, resource_type};
 use crate::audit::{AuditResult, Draft, Event, Stage};
 use crate::config::model::AuditMode;
 use crate::record::{Failure, Phase, Record};
-use crate::telemetry::sinks::audit::{Audit, Seat};
+use crate::telemetry::sinks::audit::{Audit, Seat, Unavailable};
 
 /// Reserves a seat and waits for the durable `initiated` record.
 ///
-/// Cancel safe: a client that leaves while waiting drops the seat, which ends what it began.
-pub async fn initiate(
-    proxy: &Proxy,
-    exchange: &mut Exchange,
-) -> Result<(), Stop> {
+/// Cancel safe: a client that leaves while waiting ends its exchange, which ends what it began.
+pub async fn initiate(proxy: &Proxy, exchange: &mut Exchange) -> Result<(), Stop> {
     let (Some(event), Some(audit)) = (exchange.route.audit, proxy.audit()) else { return Ok(()) };
     exchange.phase = Phase::Audit;
     let deadline = Instant::now() + exchange.plan.audit_deadline;
     let draft = draft(exchange, event);
-    let is_durable = match audit.reserve(deadline).await {
-        // The exchange owns the seat before the wait: however that ends, one end is written.
-        Ok(seat) => exchange.seat.insert(seat).initiate(draft, deadline).await.is_ok(),
-        Err(_) => false,
+    let begun = match audit.reserve(deadline).await {
+        // From here on the exchange holds the seat, so whatever ends the exchange ends the record
+        // too, and only once: a late `initiated` may still become durable.
+        Ok(seat) => exchange.seat.insert(seat).initiate(draft, deadline).await,
+        Err(unavailable) => Err(unavailable),
     };
-    if is_durable || exchange.plan.audit_mode == AuditMode::BestEffort {
-        return Ok(());
+    if begun == Err(Unavailable::NotWritable) {
+        // Nothing was begun. A place kept for an end alone is held until the disk is well, and once
+        // all are held a refusal would wait for its deadline instead of leaving at once.
+        exchange.seat = None;
     }
-    Err(Failure::AuditUnavailable.into())
+    match begun {
+        Err(_) if exchange.plan.audit_mode == AuditMode::Strict => {
+            Err(Failure::AuditUnavailable.into())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What is known of an exchange for its audit record. `initiated` until [`complete`] says more.
@@ -75,7 +80,7 @@ pub fn complete(audit: &Audit, seat: Option<Seat>, mut draft: Draft, record: &Re
     draft.result = AuditResult::of(record.outcome, record.status);
     draft.status = record.status;
     draft.duration = Some(record.duration);
-    match seat.filter(Seat::has_begun) {
+    match seat {
         Some(seat) => seat.complete(draft),
         None => audit.deny(draft),
     }

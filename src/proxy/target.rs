@@ -40,7 +40,8 @@ pub fn canonical(plan: &Plan, head: &Parts) -> Result<Target, Refusal> {
         return Err(Refusal::UriTooLong);
     }
     // An absolute-form target may leave its path out (RFC 9112 §3.2.2).
-    let path = if head.uri.authority().is_some() && sent.path().is_empty() { "/" } else { sent.path() };
+    let path =
+        if head.uri.authority().is_some() && sent.path().is_empty() { "/" } else { sent.path() };
     let origin_form = match path::canonical(path).map_err(|_| Refusal::BadRequest)? {
         Cow::Borrowed(_) => sent.clone(),
         Cow::Owned(path) => {

@@ -5,6 +5,25 @@
 /// Appends a quoted string.
 pub(super) fn string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
+    if is_plain(text) {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        escaped(text, out);
+    }
+    out.push(b'"');
+}
+
+/// Whether nothing needs an escape; it may say no to a text that needs none. Without a way out of
+/// the loop it is made of vector instructions, and nearly every string of ours is plain.
+fn is_plain(text: &str) -> bool {
+    let harm = |byte: u8| {
+        let is_control = u8::from(!(b' '..0x7f).contains(&byte));
+        is_control | u8::from(byte == b'"') | u8::from(byte == b'\\')
+    };
+    text.bytes().fold(0, |found, byte| found | harm(byte)) == 0
+}
+
+fn escaped(text: &str, out: &mut Vec<u8>) {
     let mut rest = text;
     while let Some(at) = rest.find(needs_escape) {
         let (plain, tail) = rest.split_at(at);
@@ -14,7 +33,6 @@ pub(super) fn string(text: &str, out: &mut Vec<u8>) {
         rest = chars.as_str();
     }
     out.extend_from_slice(rest.as_bytes());
-    out.push(b'"');
 }
 
 fn needs_escape(c: char) -> bool {

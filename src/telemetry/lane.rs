@@ -1,8 +1,8 @@
 //! A bounded queue between the data path and one worker.
 //!
-//! Offering an item takes one short lock of the caller's own shard, never waits, and wakes nobody
-//! (once per filling it wakes the worker, at half full): waking a thread for every request costs more
-//! than the rest of the telemetry together. Items of one shard leave in the order they came.
+//! Offering an item takes one short lock of the caller's own shard, never waits, and wakes nobody but
+//! the worker, twice per filling (by the first item, and at half full): waking a thread for every
+//! request costs more than the rest of the telemetry together. Items of one shard leave in the order they came.
 //! Everything offered is counted, and what finds no room is dropped and counted.
 //!
 //! It does not deliver: [`super::worker`] sweeps it.
@@ -28,6 +28,7 @@ pub struct Lane<T> {
     /// Items in the shards and in the worker's hands: what the bound bounds.
     held: AtomicUsize,
     closed: AtomicBool,
+    filled: Notify,
     half_full: Notify,
     settled: Mutex<Settled>,
 }
@@ -85,6 +86,7 @@ impl<T> Lane<T> {
             shards: (0..shards).map(|_| Shard::new()).collect(),
             held: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            filled: Notify::new(),
             half_full: Notify::new(),
             settled: Mutex::new(Settled::default()),
         }
@@ -112,6 +114,9 @@ impl<T> Lane<T> {
         queue.weight += weight;
         queue.items.push(item);
         drop(queue);
+        if before == 0 {
+            self.filled.notify_one();
+        }
         if before + 1 == self.capacity.div_ceil(2) {
             self.half_full.notify_one();
         }
@@ -122,6 +127,14 @@ impl<T> Lane<T> {
     /// everything that was let in.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
+    }
+
+    /// Waits until there is an item, or has been since the last time. Cancel safe.
+    pub(super) async fn filled(&self) {
+        // What came while the worker was busy told nobody.
+        if self.held.load(Ordering::Relaxed) == 0 {
+            self.filled.notified().await;
+        }
     }
 
     /// Waits until the lane has filled to half since the last time. Cancel safe.

@@ -1,5 +1,7 @@
 //! What every place that records leave through has in common.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 /// Where items leave the process. One worker owns one sink and calls it with one batch at a time.
@@ -10,6 +12,11 @@ pub trait Sink: Send + 'static {
 
     /// Its name in the ledger, e.g. `otlp`.
     fn name(&self) -> &'static str;
+
+    /// How long an item may wait for others to share its delivery, while there is room.
+    fn patience(&self) -> Duration {
+        Duration::from_millis(20)
+    }
 
     /// What an item counts for in the ledger: an exchange is one log line but two or three spans.
     fn weight(item: &Self::Item) -> u64

@@ -1,7 +1,7 @@
 //! The task that carries items from a lane to its sink.
 //!
-//! It sweeps every 20 ms, or at half full, and delivers in batches, one at a time. A sink that fails
-//! or panics loses its batch, counted; the worker goes on. [`Worker::stop`] awaits it.
+//! It sleeps while the lane is empty. Once there is an item it sweeps when the sink's patience is over
+//! or the lane is half full, and delivers in batches, one at a time. A sink that fails or panics loses its batch, counted; the worker goes on. [`Worker::stop`] awaits it.
 //!
 //! It does not retry: a sink knows best what is worth a second attempt.
 
@@ -18,9 +18,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::lane::Lane;
 use super::sink::{Delivery, Sink};
-
-/// How long an item waits for a sweep at most, while the sink is free.
-const SWEEP: Duration = Duration::from_millis(20);
 
 /// A running worker. Dropping it ends the task without a last sweep.
 #[derive(Debug)]
@@ -69,8 +66,7 @@ async fn run<S: Sink>(
         let last = tokio::select! {
             biased;
             () = stopping.cancelled() => true,
-            () = lane.half_full() => false,
-            () = sleep(SWEEP) => false,
+            () = worth_a_sweep(&lane, sink.patience()) => false,
         };
         lane.sweep(&mut swept);
         let mut items = swept.drain(..);
@@ -93,6 +89,15 @@ async fn run<S: Sink>(
     }
 }
 
+/// Returns once the first item has waited long enough, or there are many.
+async fn worth_a_sweep<T>(lane: &Lane<T>, patience: Duration) {
+    lane.filled().await;
+    tokio::select! {
+        () = lane.half_full() => {}
+        () = sleep(patience) => {}
+    }
+}
+
 /// The future's result, or `None` if it panicked. The panic hook has already said where.
 async fn calmly<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
@@ -112,6 +117,9 @@ mod tests {
 
     use super::*;
     use crate::telemetry::ledger::Book;
+
+    /// The patience of a sink that does not say otherwise.
+    const SWEEP: Duration = Duration::from_millis(20);
 
     /// Does with a batch what its first item says.
     struct Obedient {

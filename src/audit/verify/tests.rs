@@ -1,3 +1,5 @@
+//! What an auditor must be told: every kind of tampering, each at its place.
+
 use std::fmt::Write as _;
 
 use super::*;

@@ -52,7 +52,8 @@ async fn show(
     options: &Options,
     env: std::collections::BTreeMap<String, String>,
 ) -> Result<Farewell, Trouble> {
-    let mut stage = Stage::set(options).await.map_err(|error| trouble("setting the stage", error))?;
+    let mut stage =
+        Stage::set(options).await.map_err(|error| trouble("setting the stage", error))?;
     let file = config::SourceFile { path: "demo.toml".to_owned(), text: stage.config() };
     let sources = Sources { file: Some(file), env, flags: Vec::new() };
     let config = config::load(&sources)

@@ -58,16 +58,18 @@ impl Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("is_open", &self.driver.is_some()).finish()
+        f.debug_struct("Connection")
+            .field("is_open", &self.driver.is_some())
+            .finish_non_exhaustive()
     }
 }
 
 /// A connection in use. Holds its place in the pool until it is dropped or given back.
 #[derive(Debug)]
 pub struct Lease {
-    connection: Option<Connection>,
+    connection: Option<Box<Connection>>,
     pool: Arc<Upstream>,
-    _place: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
     _counted: ActiveGuard,
     /// Where the connection came from.
     pub origin: Origin,
@@ -75,7 +77,7 @@ pub struct Lease {
 
 impl Lease {
     pub(super) fn new(
-        connection: Connection,
+        connection: Box<Connection>,
         pool: &Arc<Upstream>,
         place: OwnedSemaphorePermit,
         origin: Origin,
@@ -84,14 +86,19 @@ impl Lease {
         Self {
             connection: Some(connection),
             pool: Arc::clone(pool),
-            _place: place,
+            place,
             _counted: counted,
             origin,
         }
     }
 
     pub(super) fn connection(&mut self) -> Option<&mut Connection> {
-        self.connection.as_mut()
+        self.connection.as_deref_mut()
+    }
+
+    /// Closes the connection and hands its place on.
+    pub(super) fn into_place(self) -> OwnedSemaphorePermit {
+        self.place
     }
 
     /// Gives the connection back, if it can take another request. One with an unread answer or an

@@ -51,7 +51,8 @@ pub struct Upstream {
 
 #[derive(Debug)]
 struct Idle {
-    connection: Connection,
+    /// Boxed, because a connection is several hundred bytes and changes hands thrice per request.
+    connection: Box<Connection>,
     since: Instant,
     _counted: ActiveGuard,
 }
@@ -93,12 +94,12 @@ impl Upstream {
         }
     }
 
-    /// Checks out a connection that is surely new.
+    /// Closes a lease's connection and makes a new one in its place, so that a request that was let
+    /// in need not queue again.
     ///
-    /// Cancel safe.
-    pub async fn check_out_new(self: &Arc<Self>) -> Result<Lease, NoConnection> {
-        let place = self.place().await?;
-        self.dial(place).await
+    /// Cancel safe: a dropped call gives the place back.
+    pub async fn renew(self: &Arc<Self>, lease: Lease) -> Result<Lease, NoConnection> {
+        self.dial(lease.into_place()).await
     }
 
     /// Looks after the pool until it is dropped: closes idle connections that have grown old, so that
@@ -140,7 +141,7 @@ impl Upstream {
         place.ok().and_then(Result::ok).ok_or(NoConnection::Busy)
     }
 
-    fn pop_idle(&self) -> Option<Connection> {
+    fn pop_idle(&self) -> Option<Box<Connection>> {
         loop {
             let idle = self.idle.lock().pop()?;
             let mut connection = idle.connection;
@@ -150,7 +151,7 @@ impl Upstream {
         }
     }
 
-    fn push_idle(&self, connection: Connection) {
+    fn push_idle(&self, connection: Box<Connection>) {
         let mut idle = self.idle.lock();
         if idle.len() < self.pool.max_idle {
             let counted = self.metrics.upstream_idle();
@@ -170,18 +171,18 @@ impl Upstream {
                 .await
                 .map_err(std::io::Error::other)
         });
-        match dialled.await {
-            Ok(Ok((sender, driver))) => {
-                self.metrics.upstream_connected(began.elapsed());
-                Ok(Lease::new(Connection::new(sender, driver), self, place, Origin::New))
-            }
-            Ok(Err(_)) => Err(NoConnection::Unreachable),
-            Err(_) => {
-                // `connect` was cut before it could note anything.
-                self.is_reachable.store(false, Ordering::Relaxed);
-                Err(NoConnection::Unreachable)
-            }
+        if let Ok(Ok((sender, driver))) = dialled.await {
+            self.metrics.upstream_connected(began.elapsed());
+            return Ok(Lease::new(
+                Box::new(Connection::new(sender, driver)),
+                self,
+                place,
+                Origin::New,
+            ));
         }
+        // A `connect` that its deadline cut could not note anything itself.
+        self.is_reachable.store(false, Ordering::Relaxed);
+        Err(NoConnection::Unreachable)
     }
 
     async fn connect(&self) -> std::io::Result<TcpStream> {

@@ -5,6 +5,7 @@
 //! left out, except those a query expects on every line (`status`, `ttfb`, `userId`, `tenantId`,
 //! `userAgent`), which are `null`.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::config::model::Service;
@@ -13,6 +14,7 @@ use crate::record::{Fact, Level, Record, Value};
 use crate::telemetry::json;
 use crate::telemetry::timestamp::Clock;
 
+/// It needs no escape.
 const MESSAGE: &str = "Request completed";
 
 /// How a line looks.
@@ -53,9 +55,9 @@ impl Format {
                 self.clock.write(ended, out);
                 out.extend_from_slice(b"\",\"level\":\"");
                 out.extend_from_slice(level);
-                out.extend_from_slice(b"\",\"message\":");
-                json::string(MESSAGE, out);
-                out.push(b',');
+                out.extend_from_slice(b"\",\"message\":\"");
+                out.extend_from_slice(MESSAGE.as_bytes());
+                out.extend_from_slice(b"\",");
             }
             Form::Pretty => {
                 self.clock.write(ended, out);
@@ -76,7 +78,7 @@ impl Format {
     }
 }
 
-/// The inside of a JSON object. Keys are ours, or configured.
+/// The inside of a JSON object.
 struct Fields<'a> {
     out: &'a mut Vec<u8>,
     first: bool,
@@ -106,7 +108,7 @@ impl Fields<'_> {
             Some(agent) => self.text("userAgent", agent),
             None => self.null("userAgent"),
         }
-        self.text("clientIp", &sanitise::truncate_ip(record.client_ip).to_string());
+        self.address("clientIp", sanitise::truncate_ip(record.client_ip));
         self.number("bytesIn", record.bytes_in);
         self.number("bytesOut", record.bytes_out);
         self.bool("stream", record.stream.is_some());
@@ -136,49 +138,76 @@ impl Fields<'_> {
     }
 
     fn fact(&mut self, fact: &Fact) {
+        // Its name is configured, so it may need an escape.
+        self.separate();
+        json::string(&fact.name, self.out);
+        self.out.push(b':');
         match &fact.value {
-            Value::Member(member) => self.text(&fact.name, member),
-            Value::Length(length) => self.number(&fact.name, *length),
+            Value::Member(member) => json::string(member, self.out),
+            Value::Length(length) => self.digits(*length),
         }
     }
 
-    fn key(&mut self, key: &str) {
+    fn separate(&mut self) {
         if !std::mem::take(&mut self.first) {
             self.out.push(b',');
         }
-        json::string(key, self.out);
-        self.out.push(b':');
     }
 
-    fn text(&mut self, key: &str, value: &str) {
+    /// A key of ours: it needs no escape.
+    fn key(&mut self, key: &'static str) {
+        self.separate();
+        self.out.push(b'"');
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\":");
+    }
+
+    fn address(&mut self, key: &'static str, ip: IpAddr) {
+        self.key(key);
+        self.out.push(b'"');
+        match ip {
+            IpAddr::V4(ip) => {
+                let [a, b, c, d] = ip.octets().map(u64::from);
+                self.digits(a);
+                for octet in [b, c, d] {
+                    self.out.push(b'.');
+                    self.digits(octet);
+                }
+            }
+            IpAddr::V6(ip) => self.out.extend_from_slice(ip.to_string().as_bytes()),
+        }
+        self.out.push(b'"');
+    }
+
+    fn text(&mut self, key: &'static str, value: &str) {
         self.key(key);
         json::string(value, self.out);
     }
 
-    fn hex(&mut self, key: &str, digits: &[u8]) {
+    fn hex(&mut self, key: &'static str, digits: &[u8]) {
         self.key(key);
         self.out.push(b'"');
         self.out.extend_from_slice(digits);
         self.out.push(b'"');
     }
 
-    fn number(&mut self, key: &str, value: u64) {
+    fn number(&mut self, key: &'static str, value: u64) {
         self.key(key);
         self.digits(value);
     }
 
-    fn bool(&mut self, key: &str, value: bool) {
+    fn bool(&mut self, key: &'static str, value: bool) {
         self.key(key);
         self.out.extend_from_slice(if value { b"true" } else { b"false" });
     }
 
-    fn null(&mut self, key: &str) {
+    fn null(&mut self, key: &'static str) {
         self.key(key);
         self.out.extend_from_slice(b"null");
     }
 
     /// Milliseconds with up to three decimals, without trailing zeros.
-    fn millis(&mut self, key: &str, value: Option<Duration>) {
+    fn millis(&mut self, key: &'static str, value: Option<Duration>) {
         let Some(value) = value else { return self.null(key) };
         let micros = micros(value);
         self.number(key, micros / 1000);
@@ -197,5 +226,5 @@ impl Fields<'_> {
 }
 
 fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+    duration.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(duration.subsec_micros()))
 }

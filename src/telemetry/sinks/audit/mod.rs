@@ -41,6 +41,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -125,6 +126,11 @@ impl Audit {
             }
         };
         Report { is_finished, stats: self.stats() }
+    }
+
+    /// Calls `observe` with the time of each commit from now on, on the writer's thread.
+    pub fn observe_commits(&self, observe: impl Fn(Duration) + Send + Sync + 'static) {
+        self.handle.shared.counters.observe_commits(Box::new(observe));
     }
 
     /// Numbers for metrics, readiness and the ledger. Cheap; no lock.

@@ -52,12 +52,6 @@ impl Seat {
         }
     }
 
-    /// Whether an `initiated` record was handed over, durable or not. If not, the seat has nothing to
-    /// end, and dropping it frees its place at once.
-    pub fn has_begun(&self) -> bool {
-        self.ticket.is_some()
-    }
-
     /// Gives the end. Neither waits nor fails, so it works from `Drop`; it is durable within a sweep
     /// (20 ms) of a healthy disk.
     pub fn complete(mut self, draft: Draft) {

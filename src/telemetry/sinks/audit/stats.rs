@@ -1,5 +1,7 @@
 //! Numbers about the audit trail: written by the writer, read by anybody without a lock.
 
+use std::fmt;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -44,6 +46,15 @@ impl Stats {
     }
 }
 
+/// Who wants to know how long each commit took.
+struct Observer(Box<dyn Fn(Duration) + Send + Sync>);
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     records: [[AtomicU64; RESULTS]; EVENTS],
@@ -57,6 +68,7 @@ pub(super) struct Counters {
     last_durable_millis: AtomicU64,
     commits: AtomicU64,
     commit_micros: AtomicU64,
+    observer: OnceLock<Observer>,
     is_writable: AtomicBool,
 }
 
@@ -65,11 +77,19 @@ impl Counters {
         self.records[draft.event.index()][result.index()].fetch_add(1, Relaxed);
     }
 
+    /// Calls `observe` with the time of each commit from now on. Only the first observer counts.
+    pub(super) fn observe_commits(&self, observe: Box<dyn Fn(Duration) + Send + Sync>) {
+        drop(self.observer.set(Observer(observe)));
+    }
+
     pub(super) fn committed(&self, sequence: u64, took: Duration) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.sequence.store(sequence, Relaxed);
         self.last_durable_millis.store(saturate(now.as_millis()), Relaxed);
         self.commits.fetch_add(1, Relaxed);
+        if let Some(Observer(observe)) = self.observer.get() {
+            observe(took);
+        }
         self.commit_micros.fetch_add(saturate(took.as_micros()), Relaxed);
     }
 

@@ -1,3 +1,5 @@
+//! The writer against a disk that forgets, fails and lies.
+
 use std::path::Path;
 use std::time::Duration;
 
