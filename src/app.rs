@@ -96,8 +96,12 @@ pub struct Farewell {
 impl Farewell {
     /// Whether nothing was cut and the audit is whole.
     pub fn is_clean(&self) -> bool {
-        self.all_finished && self.audit.as_ref().is_none_or(|report| report.is_finished)
+        self.all_finished && self.audit.as_ref().is_none_or(is_whole)
     }
+}
+
+fn is_whole(report: &audit::Report) -> bool {
+    report.is_finished && report.stats.lost == 0
 }
 
 impl App {

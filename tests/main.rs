@@ -10,6 +10,8 @@ mod captures;
 mod admin;
 // The commit protocol through the whole proxy, on a disk that forgets.
 mod audit;
+// Attacks that once worked.
+mod attacks;
 // The audit trail through a real directory.
 mod audit_writer;
 // The command line as a shell sees it.

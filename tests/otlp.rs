@@ -284,3 +284,11 @@ async fn the_collector_of_these_tests_is_strict() {
         "{complaints}"
     );
 }
+
+#[tokio::test]
+async fn a_pause_longer_than_any_clock_counts_as_a_refusal() {
+    let collector = Collector::start().await;
+    collector.script([Reply::Status(503, Some(u64::MAX))]);
+    let account = export(&config(&collector.endpoint()), vec![orchestration()]).await;
+    assert_eq!(account.dropped, BTreeMap::from([("refused", 3)]));
+}

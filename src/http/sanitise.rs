@@ -17,9 +17,12 @@ const MAX_SEGMENTS: usize = 16;
 /// Sanitises a user agent: control and non-ASCII bytes, and any token with `@` or over 40
 /// characters, become `?`; at most 256 bytes stay.
 pub fn user_agent(value: &[u8]) -> Box<str> {
-    let value = &value[..value.len().min(MAX_USER_AGENT)];
-    let mut clean = Vec::with_capacity(value.len());
+    let mut clean = Vec::with_capacity(value.len().min(MAX_USER_AGENT));
+    // Judged whole, cut afterwards: half of a secret is shorter, and half of an address has no `@`.
     for (index, token) in value.split(|b| *b == b' ').enumerate() {
+        if clean.len() >= MAX_USER_AGENT {
+            break;
+        }
         if index > 0 {
             clean.push(b' ');
         }
@@ -29,6 +32,7 @@ pub fn user_agent(value: &[u8]) -> Box<str> {
         }
         clean.extend(token.iter().map(|b| if b.is_ascii_graphic() { *b } else { b'?' }));
     }
+    clean.truncate(MAX_USER_AGENT);
     // Only ASCII is in it.
     String::from_utf8(clean).unwrap_or_default().into_boxed_str()
 }
@@ -76,6 +80,9 @@ mod tests {
         assert_eq!(&*user_agent(b"bot\x1b[2J a@b.example x"), "bot?[2J ? x");
         assert_eq!(&*user_agent(&[b'x'; 41]), "?");
         assert!(user_agent(&[b' '; 999]).len() <= MAX_USER_AGENT);
+        let late = |token: &str| user_agent(format!("{}{token}", "y ".repeat(120)).as_bytes());
+        assert!(late("name.before.the.bound@host.example").ends_with(" ?"));
+        assert!(late(&"s".repeat(60)).ends_with(" ?"));
     }
 
     #[test]

@@ -61,8 +61,10 @@ pub fn follow(
 ) -> Response<ReplyBody> {
     let (mut head, body) = response.into_parts();
     head.version = version(&exchange, &body);
-    if shape.has_no_body && body.size_hint().exact().is_some_and(|length| length > 0) {
-        // hyper would take a length without a body for a mistake of ours.
+    let length = body.size_hint().exact();
+    // A length beside a transfer coding does not count and must not go on (RFC 9112 §6.3). One
+    // without a body hyper would take for a mistake of ours.
+    if length.map_or(!shape.has_no_body, |length| shape.has_no_body && length > 0) {
         head.headers.remove(CONTENT_LENGTH);
     }
     Response::from_parts(head, ReplyBody::follow(body, exchange, shape))

@@ -82,6 +82,9 @@ pub async fn forward(
     exchange.depart();
     let mut wait = Wait::new(exchange, meter);
     let answer = send(upstream, request, |cx| wait.poll(exchange, meter, cx)).await;
+    let answer = answer.and_then(|response| {
+        if is_plainly_coded(response.headers()) { Ok(response) } else { Err(NoResponse::Protocol) }
+    });
     exchange.arrive(answer.as_ref().ok().map(|response| response.status().as_u16()));
     let response = answer.map_err(|reason| stop(&reason, meter.state(), wait.is_over()))?;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -89,6 +92,12 @@ pub async fn forward(
         return Err(Failure::UpstreamProtocol.into());
     }
     Ok(response)
+}
+
+/// Whether an answer has no transfer coding but `chunked`, which alone can be taken off here.
+fn is_plainly_coded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
 }
 
 /// The clocks of the wait for a response head. The response clock starts when the request has been

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use http_body::{Body, Frame};
@@ -64,7 +64,7 @@ pub async fn read(
         Inspected { lead: VecDeque::new(), rest: body, reservation: Some(reservation) };
     // Boxed: most requests are not inspected and need no room for it.
     let is_whole = Box::pin(gather(exchange, &mut inspected, max, meter)).await?;
-    match is_whole.then(|| captures.read(&joined(&inspected.lead))) {
+    match is_whole.then(|| captures.read(text_of(&inspected.lead))) {
         Some(Ok(facts)) => exchange.facts = facts,
         Some(Err(_)) | None => proxy.telemetry().metrics().capture_unreadable(),
     }
@@ -79,7 +79,8 @@ async fn gather(
     meter: &Meter,
 ) -> Result<bool, Stop> {
     let patience = exchange.plan.limits.body_idle_timeout;
-    let mut read = 0;
+    let (mut text, mut trailers) = (Text::default(), None);
+    let mut is_whole = true;
     while !inspected.rest.is_end_stream() {
         let next = std::future::poll_fn(|cx| Pin::new(&mut inspected.rest).poll_frame(cx));
         let frame = match timeout(patience, next).await {
@@ -89,25 +90,53 @@ async fn gather(
             Ok(Some(Err(_))) => return Err(Refusal::BadRequest.into()),
             Ok(Some(Ok(frame))) => frame,
         };
-        let length = frame.data_ref().map_or(0, Bytes::len);
-        read += length;
-        meter.add(length);
-        inspected.lead.push_back(frame);
+        match frame.into_data() {
+            Ok(data) => {
+                meter.add(data.len());
+                text.push(data);
+            }
+            Err(frame) => trailers = Some(frame),
+        }
         if meter.bytes() > exchange.route.max_request_body {
             return Err(Refusal::BodyTooLarge.into());
         }
-        if read > max {
-            return Ok(false);
+        if text.len() > max {
+            is_whole = false;
+            break;
         }
     }
-    Ok(true)
+    inspected.lead.extend(text.into_frame().into_iter().chain(trailers));
+    Ok(is_whole)
 }
 
-fn joined(lead: &VecDeque<Frame<Bytes>>) -> Bytes {
-    let mut parts = lead.iter().filter_map(Frame::data_ref);
-    match (parts.next(), parts.next()) {
-        (None, _) => Bytes::new(),
-        (Some(only), None) => only.clone(),
-        _ => lead.iter().filter_map(Frame::data_ref).flatten().copied().collect(),
+/// What was read, as one piece: a frame per byte would cost a hundred times what was reserved. The
+/// usual body is one frame and is not copied.
+#[derive(Default)]
+struct Text {
+    first: Bytes,
+    joined: BytesMut,
+}
+
+impl Text {
+    fn len(&self) -> usize {
+        self.first.len() + self.joined.len()
     }
+
+    fn push(&mut self, data: Bytes) {
+        if self.len() == 0 {
+            self.first = data;
+            return;
+        }
+        self.joined.extend_from_slice(&std::mem::take(&mut self.first));
+        self.joined.extend_from_slice(&data);
+    }
+
+    fn into_frame(self) -> Option<Frame<Bytes>> {
+        let text = if self.joined.is_empty() { self.first } else { self.joined.freeze() };
+        (!text.is_empty()).then(|| Frame::data(text))
+    }
+}
+
+fn text_of(lead: &VecDeque<Frame<Bytes>>) -> &[u8] {
+    lead.front().and_then(Frame::data_ref).map_or(&[], |text| text)
 }

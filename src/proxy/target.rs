@@ -62,6 +62,10 @@ fn screen(head: &Parts) -> Result<(), Refusal> {
     if hosts > 1 || (hosts == 0 && !is_old && head.uri.authority().is_none()) {
         return Err(Refusal::BadRequest);
     }
+    // User information in a target is obsolete, and would end up in Host (RFC 9110 §4.2.4).
+    if head.uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(Refusal::BadRequest);
+    }
     let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
     if codings.next().is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
         || codings.next().is_some()

@@ -109,6 +109,9 @@ impl Guard {
             return written;
         }
         self.stalled_since.get_or_insert_with(Instant::now);
+        // With bytes of the next request at hand hyper does not read during an exchange, so the
+        // clock of a head that is long complete may still be set.
+        self.catch_up();
         self.poll_clocks(cx).map(Err)
     }
 

@@ -181,6 +181,8 @@ impl Upstream {
                 Origin::New,
             ));
         }
+        // A `connect` that its deadline cut could not note anything itself.
+        self.is_reachable.store(false, Ordering::Relaxed);
         Err(NoConnection::Unreachable)
     }
 

@@ -5,7 +5,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -79,6 +79,17 @@ impl RealDisk {
         Ok(())
     }
 
+    /// Whether the directory is still the one that was locked: if it was removed and made again,
+    /// another process may have taken the new one.
+    fn check_lock(&self) -> io::Result<()> {
+        let Some(held) = &self.lock else { return Ok(()) };
+        let (held, there) = (held.metadata()?, fs::metadata(self.directory.join(Self::LOCK))?);
+        if (held.dev(), held.ino()) == (there.dev(), there.ino()) {
+            return Ok(());
+        }
+        Err(io::Error::other("the lock of the directory is no longer this process's"))
+    }
+
     fn sync_directory(&self) -> io::Result<()> {
         File::open(&self.directory)?.sync_all()
     }
@@ -117,6 +128,7 @@ impl Disk for RealDisk {
     }
 
     fn create(&mut self, name: &str) -> io::Result<Box<dyn SegmentFile>> {
+        self.check_lock()?;
         let mut options = OpenOptions::new();
         let file =
             options.append(true).create_new(true).mode(0o600).open(self.directory.join(name))?;
@@ -132,6 +144,10 @@ impl Disk for RealDisk {
 
     fn truncate(&mut self, name: &str, length: u64) -> io::Result<()> {
         let file = OpenOptions::new().write(true).open(self.directory.join(name))?;
+        if file.metadata()?.len() < length {
+            // Somebody else cut it; to make it longer would write zeros into the evidence.
+            return Err(io::Error::other("the file is shorter than it should be"));
+        }
         file.set_len(length)?;
         file.sync_all()
     }
@@ -149,7 +165,12 @@ impl SegmentFile for File {
         self.write_all(bytes)
     }
 
+    /// A file that has been removed takes writes for ever, and all of them vanish with the process.
     fn sync(&mut self) -> io::Result<()> {
-        self.sync_data()
+        self.sync_data()?;
+        if self.metadata()?.nlink() == 0 {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the segment has been removed"));
+        }
+        Ok(())
     }
 }

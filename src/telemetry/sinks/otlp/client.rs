@@ -100,7 +100,8 @@ impl Sender {
                 Again::After(asked) => asked.max(SHORTEST_PAUSE),
                 Again::Never => return Err(failed),
             };
-            if Instant::now() + wait >= deadline {
+            // The collector may ask for more than a clock can add.
+            if wait >= deadline.saturating_duration_since(Instant::now()) {
                 return Err(failed);
             }
             sleep(wait).await;
