@@ -61,7 +61,7 @@ async fn a_killed_upstream_gives_at_least_one_and_at_most_a_bucketful_of_events(
     assert_eq!(account.dropped["rate_limited"], account.lost());
     for envelope in &envelopes {
         let event = envelope.event();
-        let id = event["extra"]["request_id"].as_str().expect("a request id");
+        let id = event["tags"]["request_id"].as_str().expect("a request id");
         assert!(ids.contains(id), "the id that the client got");
         let line = lines.iter().find(|line| line["requestId"] == id).expect("its line");
         assert_eq!(event["contexts"]["trace"]["trace_id"], line["traceId"]);
@@ -115,12 +115,12 @@ async fn an_event_holds_nothing_that_a_client_or_the_upstream_said() {
         "release",
         "tags",
         "contexts",
-        "extra",
         "platform",
     ]);
     assert!(members.is_subset(&allowed), "{members:?}");
     let tags: BTreeSet<_> = event["tags"].as_object().expect("tags").keys().cloned().collect();
-    let expected = ["error.type", "http.status_code", "method", "route"].map(str::to_owned);
+    let expected =
+        ["error.type", "http.status_code", "method", "request_id", "route"].map(str::to_owned);
     assert_eq!(tags, BTreeSet::from(expected));
 }
 

@@ -43,6 +43,8 @@ async fn the_upstream_request_is_rebuilt_from_validated_parts() {
     let traceparent = field("traceparent");
     assert_eq!(traceparent.len(), 55);
     assert!(!traceparent.contains("0af7651916cd43dd8448eb211c80319c"), "nor is its trace");
+    let removed = sidecar.metric("sidecar_identity_headers_removed_total");
+    assert!((removed - 2.0).abs() < 0.5, "{removed}");
 }
 
 #[tokio::test]

@@ -174,11 +174,9 @@ impl Exchange {
         }
     }
 
-    /// Counts identity headers that were taken out of the request.
-    pub fn note_removed_claims(&self, count: u64) {
-        if count > 0 {
-            self.proxy.telemetry.metrics().identity_headers_removed(count);
-        }
+    /// The house this exchange is in.
+    pub fn proxy(&self) -> &Proxy {
+        &self.proxy
     }
 
     /// When the head was complete.

@@ -17,6 +17,7 @@ use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use tokio::time::Instant;
 
+use super::claims::Claimed;
 use super::exchange::{Exchange, Stop};
 use super::peer::Peer;
 use super::request_body::{Meter, RequestBody, State};
@@ -43,7 +44,7 @@ pub fn prepare(
 
     let mut headers = head.headers;
     let claims = strip(&mut headers, is_trusted, &plan.request_id_header);
-    exchange.note_removed_claims(claims);
+    exchange.proxy().claims().note(claims, &peer.ip);
     let host = plan.rewritten_host.clone().or_else(|| client_host.clone());
     headers.insert(HOST, host.unwrap_or_else(|| plan.authority.clone()));
     if asks_for_trailers {
@@ -146,8 +147,8 @@ fn stop(reason: &NoResponse, body: State, is_over: bool) -> Stop {
 
 /// Takes out the fields that end here, in one sweep. The map itself goes on to the upstream: hyper
 /// hands the same few maps round and round, so in the usual case, where nothing ends here,
-/// neither the map nor a list of names is allocated. Answers how many of them claimed an identity.
-fn strip(headers: &mut HeaderMap, is_trusted: bool, request_id: &HeaderName) -> u64 {
+/// neither the map nor a list of names is allocated.
+fn strip(headers: &mut HeaderMap, is_trusted: bool, request_id: &HeaderName) -> Claimed {
     let listed = hop::listed(headers);
     let ends_here = |name: &&HeaderName| {
         let name = *name;
@@ -162,12 +163,11 @@ fn strip(headers: &mut HeaderMap, is_trusted: bool, request_id: &HeaderName) -> 
             || (!is_trusted && forwarded::is_forwarding(name))
     };
     let ending: Vec<HeaderName> = headers.keys().filter(ends_here).cloned().collect();
-    let mut claims = 0;
+    let claimed = Claimed::among(&ending, is_trusted);
     for name in ending {
-        claims += u64::from(hop::is_identity(&name));
         headers.remove(name);
     }
-    claims
+    claimed
 }
 
 /// Says how the body is framed where hyper would guess otherwise: its client assumes that GET, HEAD

@@ -2,8 +2,9 @@
 //! the place reserved then.
 //!
 //! Only routes that name an event come here, after every gate. In `strict` mode a request whose
-//! intent cannot be made durable in time is not forwarded; in `best_effort` it is, and its end is
-//! written all the same.
+//! intent cannot be made durable in time is not forwarded; in `best_effort` it is. A disk that is
+//! merely late keeps the seat: the end follows the beginning through it. Where nothing was begun, the
+//! end is offered to the bounded lane of denials instead.
 
 use std::sync::Arc;
 
@@ -19,29 +20,35 @@ use crate::telemetry::sinks::audit::{Audit, Seat, Unavailable};
 
 /// Reserves a seat and waits for the durable `initiated` record.
 ///
-/// Cancel safe: a client that leaves while waiting ends its exchange, which ends what it began.
+/// Cancel safe: the exchange holds its seat before the wait begins, so whoever ends the exchange
+/// ends what was begun, once.
 pub async fn initiate(proxy: &Proxy, exchange: &mut Exchange) -> Result<(), Stop> {
     let (Some(event), Some(audit)) = (exchange.route.audit, proxy.audit()) else { return Ok(()) };
     exchange.phase = Phase::Audit;
     let deadline = Instant::now() + exchange.plan.audit_deadline;
+    if sit(audit, exchange, event, deadline).await.is_ok() {
+        return Ok(());
+    }
+    match exchange.plan.audit_mode {
+        AuditMode::BestEffort => Ok(()),
+        AuditMode::Strict => Err(Failure::AuditUnavailable.into()),
+    }
+}
+
+async fn sit(
+    audit: &Audit,
+    exchange: &mut Exchange,
+    event: Event,
+    deadline: Instant,
+) -> Result<(), Unavailable> {
     let draft = draft(exchange, event);
-    let begun = match audit.reserve(deadline).await {
-        // From here on the exchange holds the seat, so whatever ends the exchange ends the record
-        // too, and only once: a late `initiated` may still become durable.
-        Ok(seat) => exchange.seat.insert(seat).initiate(draft, deadline).await,
-        Err(unavailable) => Err(unavailable),
-    };
-    if begun == Err(Unavailable::NotWritable) {
-        // Nothing was begun. A place kept for an end alone is held until the disk is well, and once
-        // all are held a refusal would wait for its deadline instead of leaving at once.
+    let reserved = audit.reserve(deadline).await?;
+    let seated = exchange.seat.insert(reserved).initiate(draft, deadline).await;
+    if seated == Err(Unavailable::NotWritable) {
+        // Nothing was begun. A place kept for an end alone would be held until the disk is well.
         exchange.seat = None;
     }
-    match begun {
-        Err(_) if exchange.plan.audit_mode == AuditMode::Strict => {
-            Err(Failure::AuditUnavailable.into())
-        }
-        _ => Ok(()),
-    }
+    seated
 }
 
 /// What is known of an exchange for its audit record. `initiated` until [`complete`] says more.
