@@ -32,10 +32,16 @@ mod limits;
 mod logging;
 // The numbers at their doors.
 mod metrics;
+// A thousand random misbehaviours of clients and upstreams.
+mod misbehaviour;
 // Spans on the wire: their shape, and what becomes of them when the collector misbehaves.
 mod otlp;
+// What holds under pressure: back-pressure, full pools, dying connections, old dialects.
+mod pressure;
 // The files under `config/`, and that they name every key at its default.
 mod reference;
+// Bugs that were found once.
+mod regression;
 // How the real process ends.
 mod shutdown;
 // Traces of whole requests.
