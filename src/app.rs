@@ -164,19 +164,25 @@ impl App {
         let began = Instant::now();
         let deadline = began + self.drain.timeout;
         let delay = if first == Ask::Drain { self.drain.delay } else { Duration::ZERO };
-        tracing::info!(?delay, timeout = ?self.drain.timeout, "Draining.");
+        tracing::info!(
+            delay_seconds = delay.as_secs_f64(),
+            timeout_seconds = self.drain.timeout.as_secs_f64(),
+            "Draining."
+        );
         self.health.drain();
 
         let cut_at = deadline - FOR_SINKS.min(self.drain.timeout / 2);
-        let all_finished = tokio::select! {
-            finished = finish(&mut self.traffic, &self.signals, began + delay, cut_at) => finished,
-            _ = asks.recv() => {
+        let (all_finished, deadline) = tokio::select! {
+            finished = finish(&mut self.traffic, &self.signals, began + delay, cut_at) => {
+                (finished, deadline)
+            }
+            Some(_) = asks.recv() => {
                 tracing::warn!("Asked again: ending at once.");
-                false
+                (false, Instant::now() + FOR_CUTTING)
             }
         };
         self.cut(all_finished).await;
-        self.close(deadline, all_finished).await
+        self.close(asks, deadline, all_finished).await
     }
 
     /// Cuts what still runs; its exchanges end as aborted, reason drain.
@@ -192,17 +198,34 @@ impl App {
         }
     }
 
-    async fn close(mut self, deadline: Instant, all_finished: bool) -> Farewell {
-        let audit = async {
-            match self.proxy.audit() {
+    /// Closes the audit and the voices, then the doors. An ask meanwhile gives up what is not closed
+    /// yet; the ledger shows it as in flight.
+    async fn close(
+        mut self,
+        mut asks: mpsc::Receiver<Ask>,
+        deadline: Instant,
+        all_finished: bool,
+    ) -> Farewell {
+        let (audit, telemetry) = (self.proxy.audit(), self.proxy.telemetry());
+        let stop_audit = async {
+            match audit {
                 Some(audit) => Some(audit.stop(deadline).await),
                 None => None,
             }
         };
-        let (audit, ledger) = tokio::join!(audit, self.proxy.telemetry().stop(deadline));
+        let closed = tokio::select! {
+            (audit, _) = async { tokio::join!(stop_audit, telemetry.stop(deadline)) } => Ok(audit),
+            Some(_) = asks.recv() => Err(audit.map(Audit::stats)),
+        };
+        let given_up = |stats| audit::Report { is_finished: false, stats };
+        let audit = closed.clone().unwrap_or_else(|stats| stats.map(given_up));
+        let ledger = Arc::clone(telemetry.ledger());
         self.doors_stop.cancel();
-        join_all(&mut self.doors).await;
-        Farewell { ledger, audit, all_finished }
+        let door_deadline = deadline.max(Instant::now() + FOR_CUTTING);
+        if timeout_at(door_deadline, join_all(&mut self.doors)).await.is_err() {
+            self.doors.abort_all();
+        }
+        Farewell { ledger, audit, all_finished: all_finished && closed.is_ok() }
     }
 
     fn open_doors(
@@ -215,7 +238,7 @@ impl App {
         let house = Arc::new(House {
             metrics,
             health: Arc::clone(&self.health),
-            status: status::document(config, &self.proxy, &self.health),
+            status: status::document(config, self.data, &self.proxy, &self.health),
             drain: self.drain_asked.clone(),
             token: config.admin.token.clone(),
         });

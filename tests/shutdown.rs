@@ -6,6 +6,7 @@ use tokio::sync::watch;
 use vital_sidecar::app::Ask;
 use vital_sidecar::record::{Abort, Outcome};
 
+use crate::support::eventually;
 use crate::support::house::{self, config};
 use crate::support::process::Process;
 use crate::support::upstream::{self, Upstream};
@@ -129,6 +130,32 @@ async fn a_second_signal_ends_at_once_and_says_that_it_cut() {
             (&"aborted".into(), &"drain".into())
         );
     }
+}
+
+#[tokio::test]
+async fn a_second_signal_does_not_wait_for_a_sink_that_hangs() {
+    let upstream = upstream::answering(OK).await;
+    let collector = upstream::scripted(async |mut wire| {
+        wire.head().await;
+        wire.closed().await;
+    })
+    .await;
+    let process = Process::start(&format!(
+        "[upstream]\nurl = \"http://{}\"\n[otlp]\nendpoint = \"http://{}\"\ntimeout = \"50s\"\n\
+         [server.drain]\ndelay = \"0s\"\ntimeout = \"60s\"\n",
+        upstream.address, collector.address
+    ))
+    .await;
+    process.client().await.get("/").await;
+    eventually("the collector hangs", || !collector.heads().is_empty()).await;
+    process.signal("TERM").await;
+    let began = tokio::time::Instant::now();
+    process.signal("INT").await; // Another one: two of a kind may arrive as one.
+
+    let remains = process.remains().await;
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert_eq!(remains.code, Some(1), "{remains:?}");
+    assert!(remains.stderr.contains("traces to otlp"), "{}", remains.stderr);
 }
 
 #[tokio::test]

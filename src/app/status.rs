@@ -3,6 +3,7 @@
 //! Everything here is a snapshot of numbers kept elsewhere. Collectors hold the proxy weakly, so
 //! that two sidecars can live and die in one process.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
 use serde_json::{Value, json};
@@ -56,6 +57,7 @@ pub(super) fn register(proxy: &Arc<Proxy>, metrics: &Metrics) {
 /// The maker of `/status`.
 pub(super) fn document(
     config: &Config,
+    listen: SocketAddr,
     proxy: &Arc<Proxy>,
     health: &Arc<Health>,
 ) -> Box<dyn Fn() -> Value + Send + Sync> {
@@ -63,7 +65,7 @@ pub(super) fn document(
     let began = Instant::now();
     let service = config.service.clone();
     let upstream = config.upstream.authority.clone();
-    let (routes, listen) = (config.routes.len(), config.server.listen);
+    let routes = config.routes.len();
     Box::new(move || {
         let Some(proxy) = house.upgrade() else { return Value::Null };
         let telemetry = proxy.telemetry();

@@ -79,7 +79,7 @@ impl Telemetry {
     }
 
     /// What became of everything that was to leave.
-    pub fn ledger(&self) -> &Ledger {
+    pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
     }
 
@@ -104,14 +104,13 @@ impl Telemetry {
         }
     }
 
-    /// Closes every lane, delivers what they hold, and returns the final ledger. All sinks share the
-    /// one deadline; what is not delivered by then is counted as dropped.
-    pub async fn stop(&self, deadline: Instant) -> Arc<Ledger> {
+    /// Closes every lane and delivers what they hold. All sinks share the one deadline; what is not
+    /// delivered by then is counted as dropped.
+    pub async fn stop(&self, deadline: Instant) {
         let mut stopping = tokio::task::JoinSet::new();
         for worker in std::mem::take(&mut *self.workers.lock()) {
             stopping.spawn(worker.stop(deadline));
         }
         while stopping.join_next().await.is_some() {}
-        Arc::clone(&self.ledger)
     }
 }

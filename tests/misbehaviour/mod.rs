@@ -111,8 +111,10 @@ async fn play(scenario: Scenario) -> Result<(), String> {
     if let Some((name, value)) = open.iter().find(|(_, value)| *value != 0.0) {
         return Err(format!("{name} is {value} after the end"));
     }
-    let ledger = proxy.telemetry().stop(Instant::now() + PATIENCE).await;
-    let [account] = &*ledger.snapshot() else { return Err("one lane was asked for".to_owned()) };
+    proxy.telemetry().stop(Instant::now() + PATIENCE).await;
+    let [account] = &*proxy.telemetry().ledger().snapshot() else {
+        return Err("one lane was asked for".to_owned());
+    };
     if !account.is_balanced() || account.in_flight > 0 || account.exported != records.len() as u64 {
         return Err(format!("{account}, but {} records", records.len()));
     }

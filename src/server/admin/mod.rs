@@ -62,8 +62,8 @@ impl std::fmt::Debug for House {
 
 /// Connections a door holds at once; more wait in the listen queue.
 const MAX_CONNECTIONS: usize = 64;
-/// For a whole head.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// For a whole head. Short, because half heads must not keep a kubelet out for long.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Bytes of a head.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// After this a connection ends with its current answer, so that an idle or stuck client cannot
