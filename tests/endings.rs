@@ -456,6 +456,7 @@ async fn a_body_over_the_bound_is_413_whether_declared_or_not() {
         client.say(format!("POST / HTTP/1.1\r\nhost: a\r\n{body}")).await;
         let answer = client.answer().await;
         assert_eq!(answer.status, 413, "{body:?}");
+        assert_eq!(answer.field("connection"), Some("close"), "{body:?}");
         let record = sidecar.record().await;
         assert_eq!(record.outcome, Outcome::Refused(Refusal::BodyTooLarge), "{body:?}");
     }

@@ -1,6 +1,6 @@
 //! What reaches the upstream, and what comes back.
 
-use crate::support::upstream::content_length;
+use crate::support::upstream::{Wire, content_length};
 use crate::support::{sidecar, upstream};
 
 #[tokio::test]
@@ -43,6 +43,8 @@ async fn the_upstream_request_is_rebuilt_from_validated_parts() {
     let traceparent = field("traceparent");
     assert_eq!(traceparent.len(), 55);
     assert!(!traceparent.contains("0af7651916cd43dd8448eb211c80319c"), "nor is its trace");
+    let removed = sidecar.metric("sidecar_identity_headers_removed_total");
+    assert!((removed - 2.0).abs() < 0.5, "{removed}");
 }
 
 #[tokio::test]
@@ -133,4 +135,34 @@ async fn a_switch_of_protocols_that_nobody_asked_for_is_502() {
         upstream::answering("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n").await;
     let sidecar = sidecar::in_front_of(&upstream).await;
     assert_eq!(sidecar.client().await.get("/").await.status, 502);
+}
+
+#[tokio::test]
+async fn the_version_of_an_answer_is_the_clients_and_not_the_upstreams() {
+    const SOME: &str = "content-length: 4\r\n\r\nsome";
+    const UNTIL_CLOSE: &str = "\r\nsome";
+    for (upstream_says, client_says, framed, version, connection) in [
+        ("1.0", "1.1", SOME, "1.1", None),
+        ("1.0", "1.1", UNTIL_CLOSE, "1.1", None),
+        ("1.1", "1.0", SOME, "1.0", Some("keep-alive")),
+        ("1.1", "1.0", UNTIL_CLOSE, "1.0", None),
+    ] {
+        let script = move |mut wire: Wire| async move {
+            wire.head().await;
+            wire.say(format!("HTTP/{upstream_says} 200 OK\r\n{framed}")).await;
+        };
+        let upstream = upstream::scripted(script).await;
+        let sidecar = sidecar::in_front_of(&upstream).await;
+        let mut client = sidecar.client().await;
+        client
+            .say(format!("GET / HTTP/{client_says}\r\nhost: a\r\nconnection: keep-alive\r\n\r\n"))
+            .await;
+
+        let answer = client.answer().await;
+
+        let case = format!("{upstream_says} to {client_says}, {framed:?}");
+        assert!(answer.head.starts_with(&format!("http/{version} 200")), "{case}: {}", answer.head);
+        assert_eq!(answer.field("connection"), connection, "{case}");
+        assert_eq!(answer.body, b"some", "{case}");
+    }
 }

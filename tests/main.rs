@@ -4,19 +4,45 @@
 
 mod support;
 
+// Facts out of request bodies.
+mod captures;
+// The operators' door of a whole sidecar.
+mod admin;
+// The commit protocol through the whole proxy, on a disk that forgets.
+mod audit;
 // The audit trail through a real directory.
 mod audit_writer;
+// The command line as a shell sees it.
+mod cli;
 // What a wrong configuration says, word by word and column by column.
 mod config_errors;
 // The embedded orchestrator and the demo's traffic.
 mod demo_orchestrator;
 // How an exchange can end: one test per row of the table in docs/ARCHITECTURE.md.
 mod endings;
+// Error events of whole requests.
+mod error_reporting;
 // The rules of the house: imports, lengths, module docs.
 mod floors;
 // Methods, header fields, bodies: what reaches the upstream, and what comes back.
 mod forwarding;
+// Rate limits as a client meets them.
+mod limits;
+// The access log of a whole sidecar.
+mod logging;
+// The numbers at their doors.
+mod metrics;
+// A thousand random misbehaviours of clients and upstreams.
+mod misbehaviour;
 // Spans on the wire: their shape, and what becomes of them when the collector misbehaves.
 mod otlp;
+// What holds under pressure: back-pressure, full pools, dying connections, old dialects.
+mod pressure;
 // The files under `config/`, and that they name every key at its default.
 mod reference;
+// Bugs that were found once.
+mod regression;
+// How the real process ends.
+mod shutdown;
+// Traces of whole requests.
+mod tracing;

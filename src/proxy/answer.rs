@@ -3,9 +3,11 @@
 //! Every answer carries the request id. An answer of our own never repeats a word of the client's or
 //! the upstream's.
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER,
+};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::Body;
 
 use super::classify::Shape;
@@ -21,6 +23,7 @@ use crate::record::{ErrorType, Failure, Outcome, Phase, Refusal};
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
     is_head: bool,
+    expects_continue: bool,
     prefers_html: bool,
 }
 
@@ -29,6 +32,7 @@ impl Asked {
     pub fn of(head: &Parts) -> Self {
         Self {
             is_head: head.method == Method::HEAD,
+            expects_continue: head.headers.contains_key(EXPECT),
             prefers_html: problem::prefers_html(&head.headers),
         }
     }
@@ -56,11 +60,21 @@ pub fn follow(
     shape: Shape,
 ) -> Response<ReplyBody> {
     let (mut head, body) = response.into_parts();
+    head.version = version(&exchange, &body);
     if shape.has_no_body && body.size_hint().exact().is_some_and(|length| length > 0) {
         // hyper would take a length without a body for a mistake of ours.
         head.headers.remove(CONTENT_LENGTH);
     }
     Response::from_parts(head, ReplyBody::follow(body, exchange, shape))
+}
+
+/// The version is the connection's, not the upstream's (RFC 9110 §2.5): behind an HTTP/1.0 service
+/// the client still gets HTTP/1.1, and hyper answers an HTTP/1.0 client in kind. Only an answer that
+/// such a client must read until the close says so itself, because hyper would promise to keep the
+/// connection.
+fn version(exchange: &Exchange, body: &UpstreamBody) -> Version {
+    let ends_at_the_close = exchange.protocol() == "1.0" && body.size_hint().exact().is_none();
+    if ends_at_the_close { Version::HTTP_10 } else { Version::HTTP_11 }
 }
 
 /// Answers a stop ourselves. The exchange ends here.
@@ -102,6 +116,12 @@ pub fn refuse(mut exchange: Exchange, stop: Stop, asked: Asked) -> Response<Repl
     }
     fields.insert(exchange.plan.request_id_header.clone(), exchange.request_id.clone());
     fields.remove(ALLOW);
+    // A body that is under way can often still be skipped; one that was too large, too slow or never
+    // asked for ends the connection.
+    let is_given_up = matches!(status, 408 | 413) || asked.expects_continue;
+    if is_given_up && exchange.link().has_unread() {
+        fields.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 

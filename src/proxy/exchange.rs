@@ -174,6 +174,21 @@ impl Exchange {
         }
     }
 
+    /// What the request's body makes of the exchange, where it broke.
+    pub fn broken_request(&self) -> Option<Outcome> {
+        match self.meter.as_ref()?.state() {
+            State::TooLarge => Some(Outcome::Refused(Refusal::BodyTooLarge)),
+            State::Malformed => Some(Outcome::Refused(Refusal::BadRequest)),
+            State::Gone => Some(Outcome::Gone { phase: self.phase }),
+            State::Idle | State::Waiting | State::Complete => None,
+        }
+    }
+
+    /// The house this exchange is in.
+    pub fn proxy(&self) -> &Proxy {
+        &self.proxy
+    }
+
     /// When the head was complete.
     pub fn began(&self) -> Instant {
         self.began
@@ -192,6 +207,11 @@ impl Exchange {
     /// The method, from the closed set.
     pub fn method(&self) -> Method {
         self.method
+    }
+
+    /// The version the client speaks, as spans name it: `1.0`, `1.1`.
+    pub fn protocol(&self) -> &'static str {
+        self.protocol
     }
 
     /// When the exchange began, on the wall clock.
@@ -232,7 +252,7 @@ impl Exchange {
         // The sidecar's own time: before the upstream leg, and all of it where there was none.
         let overhead = upstream.map_or(duration, |leg| leg.offset);
         let status = match outcome {
-            Outcome::Refused(refusal) => Some(refusal.status()),
+            Outcome::Refused(refusal) => self.status.or(Some(refusal.status())),
             Outcome::Failed(failure) => self.status.or(Some(failure.status())),
             Outcome::Panicked => self.status.or(Some(500)),
             _ => self.status,

@@ -17,6 +17,7 @@ use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use tokio::time::Instant;
 
+use super::claims::Claimed;
 use super::exchange::{Exchange, Stop};
 use super::peer::Peer;
 use super::request_body::{Meter, RequestBody, State};
@@ -43,7 +44,8 @@ pub fn prepare(
     let client_host = named_host.clone().or_else(|| head.headers.get(HOST).cloned());
 
     let mut headers = head.headers;
-    strip(&mut headers, is_trusted, &plan.request_id_header);
+    let claims = strip(&mut headers, is_trusted, &plan.request_id_header);
+    exchange.proxy().claims().note(claims, &peer.ip);
     let host = plan.rewritten_host.clone().or(named_host);
     if host.is_some() || client_host.is_none() {
         headers.insert(HOST, host.unwrap_or_else(|| plan.authority.clone()));
@@ -149,7 +151,7 @@ fn stop(reason: &NoResponse, body: State, is_over: bool) -> Stop {
 /// Takes out the fields that end here, in one sweep. The map itself goes on to the upstream: hyper
 /// hands the same few maps round and round, so in the usual case, where nothing ends here,
 /// neither the map nor a list of names is allocated.
-fn strip(headers: &mut HeaderMap, is_trusted: bool, request_id: &HeaderName) {
+fn strip(headers: &mut HeaderMap, is_trusted: bool, request_id: &HeaderName) -> Claimed {
     let listed = hop::listed(headers);
     let ends_here = |name: &&HeaderName| {
         let name = *name;
@@ -164,9 +166,11 @@ fn strip(headers: &mut HeaderMap, is_trusted: bool, request_id: &HeaderName) {
             || (!is_trusted && forwarded::is_forwarding(name))
     };
     let ending: Vec<HeaderName> = headers.keys().filter(ends_here).cloned().collect();
+    let claimed = Claimed::among(&ending, is_trusted);
     for name in ending {
         headers.remove(name);
     }
+    claimed
 }
 
 /// Says how the body is framed where hyper would guess otherwise: its client assumes that GET, HEAD

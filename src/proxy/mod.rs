@@ -13,6 +13,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::sinks::audit::Audit;
 
 pub mod answer;
+pub mod claims;
 pub mod classify;
 pub mod clock;
 pub mod door;
@@ -44,6 +45,7 @@ pub struct Proxy {
     upstream: Arc<Upstream>,
     audit: Option<Audit>,
     inspection: inspect::Budget,
+    claims: claims::Claims,
     is_cut: AtomicBool,
 }
 
@@ -55,6 +57,7 @@ impl Proxy {
             plan: ArcSwap::from_pointee(plan),
             upstream: Arc::new(Upstream::new(&config.upstream, telemetry.metrics())),
             inspection: inspect::Budget::new(config.inspect.max_memory),
+            claims: claims::Claims::new(telemetry.metrics()),
             telemetry,
             audit,
             is_cut: AtomicBool::new(false),
@@ -91,6 +94,11 @@ impl Proxy {
     /// The memory that inspection may use, of all requests together.
     pub fn inspection(&self) -> &inspect::Budget {
         &self.inspection
+    }
+
+    /// What clients claim that they may not.
+    pub fn claims(&self) -> &claims::Claims {
+        &self.claims
     }
 
     /// From now on, an exchange that is dropped was cut by the shutdown, not left by its client.

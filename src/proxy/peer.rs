@@ -52,6 +52,8 @@ impl Link {
     /// Notes that a head has been parsed and an exchange begun; it runs until the guard drops.
     pub fn begin(self: &Arc<Self>) -> Busy {
         self.heads.fetch_add(1, Ordering::Relaxed);
+        // There is a next head, so what was left unread has been thrown away.
+        self.has_unread.store(false, Ordering::Relaxed);
         self.running.fetch_add(1, Ordering::Relaxed);
         Busy(Arc::clone(self))
     }

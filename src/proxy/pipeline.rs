@@ -21,24 +21,26 @@ use super::request_body::{Meter, RequestBody};
 use super::upstream::lease::UpstreamBody;
 use super::{Proxy, answer, classify, door, forward, inspect_body, screen, seat, target};
 
-/// Answers one request.
+/// Answers one request. The exchange begins with the call, not with the first poll: hyper drops the
+/// future unpolled where the client's end of file comes in the same read as its head.
 ///
-/// Cancel safe: hyper drops this future when the client leaves, and the exchange on its stack then
-/// says so.
-pub async fn handle(
-    proxy: &Arc<Proxy>,
-    peer: &Peer,
+/// Cancel safe: hyper drops the future when the client leaves, and the exchange in it then says so.
+pub fn handle<'a>(
+    proxy: &'a Arc<Proxy>,
+    peer: &'a Peer,
     request: Request<Incoming>,
-) -> Result<Response<ReplyBody>, Infallible> {
+) -> impl Future<Output = Result<Response<ReplyBody>, Infallible>> + Send + use<'a> {
     let plan = proxy.plan(); // One load: one request, one plan, even if a reload lands now.
     let (head, body) = request.into_parts();
     let mut exchange = Exchange::begin(proxy, plan, peer, &head, !body.is_end_stream());
     let asked = answer::Asked::of(&head);
-    let outcome = contain(pin!(walk(proxy, peer, &mut exchange, head, body))).await;
-    Ok(match outcome {
-        Ok((response, shape)) => answer::follow(exchange, response, shape),
-        Err(stop) => answer::refuse(exchange, stop, asked),
-    })
+    async move {
+        let outcome = contain(pin!(walk(proxy, peer, &mut exchange, head, body))).await;
+        Ok(match outcome {
+            Ok((response, shape)) => answer::follow(exchange, response, shape),
+            Err(stop) => answer::refuse(exchange, stop, asked),
+        })
+    }
 }
 
 /// Every stage in order; `?` is the only way out.

@@ -86,7 +86,11 @@ impl Followed {
                 self.pass(&frame);
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(_))) => self.cut(Outcome::Failed(Failure::UpstreamReset), cx),
+            Poll::Ready(Some(Err(_))) => {
+                // Where the upstream answers early, it may be the request that breaks.
+                let outcome = self.exchange.broken_request();
+                self.cut(outcome.unwrap_or(Outcome::Failed(Failure::UpstreamReset)), cx)
+            }
             Poll::Ready(None) => {
                 self.finish(Outcome::Served);
                 Poll::Ready(None)

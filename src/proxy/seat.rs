@@ -15,7 +15,7 @@ use crate::audit::facts::{resource_id, resource_type};
 use crate::audit::{AuditResult, Draft, Event, Stage};
 use crate::config::model::AuditMode;
 use crate::record::{Failure, Phase, Record};
-use crate::telemetry::sinks::audit::{Audit, Seat};
+use crate::telemetry::sinks::audit::{Audit, Seat, Unavailable};
 
 /// Reserves a seat and waits for the durable `initiated` record.
 ///
@@ -35,6 +35,11 @@ pub async fn initiate(proxy: &Proxy, exchange: &mut Exchange) -> Result<(), Stop
         }
         Err(unavailable) => Err(unavailable),
     };
+    if begun == Err(Unavailable::NotWritable) {
+        // Nothing was begun. A place kept for an end alone is held until the disk is well, and once
+        // all are held a refusal would wait for its deadline instead of leaving at once.
+        exchange.seat = None;
+    }
     match begun {
         Err(_) if exchange.plan.audit_mode == AuditMode::Strict => {
             Err(Failure::AuditUnavailable.into())

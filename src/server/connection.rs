@@ -38,7 +38,6 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let metrics = proxy.telemetry().metrics().clone();
-    let _open = metrics.connection();
     if stream.set_nodelay(true).is_err() {
         return; // The client is gone already.
     }
@@ -46,9 +45,10 @@ pub async fn serve(
     let link = Arc::<Link>::default();
     let guard = Guard::new(stream, &link, &limits);
     let peer = Peer::new(address.ip(), "http", link);
+    let (hall, client) = (&proxy, &peer);
     // hyper keeps room for the service's future as long as the connection lives; boxed, it is there
     // only while there is an exchange. An idle connection is a quarter smaller for it.
-    let service = service_fn(|request| Box::pin(pipeline::handle(&proxy, &peer, request)));
+    let service = service_fn(move |request| Box::pin(pipeline::handle(hall, client, request)));
     let mut connection = http1::Builder::new()
         .header_read_timeout(None) // The guard times the head.
         .max_headers(limits.max_headers)
@@ -69,9 +69,11 @@ pub async fn serve(
     let parts = connection.into_parts();
     let has_rest = !parts.read_buf.is_empty();
     let (stream, was_in_head) = parts.io.finish();
+    // Bytes after an exchange that did not read its request's body are that body, not a head.
+    let was_in_head = (was_in_head || has_rest) && !peer.link.has_unread();
     if let Err(error) = &result
         && !was_running
-        && let Some(reason) = broken_head(error, was_in_head || has_rest)
+        && let Some(reason) = broken_head(error, was_in_head)
     {
         metrics.connection_error(reason);
     }

@@ -167,12 +167,21 @@ impl Write for Guard {
         self.io.is_write_vectored()
     }
 
+    /// Also starts the clock of the pause after an exchange: while its last read still waits, hyper
+    /// does not read again, but it flushes what it has written.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        let this = self.get_mut();
+        this.catch_up();
+        if matches!(this.reading, Reading::Idle { .. })
+            && let Poll::Ready(late) = this.poll_clocks(cx)
+        {
+            return Poll::Ready(Err(late));
+        }
+        Pin::new(&mut this.io).poll_flush(cx)
     }
 
     /// Only flushes: the owner of the connection closes the socket, after lingering if it must.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_flush(cx)
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
     }
 }

@@ -54,6 +54,8 @@ pub async fn accept_loop(
     let connections = TaskTracker::new();
     while let Some((stream, address, place)) = next(&listener, &places, &signals.stop).await {
         let (proxy, signals) = (Arc::clone(&proxy), signals.clone());
+        // Counted from here, so that nobody who looks can miss a connection that is open.
+        let open = proxy.telemetry().metrics().connection();
         connections.spawn(async move {
             let serve = connection::serve(proxy, stream, address, signals.stop);
             let cut = pin!(signals.cut.cancelled());
@@ -62,7 +64,7 @@ pub async fn accept_loop(
                 () = serve => {}
                 () = Rare::new(cut) => {}
             }
-            drop(place);
+            drop((open, place));
         });
     }
     drop(listener);

@@ -16,8 +16,11 @@ pub(super) fn string(text: &str, out: &mut Vec<u8>) {
 /// Whether nothing needs an escape; it may say no to a text that needs none. Without a way out of
 /// the loop it is made of vector instructions, and nearly every string of ours is plain.
 fn is_plain(text: &str) -> bool {
-    let is_odd = |byte: &u8| !matches!(byte, b' '..=b'~') || matches!(byte, b'"' | b'\\');
-    text.bytes().filter(is_odd).count() == 0
+    let harm = |byte: u8| {
+        let is_control = u8::from(!(b' '..0x7f).contains(&byte));
+        is_control | u8::from(byte == b'"') | u8::from(byte == b'\\')
+    };
+    text.bytes().fold(0, |found, byte| found | harm(byte)) == 0
 }
 
 fn escaped(text: &str, out: &mut Vec<u8>) {

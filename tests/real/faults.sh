@@ -16,7 +16,7 @@ refuses() {
   status=$?
   cat "$RUN/said"
   echo "exit code $status, expected $code"
-  [ "$status" = "$code" ] && grep -qiE "$pattern" "$RUN/said"
+  [[ $status =~ ^$code$ ]] && grep -qiE "$pattern" "$RUN/said"
 }
 
 printf '[upstream]\nurl = "http://127.0.0.1:1"\n[serverr]\nlisten = "127.0.0.1:0"\n' >"$RUN/key.toml"
@@ -38,8 +38,33 @@ mkdir -p "$RUN/directory.toml"
 verify "an unreadable file is named" refuses 78 'directory\.toml' run --config "$RUN/directory.toml"
 verify "an unknown command is a usage error" refuses 2 'usage' nonsense
 
-write_config "$config" "$node_port" "$admin" "$node_port"
-verify "a port in use is named" refuses 1 "127\.0\.0\.1:$node_port" run --config "$config"
+write_config "$config" "$node_port" "$admin" "$nobody"
+verify "a port in use is named" \
+  refuses 1 "127\.0\.0\.1:$node_port.*server\.listen.*in use" run --config "$config"
+write_config "$config" "$listen" "$node_port" "$nobody"
+verify "an admin port in use is named" \
+  refuses 1 "127\.0\.0\.1:$node_port.*admin\.listen.*in use" run --config "$config"
+write_config "$config" "$listen" "$admin" "$listen"
+verify "an upstream that is the sidecar itself is refused" \
+  refuses 78 'upstream\.url.*sidecar itself' run --config "$config"
+
+# A configured place that cannot be written refuses the start, and says which.
+touch "$RUN/file"
+write_config "$config" "$listen" "$admin" "$nobody"
+cat >>"$config" <<TOML
+[audit]
+directory = "$RUN/file/audit"
+[[routes]]
+name = "all"
+match = "* /{*rest}"
+audit = "DATA_ACCESS"
+TOML
+verify "an audit directory that cannot be is named" \
+  refuses '(1|78)' "$RUN/file/audit" run --config "$config"
+write_config "$config" "$listen" "$admin" "$nobody"
+sed -i "s|^console = .*|&\ndirectory = \"$RUN/file/logs\"|" "$config"
+verify "a log directory that cannot be is named" \
+  refuses '(1|78)' "$RUN/file/logs" run --config "$config"
 
 # An upstream that is not there.
 write_config "$config" "$listen" "$admin" "$nobody"
@@ -95,7 +120,8 @@ printf '[otlp]\nendpoint = ""\n' >>"$config"
 run_sidecar "$config" "$admin"
 launch slow curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:$listen/slow/3000"
 slow=$PID
-sleep 0.5
+is_asked() { curl -sf "http://127.0.0.1:$admin/metrics" | grep -q '^http_server_active_requests{.*} 1'; }
+eventually 5 is_asked
 kill -TERM "$SIDECAR_PID"
 draining() { curl -s "http://127.0.0.1:$admin/readyz" | grep -q drain; }
 verify "after SIGTERM readyz names the drain" eventually 2 draining
@@ -119,4 +145,19 @@ sed -i 's/^delay = .*/delay = "9s"/' "$config"
 run_sidecar "$config" "$admin"
 kill -INT "$SIDECAR_PID"
 verify "SIGINT does not wait for the delay" eventually 5 is_gone "$SIDECAR_PID"
+
+# A second signal does not wait for the running request either, and says so by its exit code.
+run_sidecar "$config" "$admin"
+launch cut curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:$listen/slow/15000"
+eventually 5 is_asked
+kill -TERM "$SIDECAR_PID"
+eventually 5 draining
+kill -TERM "$SIDECAR_PID"
+verify "a second signal ends it at once" eventually 4 is_gone "$SIDECAR_PID"
+wait "$SIDECAR_PID"
+cut_status=$?
+cut_short() { echo "exit code $cut_status"; [ "$cut_status" = 1 ]; }
+verify "having cut a request, it ends with 1" cut_short
+verify "its ledger balances all the same" \
+  "$PYTHON" "$PARTS/ledger_check.py" "$RUN/sidecar.log" "$RUN/sidecar.err"
 finish

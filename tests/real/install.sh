@@ -27,19 +27,32 @@ as_root() {
   if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
-# Debian starts a service as soon as it is installed; a policy of 101 forbids it.
+# Debian starts a service as soon as it is installed; a policy of 101 forbids it. Ours goes again,
+# also when the installation is interrupted.
+policy=/usr/sbin/policy-rc.d
 install_quietly() {
-  local policy=/usr/sbin/policy-rc.d made_policy=no status=0
   if [ ! -e "$policy" ]; then
+    trap 'as_root rm -f "$policy"' EXIT
     printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
     as_root chmod 755 "$policy"
-    made_policy=yes
   fi
-  as_root apt-get update -qq &&
-    as_root env DEBIAN_FRONTEND=noninteractive \
-      apt-get install -y -qq --no-install-recommends "$@" >/dev/null || status=$?
-  [ "$made_policy" = no ] || as_root rm -f "$policy"
-  return "$status"
+  patiently apt_get update && patiently apt_get install --no-install-recommends "$@"
+}
+
+apt_get() {
+  as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get -y -qq -o Acquire::Retries=3 -o DPkg::Lock::Timeout=120 "$@" >/dev/null
+}
+
+# patiently COMMAND…: mirrors have bad minutes; tries three times.
+patiently() {
+  local attempt
+  for attempt in 1 2 3; do
+    "$@" && return
+    echo "attempt $attempt of 3 failed: $*" >&2
+    [ "$attempt" = 3 ] || sleep $((attempt * 5))
+  done
+  return 1
 }
 
 packages=$(missing_packages)
@@ -54,12 +67,17 @@ if [ -n "$packages" ]; then
   }
 fi
 
-if ! cmp -s tests/real/requirements.txt "$venv/installed.txt"; then
+# A venv whose Python was replaced is as good as none.
+is_current() {
+  cmp -s tests/real/requirements.txt "$venv/installed.txt" &&
+    "$venv/bin/python" -c 'import uvicorn, sentry_relay' 2>/dev/null
+}
+if ! is_current; then
   echo "installing from PyPI into $venv"
   rm -rf "$venv"
   mkdir -p "$(dirname "$venv")"
   python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/real/requirements.txt
+  patiently "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/real/requirements.txt
   cp tests/real/requirements.txt "$venv/installed.txt"
 fi
 echo "the parts of the real tier are installed"

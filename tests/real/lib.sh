@@ -10,10 +10,12 @@ PARTS=$REAL/parts
 VENV=$ROOT/target/real/venv
 PYTHON=$VENV/bin/python
 ROTEL=$(echo "$VENV"/lib/python3*/site-packages/rotel/rotel-agent)
-SIDECAR=${SIDECAR:-$ROOT/target/debug/vital-sidecar}
+SIDECAR=${SIDECAR:-${CARGO_TARGET_DIR:-$ROOT/target}/debug/vital-sidecar}
 PATH=$PATH:/usr/sbin:/sbin
 # What the caller has set up for itself must not configure the sidecar under test.
-unset "${!OTEL_@}" "${!VITAL_SIDECAR_@}" NODE_ENV APP_VERSION LOG_LEVEL SENTRY_DSN
+unset "${!OTEL_@}" "${!VITAL_SIDECAR_@}" NODE_ENV APP_VERSION LOG_LEVEL SENTRY_DSN DATADOG_API_KEY
+# Nothing here leaves the loopback, so no client may ask a proxy of the caller's.
+export no_proxy='*' NO_PROXY='*'
 SCENARIO=$(basename "$0" .sh)
 RUN=$ROOT/target/real/run/$SCENARIO
 FAILED=0

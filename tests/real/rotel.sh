@@ -40,6 +40,10 @@ stop "$SIDECAR_PID"
 all_arrived() { [ "$(grep -c '^Span #' "$RUN/rotel.log")" = 16 ]; }
 eventually 10 all_arrived
 verify "what was in flight at the end was delivered by the drain: 16 spans, none twice" all_arrived
-not_believed() { ! grep -q 'Trace ID *: 11111111111111111111111111111111' "$RUN/rotel.log"; }
+# rotel prints a span's own ids indented by four, and those of its links by five and an arrow.
+foreign=11111111111111111111111111111111
+not_believed() { ! grep -E "^    (Trace ID|Parent ID) *: ($foreign|2{16})" "$RUN/rotel.log"; }
 verify "an untrusted client's traceparent does not name our trace" not_believed
+is_linked() { [ "$(grep -cE "^ +-> Trace ID: $foreign" "$RUN/rotel.log")" = 1 ]; }
+verify "it is kept as a link of one span" is_linked
 finish

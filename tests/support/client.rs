@@ -99,6 +99,23 @@ impl Client {
         std::mem::take(&mut self.buffer)
     }
 
+    /// Reads and forgets this many bytes, fewer where the connection ends; returns how many.
+    pub async fn skip(&mut self, bytes: usize) -> usize {
+        tokio::time::timeout(PATIENCE, async {
+            let mut skipped = 0;
+            loop {
+                let part = self.buffer.len().min(bytes - skipped);
+                self.buffer.drain(..part);
+                skipped += part;
+                if skipped == bytes || !self.fill().await {
+                    return skipped;
+                }
+            }
+        })
+        .await
+        .expect("bytes in time")
+    }
+
     async fn fill(&mut self) -> bool {
         self.stream.read_buf(&mut self.buffer).await.is_ok_and(|read| read > 0)
     }

@@ -3,7 +3,11 @@
 #![expect(unreachable_pub, reason = "one binary: what is public here is public to its files")]
 pub mod client;
 pub mod collector;
+pub mod house;
+pub mod process;
+pub mod recorder;
 pub mod records;
+pub mod sentry_inbox;
 pub mod sidecar;
 pub mod upstream;
 

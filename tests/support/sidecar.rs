@@ -12,6 +12,7 @@ use vital_sidecar::server::listener::{self, Signals};
 use vital_sidecar::telemetry::Telemetry;
 use vital_sidecar::telemetry::metrics::Format;
 use vital_sidecar::telemetry::metrics::Metrics;
+use vital_sidecar::telemetry::sinks::audit::Audit;
 
 use super::PATIENCE;
 use super::client::Client;
@@ -34,10 +35,19 @@ pub async fn in_front_of(upstream: &Upstream) -> Sidecar {
 /// A sidecar with this configuration.
 #[expect(clippy::unused_async, reason = "it needs a runtime, and reads like its siblings")]
 pub async fn with(config: &Config) -> Sidecar {
+    telling(config, Telemetry::silent(Metrics::new(&config.service)), None)
+}
+
+/// A sidecar with this configuration and this audit trail.
+pub fn with_audit(config: &Config, audit: Option<Audit>) -> Sidecar {
+    telling(config, Telemetry::silent(Metrics::new(&config.service)), audit)
+}
+
+/// A sidecar with this configuration, these voices and this audit trail.
+pub fn telling(config: &Config, telemetry: Telemetry, audit: Option<Audit>) -> Sidecar {
     let (observer, records) = mpsc::channel(16 * 1024);
-    let metrics = Metrics::new(&config.service);
-    let telemetry = Telemetry::silent(metrics).observed_by(observer);
-    let proxy = Arc::new(Proxy::new(config, Arc::new(telemetry), None));
+    let telemetry = telemetry.observed_by(observer);
+    let proxy = Arc::new(Proxy::new(config, Arc::new(telemetry), audit));
     let listener = listener::bind("127.0.0.1:0".parse().expect("an address")).expect("bind");
     let address = listener.local_addr().expect("address");
     let signals = Signals::default();

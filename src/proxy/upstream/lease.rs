@@ -69,7 +69,7 @@ impl fmt::Debug for Connection {
 pub struct Lease {
     connection: Option<Box<Connection>>,
     pool: Arc<Upstream>,
-    _place: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
     _counted: ActiveGuard,
     /// Where the connection came from.
     pub origin: Origin,
@@ -86,7 +86,7 @@ impl Lease {
         Self {
             connection: Some(connection),
             pool: Arc::clone(pool),
-            _place: place,
+            place,
             _counted: counted,
             origin,
         }
@@ -94,6 +94,11 @@ impl Lease {
 
     pub(super) fn connection(&mut self) -> Option<&mut Connection> {
         self.connection.as_deref_mut()
+    }
+
+    /// Closes the connection and hands its place on.
+    pub(super) fn into_place(self) -> OwnedSemaphorePermit {
+        self.place
     }
 
     /// Gives the connection back, if it can take another request. One with an unread answer or an

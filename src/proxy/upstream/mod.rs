@@ -95,12 +95,12 @@ impl Upstream {
         }
     }
 
-    /// Checks out a connection that is surely new.
+    /// Closes a lease's connection and makes a new one in its place, so that a request that was let
+    /// in need not queue again.
     ///
-    /// Cancel safe.
-    pub async fn check_out_new(self: &Arc<Self>) -> Result<Lease, NoConnection> {
-        let place = self.place().await?;
-        Box::pin(self.dial(place)).await
+    /// Cancel safe: a dropped call gives the place back.
+    pub async fn renew(self: &Arc<Self>, lease: Lease) -> Result<Lease, NoConnection> {
+        Box::pin(self.dial(lease.into_place())).await
     }
 
     /// Looks after the pool until it is dropped: closes idle connections that have grown old, so that

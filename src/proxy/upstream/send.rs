@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
@@ -46,8 +46,7 @@ pub async fn send(
             Ok(response) => return Ok(response.map(|body| UpstreamBody::new(body, lease))),
             Err(Cut::Unsent(unsent)) if lease.origin == Origin::Reused => {
                 request = *unsent;
-                drop(lease);
-                lease = upstream.check_out_new().await.map_err(NoResponse::NoConnection)?;
+                lease = upstream.renew(lease).await.map_err(NoResponse::NoConnection)?;
             }
             Err(Cut::Unsent(_)) => return Err(NoResponse::Reset),
             Err(Cut::Failed(reason)) => return Err(reason),
@@ -79,6 +78,10 @@ async fn attempt(
         watch(cx).map(|()| None)
     });
     match answer.await {
+        // Nobody asked it to switch: `Upgrade` is never passed on.
+        Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            Err(Cut::Failed(NoResponse::Protocol))
+        }
         Some(Ok(response)) => Ok(response),
         Some(Err(error)) => Err(classify(error)),
         None => Err(Cut::Failed(NoResponse::TimedOut)),

@@ -2,6 +2,7 @@
 
 GET  /blob/N     N bytes of a fixed pattern
 POST /echo       the body, streamed back
+GET  /gib        the file named by $SERVED_FILE, streamed
 PUT  /digest     sha256 of the body, which is read as it arrives and never held
 GET  /traced     posts a span below the caller's `traceparent` to $OTLP_ENDPOINT; answers its ids
 """
@@ -75,6 +76,12 @@ async def app(scope, receive, send):
     path = scope["path"]
     if path.startswith("/blob/"):
         await answer(send, 200, blob(int(path.removeprefix("/blob/"))))
+    elif path == "/gib":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        with open(os.environ["SERVED_FILE"], "rb") as file:
+            while piece := file.read(1 << 20):
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
     elif path == "/echo":
         headers = [(b"content-type", b"application/octet-stream")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})

@@ -1,9 +1,10 @@
 """Judges Sentry events, one JSON object per line on stdin. usage: event_check.py AT-MOST
 
 Sentry's own Relay normalises each event and may note no error about it; each names the request
-and the trace; there is at least one, and no more than AT-MOST.
+and the trace; there is at least one, and of one kind (its fingerprint) no more than AT-MOST.
 """
 
+import collections
 import json
 import re
 import sys
@@ -25,7 +26,7 @@ def errors_in(meta, path=""):
 def judge(event):
     tags = event.get("tags") or {}
     tags = dict(tags) if isinstance(tags, list) else tags
-    if not any(REQUEST_ID.match(str(value)) for value in tags.values()):
+    if not REQUEST_ID.match(str(tags.get("request_id"))):
         yield f"no request id among its tags {tags}"
     trace_id = event.get("contexts", {}).get("trace", {}).get("trace_id", "")
     if not re.fullmatch(r"[0-9a-f]{32}", trace_id) or set(trace_id) == {"0"}:
@@ -41,8 +42,11 @@ def judge(event):
 
 events = [json.loads(line) for line in sys.stdin]
 faults = sorted({fault for event in events for fault in judge(event)})
-print(f"{len(events)} events")
+kinds = collections.Counter(tuple(event["fingerprint"]) for event in events)
+print(f"{len(events)} events: {dict(kinds)}")
 if faults:
     sys.exit("\n".join(faults[:10]))
-if not 1 <= len(events) <= int(sys.argv[1]):
-    sys.exit(f"expected 1 to {sys.argv[1]}")
+if not events or max(kinds.values()) > int(sys.argv[1]):
+    sys.exit(f"expected 1 to {sys.argv[1]} of a kind")
+if len({event["event_id"] for event in events}) != len(events):
+    sys.exit("an event came twice")

@@ -1,12 +1,14 @@
 // Node's own HTTP server: fixed bodies and a digest. usage: node server.js PORT
 //
 //   GET /blob/N    N bytes of a fixed pattern
+//   GET /gib       the file named by $SERVED_FILE, streamed
 //   PUT /digest    sha256 of the body, which is read as it arrives and never held
 //   GET /slow/N    answers after N milliseconds
 //   POST /…        201 with a small JSON document, once the body has been read
 "use strict";
 
 const { createHash } = require("node:crypto");
+const { createReadStream } = require("node:fs");
 const { createServer } = require("node:http");
 
 const PATTERN = Buffer.alloc(65536, Buffer.from(Array.from({ length: 256 }, (_, i) => i)));
@@ -18,6 +20,8 @@ const server = createServer((request, response) => {
   if (word === "blob") {
     response.setHeader("content-type", "application/octet-stream");
     response.end(blob(Number(number)));
+  } else if (word === "gib") {
+    createReadStream(process.env.SERVED_FILE).pipe(response);
   } else if (word === "digest") {
     const digest = createHash("sha256");
     request.on("data", (piece) => digest.update(piece));

@@ -190,6 +190,8 @@ impl Writer {
     /// The segment is poisoned: nothing of this group is known durable.
     fn refuse_group(&mut self, error: &io::Error) {
         self.shared.counters.failed();
+        // Before the waiters hear of it: whoever was refused finds the readiness page agreeing.
+        self.shared.counters.set_writable(false);
         tracing::error!(segment = %self.segment.name(), %error, "The audit trail cannot be written.");
         self.refuse();
     }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use ::sentry::Envelope;
-use ::sentry::protocol::{Context, Event, Exception, Level, LogEntry, TraceContext, Value, Values};
+use ::sentry::protocol::{Context, Event, Exception, Level, LogEntry, TraceContext, Values};
 
 use crate::record::Record;
 
@@ -43,7 +43,6 @@ fn event(record: &Record, origin: &Origin) -> Event<'static> {
         op: Some("http.server".to_owned()),
         ..TraceContext::default()
     };
-    let request_id = Value::String(record.request_id.to_string());
     Event {
         level: Level::Error,
         timestamp: record.started + record.duration,
@@ -55,7 +54,6 @@ fn event(record: &Record, origin: &Origin) -> Event<'static> {
         release: Some(origin.release.clone().into()),
         tags: tags(record, kind, template),
         contexts: BTreeMap::from([("trace".to_owned(), Context::Trace(Box::new(trace)))]),
-        extra: BTreeMap::from([("request_id".to_owned(), request_id)]),
         ..Event::default()
     }
 }
@@ -68,6 +66,8 @@ fn tags(record: &Record, kind: &str, template: &str) -> BTreeMap<String, String>
     tag("error.type", kind);
     tag("method", record.method.as_str());
     tag("route", template);
+    // A tag, because Sentry searches tags: a user quotes the id from the error page.
+    tag("request_id", &record.request_id.to_string());
     if let Some(status) = record.status {
         tag("http.status_code", itoa::Buffer::new().format(status));
     }

@@ -124,15 +124,15 @@ async fn an_event_holds_the_listed_fields_and_no_other() {
     leaves(event, "", &mut paths);
     let expected = "/contexts/trace/op /contexts/trace/span_id /contexts/trace/trace_id \
          /contexts/trace/type /environment /event_id /exception/values/type \
-         /exception/values/value /extra/request_id /fingerprint /fingerprint /logentry/message \
-         /release /tags/error.type /tags/http.status_code /tags/method /tags/route /timestamp \
-         /transaction";
+         /exception/values/value /fingerprint /fingerprint /logentry/message \
+         /release /tags/error.type /tags/http.status_code /tags/method /tags/request_id /tags/route \
+         /timestamp /transaction";
     assert_eq!(paths.join(" "), expected);
     assert_eq!(event["transaction"], "POST /api/orchestrate");
     assert_eq!(event["fingerprint"], serde_json::json!(["upstream_connect", "/api/orchestrate"]));
     assert_eq!(event["contexts"]["trace"]["trace_id"], "ab".repeat(16));
     assert_eq!(event["contexts"]["trace"]["span_id"], "cd".repeat(8));
-    assert_eq!(event["extra"]["request_id"], record.request_id.to_string());
+    assert_eq!(event["tags"]["request_id"], record.request_id.to_string());
     assert_eq!(event["timestamp"], 1_700_000_001.5);
 }
 

@@ -1,0 +1,217 @@
+//! The command line as a shell sees it: exit codes, and what is said on which stream.
+
+use std::net::TcpListener;
+use std::path::Path;
+
+use crate::support::process::{Process, command, output};
+use crate::support::upstream;
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+async fn said(directory: &Path, arguments: &[&str]) -> (i32, String, String) {
+    output(command(directory, arguments)).await
+}
+
+fn directory(file: &str) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("sidecar.toml"), file).unwrap();
+    directory
+}
+
+#[tokio::test]
+async fn two_lines_are_a_whole_configuration() {
+    let place = directory("[upstream]\nurl = \"http://127.0.0.1:3000\"\n");
+    let (code, out, err) = said(place.path(), &["check", "--config", "sidecar.toml"]).await;
+    assert_eq!((code, &*err), (0, ""));
+    assert!(out.starts_with("The configuration is valid.\n"), "{out}");
+    assert!(out.contains("127.0.0.1:8080 -> 127.0.0.1:3000"), "{out}");
+}
+
+#[tokio::test]
+async fn every_shipped_configuration_is_valid() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in ["minimal", "sidecar", "production"] {
+        let path = format!("config/{file}.toml");
+        let (code, out, err) = said(root, &["check", "--config", &path]).await;
+        assert_eq!((code, &*err), (0, ""), "{file}: {out}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_is_78_with_every_error_at_its_place() {
+    let place = directory("[upstream]\nurl = \"http://a\"\n[server]\nlisen = 1\nworkers = \"x\"\n");
+    for verb in ["check", "run"] {
+        let (code, out, err) = said(place.path(), &[verb, "--config", "sidecar.toml"]).await;
+        assert_eq!((code, &*out), (78, ""), "{verb}: {err}");
+        for words in ["sidecar.toml:4:1", "listen", "sidecar.toml:5:11"] {
+            assert!(err.contains(words), "{verb}, {words}: {err}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_78_and_named() {
+    let place = tempfile::tempdir().unwrap();
+    for verb in ["check", "run"] {
+        let (code, _, err) = said(place.path(), &[verb, "--config", "nowhere.toml"]).await;
+        assert_eq!(code, 78);
+        assert!(err.contains("`nowhere.toml` cannot be read: No such file"), "{err}");
+    }
+}
+
+#[tokio::test]
+async fn no_upstream_is_78_and_says_how_to_name_one() {
+    let place = tempfile::tempdir().unwrap();
+    let (code, _, err) = said(place.path(), &["run"]).await;
+    assert_eq!(code, 78, "{err}");
+    assert!(err.contains("upstream.url"), "{err}");
+}
+
+#[tokio::test]
+async fn wrong_usage_is_2() {
+    let place = tempfile::tempdir().unwrap();
+    for arguments in [&[][..], &["fly"], &["run", "--wings"], &["audit"], &["audit", "verify"]] {
+        let (code, _, err) = said(place.path(), arguments).await;
+        assert_eq!(code, 2, "{arguments:?}");
+        assert!(err.contains("Usage:"), "{err}");
+    }
+    assert_eq!(said(place.path(), &["--version"]).await.0, 0);
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_1_and_named_with_its_key() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let place = tempfile::tempdir().unwrap();
+    for (busy, free, key) in
+        [("--listen", "--admin", "server.listen"), ("--admin", "--listen", "admin.listen")]
+    {
+        let arguments =
+            ["run", "--upstream", "http://127.0.0.1:1", busy, &address, free, "127.0.0.1:0"];
+        let (code, _, err) = said(place.path(), &arguments).await;
+        assert_eq!(code, 1, "{err}");
+        assert!(err.contains(&address) && err.contains(key), "{err}");
+        assert!(err.contains("in use"), "{err}");
+    }
+    let text =
+        format!("[upstream]\nurl = \"http://127.0.0.1:1\"\n[metrics]\nlisten = \"{address}\"\n");
+    let place = directory(&text);
+    let doors = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let arguments = [&["run", "--config", "sidecar.toml"][..], &doors].concat();
+    let (code, _, err) = said(place.path(), &arguments).await;
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains(&address) && err.contains("metrics.listen"), "{err}");
+}
+
+#[tokio::test]
+async fn run_needs_no_file_and_no_collector() {
+    let upstream = upstream::answering(OK).await;
+    let place = tempfile::tempdir().unwrap();
+    let url = format!("http://{}", upstream.address);
+    let arguments =
+        ["run", "--upstream", &url, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let process = Process::open(command(place.path(), &arguments), place).await;
+    assert_eq!(process.client().await.get("/").await.body, b"ok");
+    process.signal("INT").await;
+    let remains = process.remains().await;
+    assert_eq!(remains.code, Some(0), "{remains:?}");
+    remains.assert_balanced();
+    assert_eq!(remains.stdout.lines().count(), 1, "the access log, and nothing else");
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_written_refuses_to_start() {
+    let place = directory(
+        "[upstream]\nurl = \"http://127.0.0.1:1\"\n[server]\nlisten = \"127.0.0.1:0\"\n\
+         [admin]\nlisten = \"127.0.0.1:0\"\n[log]\ndirectory = \"sidecar.toml/logs\"\n",
+    );
+    let (code, _, err) = said(place.path(), &["run", "--config", "sidecar.toml"]).await;
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains("sidecar.toml/logs"), "{err}");
+}
+
+#[tokio::test]
+async fn health_status_and_drain_speak_with_a_running_sidecar() {
+    let upstream = upstream::answering(OK).await;
+    let process = Process::start(&format!(
+        "[upstream]\nurl = \"http://{}\"\n[otlp]\nendpoint = \"\"\n[server.drain]\ndelay = \"0s\"\n",
+        upstream.address
+    ))
+    .await;
+    process.until("/readyz", 200).await;
+    let admin = process.admin.to_string();
+    let place = process.path("");
+    let (code, out, err) = said(&place, &["health", "--admin", &admin]).await;
+    assert_eq!(code, 0, "{out}{err}");
+    let (code, out, err) = said(&place, &["status", "--admin", &admin]).await;
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("vital-orchestrator"), "{out}");
+    let (code, out, err) = said(&place, &["drain", "--admin", &admin]).await;
+    assert_eq!((code, &*out), (0, "draining\n"), "{err}");
+    let remains = process.remains().await;
+    assert_eq!(remains.code, Some(0), "{remains:?}");
+
+    let nowhere = tempfile::tempdir().unwrap();
+    for verb in ["health", "status", "drain"] {
+        let (code, _, err) = said(nowhere.path(), &[verb, "--admin", &admin]).await;
+        assert_eq!(code, 1, "{verb}: nobody is there");
+        assert!(err.contains(&admin), "{verb}: {err}");
+    }
+}
+
+#[tokio::test]
+async fn the_trail_of_a_run_verifies_and_a_second_run_is_refused_its_directory() {
+    let upstream = upstream::answering(OK).await;
+    let text = format!(
+        "[upstream]\nurl = \"http://{}\"\n[otlp]\nendpoint = \"\"\n[audit]\ndeadline = \"10s\"\n\
+         [[routes]]\nmatch = \"* /api/{{*rest}}\"\naudit = \"DATA_ACCESS\"\n\
+         [server.drain]\ndelay = \"0s\"\n",
+        upstream.address
+    );
+    let process = Process::start(&text).await;
+    let mut client = process.client().await;
+    for _ in 0..5 {
+        assert_eq!(client.get("/api/a/b").await.status, 200);
+    }
+    let place = process.path("");
+    let second = ["run", "-c", "sidecar.toml", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let (code, _, err) = said(&place, &second).await;
+    assert_eq!(code, 1, "{err}");
+    assert!(err.contains("audit"), "{err}");
+    let (code, out, _) = said(&place, &["audit", "verify", "audit"]).await;
+    assert_eq!(code, 0, "beside the running sidecar: {out}");
+
+    process.signal("TERM").await;
+    let remains = process.remains().await;
+    assert_eq!(remains.code, Some(0), "{remains:?}");
+    assert!(remains.stderr.contains("audit closed at seq 10"), "{}", remains.stderr);
+    let (code, out, _) = said(&remains.path(""), &["audit", "verify", "audit"]).await;
+    assert_eq!(code, 0, "{out}");
+    assert!(out.starts_with("10 records in 1 segments, last seq 10\n"), "{out}");
+
+    let segment = remains.path("audit").join(vital_sidecar::audit::segment_name(1));
+    let changed = std::fs::read_to_string(&segment).unwrap().replacen("GET", "PUT", 1);
+    std::fs::write(&segment, changed).unwrap();
+    let (code, out, _) = said(&remains.path(""), &["audit", "verify", "audit"]).await;
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("integrity    BROKEN"), "{out}");
+}
+
+#[tokio::test]
+async fn a_closed_stdout_stops_no_traffic_and_the_lost_lines_are_counted() {
+    let upstream = upstream::answering(OK).await;
+    let text =
+        format!("[upstream]\nurl = \"http://{}\"\n[otlp]\nendpoint = \"\"\n", upstream.address);
+    let mut process = Process::start(&text).await;
+    process.stop_listening();
+    let mut client = process.client().await;
+    for _ in 0..20 {
+        assert_eq!(client.get("/").await.status, 200);
+    }
+    process.signal("INT").await;
+    let remains = process.remains().await;
+    assert_eq!(remains.code, Some(0), "{remains:?}");
+    remains.assert_balanced();
+    let account = "logs to console: 20 accepted = 0 exported + 20 dropped (io 20)";
+    assert!(remains.stderr.contains(account), "{}", remains.stderr);
+}

@@ -1,0 +1,193 @@
+//! How the real process ends: in order, within its deadline, and never twice.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use vital_sidecar::app::Ask;
+use vital_sidecar::record::{Abort, Outcome};
+
+use crate::support::house::{self, config};
+use crate::support::process::Process;
+use crate::support::upstream::{self, Upstream};
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+/// An upstream that answers `/slow` only in part until it is told to go on.
+async fn waiting() -> (Upstream, watch::Sender<bool>) {
+    let (go, wait) = watch::channel(false);
+    let upstream = upstream::scripted(move |mut wire| {
+        let mut wait = wait.clone();
+        async move {
+            while let Some(head) = wire.head().await {
+                if !head.starts_with("GET /slow") {
+                    wire.say(OK).await;
+                    continue;
+                }
+                wire.say("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await;
+                if wait.wait_for(|go| *go).await.is_err() {
+                    return;
+                }
+                wire.say(" full").await;
+            }
+        }
+    })
+    .await;
+    (upstream, go)
+}
+
+async fn start(upstream: &Upstream, delay: &str, timeout: &str) -> Process {
+    Process::start(&format!(
+        "[upstream]\nurl = \"http://{}\"\n[otlp]\nendpoint = \"\"\n[log]\ndirectory = \"logs\"\n\
+         [server.drain]\ndelay = \"{delay}\"\ntimeout = \"{timeout}\"\n",
+        upstream.address
+    ))
+    .await
+}
+
+async fn slow_client(process: &Process) -> crate::support::client::Client {
+    let mut client = process.client().await;
+    client.say("GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    client.until(b"half").await;
+    client
+}
+
+#[tokio::test]
+async fn sigterm_drains_in_order_and_loses_nothing() {
+    let (upstream, go) = waiting().await;
+    let process = start(&upstream, "2s", "20s").await;
+    process.until("/readyz", 200).await;
+    let mut running = slow_client(&process).await;
+    process.signal("TERM").await;
+
+    process.until("/readyz", 503).await;
+    assert_eq!(process.ask("/livez").await.status, 200);
+    assert_eq!(
+        process.client().await.get("/new").await.status,
+        200,
+        "accepting all through the delay"
+    );
+    // After the delay the door closes; the running exchange goes on.
+    let data = process.data;
+    let closing = async {
+        while tokio::net::TcpStream::connect(data).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), closing).await.expect("a closed door");
+    assert_eq!(process.ask("/livez").await.status, 200, "the operators' door closes last");
+    go.send(true).expect("an upstream");
+    running.until(b" full").await;
+
+    let operators = process.admin;
+    let remains = process.remains().await;
+    assert_eq!(remains.code, Some(0), "{remains:?}");
+    assert!(remains.stderr.contains("Tracing terminated"), "{}", remains.stderr);
+    remains.assert_balanced();
+    assert!(
+        remains.stderr.contains("logs to console: 2 accepted = 2 exported"),
+        "{}",
+        remains.stderr
+    );
+    assert_eq!(house::lines(remains.stdout.as_bytes()).len(), 2);
+    let kept = std::fs::read(remains.path("logs/combined.log")).expect("a log");
+    assert_eq!(house::lines(&kept).len(), 2);
+    assert!(tokio::net::TcpStream::connect(operators).await.is_err());
+}
+
+#[tokio::test]
+async fn sigint_skips_the_delay() {
+    let upstream = upstream::answering(OK).await;
+    let process = start(&upstream, "20s", "25s").await;
+    assert_eq!(process.client().await.get("/").await.status, 200);
+    let began = tokio::time::Instant::now();
+    process.signal("INT").await;
+    let remains = process.remains().await;
+    assert_eq!(remains.code, Some(0), "{remains:?}");
+    assert!(began.elapsed() < Duration::from_secs(15), "no delay");
+    remains.assert_balanced();
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once_and_says_that_it_cut() {
+    for (first, second) in [("TERM", "TERM"), ("TERM", "INT"), ("INT", "INT")] {
+        let (upstream, _go) = waiting().await;
+        let process = start(&upstream, "30s", "60s").await;
+        let mut running = slow_client(&process).await;
+        process.signal(first).await;
+        process.until("/readyz", 503).await;
+        let began = tokio::time::Instant::now();
+        process.signal(second).await;
+        running.rest().await;
+        let remains = process.remains().await;
+        assert!(began.elapsed() < Duration::from_secs(10), "{first}, {second}");
+        assert_eq!(remains.code, Some(1), "{first}, {second}: {remains:?}");
+        assert!(remains.stderr.contains("Error terminating tracing"), "{}", remains.stderr);
+        remains.assert_balanced();
+        let lines = house::lines(remains.stdout.as_bytes());
+        assert_eq!(
+            (&lines[0]["outcome"], &lines[0]["errorType"]),
+            (&"aborted".into(), &"drain".into())
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_deadline_cuts_what_still_runs_and_records_it_as_drain() {
+    let (upstream, _go) = waiting().await;
+    let process = start(&upstream, "0s", "2s").await;
+    let mut running = slow_client(&process).await;
+    let began = tokio::time::Instant::now();
+    process.signal("TERM").await;
+    running.rest().await;
+    let remains = process.remains().await;
+    assert!(began.elapsed() < Duration::from_secs(10), "within the deadline");
+    assert_eq!(remains.code, Some(1), "{remains:?}");
+    remains.assert_balanced();
+    let lines = house::lines(remains.stdout.as_bytes());
+    assert_eq!(lines.len(), 1, "one line for the cut exchange");
+    assert_eq!(
+        lines[0]["errorType"],
+        Outcome::Aborted(Abort::Drain).error_type(None).unwrap().as_str()
+    );
+    assert_eq!((&lines[0]["level"], &lines[0]["status"]), (&"error".into(), &200.into()));
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_hold_a_drain_up() {
+    let upstream = upstream::answering(OK).await;
+    let mut config = config(upstream.address, "");
+    config.server.drain.timeout = Duration::from_secs(20);
+    let house = house::open(&config).await;
+    let mut idle = house.client().await;
+    assert_eq!(idle.get("/").await.status, 200);
+    let _silent = house.client().await;
+    let began = tokio::time::Instant::now();
+    house.tell(Ask::Drain).await;
+    assert!(house.farewell().await.is_clean());
+    assert!(began.elapsed() < Duration::from_secs(8), "took {:?}", began.elapsed());
+    idle.rest().await;
+}
+
+#[tokio::test]
+async fn a_cut_exchange_leaves_its_audit_end_too() {
+    let (upstream, _go) = waiting().await;
+    let directory = tempfile::tempdir().unwrap();
+    let mut config =
+        config(upstream.address, "[[routes]]\nmatch = \"* /slow\"\naudit = \"DATA_ACCESS\"\n");
+    config.audit.directory = directory.path().join("audit");
+    config.audit.deadline = Duration::from_secs(10);
+    config.server.drain.timeout = Duration::from_secs(1);
+    let house = house::open(&config).await;
+    let mut client = house.client().await;
+    client.say("GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    client.until(b"half").await;
+    let farewell = house.close().await;
+    assert!(
+        !farewell.all_finished && farewell.audit.as_ref().is_some_and(|audit| audit.is_finished)
+    );
+    let (report, is_ok) = vital_sidecar::cli::audit::verify(&config.audit.directory);
+    assert!(is_ok, "{report}");
+    let name = vital_sidecar::audit::segment_name(1);
+    let trail = house::lines(&std::fs::read(config.audit.directory.join(name)).unwrap());
+    assert_eq!((trail.len(), &trail[1]["result"]), (2, &"aborted".into()));
+}
