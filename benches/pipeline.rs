@@ -29,8 +29,9 @@ fn one_exchange(bencher: Bencher<'_, '_>) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let Ok(runtime) = runtime else { return };
+    let _inside = runtime.enter();
     let mut tasks = JoinSet::new();
-    let Ok(address) = runtime.block_on(start(&mut tasks)) else { return };
+    let Ok(address) = start(&mut tasks) else { return };
     let Ok(mut client) = TcpStream::connect(address) else { return };
     let mut answer = vec![0; 4096];
     bencher.bench_local(|| ask(&mut client, &mut answer).is_ok());
@@ -49,7 +50,7 @@ fn ask(client: &mut TcpStream, answer: &mut [u8]) -> std::io::Result<()> {
 }
 
 /// A sidecar in front of an origin that always says the same.
-async fn start(tasks: &mut JoinSet<()>) -> Result<SocketAddr, Box<dyn Error>> {
+fn start(tasks: &mut JoinSet<()>) -> Result<SocketAddr, Box<dyn Error>> {
     let origin = listener::bind("127.0.0.1:0".parse()?)?;
     let config = Config::for_upstream(origin.local_addr()?);
     tasks.spawn(async move {
