@@ -214,7 +214,7 @@ impl App {
             }
         };
         let closed = tokio::select! {
-            (audit, _) = async { tokio::join!(stop_audit, telemetry.stop(deadline)) } => Ok(audit),
+            (audit, ()) = async { tokio::join!(stop_audit, telemetry.stop(deadline)) } => Ok(audit),
             Some(_) = asks.recv() => Err(audit.map(Audit::stats)),
         };
         let given_up = |stats| audit::Report { is_finished: false, stats };
