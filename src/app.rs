@@ -30,6 +30,8 @@ mod status;
 
 /// The last part of the drain deadline, kept for the sinks.
 const FOR_SINKS: Duration = Duration::from_secs(5);
+/// What the sinks still get once somebody has asked twice.
+const AT_ONCE: Duration = Duration::from_secs(1);
 /// How long cut connections may take to notice.
 const FOR_CUTTING: Duration = Duration::from_millis(500);
 
@@ -158,7 +160,7 @@ impl App {
             () = self.drain_asked.cancelled() => Ask::Drain,
         };
         let began = Instant::now();
-        let deadline = began + self.drain.timeout;
+        let mut deadline = began + self.drain.timeout;
         let delay = if first == Ask::Drain { self.drain.delay } else { Duration::ZERO };
         tracing::info!(?delay, timeout = ?self.drain.timeout, "Draining.");
         self.health.drain();
@@ -168,6 +170,7 @@ impl App {
             finished = finish(&mut self.traffic, &self.signals, began + delay, cut_at) => finished,
             _ = asks.recv() => {
                 tracing::warn!("Asked again: ending at once.");
+                deadline = deadline.min(Instant::now() + AT_ONCE);
                 false
             }
         };

@@ -132,6 +132,28 @@ async fn a_second_signal_ends_at_once_and_says_that_it_cut() {
 }
 
 #[tokio::test]
+async fn a_second_signal_does_not_wait_for_a_collector_that_is_away() {
+    let (upstream, _go) = waiting().await;
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let away = nobody.local_addr().expect("an address");
+    drop(nobody);
+    let process = Process::start(&format!(
+        "[upstream]\nurl = \"http://{}\"\n[otlp]\nendpoint = \"http://{away}\"\n",
+        upstream.address
+    ))
+    .await;
+    let mut running = slow_client(&process).await;
+    process.signal("INT").await;
+    process.until("/readyz", 503).await;
+    let began = tokio::time::Instant::now();
+    process.signal("INT").await;
+    running.rest().await;
+    let remains = process.remains().await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    remains.assert_balanced();
+}
+
+#[tokio::test]
 async fn the_deadline_cuts_what_still_runs_and_records_it_as_drain() {
     let (upstream, _go) = waiting().await;
     let process = start(&upstream, "0s", "2s").await;
