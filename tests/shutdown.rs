@@ -122,6 +122,7 @@ async fn a_second_signal_ends_at_once_and_says_that_it_cut() {
         assert!(began.elapsed() < Duration::from_secs(10), "{first}, {second}");
         assert_eq!(remains.code, Some(1), "{first}, {second}: {remains:?}");
         assert!(remains.stderr.contains("Error terminating tracing"), "{}", remains.stderr);
+        assert!(remains.stderr.contains("what still ran was cut"), "{}", remains.stderr);
         remains.assert_balanced();
         let lines = house::lines(remains.stdout.as_bytes());
         assert_eq!(

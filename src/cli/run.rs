@@ -139,6 +139,9 @@ pub(super) fn part(farewell: &Farewell) -> ExitCode {
         let state = if audit.is_finished { "closed" } else { "NOT closed in time" };
         words = format!("audit {state} at seq {}\n", audit.stats.sequence);
     }
+    if !farewell.all_finished {
+        words.push_str("not every exchange could end by itself; what still ran was cut\n");
+    }
     let ledger = farewell.ledger.to_string();
     let is_clean = farewell.is_clean();
     let title = if is_clean { "Tracing terminated" } else { "Error terminating tracing" };
