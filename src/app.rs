@@ -162,7 +162,7 @@ impl App {
         let began = Instant::now();
         let mut deadline = began + self.drain.timeout;
         let delay = if first == Ask::Drain { self.drain.delay } else { Duration::ZERO };
-        tracing::info!(?delay, timeout = ?self.drain.timeout, "Draining.");
+        tracing::info!(delay = %seconds(delay), timeout = %seconds(self.drain.timeout), "Draining.");
         self.health.drain();
 
         let cut_at = deadline - FOR_SINKS.min(self.drain.timeout / 2);
@@ -275,6 +275,11 @@ async fn open_audit(config: &Config) -> Result<Option<Audit>, NotStarted> {
         Ok(opened) => Ok(Some(opened?)),
         Err(panicked) => Err(NotStarted::Panicked(panicked)),
     }
+}
+
+/// As the configuration writes it; the standard form of no delay is `0ns`.
+fn seconds(duration: Duration) -> String {
+    format!("{}s", duration.as_secs_f64())
 }
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, NotStarted> {
