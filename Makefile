@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .PHONY: help demo check test test-rust test-real lint fmt bench bench-peers build-tools
 
 help: ## This list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: build-tools ## The sidecar in front of a demo orchestrator, with light traffic (ctrl-c drains)
 	cargo run --locked -- demo

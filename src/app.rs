@@ -30,6 +30,8 @@ mod status;
 
 /// The last part of the drain deadline, kept for the sinks.
 const FOR_SINKS: Duration = Duration::from_secs(5);
+/// What the sinks still get once somebody has asked twice.
+const AT_ONCE: Duration = Duration::from_secs(1);
 /// How long cut connections may take to notice.
 const FOR_CUTTING: Duration = Duration::from_millis(500);
 
@@ -164,11 +166,7 @@ impl App {
         let began = Instant::now();
         let deadline = began + self.drain.timeout;
         let delay = if first == Ask::Drain { self.drain.delay } else { Duration::ZERO };
-        tracing::info!(
-            delay_seconds = delay.as_secs_f64(),
-            timeout_seconds = self.drain.timeout.as_secs_f64(),
-            "Draining."
-        );
+        tracing::info!(delay = %seconds(delay), timeout = %seconds(self.drain.timeout), "Draining.");
         self.health.drain();
 
         let cut_at = deadline - FOR_SINKS.min(self.drain.timeout / 2);
@@ -178,7 +176,7 @@ impl App {
             }
             Some(_) = asks.recv() => {
                 tracing::warn!("Asked again: ending at once.");
-                (false, Instant::now() + FOR_CUTTING)
+                (false, deadline.min(Instant::now() + AT_ONCE))
             }
         };
         self.cut(all_finished).await;
@@ -299,6 +297,11 @@ async fn open_audit(config: &Config) -> Result<Option<Audit>, NotStarted> {
         Ok(opened) => Ok(Some(opened?)),
         Err(panicked) => Err(NotStarted::Panicked(panicked)),
     }
+}
+
+/// As the configuration writes it; the standard form of no delay is `0ns`.
+fn seconds(duration: Duration) -> String {
+    format!("{}s", duration.as_secs_f64())
 }
 
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, NotStarted> {

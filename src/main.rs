@@ -19,7 +19,7 @@ struct Cli {
 enum Command {
     /// Run the sidecar until a signal ends it.
     Run(Configured),
-    /// Show it at work: an embedded orchestrator, the sidecar in front, light traffic.
+    /// Show it at work: a demo service, the sidecar in front, light traffic.
     Demo(Demo),
     /// Say whether a configuration is valid, with every error at once.
     Check(Configured),
@@ -37,17 +37,17 @@ enum Command {
 /// Where a configuration comes from.
 #[derive(Args, Debug)]
 struct Configured {
-    /// The configuration file; without one, defaults and the environment rule.
+    /// The configuration file; without one, the defaults and the environment decide.
     #[arg(long, short, value_name = "FILE", env = "VITAL_SIDECAR_CONFIG")]
     config: Option<PathBuf>,
-    /// The service behind; overrides `upstream.url`.
+    /// The service behind, `http://HOST:PORT`; overrides `upstream.url`.
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
-    /// Where clients connect; overrides `server.listen`.
-    #[arg(long, value_name = "ADDR")]
+    /// Where clients connect; overrides `server.listen` (127.0.0.1:8080).
+    #[arg(long, value_name = "IP:PORT")]
     listen: Option<String>,
-    /// Where operators connect; overrides `admin.listen`.
-    #[arg(long, value_name = "ADDR")]
+    /// Where operators connect; overrides `admin.listen` (127.0.0.1:9901).
+    #[arg(long, value_name = "IP:PORT")]
     admin: Option<String>,
 }
 
@@ -57,21 +57,21 @@ struct Running {
     /// Its configuration file: the admin address and token are read from it.
     #[arg(long, short, value_name = "FILE", env = "VITAL_SIDECAR_CONFIG")]
     config: Option<PathBuf>,
-    /// Its admin address; overrides `admin.listen`.
-    #[arg(long, value_name = "ADDR")]
+    /// Its admin address; overrides `admin.listen` (127.0.0.1:9901).
+    #[arg(long, value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
 }
 
 #[derive(Args, Debug)]
 struct Demo {
-    /// Let nothing fail.
+    /// Let no answer of the demo service fail.
     #[arg(long)]
     no_failures: bool,
-    /// Where clients connect.
-    #[arg(long, value_name = "ADDR")]
+    /// Where clients connect, if not at 127.0.0.1:8080.
+    #[arg(long, value_name = "IP:PORT")]
     listen: Option<SocketAddr>,
-    /// Where operators connect.
-    #[arg(long, value_name = "ADDR")]
+    /// Where operators connect, if not at 127.0.0.1:9901.
+    #[arg(long, value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
 }
 

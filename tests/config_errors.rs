@@ -276,6 +276,13 @@ fn a_wrong_upstream_is_refused() {
 }
 
 #[test]
+fn a_table_that_was_opened_by_a_dotted_key_says_how_to_go_on() {
+    let text = "upstream.url = \"http://127.0.0.1:3000\"\n[upstream]\nhost = \"rewrite\"\n";
+    let errors = errors_of_all(text);
+    assert_says(&errors, &["duplicate key", "--> sidecar.toml:2:2", "`upstream.host = …`"]);
+}
+
+#[test]
 fn a_missing_upstream_is_asked_for() {
     let errors = errors_of_all("");
     assert_says(

@@ -123,6 +123,7 @@ async fn a_second_signal_ends_at_once_and_says_that_it_cut() {
         assert!(began.elapsed() < Duration::from_secs(10), "{first}, {second}");
         assert_eq!(remains.code, Some(1), "{first}, {second}: {remains:?}");
         assert!(remains.stderr.contains("Error terminating tracing"), "{}", remains.stderr);
+        assert!(remains.stderr.contains("what still ran was cut"), "{}", remains.stderr);
         remains.assert_balanced();
         let lines = house::lines(remains.stdout.as_bytes());
         assert_eq!(
@@ -156,6 +157,28 @@ async fn a_second_signal_does_not_wait_for_a_sink_that_hangs() {
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     assert_eq!(remains.code, Some(1), "{remains:?}");
     assert!(remains.stderr.contains("traces to otlp"), "{}", remains.stderr);
+}
+
+#[tokio::test]
+async fn a_second_signal_does_not_wait_for_a_collector_that_is_away() {
+    let (upstream, _go) = waiting().await;
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let away = nobody.local_addr().expect("an address");
+    drop(nobody);
+    let process = Process::start(&format!(
+        "[upstream]\nurl = \"http://{}\"\n[otlp]\nendpoint = \"http://{away}\"\n",
+        upstream.address
+    ))
+    .await;
+    let mut running = slow_client(&process).await;
+    process.signal("INT").await;
+    process.until("/readyz", 503).await;
+    let began = tokio::time::Instant::now();
+    process.signal("INT").await;
+    running.rest().await;
+    let remains = process.remains().await;
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    remains.assert_balanced();
 }
 
 #[tokio::test]

@@ -92,7 +92,8 @@ impl fmt::Display for Report {
             }
         }
         if self.unannounced > 0 {
-            writeln!(f, "note         {} ends without a beginning", self.unannounced)?;
+            let count = self.unannounced;
+            writeln!(f, "note         {count} ends whose beginning could not be made durable")?;
         }
         if let Some(Torn { place, bytes }) = &self.torn {
             writeln!(

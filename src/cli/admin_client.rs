@@ -23,7 +23,9 @@ pub struct Answer {
 #[derive(Debug, Error)]
 pub enum AskError {
     /// Nobody listens there. Usually the sidecar is not running, or `admin.listen` differs.
-    #[error("connecting to the admin port at {address}: {error}")]
+    #[error(
+        "connecting to the admin port at {address}: {error}; is a sidecar running there? `--admin IP:PORT` names another"
+    )]
     Connect {
         /// Where we tried.
         address: SocketAddr,
@@ -129,7 +131,9 @@ pub(super) fn complaint(answer: &Answer) -> String {
     let document: serde_json::Value = serde_json::from_str(&answer.body).unwrap_or_default();
     let detail = document.get("detail").and_then(serde_json::Value::as_str);
     match (answer.status, detail) {
-        (401, _) => "the admin port asks for its token (`admin.token`)".to_owned(),
+        (401, _) => {
+            "the admin port asks for its token (`admin.token_file` in `--config FILE`)".to_owned()
+        }
         (status, Some(detail)) => format!("the admin port answered {status}: {detail}"),
         (status, None) => format!("the admin port answered {status}"),
     }

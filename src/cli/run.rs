@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use super::{check, source};
 use crate::app::{App, Ask, Farewell, NotStarted};
 use crate::config::{self, Config, Loaded};
+use crate::telemetry::sinks::audit;
 use crate::telemetry::{Console, diagnostics};
 
 /// How long the last diagnostics may take to leave.
@@ -134,16 +135,24 @@ fn note_panics() {
 
 /// Prints the last words: the ledger, balanced to the last item.
 pub(super) fn part(farewell: &Farewell) -> ExitCode {
-    let mut words = String::new();
-    if let Some(audit) = &farewell.audit {
-        let state = if audit.is_finished { "closed" } else { "NOT closed in time" };
-        words = format!("audit {state} at seq {}\n", audit.stats.sequence);
+    let mut words = farewell.audit.as_ref().map(audit_words).unwrap_or_default();
+    if !farewell.all_finished {
+        words.push_str("not every exchange could end by itself; what still ran was cut\n");
     }
     let ledger = farewell.ledger.to_string();
     let is_clean = farewell.is_clean();
     let title = if is_clean { "Tracing terminated" } else { "Error terminating tracing" };
     say(&format!("{title}\n{ledger}\n{words}"));
     if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn audit_words(audit: &audit::Report) -> String {
+    let state = if audit.is_finished { "closed" } else { "NOT closed in time" };
+    let lost = match audit.stats.lost {
+        0 => String::new(),
+        lost => format!(", {lost} records LOST"),
+    };
+    format!("audit {state} at seq {}{lost}\n", audit.stats.sequence)
 }
 
 fn fail(why: &str) -> ExitCode {
@@ -162,5 +171,19 @@ fn say(words: &str) {
     // A thread that hangs in the write ends with the process.
     if std::thread::Builder::new().spawn(write).is_ok() {
         let _in_time = is_done.recv_timeout(LAST_WORDS);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lost_audit_records_are_among_the_last_words() {
+        let stats = audit::Stats { sequence: 7, ..audit::Stats::default() };
+        let mut report = audit::Report { is_finished: true, stats };
+        assert_eq!(audit_words(&report), "audit closed at seq 7\n");
+        report.stats.lost = 2;
+        assert_eq!(audit_words(&report), "audit closed at seq 7, 2 records LOST\n");
     }
 }

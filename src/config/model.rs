@@ -256,7 +256,7 @@ pub enum Console {
 /// One of `[[routes]]`.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// Used in config and `explain` only.
+    /// For error messages and readers; nothing leaves under it.
     pub name: Arc<str>,
     /// The method, or `None` for `*`.
     pub method: Option<http::Method>,

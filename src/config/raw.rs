@@ -50,6 +50,10 @@ pub(crate) enum Value {
 /// Deeper than any key; a bound for what recurses over the tree.
 const DEEPEST: usize = 8;
 
+/// Whoever adds a table to the two-line file meets this.
+const ONE_PLACE: &str = "write a table in one place: after `upstream.url = …` its other keys follow as \
+                         `upstream.host = …`, or all of them stand under one `[upstream]`";
+
 impl Table {
     /// Reads a file. Every syntax error is a problem, and then there is no tree: what a broken file
     /// seems to say would only give rise to misleading errors.
@@ -62,7 +66,11 @@ impl Table {
         for error in &errors {
             let span = error.span().unwrap_or(0..0);
             mask_broken_line(&file.text, span.start, problems);
-            problems.push(Problem::at(&Origin::File(span), error.message().trim()));
+            let problem = Problem::at(&Origin::File(span), error.message().trim());
+            problems.push(match error.message().trim() {
+                "duplicate key" => problem.help(ONE_PLACE),
+                _ => problem,
+            });
         }
         errors.is_empty().then(|| table(tree.get_ref(), env, problems))
     }

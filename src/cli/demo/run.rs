@@ -71,7 +71,7 @@ async fn show(
         let curtain = async {
             run::asked().await;
             let totals = stage.close().await;
-            say(&format!("\nclients: {totals:?}\n"));
+            say(&format!("\nclients: {totals}\n"));
             // From here on a second ctrl-c ends at once.
             ask.send(Ask::DrainNow).await.ok();
             run::listen_for_signals(ask).await;

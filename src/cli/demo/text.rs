@@ -93,12 +93,14 @@ pub fn banner(listen: SocketAddr, admin: SocketAddr, audit_directory: &Path) -> 
          \x20 metrics               http://{admin}/metrics\n\
          \x20 status                http://{admin}/status\n\
          \x20 audit records         {directory}  (kept after the demo)\n\
+         \x20 their chain           vital-sidecar audit verify {directory}\n\
          \n\
          A whole answer, and the same as a stream of events:\n\
          \x20 curl -i http://{listen}/api/orchestrate {ask}\n\
          \x20 curl -iN http://{listen}/api/orchestrate -H 'accept: text/event-stream' {ask}\n\
          \n\
-         Ctrl-C drains and ends the demo.\n",
+         Some answers fail on purpose, and a burst meets the rate limit: warnings and errors below are\n\
+         the show. Ctrl-C drains and ends the demo.\n",
         directory = audit_directory.display(),
     )
 }

@@ -8,6 +8,7 @@
 //! It does not measure: it makes work for the sidecar to observe.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +59,17 @@ impl Totals {
             Err(error) if error.is_cancelled() => self.left += 1,
             Ok(Ending::Broken) | Err(_) => self.broken += 1,
         }
+    }
+}
+
+impl fmt::Display for Totals {
+    /// One line for the end of the demo.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let answers: Vec<_> =
+            self.statuses.iter().map(|(status, count)| format!("{status}: {count}")).collect();
+        let Self { sent, broken, left, skipped, .. } = self;
+        write!(f, "{sent} requests; answers by status: {}", answers.join(", "))?;
+        write!(f, "; {broken} broke off, {left} left early, {skipped} skipped")
     }
 }
 
@@ -117,6 +129,16 @@ fn acts(tick: u64, rate: u64, dice: &mut Rng) -> Vec<Act> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_totals_read_as_a_sentence() {
+        let statuses = BTreeMap::from([(200, 5), (429, 1)]);
+        let totals = Totals { sent: 9, statuses, broken: 1, left: 2, skipped: 0 };
+        assert_eq!(
+            totals.to_string(),
+            "9 requests; answers by status: 200: 5, 429: 1; 1 broke off, 2 left early, 0 skipped"
+        );
+    }
 
     #[test]
     fn a_burst_comes_after_three_seconds_and_then_every_half_minute() {

@@ -11,7 +11,7 @@ const EVENTS: usize = Event::ALL.len();
 const RESULTS: usize = AuditResult::ALL.len();
 
 /// A snapshot.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Durable records by [`Event::index`] and [`AuditResult::index`], since the start.
     pub records: [[u64; RESULTS]; EVENTS],
