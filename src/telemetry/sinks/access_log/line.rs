@@ -26,6 +26,13 @@ pub enum Form {
     Pretty,
 }
 
+/// A key of ours, with the comma before it and the colon after it: one piece to copy.
+macro_rules! key {
+    ($name:literal) => {
+        concat!(",\"", $name, "\":")
+    };
+}
+
 /// Writes lines of one form.
 #[derive(Debug)]
 pub(super) struct Format {
@@ -37,11 +44,12 @@ pub(super) struct Format {
 
 impl Format {
     pub(super) fn new(service: &Service, form: Form) -> Self {
-        let mut fields = Fields { out: &mut Vec::new(), first: true };
-        fields.text("service", &service.name);
-        fields.text("environment", &service.environment);
-        fields.text("version", &service.version);
-        let service = std::mem::take(fields.out);
+        let mut fields = Fields { out: &mut Vec::new() };
+        fields.text(key!("service"), &service.name);
+        fields.text(key!("environment"), &service.environment);
+        fields.text(key!("version"), &service.version);
+        // What comes before them has its own way of ending: without the first comma.
+        let service = fields.out.split_off(1);
         Self { form, clock: Clock::default(), service }
     }
 
@@ -69,7 +77,7 @@ impl Format {
             }
         }
         out.extend_from_slice(&self.service);
-        let mut fields = Fields { out, first: false };
+        let mut fields = Fields { out };
         fields.request(record);
         fields.answer(record);
         fields.telemetry(record);
@@ -78,68 +86,67 @@ impl Format {
     }
 }
 
-/// The inside of a JSON object.
+/// The inside of a JSON object, after its first field. Each `key` is a [`key!`].
 struct Fields<'a> {
     out: &'a mut Vec<u8>,
-    first: bool,
 }
 
 impl Fields<'_> {
     fn request(&mut self, record: &Record) {
-        record.request_id.with_str(|id| self.text("requestId", id));
+        record.request_id.with_str(|id| self.token(key!("requestId"), id.as_bytes()));
         if let Some(id) = &record.client_request_id {
-            self.text("clientRequestId", id.as_str());
+            self.token(key!("clientRequestId"), id.as_str().as_bytes());
         }
-        self.text("method", record.method.as_str());
-        self.text("url", &record.url);
-        self.text("route", &record.route.template);
+        self.token(key!("method"), record.method.as_str().as_bytes());
+        self.text(key!("url"), &record.url);
+        self.text(key!("route"), &record.route.template);
     }
 
     fn answer(&mut self, record: &Record) {
         match record.status {
-            Some(status) => self.number("status", u64::from(status)),
-            None => self.null("status"),
+            Some(status) => self.number(key!("status"), u64::from(status)),
+            None => self.null(key!("status")),
         }
-        self.millis("duration", Some(record.duration));
-        self.millis("ttfb", record.ttfb);
-        self.null("userId");
-        self.null("tenantId");
+        self.millis(key!("duration"), Some(record.duration));
+        self.millis(key!("ttfb"), record.ttfb);
+        self.null(key!("userId"));
+        self.null(key!("tenantId"));
         match &record.user_agent {
-            Some(agent) => self.text("userAgent", agent),
-            None => self.null("userAgent"),
+            Some(agent) => self.text(key!("userAgent"), agent),
+            None => self.null(key!("userAgent")),
         }
-        self.address("clientIp", sanitise::truncate_ip(record.client_ip));
-        self.number("bytesIn", record.bytes_in);
-        self.number("bytesOut", record.bytes_out);
-        self.bool("stream", record.stream.is_some());
+        self.address(key!("clientIp"), sanitise::truncate_ip(record.client_ip));
+        self.number(key!("bytesIn"), record.bytes_in);
+        self.number(key!("bytesOut"), record.bytes_out);
+        self.bool(key!("stream"), record.stream.is_some());
         if let Some(stream) = record.stream {
-            self.number("events", stream.events);
+            self.number(key!("events"), stream.events);
         }
-        self.text("outcome", record.outcome.as_str());
+        self.token(key!("outcome"), record.outcome.as_str().as_bytes());
         if let Some(error_type) = record.error_type() {
-            self.text("errorType", error_type.as_str());
+            self.token(key!("errorType"), error_type.as_str().as_bytes());
         }
     }
 
     fn telemetry(&mut self, record: &Record) {
-        self.hex("traceId", &record.trace.trace_id.hex());
-        self.hex("spanId", &record.trace.server_span.hex());
-        self.bool("sampled", record.trace.sampled);
+        self.token(key!("traceId"), &record.trace.trace_id.hex());
+        self.token(key!("spanId"), &record.trace.server_span.hex());
+        self.bool(key!("sampled"), record.trace.sampled);
         if let Some(leg) = record.upstream {
-            self.millis("upstreamMs", Some(leg.duration));
+            self.millis(key!("upstreamMs"), Some(leg.duration));
         }
-        self.number("overheadUs", micros(record.overhead));
+        self.number(key!("overheadUs"), micros(record.overhead));
         if record.level() == Level::Error {
             if let Some(error_type) = record.error_type() {
-                self.text("error.type", error_type.as_str());
+                self.token(key!("error.type"), error_type.as_str().as_bytes());
             }
-            self.text("error.message", &record.outcome.message(record.status));
+            self.text(key!("error.message"), &record.outcome.message(record.status));
         }
     }
 
     fn fact(&mut self, fact: &Fact) {
         // Its name is configured, so it may need an escape.
-        self.separate();
+        self.out.push(b',');
         json::string(&fact.name, self.out);
         self.out.push(b':');
         match &fact.value {
@@ -148,18 +155,8 @@ impl Fields<'_> {
         }
     }
 
-    fn separate(&mut self) {
-        if !std::mem::take(&mut self.first) {
-            self.out.push(b',');
-        }
-    }
-
-    /// A key of ours: it needs no escape.
     fn key(&mut self, key: &'static str) {
-        self.separate();
-        self.out.push(b'"');
         self.out.extend_from_slice(key.as_bytes());
-        self.out.extend_from_slice(b"\":");
     }
 
     fn address(&mut self, key: &'static str, ip: IpAddr) {
@@ -184,10 +181,11 @@ impl Fields<'_> {
         json::string(value, self.out);
     }
 
-    fn hex(&mut self, key: &'static str, digits: &[u8]) {
+    /// A text that needs no escape by its making: a member of a closed set, an id, hex digits.
+    fn token(&mut self, key: &'static str, value: &[u8]) {
         self.key(key);
         self.out.push(b'"');
-        self.out.extend_from_slice(digits);
+        self.out.extend_from_slice(value);
         self.out.push(b'"');
     }
 
