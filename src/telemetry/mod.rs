@@ -84,7 +84,7 @@ impl Telemetry {
     }
 
     /// Tells the world what happened in one exchange. Never waits, wakes nobody.
-    pub fn emit(&self, record: Record, route: &RouteMetrics) {
+    pub fn emit(&self, record: Arc<Record>, route: &RouteMetrics) {
         self.metrics.observe(&record, route);
         let is_logged = access_log::wants(self.log_level, &record);
         let lanes = [
@@ -93,7 +93,6 @@ impl Telemetry {
             self.spans.as_ref().filter(|_| record.trace.sampled),
             self.errors.as_ref().filter(|_| record.outcome.is_reported()),
         ];
-        let record = Arc::new(record);
         for lane in lanes.into_iter().flatten() {
             // A full lane drops the record and counts it.
             lane.offer(Arc::clone(&record));
