@@ -32,6 +32,10 @@ const MAX_RESPONSE_HEAD: usize = 64 * 1024;
 /// More header fields than this in a response are refused as a protocol error.
 const MAX_RESPONSE_HEADERS: usize = 200;
 
+/// A connection that was given back in good order this recently is not looked at again before it is
+/// used. Should it have died since, the request comes back unsent, as from any that dies just then.
+const FRESH: Duration = Duration::from_millis(100);
+
 /// How often the pool is looked after.
 const TEND_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -145,8 +149,8 @@ impl Upstream {
     fn pop_idle(&self) -> Option<Box<Connection>> {
         loop {
             let idle = self.idle.lock().pop()?;
-            let mut connection = idle.connection;
-            if idle.since.elapsed() < self.pool.idle_timeout && connection.is_alive() {
+            let (age, mut connection) = (idle.since.elapsed(), idle.connection);
+            if age < self.pool.idle_timeout && (age < FRESH || connection.is_alive()) {
                 return Some(connection);
             }
         }
