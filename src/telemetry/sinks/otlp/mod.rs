@@ -9,14 +9,11 @@
 //!
 //! The endpoint is used as it is written. Whether a record is kept was decided before it came here.
 
-use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http::header::{CONTENT_ENCODING, HeaderName, HeaderValue};
 use http::{HeaderMap, Request, Response, Uri};
 use opentelemetry::KeyValue;
@@ -32,6 +29,7 @@ use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use self::client::Sender;
+use self::gzip::Gzip;
 use self::spans::Site;
 use crate::config::Config;
 use crate::config::model::Service;
@@ -40,6 +38,7 @@ use crate::telemetry::export_client::{CaFileError, ExportClient};
 use crate::telemetry::sink::{Delivery, Sink};
 
 mod client;
+mod gzip;
 pub mod spans;
 
 /// How long a span waits for others.
@@ -138,7 +137,7 @@ struct Encoder {
     exporter: SpanExporter,
     caught: Catcher,
     site: Site,
-    gzip: bool,
+    gzip: Option<Gzip>,
 }
 
 impl Encoder {
@@ -157,27 +156,20 @@ impl Encoder {
             .with_retry_policy(RetryPolicy::disabled())
             .build()?;
         exporter.set_resource(resource);
-        Ok(Self { exporter, caught, site, gzip })
+        Ok(Self { exporter, caught, site, gzip: gzip.then(Gzip::default) })
     }
 
     async fn encode(&self, spans: Vec<SpanData>) -> Result<Option<Request<Bytes>>, OTelSdkError> {
         self.exporter.export(spans).await?;
         let mut caught = self.caught.0.lock().take();
-        if let Some(request) = caught.as_mut().filter(|_| self.gzip) {
-            *request.body_mut() = gzip(request.body())
+        if let (Some(request), Some(gzip)) = (caught.as_mut(), &self.gzip) {
+            *request.body_mut() = gzip
+                .compress(request.body())
                 .map_err(|error| OTelSdkError::InternalFailure(error.to_string()))?;
             request.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
         Ok(caught)
     }
-}
-
-/// Compresses at the fastest level. Spans repeat themselves so much that it takes out most of what
-/// can be taken out, for a fraction of the default level's cost; that would be more than encoding.
-fn gzip(body: &[u8]) -> io::Result<Bytes> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-    encoder.write_all(body)?;
-    encoder.finish().map(Bytes::from)
 }
 
 /// Stands where the exporter expects a network: keeps the request and answers at once.
