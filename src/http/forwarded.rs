@@ -84,9 +84,14 @@ pub fn address_value(peer: IpAddr) -> HeaderValue {
 pub fn append(headers: &mut HeaderMap, hop: &Hop<'_>) {
     let chain = if hop.is_trusted { continued(headers, hop.peer) } else { None };
     headers.insert(FOR, chain.unwrap_or_else(|| hop.peer.clone()));
-    headers.entry(PROTO).or_insert(HeaderValue::from_static(hop.scheme));
-    if let Some(host) = hop.host {
-        headers.entry(HOST).or_insert_with(|| host.clone());
+    // What a trusted peer says of scheme and host stays; an untrusted one's word is overwritten.
+    let is_said = |name| hop.is_trusted && headers.contains_key(name);
+    let (says_proto, says_host) = (is_said(PROTO), is_said(HOST));
+    if !says_proto {
+        headers.insert(PROTO, HeaderValue::from_static(hop.scheme));
+    }
+    if let Some(host) = hop.host.filter(|_| !says_host) {
+        headers.insert(HOST, host.clone());
     }
 }
 
@@ -112,8 +117,9 @@ fn continued(headers: &HeaderMap, peer: &HeaderValue) -> Option<HeaderValue> {
 pub fn is_forwarding(name: &HeaderName) -> bool {
     let text = name.as_str();
     *name == header::FORWARDED
-        || text.get(..12).is_some_and(|start| hop::is_twin(start, "x-forwarded-"))
-        || hop::is_twin(text, "x-real-ip")
+        || text.starts_with('x')
+            && (text.get(..12).is_some_and(|start| hop::is_twin(start, "x-forwarded-"))
+                || hop::is_twin(text, "x-real-ip"))
 }
 
 #[cfg(test)]

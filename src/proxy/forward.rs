@@ -165,10 +165,8 @@ fn strip(headers: &mut HeaderMap, is_trusted: bool, request_id: &HeaderName) -> 
     let ends_here = |name: &&HeaderName| {
         let name = *name;
         hop::is_hop_by_hop(name)
-            || *name == EXPECT
-            || *name == CONTENT_LENGTH
-            || *name == trace::TRACEPARENT
-            || *name == trace::TRACESTATE
+            || matches!(*name, EXPECT | CONTENT_LENGTH)
+            || matches!(name.as_str(), "traceparent" | "tracestate")
             || name == request_id
             || listed.contains(name)
             || hop::is_identity(name)
