@@ -63,6 +63,15 @@ fn lists_nothing(option: &[u8]) -> bool {
     option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close")
 }
 
+impl IntoIterator for Listed {
+    type Item = HeaderName;
+    type IntoIter = std::vec::IntoIter<HeaderName>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
 impl Listed {
     /// Whether `Connection` names this field.
     pub fn contains(&self, name: &HeaderName) -> bool {
@@ -79,7 +88,7 @@ impl Listed {
 /// and their twins with underscores, which CGI-like servers take for the same.
 pub fn is_identity(name: &HeaderName) -> bool {
     let name = name.as_str();
-    name.starts_with('x') && IDENTITY.iter().any(|claimed| is_twin(name, claimed))
+    name.as_bytes().first() == Some(&b'x') && IDENTITY.iter().any(|claimed| is_twin(name, claimed))
 }
 
 const IDENTITY: [&str; 4] = ["x-user-id", "x-user-roles", "x-user-email", "x-tenant-id"];
