@@ -56,7 +56,7 @@ fn address(entry: &[u8]) -> Option<IpAddr> {
 }
 
 /// What this hop knows of its client.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Hop<'a> {
     /// The address that connected, as [`address_value`] writes it.
     pub peer: &'a HeaderValue,
@@ -65,7 +65,7 @@ pub struct Hop<'a> {
     /// `http` or `https`, as the peer connected.
     pub scheme: &'static str,
     /// The host the request asked for.
-    pub host: Option<&'a HeaderValue>,
+    pub host: Option<HeaderValue>,
 }
 
 /// An address as a chain shows it. Made once per connection: writing it costs more than all else
@@ -81,12 +81,17 @@ pub fn address_value(peer: IpAddr) -> HeaderValue {
 ///
 /// What an untrusted peer claims has to be gone from the head already ([`is_forwarding`] knows it):
 /// whoever forwards a head sweeps it once, for this and for other reasons.
-pub fn append(headers: &mut HeaderMap, hop: &Hop<'_>) {
+pub fn append(headers: &mut HeaderMap, hop: Hop<'_>) {
     let chain = if hop.is_trusted { continued(headers, hop.peer) } else { None };
     headers.insert(FOR, chain.unwrap_or_else(|| hop.peer.clone()));
-    headers.entry(PROTO).or_insert(HeaderValue::from_static(hop.scheme));
-    if let Some(host) = hop.host {
-        headers.entry(HOST).or_insert_with(|| host.clone());
+    // What a trusted peer says of scheme and host stays; an untrusted one's word is overwritten.
+    let is_said = |name| hop.is_trusted && headers.contains_key(name);
+    let (says_proto, says_host) = (is_said(PROTO), is_said(HOST));
+    if !says_proto {
+        headers.insert(PROTO, HeaderValue::from_static(hop.scheme));
+    }
+    if let Some(host) = hop.host.filter(|_| !says_host) {
+        headers.insert(HOST, host);
     }
 }
 
@@ -112,8 +117,9 @@ fn continued(headers: &HeaderMap, peer: &HeaderValue) -> Option<HeaderValue> {
 pub fn is_forwarding(name: &HeaderName) -> bool {
     let text = name.as_str();
     *name == header::FORWARDED
-        || text.get(..12).is_some_and(|start| hop::is_twin(start, "x-forwarded-"))
-        || hop::is_twin(text, "x-real-ip")
+        || text.as_bytes().first() == Some(&b'x')
+            && (text.get(..12).is_some_and(|start| hop::is_twin(start, "x-forwarded-"))
+                || hop::is_twin(text, "x-real-ip"))
 }
 
 #[cfg(test)]
@@ -177,9 +183,9 @@ mod tests {
             peer: &address_value(PROXY.parse().unwrap()),
             is_trusted: true,
             scheme: "http",
-            host: Some(&host),
+            host: Some(host),
         };
-        append(&mut headers, &hop);
+        append(&mut headers, hop);
         assert_eq!(headers[FOR], "198.51.100.7, 10.1.1.1, 10.0.0.9");
         assert_eq!(headers[PROTO], "https");
         assert_eq!(headers[HOST], "app.example");
@@ -200,7 +206,7 @@ mod tests {
             headers.remove(name);
         }
         let peer = &address_value("192.0.2.1".parse().unwrap());
-        append(&mut headers, &Hop { peer, is_trusted: false, scheme: "http", host: None });
+        append(&mut headers, Hop { peer, is_trusted: false, scheme: "http", host: None });
         let expected = head(&[
             ("x-forwarded-for", "192.0.2.1"),
             ("x-forwarded-proto", "http"),
@@ -221,7 +227,7 @@ mod tests {
             let peer = PROXY.parse().unwrap();
             let _ip = client_ip(peer, &headers, &trusted());
             let peer = &address_value(peer);
-            append(&mut headers, &Hop { peer, is_trusted: true, scheme: "http", host: None });
+            append(&mut headers, Hop { peer, is_trusted: true, scheme: "http", host: None });
             prop_assert!(headers[FOR].to_str().unwrap().ends_with(PROXY));
         }
     }

@@ -8,19 +8,25 @@
 use http::HeaderMap;
 use http::header::{self, HeaderName};
 
+/// Its fields are about the connection alone, and many servers send it with every answer.
+pub const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
 /// Whether a field is about one connection only, whatever `Connection` says.
 ///
 /// Proxy credentials are not hop-by-hop by the letter, but they are meant for a proxy (RFC 9110
 /// §11.7), and no proxy stands behind us. `Trailer` goes through: it describes the message. `TE` ends
 /// here; whoever forwards trailers says `TE: trailers` again.
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
-    *name == header::CONNECTION
-        || *name == header::TRANSFER_ENCODING
-        || *name == header::TE
-        || *name == header::UPGRADE
-        || *name == header::PROXY_AUTHENTICATE
-        || *name == header::PROXY_AUTHORIZATION
-        || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
+    // As patterns the standard names are one comparison together, not one each.
+    matches!(
+        *name,
+        header::CONNECTION
+            | header::TRANSFER_ENCODING
+            | header::TE
+            | header::UPGRADE
+            | header::PROXY_AUTHENTICATE
+            | header::PROXY_AUTHORIZATION
+    ) || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
 }
 
 /// The fields of a message that its `Connection` field makes hop-by-hop.
@@ -34,9 +40,12 @@ pub struct Listed(Vec<HeaderName>);
 pub fn listed(headers: &HeaderMap) -> Listed {
     let mut listed = Vec::new();
     for line in headers.get_all(header::CONNECTION) {
+        if lists_nothing(line.as_bytes()) {
+            continue;
+        }
         for option in line.as_bytes().split(|byte| *byte == b',') {
             let option = option.trim_ascii();
-            if option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close") {
+            if lists_nothing(option) {
                 continue;
             }
             let Ok(name) = HeaderName::from_bytes(option) else { continue };
@@ -47,6 +56,20 @@ pub fn listed(headers: &HeaderMap) -> Listed {
         }
     }
     Listed(listed)
+}
+
+/// Whether an option is one of the two that are about the connection and name no field.
+fn lists_nothing(option: &[u8]) -> bool {
+    option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close")
+}
+
+impl IntoIterator for Listed {
+    type Item = HeaderName;
+    type IntoIter = std::vec::IntoIter<HeaderName>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
 }
 
 impl Listed {
@@ -65,7 +88,7 @@ impl Listed {
 /// and their twins with underscores, which CGI-like servers take for the same.
 pub fn is_identity(name: &HeaderName) -> bool {
     let name = name.as_str();
-    name.starts_with('x') && IDENTITY.iter().any(|claimed| is_twin(name, claimed))
+    name.as_bytes().first() == Some(&b'x') && IDENTITY.iter().any(|claimed| is_twin(name, claimed))
 }
 
 const IDENTITY: [&str; 4] = ["x-user-id", "x-user-roles", "x-user-email", "x-tenant-id"];

@@ -41,6 +41,10 @@ impl Asked {
 /// Cleans the upstream's head for the client.
 pub fn dress(exchange: &Exchange, verdict: &Verdict, headers: &mut HeaderMap) {
     let listed = hop::listed(headers);
+    // These two come with almost every answer. Once they are gone, the usual sweep finds nothing and
+    // needs no list.
+    headers.remove(CONNECTION);
+    headers.remove(hop::KEEP_ALIVE);
     let ends_here: Vec<_> = headers
         .keys()
         .filter(|name| hop::is_hop_by_hop(name) || listed.contains(name) || is_internal(name))

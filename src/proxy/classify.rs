@@ -1,6 +1,6 @@
 //! What a response head says about the answer: its shape, its cache, its gRPC status.
 
-use http::header::{CONTENT_TYPE, HeaderMap};
+use http::header::{CACHE_STATUS, CONTENT_TYPE, HeaderMap};
 use http::{HeaderName, Method, StatusCode};
 
 use super::exchange::Exchange;
@@ -83,7 +83,6 @@ impl Kind {
 }
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const X_CACHES: [HeaderName; 3] = [
     HeaderName::from_static("x-cache"),
     HeaderName::from_static("x-nextjs-cache"),
@@ -93,6 +92,11 @@ const X_CACHES: [HeaderName; 3] = [
 /// Hit or miss by `Cache-Status` (RFC 9211: `hit` or `fwd` of any cache on the way), else by the
 /// `X-Cache` family.
 fn cache(headers: &HeaderMap) -> Option<Cache> {
+    // Few answers speak of a cache, and one look at their names costs less than four look-ups.
+    let may_speak = |name: &HeaderName| *name == CACHE_STATUS || name.as_str().ends_with("-cache");
+    if !headers.keys().any(may_speak) {
+        return None;
+    }
     let mut is_forwarded = false;
     for value in headers.get_all(CACHE_STATUS) {
         for parameter in value.as_bytes().split(|b| matches!(b, b';' | b',')) {

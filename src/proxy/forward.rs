@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::{
-    CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE,
+    TRANSFER_ENCODING,
 };
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
@@ -39,13 +40,16 @@ pub fn prepare(
 ) -> Request<RequestBody> {
     let plan = &exchange.plan;
     let is_trusted = plan.trusts(peer.ip);
-    let asks_for_trailers = accepts_trailers(&head.headers);
     let named_host = target::host(&head.uri);
     let client_host = named_host.clone().or_else(|| head.headers.get(HOST).cloned());
 
     let mut headers = head.headers;
-    let claims = strip(&mut headers, is_trusted, &plan.request_id_header);
-    exchange.proxy().claims().note(claims, &peer.ip);
+    let ending = ending(&headers, is_trusted, &plan.request_id_header);
+    exchange.proxy().claims().note(Claimed::among(&ending, is_trusted), &peer.ip);
+    let asks_for_trailers = ending.contains(&TE) && accepts_trailers(&headers);
+    for name in ending {
+        headers.remove(name);
+    }
     let host = plan.rewritten_host.clone().or(named_host);
     if host.is_some() || client_host.is_none() {
         headers.insert(HOST, host.unwrap_or_else(|| plan.authority.clone()));
@@ -54,13 +58,9 @@ pub fn prepare(
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     frame(&mut headers, &head.method, &body);
-    let last_hop = forwarded::Hop {
-        peer: &peer.address,
-        is_trusted,
-        scheme: peer.scheme,
-        host: client_host.as_ref(),
-    };
-    forwarded::append(&mut headers, &last_hop);
+    let last_hop =
+        forwarded::Hop { peer: &peer.address, is_trusted, scheme: peer.scheme, host: client_host };
+    forwarded::append(&mut headers, last_hop);
     trace::propagate(&exchange.trace, &mut headers);
     headers.insert(&plan.request_id_header, exchange.request_id.clone());
 
@@ -157,29 +157,29 @@ fn stop(reason: &NoResponse, body: State, is_over: bool) -> Stop {
     }
 }
 
-/// Takes out the fields that end here, in one sweep. The map itself goes on to the upstream: hyper
-/// hands the same few maps round and round, so in the usual case, where nothing ends here,
+/// The fields that end here, each once, found in one sweep. The map itself goes on to the upstream:
+/// hyper hands the same few maps round and round, so in the usual case, where nothing ends here,
 /// neither the map nor a list of names is allocated.
-fn strip(headers: &mut HeaderMap, is_trusted: bool, request_id: &HeaderName) -> Claimed {
-    let listed = hop::listed(headers);
+fn ending(headers: &HeaderMap, is_trusted: bool, request_id: &HeaderName) -> Vec<HeaderName> {
     let ends_here = |name: &&HeaderName| {
         let name = *name;
         hop::is_hop_by_hop(name)
-            || *name == EXPECT
-            || *name == CONTENT_LENGTH
-            || *name == trace::TRACEPARENT
-            || *name == trace::TRACESTATE
+            || matches!(*name, EXPECT | CONTENT_LENGTH)
+            || matches!(name.as_str(), "traceparent" | "tracestate")
             || name == request_id
-            || listed.contains(name)
             || hop::is_identity(name)
             || (!is_trusted && forwarded::is_forwarding(name))
     };
-    let ending: Vec<HeaderName> = headers.keys().filter(ends_here).cloned().collect();
-    let claimed = Claimed::among(&ending, is_trusted);
-    for name in ending {
-        headers.remove(name);
+    let mut ending: Vec<HeaderName> = headers.keys().filter(ends_here).cloned().collect();
+    // Only `Connection` can list more, and it ends here itself.
+    if ending.contains(&CONNECTION) {
+        for name in hop::listed(headers) {
+            if !ending.contains(&name) {
+                ending.push(name);
+            }
+        }
     }
-    claimed
+    ending
 }
 
 /// Says how the body is framed where hyper would guess otherwise: its client assumes that GET, HEAD

@@ -57,7 +57,20 @@ pub fn canonical(plan: &Plan, head: &Parts) -> Result<Target, Refusal> {
 
 /// Refuses heads that two parsers could read differently.
 fn screen(head: &Parts) -> Result<(), Refusal> {
-    let hosts = head.headers.get_all(HOST).iter().count();
+    let (mut hosts, mut codings) = (0, 0);
+    let (mut has_other_coding, mut has_other_expectation) = (false, false);
+    for (name, value) in &head.headers {
+        let is_other_than = |known: &[u8]| !value.as_bytes().eq_ignore_ascii_case(known);
+        match *name {
+            HOST => hosts += 1,
+            TRANSFER_ENCODING => {
+                codings += 1;
+                has_other_coding |= is_other_than(b"chunked");
+            }
+            EXPECT => has_other_expectation |= is_other_than(b"100-continue"),
+            _ => {}
+        }
+    }
     let is_old = head.version == Version::HTTP_10;
     if hosts > 1 || (hosts == 0 && !is_old && head.uri.authority().is_none()) {
         return Err(Refusal::BadRequest);
@@ -66,14 +79,10 @@ fn screen(head: &Parts) -> Result<(), Refusal> {
     if head.uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
         return Err(Refusal::BadRequest);
     }
-    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
-    if codings.next().is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
-        || codings.next().is_some()
-    {
+    if codings > 1 || has_other_coding {
         return Err(Refusal::BadRequest);
     }
-    if head.headers.get(EXPECT).is_some_and(|e| !e.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-    {
+    if has_other_expectation {
         return Err(Refusal::ExpectationFailed);
     }
     Ok(())

@@ -18,55 +18,22 @@ pub fn dress(headers: &mut HeaderMap, verdict: &Verdict) {
     if let Some(denial) = &verdict.denied {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds(denial.retry_after)));
     }
-    let announced = || verdict.budgets().filter(|budget| budget.limiter.announce);
-    if announced().next().is_none() {
-        return;
-    }
+    let mut announced = verdict.budgets().filter(|budget| budget.limiter.announce);
+    let Some(first) = announced.next() else { return };
     let mut limits = Vec::new();
-    let mut policies = Policies::None;
-    for budget in announced() {
-        if !limits.is_empty() {
-            limits.extend_from_slice(b", ");
-        }
+    write_limit(&mut limits, first);
+    // One policy alone, the usual case, is a value made when the limit was compiled.
+    let mut policies = first.limiter.policy.clone();
+    for budget in announced {
+        limits.extend_from_slice(b", ");
         write_limit(&mut limits, budget);
-        policies.add(&budget.limiter.policy);
+        let list = [policies.as_bytes(), b", ", budget.limiter.policy.as_bytes()].concat();
+        policies = HeaderValue::try_from(list).unwrap_or(policies);
     }
-    if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(limits)) {
+    if let Ok(value) = HeaderValue::try_from(limits) {
         headers.append(LIMIT, value);
     }
-    if let Some(value) = policies.into_value() {
-        headers.append(POLICY, value);
-    }
-}
-
-/// The policies to name. One alone, the usual case, is a value made when the limit was compiled.
-enum Policies {
-    None,
-    One(HeaderValue),
-    Many(Vec<u8>),
-}
-
-impl Policies {
-    fn add(&mut self, policy: &HeaderValue) {
-        match self {
-            Self::None => *self = Self::One(policy.clone()),
-            Self::One(first) => {
-                *self = Self::Many([first.as_bytes(), b", ", policy.as_bytes()].concat());
-            }
-            Self::Many(list) => {
-                list.extend_from_slice(b", ");
-                list.extend_from_slice(policy.as_bytes());
-            }
-        }
-    }
-
-    fn into_value(self) -> Option<HeaderValue> {
-        match self {
-            Self::None => None,
-            Self::One(policy) => Some(policy),
-            Self::Many(list) => HeaderValue::from_maybe_shared(bytes::Bytes::from(list)).ok(),
-        }
-    }
+    headers.append(POLICY, policies);
 }
 
 /// Writes one member of `RateLimit`: tokens left, and the seconds until the bucket is full again,
