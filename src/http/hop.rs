@@ -29,6 +29,28 @@ pub fn is_hop_by_hop(name: &HeaderName) -> bool {
     ) || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
 }
 
+/// Whether a field is one that most heads have and that never ends here by its name alone: it is
+/// neither hop-by-hop nor a claim. It answers for the usual field before the longer questions.
+pub fn is_usual(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::HOST
+            | header::USER_AGENT
+            | header::ACCEPT
+            | header::ACCEPT_ENCODING
+            | header::ACCEPT_LANGUAGE
+            | header::AUTHORIZATION
+            | header::CACHE_CONTROL
+            | header::CONTENT_TYPE
+            | header::COOKIE
+            | header::DATE
+            | header::ETAG
+            | header::SERVER
+            | header::SET_COOKIE
+            | header::VARY
+    )
+}
+
 /// The fields of a message that its `Connection` field makes hop-by-hop.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listed(Vec<HeaderName>);
@@ -132,6 +154,19 @@ mod tests {
         }
         assert_eq!(listed(&headers), Listed(vec![name("x-private")]));
         assert!(listed(&HeaderMap::new()).is_empty());
+    }
+
+    #[test]
+    fn usual_fields_neither_end_here_nor_claim_anything() {
+        let usual = "host user-agent accept accept-encoding accept-language authorization \
+             cache-control content-type cookie date etag server set-cookie vary";
+        for name in usual.split(' ').map(name) {
+            assert!(is_usual(&name), "{name}");
+            assert!(!is_hop_by_hop(&name) && !is_identity(&name), "{name}");
+            assert!(!crate::http::forwarded::is_forwarding(&name), "{name}");
+        }
+        let others = "connection te content-length expect forwarded x-user-id traceparent";
+        assert!(!others.split(' ').map(name).any(|name| is_usual(&name)));
     }
 
     #[test]

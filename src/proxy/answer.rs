@@ -45,12 +45,12 @@ pub fn dress(exchange: &Exchange, verdict: &Verdict, headers: &mut HeaderMap) {
     // needs no list.
     headers.remove(CONNECTION);
     headers.remove(hop::KEEP_ALIVE);
-    let ends_here: Vec<_> = headers
+    let ending: Vec<_> = headers
         .keys()
-        .filter(|name| hop::is_hop_by_hop(name) || listed.contains(name) || is_internal(name))
+        .filter(|name| listed.contains(name) || (!hop::is_usual(name) && ends_here(name)))
         .cloned()
         .collect();
-    for name in ends_here {
+    for name in ending {
         headers.remove(name);
     }
     limits::dress(headers, verdict);
@@ -158,6 +158,10 @@ fn explain(stop: Stop, phase: Phase) -> (Outcome, u16, &'static str, ErrorType, 
 fn failed(failure: Failure) -> (Outcome, u16, &'static str, ErrorType, HeaderMap) {
     let outcome = Outcome::Failed(failure);
     (outcome, failure.status(), failure.title(), failure.error_type(), HeaderMap::new())
+}
+
+fn ends_here(name: &http::HeaderName) -> bool {
+    hop::is_hop_by_hop(name) || is_internal(name)
 }
 
 /// Fields that a trusted upstream says to us, not to the client.

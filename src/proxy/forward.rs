@@ -163,12 +163,14 @@ fn stop(reason: &NoResponse, body: State, is_over: bool) -> Stop {
 fn ending(headers: &HeaderMap, is_trusted: bool, request_id: &HeaderName) -> Vec<HeaderName> {
     let ends_here = |name: &&HeaderName| {
         let name = *name;
-        hop::is_hop_by_hop(name)
-            || matches!(*name, EXPECT | CONTENT_LENGTH)
-            || matches!(name.as_str(), "traceparent" | "tracestate")
-            || name == request_id
-            || hop::is_identity(name)
-            || (!is_trusted && forwarded::is_forwarding(name))
+        let ends_by_name = || {
+            hop::is_hop_by_hop(name)
+                || matches!(*name, EXPECT | CONTENT_LENGTH)
+                || matches!(name.as_str(), "traceparent" | "tracestate")
+                || hop::is_identity(name)
+                || (!is_trusted && forwarded::is_forwarding(name))
+        };
+        name == request_id || (!hop::is_usual(name) && ends_by_name())
     };
     let mut ending: Vec<HeaderName> = headers.keys().filter(ends_here).cloned().collect();
     // Only `Connection` can list more, and it ends here itself.
