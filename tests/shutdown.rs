@@ -55,7 +55,8 @@ async fn slow_client(process: &Process) -> crate::support::client::Client {
 #[tokio::test]
 async fn sigterm_drains_in_order_and_loses_nothing() {
     let (upstream, go) = waiting().await;
-    let process = start(&upstream, "2s", "20s").await;
+    // Long enough for a busy machine to ask all its questions within the delay.
+    let process = start(&upstream, "6s", "30s").await;
     process.until("/readyz", 200).await;
     let mut running = slow_client(&process).await;
     process.signal("TERM").await;
@@ -74,7 +75,7 @@ async fn sigterm_drains_in_order_and_loses_nothing() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), closing).await.expect("a closed door");
+    tokio::time::timeout(Duration::from_secs(20), closing).await.expect("a closed door");
     assert_eq!(process.ask("/livez").await.status, 200, "the operators' door closes last");
     go.send(true).expect("an upstream");
     running.until(b" full").await;

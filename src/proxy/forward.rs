@@ -1,8 +1,9 @@
 //! The upstream request: rebuilt from validated parts, sent, and its head awaited.
 //!
-//! Nothing of the client's head is passed through as it was. Hop-by-hop fields (RFC 9110 §7.6.1),
-//! identity claims and untrusted forwarding fields stay behind; framing is hyper's, from the body's
-//! own length; `traceparent`, the request id and `X-Forwarded-*` are ours.
+//! Method, target and framing are made anew: the canonical target, and the length of the body itself.
+//! Of the client's fields those pass that nothing holds back: hop-by-hop fields (RFC 9110 §7.6.1),
+//! identity claims and untrusted forwarding fields stay behind. `traceparent`, the request id and
+//! `X-Forwarded-*` are ours.
 //!
 //! It does not choose whether to forward.
 

@@ -77,7 +77,8 @@ pub async fn serve(
     {
         metrics.connection_error(reason);
     }
-    close(stream, peer.link.has_unread() || result.is_err() || has_rest).await;
+    // Boxed: the end of a connection needs room only then.
+    Box::pin(close(stream, peer.link.has_unread() || result.is_err() || has_rest)).await;
 }
 
 /// Why a connection ended in the middle of a head; `None` where it did not.
