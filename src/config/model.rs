@@ -1,7 +1,7 @@
 //! The configuration as the program uses it: every value is valid by its type.
 //!
-//! It is made only by [`super::load`] (from TOML, environment and flags) and holds the defaults of
-//! the contract. It knows nothing of how it was written down.
+//! It is made only by [`super::load`], and holds the defaults of the contract. It does not know how
+//! it was written down.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
