@@ -38,14 +38,14 @@ lint: build-tools ## Format, clippy pedantic, docs, licences and bans (where car
 fmt: ## Format the code
 	cargo fmt
 
-# A fresh Debian with the Rust toolchain has no linker yet.
+# A fresh Debian with the Rust toolchain has no linker yet; one test runs the auditor's Python program.
 build-tools:
-	@command -v cc >/dev/null || { \
+	@{ command -v cc && command -v python3; } >/dev/null || { \
 	  if [ "$$(id -u)" != 0 ]; then \
-	    echo "error: no C compiler; hint: run as root: apt-get install gcc libc6-dev" >&2; exit 1; \
+	    echo "error: no C compiler or Python; hint: run as root: apt-get install gcc libc6-dev python3" >&2; exit 1; \
 	  fi; \
 	  apt-get update -qq; \
-	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev make; \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev make python3; \
 	}
 
 # Targets `bench` and `bench-peers`.

@@ -8,8 +8,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::audit::{Report, Verifier, segment_start};
-use crate::telemetry::sinks::audit::{Disk as _, RealDisk};
+use crate::audit::{Report, Verifier};
+use crate::telemetry::sinks::audit::{Disk as _, RealDisk, segments};
 
 /// `audit verify DIR` on standard output.
 pub fn run(directory: &Path) -> ExitCode {
@@ -43,12 +43,7 @@ pub fn verify(directory: &Path) -> (String, bool) {
 fn check(directory: &Path) -> io::Result<Report> {
     let is_live = is_locked(directory)?;
     let mut disk = RealDisk::new(directory);
-    let mut segments: Vec<(String, u64)> = disk
-        .list()?
-        .into_iter()
-        .filter_map(|name| segment_start(&name).map(|start| (name, start)))
-        .collect();
-    segments.sort();
+    let segments = segments(&mut disk)?;
     let mut verifier = Verifier::default();
     for (index, (name, _)) in segments.iter().enumerate() {
         let next = segments.get(index + 1).map(|(_, start)| *start);

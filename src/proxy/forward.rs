@@ -15,7 +15,7 @@ use http::header::{
     TRANSFER_ENCODING,
 };
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http::{Method, Request, Response, Uri, Version};
 use http_body::Body;
 use tokio::time::Instant;
 
@@ -87,12 +87,7 @@ pub async fn forward(
         if is_plainly_coded(response.headers()) { Ok(response) } else { Err(NoResponse::Protocol) }
     });
     exchange.arrive(answer.as_ref().ok().map(|response| response.status().as_u16()));
-    let response = answer.map_err(|reason| stop(&reason, meter.state(), wait.is_over()))?;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        // Nobody asked: `Upgrade` never goes upstream.
-        return Err(Failure::UpstreamProtocol.into());
-    }
-    Ok(response)
+    answer.map_err(|reason| stop(&reason, meter.state(), wait.is_over()))
 }
 
 /// Whether an answer has no transfer coding but `chunked`, which alone can be taken off here.

@@ -9,6 +9,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::audit::segment_start;
+
 /// One directory of files.
 pub trait Disk: Send {
     /// Makes the directory if need be and takes it for this process until the disk is dropped.
@@ -46,6 +48,18 @@ pub trait SegmentFile: Send {
 
     /// Makes everything written durable (`fdatasync`).
     fn sync(&mut self) -> io::Result<()>;
+}
+
+/// The segments of a directory and the sequence number each begins with, in the order of the chain.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn segments(disk: &mut dyn Disk) -> io::Result<Vec<(String, u64)>> {
+    let names = disk.list()?.into_iter();
+    let mut segments: Vec<_> =
+        names.filter_map(|name| segment_start(&name).map(|start| (name, start))).collect();
+    segments.sort();
+    Ok(segments)
 }
 
 /// A directory of the file system; made with mode 0700, its files with 0600.

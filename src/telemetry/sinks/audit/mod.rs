@@ -59,7 +59,7 @@ mod segment;
 mod stats;
 mod writer;
 
-pub use disk::{Disk, RealDisk, SegmentFile};
+pub use disk::{Disk, RealDisk, SegmentFile, segments};
 pub use seat::{Seat, Unavailable};
 pub use stats::Stats;
 

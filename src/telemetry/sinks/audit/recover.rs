@@ -5,10 +5,9 @@
 
 use std::io::{self, BufRead as _, Read};
 
-use super::disk::Disk;
+use super::disk::{Disk, segments};
 use crate::audit::chain::Chain;
 use crate::audit::report::Report;
-use crate::audit::segment_start;
 use crate::audit::verify::{Extent, Opened, Verifier};
 
 /// What was found.
@@ -28,12 +27,7 @@ pub(super) struct Recovered {
 
 /// Walks all segments in order and cuts torn tails off.
 pub(super) fn recover(disk: &mut dyn Disk) -> io::Result<Recovered> {
-    let mut segments: Vec<(String, u64)> = disk
-        .list()?
-        .into_iter()
-        .filter_map(|name| segment_start(&name).map(|start| (name, start)))
-        .collect();
-    segments.sort();
+    let segments = segments(disk)?;
     let mut verifier = Verifier::default();
     let mut torn_bytes = 0;
     let mut last = None;
