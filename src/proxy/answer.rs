@@ -3,10 +3,7 @@
 //! Every answer carries the request id. An answer of our own never repeats a word of the client's or
 //! the upstream's.
 
-use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER,
-};
-use http::request::Parts;
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::Body;
 
@@ -14,6 +11,7 @@ use super::classify::Shape;
 use super::exchange::{Exchange, Stop};
 use super::limits::{self, Verdict};
 use super::reply::ReplyBody;
+use super::survey::Survey;
 use super::upstream::lease::UpstreamBody;
 use crate::http::hop;
 use crate::http::problem::{self, Problem};
@@ -29,11 +27,11 @@ pub struct Asked {
 
 impl Asked {
     /// Reads it off a head, before the head is taken apart.
-    pub fn of(head: &Parts) -> Self {
+    pub fn of(method: &Method, survey: &Survey) -> Self {
         Self {
-            is_head: head.method == Method::HEAD,
-            expects_continue: head.headers.contains_key(EXPECT),
-            prefers_html: problem::prefers_html(&head.headers),
+            is_head: *method == Method::HEAD,
+            expects_continue: survey.has_expectation,
+            prefers_html: survey.prefers_html,
         }
     }
 }
@@ -59,7 +57,7 @@ pub fn dress(exchange: &Exchange, verdict: &Verdict, headers: &mut HeaderMap) {
 
 /// Passes the upstream's answer on, and the exchange inside its body.
 pub fn follow(
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     response: Response<UpstreamBody>,
     shape: Shape,
 ) -> Response<ReplyBody> {
@@ -84,7 +82,7 @@ fn version(exchange: &Exchange, body: &UpstreamBody) -> Version {
 }
 
 /// Answers a stop ourselves. The exchange ends here.
-pub fn refuse(mut exchange: Exchange, stop: Stop, asked: Asked) -> Response<ReplyBody> {
+pub fn refuse(mut exchange: Box<Exchange>, stop: Stop, asked: Asked) -> Response<ReplyBody> {
     let (outcome, status, title, error_type, headers) = explain(stop, exchange.phase);
     exchange.status = Some(status);
     let limit = exchange.limited_by.clone();

@@ -18,6 +18,7 @@ use super::exchange::{Exchange, Stop};
 use super::peer::Peer;
 use super::reply::ReplyBody;
 use super::request_body::{Meter, RequestBody};
+use super::survey::Survey;
 use super::upstream::lease::UpstreamBody;
 use super::{Proxy, answer, classify, door, forward, inspect_body, screen, seat, target};
 
@@ -32,10 +33,12 @@ pub fn handle<'a>(
 ) -> impl Future<Output = Result<Response<ReplyBody>, Infallible>> + Send + use<'a> {
     let plan = proxy.plan(); // One load: one request, one plan, even if a reload lands now.
     let (head, body) = request.into_parts();
-    let mut exchange = Exchange::begin(proxy, plan, peer, &head, !body.is_end_stream());
-    let asked = answer::Asked::of(&head);
+    let mut survey = Survey::of(&head.headers, &plan, plan.trusts(peer.ip));
+    let has_body = !body.is_end_stream();
+    let mut exchange = Exchange::begin(proxy, plan, peer, &head, &mut survey, has_body);
+    let asked = answer::Asked::of(&head.method, &survey);
     async move {
-        let outcome = contain(pin!(walk(proxy, peer, &mut exchange, head, body))).await;
+        let outcome = contain(pin!(walk(proxy, peer, &mut exchange, head, survey, body))).await;
         Ok(match outcome {
             Ok((response, shape)) => answer::follow(exchange, response, shape),
             Err(stop) => answer::refuse(exchange, stop, asked),
@@ -49,6 +52,7 @@ async fn walk(
     peer: &Peer,
     exchange: &mut Exchange,
     head: http::request::Parts,
+    survey: Survey,
     body: Incoming,
 ) -> Result<(Response<UpstreamBody>, classify::Shape), Stop> {
     let plan = Arc::clone(&exchange.plan);
@@ -65,7 +69,7 @@ async fn walk(
 
     let method = head.method.clone();
     let body = RequestBody::new(inspected.lead, inspected.rest, meter, route.max_request_body);
-    let request = forward::prepare(exchange, peer, head, target, body);
+    let request = forward::prepare(exchange, peer, head, survey, target, body);
     let mut response = forward::forward(exchange, proxy.upstream(), meter, request).await?;
     let shape = classify::head(exchange, &method, response.status(), response.headers());
     answer::dress(exchange, &verdict, response.headers_mut());

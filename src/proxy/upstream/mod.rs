@@ -92,8 +92,9 @@ impl Upstream {
     /// Cancel safe: a dropped call gives back what it holds.
     pub async fn check_out(self: &Arc<Self>) -> Result<Lease, NoConnection> {
         let place = self.place().await?;
-        match self.pop_idle() {
-            Some(connection) => Ok(Lease::new(connection, self, place, Origin::Reused)),
+        let now = Instant::now();
+        match self.pop_idle(now) {
+            Some(connection) => Ok(Lease::new(connection, self, place, Origin::Reused, now)),
             // Rare, and too large to keep room for in every request.
             None => Box::pin(self.dial(place)).await,
         }
@@ -146,21 +147,21 @@ impl Upstream {
         Box::pin(place).await.ok().and_then(Result::ok).ok_or(NoConnection::Busy)
     }
 
-    fn pop_idle(&self) -> Option<Box<Connection>> {
+    fn pop_idle(&self, now: Instant) -> Option<Box<Connection>> {
         loop {
             let idle = self.idle.lock().pop()?;
-            let (age, mut connection) = (idle.since.elapsed(), idle.connection);
+            let (age, mut connection) = (now.saturating_duration_since(idle.since), idle.connection);
             if age < self.pool.idle_timeout && (age < FRESH || connection.is_alive()) {
                 return Some(connection);
             }
         }
     }
 
-    fn push_idle(&self, connection: Box<Connection>) {
+    fn push_idle(&self, connection: Box<Connection>, now: Instant) {
         let mut idle = self.idle.lock();
         if idle.len() < self.pool.max_idle {
             let counted = self.metrics.upstream_idle();
-            idle.push(Idle { connection, since: Instant::now(), _counted: counted });
+            idle.push(Idle { connection, since: now, _counted: counted });
         }
     }
 
@@ -177,12 +178,14 @@ impl Upstream {
                 .map_err(std::io::Error::other)
         });
         if let Ok(Ok((sender, driver))) = dialled.await {
-            self.metrics.upstream_connected(began.elapsed());
+            let now = Instant::now();
+            self.metrics.upstream_connected(now.saturating_duration_since(began));
             return Ok(Lease::new(
                 Box::new(Connection::new(sender, driver)),
                 self,
                 place,
                 Origin::New,
+                now,
             ));
         }
         // A `connect` that its deadline cut could not note anything itself.

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
+use tokio::time::Instant;
 
 use super::lease::{Lease, UpstreamBody};
 use super::{NoConnection, Origin, Upstream};
@@ -31,14 +32,14 @@ pub enum NoResponse {
 }
 
 /// Sends `request` and returns the response with its body still to come. `watch` is polled while
-/// waiting; once it is ready, the request is cut.
+/// waiting, and told when the connection was had; once it is ready, the request is cut.
 ///
 /// Cancel safe in the sense that matters: dropping the future closes the connection, so a half-sent
 /// request is never mistaken for a whole one.
 pub async fn send(
     upstream: &Arc<Upstream>,
     mut request: Request<RequestBody>,
-    mut watch: impl FnMut(&mut Context<'_>) -> Poll<()>,
+    mut watch: impl FnMut(Instant, &mut Context<'_>) -> Poll<()>,
 ) -> Result<Response<UpstreamBody>, NoResponse> {
     let mut lease = upstream.check_out().await.map_err(NoResponse::NoConnection)?;
     loop {
@@ -62,8 +63,9 @@ enum Cut {
 async fn attempt(
     lease: &mut Lease,
     request: Request<RequestBody>,
-    watch: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
+    watch: &mut impl FnMut(Instant, &mut Context<'_>) -> Poll<()>,
 ) -> Result<Response<Incoming>, Cut> {
+    let since = lease.since;
     let Some(connection) = lease.connection() else {
         return Err(Cut::Unsent(Box::new(request)));
     };
@@ -75,7 +77,7 @@ async fn attempt(
         if let Poll::Ready(answer) = head.as_mut().poll(if is_open { quiet } else { cx }) {
             return Poll::Ready(Some(answer));
         }
-        watch(cx).map(|()| None)
+        watch(since, cx).map(|()| None)
     });
     match answer.await {
         // Nobody asked it to switch: `Upgrade` is never passed on.
