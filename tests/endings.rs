@@ -546,7 +546,7 @@ where
         let service = service_fn(async |request: Request<Incoming>| {
             let (head, _) = request.into_parts();
             let plan = proxy.plan();
-            let mut survey = Survey::of(&head.headers, &plan, false);
+            let mut survey = Survey::of(&head.headers, &plan, &peer);
             let exchange = Exchange::begin(&proxy, plan, &peer, &head, &mut survey, false);
             Ok::<_, Infallible>(stage(exchange, Asked::of(&head.method, &survey)).await)
         });

@@ -27,10 +27,9 @@ impl RequestId {
         let nanos = since_epoch.subsec_nanos();
         let millis = since_epoch.as_secs() * 1000 + u64::from(nanos / 1_000_000);
         let fraction = u64::from(nanos % 1_000_000) * 4096 / 1_000_000;
-        let mut random = fastrand::u128(..).to_be_bytes();
         let [.., high, low] = fraction.to_be_bytes();
-        [random[0], random[1]] = [high, low];
-        let [random @ .., _, _, _, _, _, _] = random;
+        let [a, b, c, d, e, f, g, h] = fastrand::u64(..).to_be_bytes();
+        let random = [high, low, a, b, c, d, e, f, g, h];
         Self::Ours(Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
     }
 

@@ -38,16 +38,25 @@ impl Asked {
 
 /// Cleans the upstream's head for the client.
 pub fn dress(exchange: &Exchange, verdict: &Verdict, headers: &mut HeaderMap) {
-    let listed = hop::listed(headers);
-    // These two come with almost every answer. Once they are gone, the usual sweep finds nothing and
-    // needs no list.
-    headers.remove(CONNECTION);
-    headers.remove(hop::KEEP_ALIVE);
-    let ending: Vec<_> = headers
-        .keys()
-        .filter(|name| listed.contains(name) || (!hop::is_usual(name) && ends_here(name)))
-        .cloned()
-        .collect();
+    // These two come with almost every answer, so they need no list.
+    let (mut has_connection, mut has_keep_alive) = (false, false);
+    let mut ending = Vec::new();
+    for name in headers.keys() {
+        match *name {
+            CONNECTION => has_connection = true,
+            _ if hop::is_usual(name) => {}
+            _ if *name == hop::KEEP_ALIVE => has_keep_alive = true,
+            _ if ends_here(name) => ending.push(name.clone()),
+            _ => {}
+        }
+    }
+    if has_connection {
+        ending.extend(hop::listed(headers));
+        headers.remove(CONNECTION);
+    }
+    if has_keep_alive {
+        headers.remove(hop::KEEP_ALIVE);
+    }
     for name in ending {
         headers.remove(name);
     }

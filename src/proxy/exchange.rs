@@ -73,7 +73,7 @@ pub struct Exchange {
     scheme: &'static str,
     protocol: &'static str,
     url: Option<Arc<str>>,
-    user_agent: Option<HeaderValue>,
+    user_agent: Option<Arc<str>>,
     link: Arc<Link>,
     busy: Option<Busy>,
     _active: ActiveGuard,
@@ -223,8 +223,8 @@ impl Exchange {
     }
 
     /// The sanitised user agent.
-    pub fn user_agent(&self) -> Option<Box<str>> {
-        self.user_agent.as_ref().map(|value| sanitise::user_agent(value.as_bytes()))
+    pub fn user_agent(&self) -> Option<&Arc<str>> {
+        self.user_agent.as_ref()
     }
 
     /// Ends the exchange: the record leaves now, and never again.
@@ -286,7 +286,7 @@ impl Exchange {
             bytes_in: self.meter.as_ref().map_or(0, |meter| meter.bytes()),
             bytes_out: self.bytes_out,
             stream: self.stream,
-            user_agent: self.user_agent(),
+            user_agent: self.user_agent.take(),
             client_ip: self.client_ip,
             facts: std::mem::take(&mut self.facts),
             limited_by: self.limited_by.take(),

@@ -29,31 +29,31 @@ use super::upstream::{NoConnection, Upstream};
 use crate::http::forwarded;
 use crate::record::{Failure, Refusal};
 
-/// Builds the request that the upstream sees.
+/// Builds the request that the upstream sees. The fields of `head` move into it.
 pub fn prepare(
     exchange: &Exchange,
     peer: &Peer,
-    head: Parts,
-    survey: Survey,
+    head: &mut Parts,
+    survey: &mut Survey,
     target: Target,
     body: RequestBody,
 ) -> Request<RequestBody> {
     let plan = &exchange.plan;
-    let Survey { is_trusted, host: sent_host, ending, accepts_trailers, .. } = survey;
+    let is_trusted = survey.is_trusted;
     let named_host = target::host(&head.uri);
-    let client_host = named_host.clone().or(sent_host);
+    let client_host = named_host.clone().or(survey.host.take());
 
     // The map itself goes on: hyper hands the same few maps round and round.
-    let mut headers = head.headers;
-    exchange.proxy().claims().note(Claimed::among(&ending, is_trusted), &peer.ip);
-    for name in ending {
+    let mut headers = std::mem::take(&mut head.headers);
+    exchange.proxy().claims().note(Claimed::among(&survey.ending, is_trusted), &peer.ip);
+    for name in &survey.ending {
         headers.remove(name);
     }
     let host = plan.rewritten_host.clone().or(named_host);
     if host.is_some() || client_host.is_none() {
         headers.insert(HOST, host.unwrap_or_else(|| plan.authority.clone()));
     }
-    if accepts_trailers {
+    if survey.accepts_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     frame(&mut headers, &head.method, &body);
@@ -64,7 +64,7 @@ pub fn prepare(
     headers.insert(&plan.request_id_header, exchange.request_id.clone());
 
     let mut request = Request::new(body);
-    *request.method_mut() = head.method;
+    *request.method_mut() = head.method.clone();
     *request.uri_mut() = Uri::from(target.origin_form);
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = headers;
@@ -76,7 +76,7 @@ pub async fn forward(
     exchange: &mut Exchange,
     upstream: &Arc<Upstream>,
     meter: &Meter,
-    request: Request<RequestBody>,
+    request: &mut Option<Request<RequestBody>>,
 ) -> Result<Response<UpstreamBody>, Stop> {
     exchange.depart();
     let mut wait = Wait::new(exchange, meter);

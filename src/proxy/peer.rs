@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::clock::Timer;
 use super::request_body::Meter;
-use crate::http::forwarded;
+use crate::http::{forwarded, sanitise};
 
 /// The client's end of a connection.
 #[derive(Clone, Debug)]
@@ -46,6 +46,8 @@ pub struct Link {
     heads: AtomicU32,
     has_unread: AtomicBool,
     timer: Mutex<Timer>,
+    /// The last user agent, sanitised.
+    agent: Mutex<Option<Arc<str>>>,
 }
 
 impl Link {
@@ -77,6 +79,21 @@ impl Link {
     /// Whether part of a request body was left unread.
     pub fn has_unread(&self) -> bool {
         self.has_unread.load(Ordering::Relaxed)
+    }
+
+    /// A user agent as telemetry may carry it. A client names the same one with every request, so
+    /// the work is done once per connection.
+    pub fn agent(&self, sent: &HeaderValue) -> Arc<str> {
+        let mut known = self.agent.lock();
+        // Nothing in a sanitised agent needs to be sanitised again, so an equal one is known.
+        match &*known {
+            Some(agent) if agent.as_bytes() == sent.as_bytes() => Arc::clone(agent),
+            _ => {
+                let agent: Arc<str> = sanitise::user_agent(sent.as_bytes()).into();
+                *known = Some(Arc::clone(&agent));
+                agent
+            }
+        }
     }
 
     /// Polls the connection's timer for `due`; see [`Timer::poll`].

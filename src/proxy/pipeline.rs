@@ -32,13 +32,15 @@ pub fn handle<'a>(
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<ReplyBody>, Infallible>> + Send + use<'a> {
     let plan = proxy.plan(); // One load: one request, one plan, even if a reload lands now.
-    let (head, body) = request.into_parts();
-    let mut survey = Survey::of(&head.headers, &plan, plan.trusts(peer.ip));
+    let (mut head, body) = request.into_parts();
+    let mut survey = Survey::of(&head.headers, &plan, peer);
     let has_body = !body.is_end_stream();
     let mut exchange = Exchange::begin(proxy, plan, peer, &head, &mut survey, has_body);
     let asked = answer::Asked::of(&head.method, &survey);
     async move {
-        let outcome = contain(pin!(walk(proxy, peer, &mut exchange, head, survey, body))).await;
+        // By reference: what a future is handed by value it keeps twice.
+        let walk = walk(proxy, peer, &mut exchange, &mut head, &mut survey, body);
+        let outcome = contain(pin!(walk)).await;
         Ok(match outcome {
             Ok((response, shape)) => answer::follow(exchange, response, shape),
             Err(stop) => answer::refuse(exchange, stop, asked),
@@ -51,12 +53,12 @@ async fn walk(
     proxy: &Arc<Proxy>,
     peer: &Peer,
     exchange: &mut Exchange,
-    head: http::request::Parts,
-    survey: Survey,
+    head: &mut http::request::Parts,
+    survey: &mut Survey,
     body: Incoming,
 ) -> Result<(Response<UpstreamBody>, classify::Shape), Stop> {
     let plan = Arc::clone(&exchange.plan);
-    let target = target::canonical(&plan, &head)?;
+    let target = target::canonical(&plan, head)?;
     let route = plan.find(&head.method, target.path());
     exchange.enter(route, target.path());
     let verdict = door::admit(exchange, &head.headers)?;
@@ -67,11 +69,10 @@ async fn walk(
     let inspected = inspect_body::read(proxy, exchange, &head.headers, body, meter).await?;
     seat::initiate(proxy, exchange).await?;
 
-    let method = head.method.clone();
     let body = RequestBody::new(inspected.lead, inspected.rest, meter, route.max_request_body);
-    let request = forward::prepare(exchange, peer, head, survey, target, body);
-    let mut response = forward::forward(exchange, proxy.upstream(), meter, request).await?;
-    let shape = classify::head(exchange, &method, response.status(), response.headers());
+    let mut request = Some(forward::prepare(exchange, peer, head, survey, target, body));
+    let mut response = forward::forward(exchange, proxy.upstream(), meter, &mut request).await?;
+    let shape = classify::head(exchange, &head.method, response.status(), response.headers());
     answer::dress(exchange, &verdict, response.headers_mut());
     Ok((response, shape))
 }

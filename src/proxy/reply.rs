@@ -170,11 +170,7 @@ pub fn ending(trailers: &HeaderMap) -> Outcome {
 
 impl ReplyBody {
     /// Follows an upstream's answer to its end. One without a body ends here.
-    pub fn follow(
-        body: UpstreamBody,
-        mut exchange: Box<Exchange>,
-        shape: classify::Shape,
-    ) -> Self {
+    pub fn follow(body: UpstreamBody, mut exchange: Box<Exchange>, shape: classify::Shape) -> Self {
         exchange.phase = Phase::Response;
         if shape.has_no_body || body.is_end_stream() {
             let (mut body, now) = (body, Instant::now());

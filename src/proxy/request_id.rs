@@ -11,10 +11,7 @@ use super::survey::Survey;
 use crate::http::ids::{ClientRequestId, RequestId};
 
 /// Chooses the id of an exchange that began at `started`, and the client's proposal to note beside it.
-pub fn assign(
-    survey: &mut Survey,
-    started: SystemTime,
-) -> (RequestId, Option<ClientRequestId>) {
+pub fn assign(survey: &mut Survey, started: SystemTime) -> (RequestId, Option<ClientRequestId>) {
     match survey.proposed_id.take() {
         Some(id) if survey.is_trusted => (RequestId::Inherited(id), None),
         proposed => (RequestId::at(started), proposed),

@@ -6,11 +6,14 @@
 //!
 //! It judges nothing; ambiguous heads are refused by `target`.
 
+use std::sync::Arc;
+
 use http::header::{
     ACCEPT, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE,
     USER_AGENT,
 };
 
+use super::peer::Peer;
 use super::plan::Plan;
 use super::trace::{TRACEPARENT, TRACESTATE};
 use crate::http::ids::ClientRequestId;
@@ -24,8 +27,8 @@ pub struct Survey {
     pub is_trusted: bool,
     /// The `Host` field.
     pub host: Option<HeaderValue>,
-    /// The `User-Agent` field as it was sent.
-    pub user_agent: Option<HeaderValue>,
+    /// The `User-Agent` field, sanitised.
+    pub user_agent: Option<Arc<str>>,
     /// The request id that was sent, where it is well formed.
     pub proposed_id: Option<ClientRequestId>,
     /// The one `traceparent`. Several are as good as none (W3C Trace Context §3.2.1).
@@ -42,9 +45,9 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// Looks over the fields.
-    pub fn of(headers: &HeaderMap, plan: &Plan, is_trusted: bool) -> Self {
-        let mut survey = Self { is_trusted, ..Self::default() };
+    /// Looks over the fields of a head that this peer sent.
+    pub fn of(headers: &HeaderMap, plan: &Plan, peer: &Peer) -> Self {
+        let mut survey = Self { is_trusted: plan.trusts(peer.ip), ..Self::default() };
         let (mut names_html, mut parents) = (false, 0);
         for (name, value) in headers {
             if *name == plan.request_id_header {
@@ -55,7 +58,7 @@ impl Survey {
             }
             match *name {
                 HOST => drop(survey.host.get_or_insert_with(|| value.clone())),
-                USER_AGENT => drop(survey.user_agent.get_or_insert_with(|| value.clone())),
+                USER_AGENT => drop(survey.user_agent.get_or_insert_with(|| peer.link.agent(value))),
                 ACCEPT => names_html |= problem::may_name_html(value),
                 TE => {
                     survey.accepts_trailers |= names_trailers(value);
@@ -71,7 +74,7 @@ impl Survey {
                     survey.parent = TraceParent::parse(value.as_bytes());
                     survey.end(name);
                 }
-                _ if ends_here(name, is_trusted) => drop(survey.end(name)),
+                _ if ends_here(name, survey.is_trusted) => drop(survey.end(name)),
                 _ => {}
             }
         }
@@ -117,13 +120,17 @@ mod tests {
     use crate::telemetry::metrics::Metrics;
 
     fn survey(fields: &[(&'static str, &'static str)], is_trusted: bool) -> Survey {
-        let config = Config::from_toml("[upstream]\nurl = \"http://127.0.0.1:1\"").unwrap();
+        let config = Config::from_toml(
+            "server.trusted_proxies = [\"192.0.2.1\"]\nupstream.url = \"http://127.0.0.1:1\"",
+        )
+        .unwrap();
         let plan = Plan::compile(&config, &Metrics::new(&config.service), None);
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(*name, HeaderValue::from_static(value));
         }
-        Survey::of(&headers, &plan, is_trusted)
+        let ip = if is_trusted { "192.0.2.1" } else { "198.51.100.1" };
+        Survey::of(&headers, &plan, &Peer::new(ip.parse().unwrap(), "http", Arc::default()))
     }
 
     #[test]
@@ -169,7 +176,7 @@ mod tests {
             ("expect", "100-continue"),
         ];
         let survey = survey(&fields, false);
-        assert_eq!(survey.user_agent, Some(HeaderValue::from_static("curl")));
+        assert_eq!(survey.user_agent.as_deref(), Some("curl"));
         assert_eq!(survey.host, Some(HeaderValue::from_static("a")));
         assert!(survey.prefers_html && survey.has_expectation);
     }

@@ -150,7 +150,8 @@ impl Upstream {
     fn pop_idle(&self, now: Instant) -> Option<Box<Connection>> {
         loop {
             let idle = self.idle.lock().pop()?;
-            let (age, mut connection) = (now.saturating_duration_since(idle.since), idle.connection);
+            let (age, mut connection) =
+                (now.saturating_duration_since(idle.since), idle.connection);
             if age < self.pool.idle_timeout && (age < FRESH || connection.is_alive()) {
                 return Some(connection);
             }

@@ -211,10 +211,9 @@ impl Fields<'_> {
         self.number(key, micros / 1000);
         let rest = micros % 1000;
         if rest > 0 {
-            let digits = [rest / 100, rest / 10, rest].map(|rest| b'0' + (rest % 10) as u8);
-            let kept = digits.iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1);
-            self.out.push(b'.');
-            self.out.extend_from_slice(&digits[..kept]);
+            let [a, b, c] = [rest / 100, rest / 10, rest].map(|rest| b'0' + (rest % 10) as u8);
+            let kept = if c != b'0' { 4 } else { 2 + usize::from(b != b'0') };
+            self.out.extend_from_slice(&[b'.', a, b, c][..kept]);
         }
     }
 
