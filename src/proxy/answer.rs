@@ -41,17 +41,23 @@ pub fn dress(exchange: &Exchange, verdict: &Verdict, headers: &mut HeaderMap) {
     // These two come with almost every answer, so they need no list.
     let (mut has_connection, mut has_keep_alive) = (false, false);
     let mut ending = Vec::new();
-    for name in headers.keys() {
+    let mut lists_fields = false;
+    for (name, value) in &*headers {
         match *name {
-            CONNECTION => has_connection = true,
+            CONNECTION => {
+                has_connection = true;
+                lists_fields |= !hop::lists_nothing(value.as_bytes());
+            }
             _ if hop::is_usual(name) => {}
             _ if *name == hop::KEEP_ALIVE => has_keep_alive = true,
             _ if ends_here(name) => ending.push(name.clone()),
             _ => {}
         }
     }
-    if has_connection {
+    if lists_fields {
         ending.extend(hop::listed(headers));
+    }
+    if has_connection {
         headers.remove(CONNECTION);
     }
     if has_keep_alive {

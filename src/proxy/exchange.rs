@@ -153,10 +153,10 @@ impl Exchange {
         self.meter = Some(Arc::clone(meter));
     }
 
-    /// Notes that the upstream leg begins.
-    pub fn depart(&mut self) {
+    /// Notes that the upstream leg begins now.
+    pub fn depart(&mut self, now: Instant) {
         self.phase = Phase::Upstream;
-        let offset = self.began.elapsed();
+        let offset = now.saturating_duration_since(self.began);
         self.leg = Some(Leg { offset, to_head: None, status: None, answered: None });
     }
 

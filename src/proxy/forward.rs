@@ -78,9 +78,11 @@ pub async fn forward(
     meter: &Meter,
     request: &mut Option<Request<RequestBody>>,
 ) -> Result<Response<UpstreamBody>, Stop> {
-    exchange.depart();
+    let now = Instant::now();
+    exchange.depart(now);
     let mut wait = Wait::new(exchange, meter);
-    let answer = send(upstream, request, |began, cx| wait.poll(exchange, meter, began, cx)).await;
+    let answer =
+        send(upstream, now, request, |began, cx| wait.poll(exchange, meter, began, cx)).await;
     let answer = answer.and_then(|response| {
         if is_plainly_coded(response.headers()) { Ok(response) } else { Err(NoResponse::Protocol) }
     });

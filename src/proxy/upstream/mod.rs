@@ -90,9 +90,11 @@ impl Upstream {
     /// for a free place and up to `connect` for the upstream.
     ///
     /// Cancel safe: a dropped call gives back what it holds.
-    pub async fn check_out(self: &Arc<Self>) -> Result<Lease, NoConnection> {
-        let place = self.place().await?;
-        let now = Instant::now();
+    pub async fn check_out(self: &Arc<Self>, now: Instant) -> Result<Lease, NoConnection> {
+        let (place, now) = match Arc::clone(&self.free).try_acquire_owned() {
+            Ok(place) => (place, now),
+            Err(_) => (self.wait_for_place().await?, Instant::now()),
+        };
         match self.pop_idle(now) {
             Some(connection) => Ok(Lease::new(connection, self, place, Origin::Reused, now)),
             // Rare, and too large to keep room for in every request.
@@ -139,10 +141,7 @@ impl Upstream {
         drop::<Vec<Idle>>(old); // Outside the lock: closing a socket is a system call.
     }
 
-    async fn place(&self) -> Result<OwnedSemaphorePermit, NoConnection> {
-        if let Ok(place) = Arc::clone(&self.free).try_acquire_owned() {
-            return Ok(place);
-        }
+    async fn wait_for_place(&self) -> Result<OwnedSemaphorePermit, NoConnection> {
         let place = timeout(self.pool.queue_timeout, Arc::clone(&self.free).acquire_owned());
         Box::pin(place).await.ok().and_then(Result::ok).ok_or(NoConnection::Busy)
     }
@@ -173,6 +172,7 @@ impl Upstream {
             stream.set_nodelay(true)?;
             http1::Builder::new()
                 .max_headers(MAX_RESPONSE_HEADERS)
+                .writev(false) // As on the client's side.
                 .max_header_size(MAX_RESPONSE_HEAD)
                 .handshake(TokioIo::new(stream))
                 .await

@@ -38,10 +38,11 @@ pub enum NoResponse {
 /// request is never mistaken for a whole one.
 pub async fn send(
     upstream: &Arc<Upstream>,
+    now: Instant,
     request: &mut Option<Request<RequestBody>>,
     mut watch: impl FnMut(Instant, &mut Context<'_>) -> Poll<()>,
 ) -> Result<Response<UpstreamBody>, NoResponse> {
-    let mut lease = upstream.check_out().await.map_err(NoResponse::NoConnection)?;
+    let mut lease = upstream.check_out(now).await.map_err(NoResponse::NoConnection)?;
     loop {
         match attempt(&mut lease, request, &mut watch).await {
             Ok(response) => return Ok(response.map(|body| UpstreamBody::new(body, lease))),

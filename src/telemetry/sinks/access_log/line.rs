@@ -6,6 +6,7 @@
 //! `userAgent`), which are `null`.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::model::Service;
@@ -98,8 +99,17 @@ impl Fields<'_> {
             self.token(key!("clientRequestId"), id.as_str().as_bytes());
         }
         self.token(key!("method"), record.method.as_str().as_bytes());
-        self.text(key!("url"), &record.url);
-        self.text(key!("route"), &record.route.template);
+        self.key(key!("url"));
+        let start = self.out.len();
+        json::string(&record.url, self.out);
+        let url = start..self.out.len();
+        // Where the route is known, it is all there is of the URL.
+        if Arc::ptr_eq(&record.url, &record.route.template) {
+            self.key(key!("route"));
+            self.out.extend_from_within(url);
+        } else {
+            self.text(key!("route"), &record.route.template);
+        }
     }
 
     fn answer(&mut self, record: &Record) {
