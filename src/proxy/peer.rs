@@ -45,6 +45,7 @@ pub struct Link {
     running: AtomicU32,
     heads: AtomicU32,
     has_unread: AtomicBool,
+    is_quiet: AtomicBool,
     timer: Mutex<Timer>,
 }
 
@@ -54,6 +55,7 @@ impl Link {
         self.heads.fetch_add(1, Ordering::Relaxed);
         // There is a next head, so what was left unread has been thrown away.
         self.has_unread.store(false, Ordering::Relaxed);
+        self.is_quiet.store(false, Ordering::Relaxed);
         self.running.fetch_add(1, Ordering::Relaxed);
         Busy(Arc::clone(self))
     }
@@ -77,6 +79,17 @@ impl Link {
     /// Whether part of a request body was left unread.
     pub fn has_unread(&self) -> bool {
         self.has_unread.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the client has been silent between two messages for long enough to be parked.
+    pub fn fall_quiet(&self) {
+        self.is_quiet.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the client is silent between two messages: nothing runs, and nothing is left to read
+    /// of the request before.
+    pub fn is_quiet(&self) -> bool {
+        self.is_quiet.load(Ordering::Relaxed) && !self.is_busy() && !self.has_unread()
     }
 
     /// Polls the connection's timer for `due`; see [`Timer::poll`].

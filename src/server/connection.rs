@@ -1,24 +1,29 @@
 //! One client connection, from its first byte to its close.
 //!
-//! hyper parses; this drives it, drains it, and says how it ended. A connection that ends in the
+//! hyper parses; this drives it, drains it, and says how it ended. While the client is silent between
+//! two messages there is no hyper: the connection is parked (see [`super::pause`]). A connection that ends in the
 //! middle of a head is counted once, by reason; one that ends in the middle of an exchange is not,
 //! because the exchange's record says it.
 
 use std::error::Error;
+use std::future::{Future, poll_fn};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::guard::Guard;
+use super::guard::{Ending, Guard};
+use super::pause::{Pause, Sign};
 use super::rare::Rare;
 use crate::proxy::peer::{Link, Peer};
 use crate::proxy::{Proxy, pipeline};
@@ -33,22 +38,57 @@ const LINGER_BYTES: usize = 256 * 1024;
 /// the connection closed. Dropping the future cuts the connection.
 pub async fn serve(
     proxy: Arc<Proxy>,
-    stream: TcpStream,
+    mut stream: TcpStream,
     address: SocketAddr,
     stop: CancellationToken,
 ) {
-    let metrics = proxy.telemetry().metrics().clone();
     if stream.set_nodelay(true).is_err() {
         return; // The client is gone already.
     }
+    let header_timeout = proxy.plan().limits.header_timeout;
+    let mut pause = Pause { until: Instant::now() + header_timeout, is_first: true };
+    let has_unread = loop {
+        match pause.wait(&stream, &stop).await {
+            Sign::Readable => {}
+            Sign::Late => break true,
+            Sign::Gone | Sign::Stopped => break false,
+        }
+        // Boxed, so that a parked connection does not keep the room.
+        let next;
+        (stream, next) = Box::pin(talk(&proxy, stream, address, pause, &stop)).await;
+        match next {
+            Next::Park(again) => pause = again,
+            Next::Close { has_unread } => break has_unread,
+        }
+    };
+    // Boxed: the end of a connection needs room only then.
+    Box::pin(close(stream, has_unread)).await;
+}
+
+/// What becomes of a connection that hyper has let go of.
+enum Next {
+    /// It is between two messages.
+    Park(Pause),
+    /// It is over. What the client still sends is not wanted.
+    Close { has_unread: bool },
+}
+
+/// Serves exchanges until the connection is over or its client silent between two of them.
+async fn talk(
+    proxy: &Arc<Proxy>,
+    stream: TcpStream,
+    address: SocketAddr,
+    pause: Pause,
+    stop: &CancellationToken,
+) -> (TcpStream, Next) {
     let limits = proxy.plan().limits;
     let link = Arc::<Link>::default();
-    let guard = Guard::new(stream, &link, &limits);
+    let guard = Guard::new(stream, &link, pause, &limits);
     let peer = Peer::new(address.ip(), "http", link);
-    let (hall, client) = (&proxy, &peer);
+    let client = &peer;
     // hyper keeps room for the service's future as long as the connection lives; boxed, it is there
-    // only while there is an exchange. An idle connection is a quarter smaller for it.
-    let service = service_fn(move |request| Box::pin(pipeline::handle(hall, client, request)));
+    // only while there is an exchange.
+    let service = service_fn(move |request| Box::pin(pipeline::handle(proxy, client, request)));
     let mut connection = http1::Builder::new()
         .header_read_timeout(None) // The guard times the head.
         .max_headers(limits.max_headers)
@@ -57,28 +97,72 @@ pub async fn serve(
         .serve_connection(guard, service);
 
     let stopped = pin!(stop.cancelled());
-    let result = tokio::select! {
+    let ended = tokio::select! {
         biased;
-        result = &mut connection => result,
-        () = Rare::new(stopped) => {
-            std::pin::Pin::new(&mut connection).graceful_shutdown();
-            (&mut connection).await
-        }
+        ended = end_or_quiet(&mut connection, &peer.link) => ended,
+        () = Rare::new(stopped) => None,
+    };
+    let (result, is_between) = match ended {
+        Some(result) => (result, false),
+        None => let_go(&mut connection).await,
     };
     let was_running = peer.link.is_busy();
     let parts = connection.into_parts();
     let has_rest = !parts.read_buf.is_empty();
-    let (stream, was_in_head) = parts.io.finish();
+    let (stream, ending) = parts.io.finish();
+    if let Ending::Between(pause) = ending
+        && is_between
+        && result.is_ok()
+        && !has_rest
+        && peer.link.is_quiet()
+    {
+        return (stream, Next::Park(pause));
+    }
     // Bytes after an exchange that did not read its request's body are that body, not a head.
-    let was_in_head = (was_in_head || has_rest) && !peer.link.has_unread();
+    let was_in_head = (ending == Ending::InHead || has_rest) && !peer.link.has_unread();
     if let Err(error) = &result
         && !was_running
         && let Some(reason) = broken_head(error, was_in_head)
     {
-        metrics.connection_error(reason);
+        proxy.telemetry().metrics().connection_error(reason);
     }
-    // Boxed: the end of a connection needs room only then.
-    Box::pin(close(stream, peer.link.has_unread() || result.is_err() || has_rest)).await;
+    let has_unread = peer.link.has_unread() || result.is_err() || has_rest;
+    (stream, Next::Close { has_unread })
+}
+
+type Serving<S> = http1::Connection<Guard, S>;
+
+/// Drives the connection to its end; `None` once its client is silent between two messages.
+async fn end_or_quiet<S, B>(connection: &mut Serving<S>, link: &Link) -> Option<hyper::Result<()>>
+where
+    S: HttpService<Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    poll_fn(|cx| match Pin::new(&mut *connection).poll(cx) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending if link.is_quiet() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
+}
+
+/// Ends the connection as soon as its exchange is over, and says whether that was at once: hyper
+/// itself then knows of no message that has begun.
+async fn let_go<S, B>(connection: &mut Serving<S>) -> (hyper::Result<()>, bool)
+where
+    S: HttpService<Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let mut connection = Pin::new(connection);
+    connection.as_mut().graceful_shutdown();
+    match poll_fn(|cx| Poll::Ready(connection.as_mut().poll(cx))).await {
+        Poll::Ready(result) => (result, true),
+        Poll::Pending => (connection.await, false),
+    }
 }
 
 /// Why a connection ended in the middle of a head; `None` where it did not.

@@ -4,4 +4,5 @@ pub mod admin;
 pub mod connection;
 pub mod guard;
 pub mod listener;
+mod pause;
 mod rare;
