@@ -16,13 +16,13 @@ use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::pause::Pause;
 use crate::config::model::ServerLimits;
 use crate::proxy::clock::Timer;
 use crate::proxy::peer::Link;
+use crate::server::socket::Socket;
 
 /// How long a client is silent between two messages before its connection is parked. Busy clients
 /// send their next request within it; parking costs as much as a tenth of a request.
@@ -30,8 +30,8 @@ const QUIET_AFTER: Duration = Duration::from_millis(100);
 
 /// A client's socket with clocks.
 #[derive(Debug)]
-pub struct Guard {
-    io: TokioIo<TcpStream>,
+pub struct Guard<IO> {
+    io: TokioIo<IO>,
     link: Arc<Link>,
     reading: Reading,
     /// When a write began to wait.
@@ -73,9 +73,9 @@ pub enum Ending {
     InExchange,
 }
 
-impl Guard {
+impl<IO: Socket> Guard<IO> {
     /// Wraps a connection on which the first byte of a head is waited for, as `pause` says.
-    pub fn new(stream: TcpStream, link: &Arc<Link>, pause: Pause, limits: &ServerLimits) -> Self {
+    pub fn new(stream: IO, link: &Arc<Link>, pause: Pause, limits: &ServerLimits) -> Self {
         let quiet_at = Instant::now() + QUIET_AFTER;
         Self {
             io: TokioIo::new(stream),
@@ -94,7 +94,7 @@ impl Guard {
     }
 
     /// Gives the socket back, and what was waited for on it.
-    pub fn finish(mut self) -> (TcpStream, Ending) {
+    pub fn finish(mut self) -> (IO, Ending) {
         self.catch_up();
         let ending = match self.reading {
             Reading::Idle { until, .. } => {
@@ -124,7 +124,8 @@ impl Guard {
         if let Reading::Idle { until, .. } = self.reading {
             let from_now = Instant::now() + self.limits.header;
             // The very first head has been timed since the connection was accepted.
-            let until = if self.is_first && self.heads == 0 { until.min(from_now) } else { from_now };
+            let until =
+                if self.is_first && self.heads == 0 { until.min(from_now) } else { from_now };
             self.reading = Reading::Head { until };
         }
     }
@@ -165,7 +166,7 @@ impl Guard {
     }
 }
 
-impl Read for Guard {
+impl<IO: Socket> Read for Guard<IO> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -184,7 +185,7 @@ impl Read for Guard {
     }
 }
 
-impl Write for Guard {
+impl<IO: Socket> Write for Guard<IO> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -6,3 +6,4 @@ pub mod guard;
 pub mod listener;
 mod pause;
 mod rare;
+pub mod socket;

@@ -6,11 +6,17 @@
 //!
 //! It reads nothing: the bytes stay in the socket for whoever is built next.
 
+use std::io;
+use std::mem::MaybeUninit;
 use std::pin::pin;
 
-use tokio::net::TcpStream;
+use socket2::SockRef;
+use tokio::io::Interest;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+
+use super::socket::Stream;
 
 /// The wait for the first byte of a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,18 +43,66 @@ pub enum Sign {
 impl Pause {
     /// Waits for the client. What the client has sent comes first, then the house's wish to close.
     /// Cancel safe.
-    pub async fn wait(self, stream: &TcpStream, stop: &CancellationToken) -> Sign {
-        let (mut byte, stopped) = ([0], pin!(stop.cancelled()));
+    pub async fn wait(self, stream: &impl Parkable, stop: &CancellationToken) -> Sign {
+        let stopped = pin!(stop.cancelled());
         tokio::select! {
             biased;
             // Looked at, not read. Readiness alone would not do: tokio assumes it of a new socket.
-            seen = stream.peek(&mut byte) => match seen {
+            seen = stream.carrier().peek() => match seen {
                 Ok(0) => Sign::Gone,
                 // An error of the socket is for its reader to tell.
                 _ => Sign::Readable,
             },
             () = stopped => Sign::Stopped,
             () = sleep_until(self.until) => Sign::Late,
+        }
+    }
+}
+
+/// A stream whose client can be waited for on the socket that carries it.
+///
+/// It holds back nothing that it has read: with a read pending, all there is to come is in the socket.
+pub trait Parkable {
+    /// The socket underneath.
+    fn carrier(&self) -> Carrier<'_>;
+}
+
+/// A socket of the system.
+#[derive(Clone, Copy, Debug)]
+pub enum Carrier<'a> {
+    /// Over TCP.
+    Tcp(&'a TcpStream),
+    /// Within the machine.
+    Unix(&'a UnixStream),
+}
+
+impl Parkable for TcpStream {
+    fn carrier(&self) -> Carrier<'_> {
+        Carrier::Tcp(self)
+    }
+}
+
+impl Parkable for Stream {
+    fn carrier(&self) -> Carrier<'_> {
+        match self {
+            Self::Tcp(tcp) => Carrier::Tcp(tcp),
+            Self::Unix(unix) => Carrier::Unix(unix),
+            Self::Tls(tls) => tls.get_ref().0.carrier(),
+        }
+    }
+}
+
+impl Carrier<'_> {
+    /// How many bytes there are to read, 0 or 1, 0 being the end of file. Takes none away.
+    async fn peek(self) -> io::Result<usize> {
+        let mut byte = [MaybeUninit::uninit()];
+        match self {
+            Self::Tcp(tcp) => {
+                tcp.async_io(Interest::READABLE, || SockRef::from(tcp).peek(&mut byte)).await
+            }
+            Self::Unix(unix) => {
+                unix.async_io(Interest::READABLE, || SockRef::from(unix).peek(&mut byte)).await
+            }
         }
     }
 }

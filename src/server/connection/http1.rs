@@ -1,14 +1,13 @@
-//! One client connection, from its first byte to its close.
+//! An HTTP/1 connection, from its first byte to its close.
 //!
 //! hyper parses; this drives it, drains it, and says how it ended. While the client is silent between
-//! two messages there is no hyper: the connection is parked (see [`super::pause`]). A connection that ends in the
-//! middle of a head is counted once, by reason; one that ends in the middle of an exchange is not,
-//! because the exchange's record says it.
+//! two messages there is no hyper: the connection is parked (see [`crate::server::pause`]). A
+//! connection that ends in the middle of a head is counted once, by reason; one that ends in the
+//! middle of an exchange is not, because the exchange's record says it.
 
 use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -18,15 +17,15 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, service_fn};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::guard::{Ending, Guard};
-use super::pause::{Pause, Sign};
-use super::rare::Rare;
 use crate::proxy::peer::{Link, Peer};
 use crate::proxy::{Proxy, pipeline};
+use crate::server::guard::{Ending, Guard};
+use crate::server::pause::{Parkable, Pause, Sign};
+use crate::server::rare::Rare;
+use crate::server::socket::Socket;
 use crate::telemetry::metrics::ConnectionError;
 
 /// How long a closed connection is read on, so that a reset does not destroy our last answer.
@@ -36,15 +35,12 @@ const LINGER_BYTES: usize = 256 * 1024;
 
 /// Serves a connection until it ends. Once `stop` is cancelled, the running exchange is finished and
 /// the connection closed. Dropping the future cuts the connection.
-pub async fn serve(
+pub(super) async fn serve(
     proxy: Arc<Proxy>,
-    mut stream: TcpStream,
-    address: SocketAddr,
+    mut stream: impl Socket + Parkable,
+    mut peer: Peer,
     stop: CancellationToken,
 ) {
-    if stream.set_nodelay(true).is_err() {
-        return; // The client is gone already.
-    }
     let header_timeout = proxy.plan().limits.header_timeout;
     let mut pause = Pause { until: Instant::now() + header_timeout, is_first: true };
     let has_unread = loop {
@@ -55,11 +51,12 @@ pub async fn serve(
         }
         // Boxed, so that a parked connection does not keep the room.
         let next;
-        (stream, next) = Box::pin(talk(&proxy, stream, address, pause, &stop)).await;
+        (stream, next) = Box::pin(talk(&proxy, stream, &peer, pause, &stop)).await;
         match next {
             Next::Park(again) => pause = again,
             Next::Close { has_unread } => break has_unread,
         }
+        peer.link = Arc::default(); // The old one keeps a timer.
     };
     // Boxed: the end of a connection needs room only then.
     Box::pin(close(stream, has_unread)).await;
@@ -69,26 +66,23 @@ pub async fn serve(
 enum Next {
     /// It is between two messages.
     Park(Pause),
-    /// It is over. What the client still sends is not wanted.
+    /// It is over; whether what the client still sends must be thrown away.
     Close { has_unread: bool },
 }
 
 /// Serves exchanges until the connection is over or its client silent between two of them.
-async fn talk(
+async fn talk<IO: Socket>(
     proxy: &Arc<Proxy>,
-    stream: TcpStream,
-    address: SocketAddr,
+    stream: IO,
+    peer: &Peer,
     pause: Pause,
     stop: &CancellationToken,
-) -> (TcpStream, Next) {
+) -> (IO, Next) {
     let limits = proxy.plan().limits;
-    let link = Arc::<Link>::default();
-    let guard = Guard::new(stream, &link, pause, &limits);
-    let peer = Peer::new(address.ip(), "http", link);
-    let client = &peer;
+    let guard = Guard::new(stream, &peer.link, pause, &limits);
     // hyper keeps room for the service's future as long as the connection lives; boxed, it is there
     // only while there is an exchange.
-    let service = service_fn(move |request| Box::pin(pipeline::handle(proxy, client, request)));
+    let service = service_fn(move |request| Box::pin(pipeline::handle(proxy, peer, request)));
     let mut connection = http1::Builder::new()
         .header_read_timeout(None) // The guard times the head.
         .max_headers(limits.max_headers)
@@ -130,11 +124,15 @@ async fn talk(
     (stream, Next::Close { has_unread })
 }
 
-type Serving<S> = http1::Connection<Guard, S>;
+type Serving<IO, S> = http1::Connection<Guard<IO>, S>;
 
 /// Drives the connection to its end; `None` once its client is silent between two messages.
-async fn end_or_quiet<S, B>(connection: &mut Serving<S>, link: &Link) -> Option<hyper::Result<()>>
+async fn end_or_quiet<IO, S, B>(
+    connection: &mut Serving<IO, S>,
+    link: &Link,
+) -> Option<hyper::Result<()>>
 where
+    IO: Socket,
     S: HttpService<Incoming, ResBody = B>,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     B: Body + 'static,
@@ -150,8 +148,9 @@ where
 
 /// Ends the connection as soon as its exchange is over, and says whether that was at once: hyper
 /// itself then knows of no message that has begun.
-async fn let_go<S, B>(connection: &mut Serving<S>) -> (hyper::Result<()>, bool)
+async fn let_go<IO, S, B>(connection: &mut Serving<IO, S>) -> (hyper::Result<()>, bool)
 where
+    IO: Socket,
     S: HttpService<Incoming, ResBody = B>,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     B: Body + 'static,
@@ -182,7 +181,7 @@ fn broken_head(error: &hyper::Error, was_in_head: bool) -> Option<ConnectionErro
 
 /// Closes the socket. With bytes of the client's still unread, a plain close would be a reset, and
 /// the reset would overtake our last answer (RFC 9112 §9.6): so the write side goes first.
-async fn close(mut stream: TcpStream, has_unread: bool) {
+async fn close(mut stream: impl Socket, has_unread: bool) {
     let said_goodbye = stream.shutdown().await.is_ok();
     if !said_goodbye || !has_unread {
         return;
