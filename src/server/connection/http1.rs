@@ -198,3 +198,6 @@ async fn close(mut stream: impl Socket, has_unread: bool) {
     // Whether the client stopped in time changes nothing: the socket closes now.
     drop(drained.await);
 }
+
+#[cfg(test)]
+mod tests;
