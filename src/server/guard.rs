@@ -26,7 +26,7 @@ use crate::server::socket::Socket;
 
 /// How long a client is silent between two messages before its connection is parked. Busy clients
 /// send their next request within it; parking costs as much as a tenth of a request.
-const QUIET_AFTER: Duration = Duration::from_millis(100);
+const QUIET_AFTER: Duration = Duration::from_millis(50);
 
 /// A client's socket with clocks.
 #[derive(Debug)]
