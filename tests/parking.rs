@@ -13,7 +13,7 @@ use crate::support::{eventually, sidecar, upstream};
 const GET: &str = "GET / HTTP/1.1\r\nhost: app.example\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 /// Longer than hyper stays with a silent client. What these tests assert holds for any silence.
-const SILENCE: Duration = Duration::from_millis(150);
+const SILENCE: Duration = Duration::from_millis(400);
 
 /// An upstream that answers with the length of the request's body.
 async fn measuring() -> upstream::Upstream {
@@ -35,15 +35,20 @@ async fn requests_that_come_while_their_connection_is_being_parked_are_answered(
     for number in 0..32_u64 {
         let mut client = sidecar.client().await;
         clients.spawn(async move {
-            for round in 0..12_u64 {
-                // From well before the moment to well after it, dense around it.
-                sleep(Duration::from_micros(44_000 + 400 * ((7 * round + number) % 32))).await;
-                let length = usize::try_from(round).unwrap() * 3000;
-                let answer = client.post("/", &"x".repeat(length)).await;
-                assert_eq!(answer.body, length.to_string().as_bytes(), "{number} {round}");
-                client.say([GET, GET].concat()).await;
-                for _ in 0..2 {
-                    assert_eq!(client.answer().await.body, b"0", "{number} {round}");
+            for round in 0..4_u64 {
+                let length = usize::try_from(round).unwrap() * 9000;
+                let (body, length) = ("x".repeat(length), length.to_string());
+                let nearly =
+                    |moment| Duration::from_micros(moment + 400 * ((7 * round + number) % 32));
+                // Certainly parked; then about to be, as a client that spoke once, and as a busy one.
+                for silence in [SILENCE, nearly(44_000), nearly(244_000)] {
+                    sleep(silence).await;
+                    assert_eq!(client.post("/", &body).await.body, length.as_bytes());
+                    if silence == nearly(44_000) {
+                        client.say([GET, GET].concat()).await;
+                        assert_eq!(client.answer().await.body, b"0");
+                        assert_eq!(client.answer().await.body, b"0");
+                    }
                 }
             }
         });
@@ -53,7 +58,7 @@ async fn requests_that_come_while_their_connection_is_being_parked_are_answered(
     }
     let errors = sidecar.metric("sidecar_connection_errors_total");
     assert!(errors.abs() < 0.5, "nothing was taken for a broken head");
-    assert_eq!(upstream.heads().len(), 32 * 12 * 3);
+    assert_eq!(upstream.heads().len(), 32 * 4 * 5);
 }
 
 #[tokio::test]

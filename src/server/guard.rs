@@ -24,9 +24,10 @@ use crate::proxy::clock::Timer;
 use crate::proxy::peer::Link;
 use crate::server::socket::Socket;
 
-/// How long a client is silent between two messages before its connection is parked. Busy clients
-/// send their next request within it; parking costs as much as a tenth of a request.
-const QUIET_AFTER: Duration = Duration::from_millis(50);
+/// How long a client is silent before its connection is parked, after one exchange or none.
+const QUIET_AFTER_ONE: Duration = Duration::from_millis(50);
+/// The same once it has come back before that: it is busy, and is looked at less often.
+const QUIET_AFTER_MORE: Duration = Duration::from_millis(250);
 
 /// A client's socket with clocks.
 #[derive(Debug)]
@@ -76,7 +77,7 @@ pub enum Ending {
 impl<IO: Socket> Guard<IO> {
     /// Wraps a connection on which the first byte of a head is waited for, as `pause` says.
     pub fn new(stream: IO, link: &Arc<Link>, pause: Pause, limits: &ServerLimits) -> Self {
-        let quiet_at = Instant::now() + QUIET_AFTER;
+        let quiet_at = Instant::now() + QUIET_AFTER_ONE;
         Self {
             io: TokioIo::new(stream),
             link: Arc::clone(link),
@@ -115,7 +116,8 @@ impl<IO: Socket> Guard<IO> {
         } else if self.reading == Reading::Exchange || heads != self.heads {
             self.heads = heads;
             let now = Instant::now();
-            let (until, quiet_at) = (now + self.limits.idle, now + QUIET_AFTER);
+            let quiet_after = if heads > 1 { QUIET_AFTER_MORE } else { QUIET_AFTER_ONE };
+            let (until, quiet_at) = (now + self.limits.idle, now + quiet_after);
             self.reading = Reading::Idle { until, quiet_at };
         }
     }
