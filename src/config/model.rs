@@ -13,7 +13,7 @@ use crate::units::Rate;
 
 mod server;
 
-pub use server::{Drain, Server, ServerLimits};
+pub use server::{Drain, Listen, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
 
 /// The whole configuration.
 #[derive(Clone, Debug)]

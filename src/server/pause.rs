@@ -86,7 +86,7 @@ impl Parkable for Stream {
     fn carrier(&self) -> Carrier<'_> {
         match self {
             Self::Tcp(tcp) => Carrier::Tcp(tcp),
-            Self::Unix(unix) => Carrier::Unix(unix),
+            Self::Unix(unix) => Carrier::Unix(unix.socket()),
             Self::Tls(tls) => tls.get_ref().0.carrier(),
         }
     }

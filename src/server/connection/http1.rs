@@ -34,29 +34,30 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 
 /// Serves a connection until it ends. Once `stop` is cancelled, the running exchange is finished and
-/// the connection closed. Dropping the future cuts the connection.
+/// the connection closed. Dropping the future cuts the connection. Its first byte has been seen;
+/// `until` is when the first head must be complete.
 pub(super) async fn serve(
-    proxy: Arc<Proxy>,
+    proxy: &Arc<Proxy>,
     mut stream: impl Socket + Parkable,
     mut peer: Peer,
+    until: Instant,
     stop: CancellationToken,
 ) {
-    let header_timeout = proxy.plan().limits.header_timeout;
-    let mut pause = Pause { until: Instant::now() + header_timeout, is_first: true };
+    let mut pause = Pause { until, is_first: true };
     let has_unread = loop {
+        // Boxed, so that a parked connection does not keep the room.
+        let next;
+        (stream, next) = Box::pin(talk(proxy, stream, &peer, pause, &stop)).await;
+        pause = match next {
+            Next::Park(pause) => pause,
+            Next::Close { has_unread } => break has_unread,
+        };
+        peer.link = Arc::default(); // The old one keeps a timer.
         match pause.wait(&stream, &stop).await {
             Sign::Readable => {}
             Sign::Late => break true,
             Sign::Gone | Sign::Stopped => break false,
         }
-        // Boxed, so that a parked connection does not keep the room.
-        let next;
-        (stream, next) = Box::pin(talk(&proxy, stream, &peer, pause, &stop)).await;
-        match next {
-            Next::Park(again) => pause = again,
-            Next::Close { has_unread } => break has_unread,
-        }
-        peer.link = Arc::default(); // The old one keeps a timer.
     };
     // Boxed: the end of a connection needs room only then.
     Box::pin(close(stream, has_unread)).await;
@@ -181,7 +182,7 @@ fn broken_head(error: &hyper::Error, was_in_head: bool) -> Option<ConnectionErro
 
 /// Closes the socket. With bytes of the client's still unread, a plain close would be a reset, and
 /// the reset would overtake our last answer (RFC 9112 §9.6): so the write side goes first.
-async fn close(mut stream: impl Socket, has_unread: bool) {
+pub(in crate::server) async fn close(mut stream: impl Socket, has_unread: bool) {
     let said_goodbye = stream.shutdown().await.is_ok();
     if !said_goodbye || !has_unread {
         return;
