@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::clock::Timer;
 use super::request_body::Meter;
+use crate::config::model::UNIX_PEER;
 use crate::http::{forwarded, sanitise};
 
 /// The client's end of a connection.
@@ -21,8 +22,8 @@ use crate::http::{forwarded, sanitise};
 pub struct Peer {
     /// Its address, with IPv4-mapped addresses made IPv4.
     pub ip: IpAddr,
-    /// The address as `X-Forwarded-For` shows it.
-    pub address: HeaderValue,
+    /// The address as `X-Forwarded-For` shows it; none where it came over a Unix socket.
+    pub address: Option<HeaderValue>,
     /// `http` or `https`.
     pub scheme: &'static str,
     /// The line to its connection.
@@ -34,8 +35,14 @@ pub struct Peer {
 impl Peer {
     /// A client at this address, over the connection at the other end of `link`.
     pub fn new(ip: IpAddr, scheme: &'static str, link: Arc<Link>) -> Self {
-        let address = forwarded::address_value(ip);
+        let address = (ip != UNIX_PEER).then(|| forwarded::address_value(ip));
         Self { ip: ip.to_canonical(), address, scheme, link, no_body: Arc::default() }
+    }
+
+    /// The same client, for a stream with a line of its own.
+    #[must_use]
+    pub fn with_link(&self, link: Arc<Link>) -> Self {
+        Self { link, ..self.clone() }
     }
 }
 
@@ -45,6 +52,7 @@ pub struct Link {
     running: AtomicU32,
     heads: AtomicU32,
     has_unread: AtomicBool,
+    is_quiet: AtomicBool,
     timer: Mutex<Timer>,
     /// The last user agent, sanitised.
     agent: Mutex<Option<Arc<str>>>,
@@ -56,6 +64,7 @@ impl Link {
         self.heads.fetch_add(1, Ordering::Relaxed);
         // There is a next head, so what was left unread has been thrown away.
         self.has_unread.store(false, Ordering::Relaxed);
+        self.is_quiet.store(false, Ordering::Relaxed);
         self.running.fetch_add(1, Ordering::Relaxed);
         Busy(Arc::clone(self))
     }
@@ -94,6 +103,17 @@ impl Link {
                 agent
             }
         }
+    }
+
+    /// Notes that the client has been silent between two messages for long enough to be parked.
+    pub fn fall_quiet(&self) {
+        self.is_quiet.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the client is silent between two messages: nothing runs, and nothing is left to read
+    /// of the request before.
+    pub fn is_quiet(&self) -> bool {
+        self.is_quiet.load(Ordering::Relaxed) && !self.is_busy() && !self.has_unread()
     }
 
     /// Polls the connection's timer for `due`; see [`Timer::poll`].

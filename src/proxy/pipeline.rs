@@ -3,6 +3,7 @@
 //! [`handle`] cannot fail: whatever `walk` meets, one answer leaves, and with it, once its last
 //! byte is gone, one record. A panic in a stage is an outcome like any other.
 
+use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,18 +27,20 @@ use super::{Proxy, answer, classify, door, forward, inspect_body, screen, seat, 
 /// future unpolled where the client's end of file comes in the same read as its head.
 ///
 /// Cancel safe: hyper drops the future when the client leaves, and the exchange in it then says so.
-pub fn handle<'a>(
-    proxy: &'a Arc<Proxy>,
-    peer: &'a Peer,
+pub fn handle<H: Borrow<Arc<Proxy>> + Send, P: Borrow<Peer> + Send>(
+    proxy: H,
+    peer: P,
     request: Request<Incoming>,
-) -> impl Future<Output = Result<Response<ReplyBody>, Infallible>> + Send + use<'a> {
-    let plan = proxy.plan(); // One load: one request, one plan, even if a reload lands now.
+) -> impl Future<Output = Result<Response<ReplyBody>, Infallible>> + Send + use<H, P> {
+    let plan = proxy.borrow().plan(); // One load: one request, one plan, even if a reload lands now.
     let (mut head, body) = request.into_parts();
-    let mut survey = Survey::of(&head.headers, &plan, peer);
+    let mut survey = Survey::of(&head.headers, &plan, peer.borrow());
     let has_body = !body.is_end_stream();
-    let mut exchange = Exchange::begin(proxy, plan, peer, &head, &mut survey, has_body);
+    let (house, client) = (proxy.borrow(), peer.borrow());
+    let mut exchange = Exchange::begin(house, plan, client, &head, &mut survey, has_body);
     let asked = answer::Asked::of(&head.method, &survey);
     async move {
+        let (proxy, peer) = (proxy.borrow(), peer.borrow());
         // By reference: what a future is handed by value it keeps twice.
         let walk = walk(proxy, peer, &mut exchange, &mut head, &mut survey, body);
         let outcome = contain(pin!(walk)).await;
