@@ -28,8 +28,12 @@ mod error_reporting;
 mod floors;
 // Methods, header fields, bodies: what reaches the upstream, and what comes back.
 mod forwarding;
+// HTTP/2 from clients: what works, what is refused, what is bounded.
+mod http2;
 // Rate limits as a client meets them.
 mod limits;
+// Ports: Unix sockets and inherited sockets.
+mod listening;
 // The access log of a whole sidecar.
 mod logging;
 // The numbers at their doors.
@@ -48,5 +52,7 @@ mod reference;
 mod regression;
 // How the real process ends.
 mod shutdown;
+// TLS from clients: versions, certificates, their replacement, the redirect to it.
+mod tls;
 // Traces of whole requests.
 mod tracing;

@@ -183,7 +183,8 @@ fn broken_head(error: &hyper::Error, was_in_head: bool) -> Option<ConnectionErro
 /// Closes the socket. With bytes of the client's still unread, a plain close would be a reset, and
 /// the reset would overtake our last answer (RFC 9112 §9.6): so the write side goes first.
 pub(in crate::server) async fn close(mut stream: impl Socket, has_unread: bool) {
-    let said_goodbye = stream.shutdown().await.is_ok();
+    // TLS says its own goodbye first, and a client that stopped reading would not let it.
+    let said_goodbye = timeout(LINGER, stream.shutdown()).await.is_ok_and(|said| said.is_ok());
     if !said_goodbye || !has_unread {
         return;
     }

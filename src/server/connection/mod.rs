@@ -26,7 +26,7 @@ mod preface;
 mod streams;
 
 pub(super) use http1::close;
-use preface::Protocol;
+use preface::{Nothing, Protocol};
 
 /// Serves a connection until it ends. Once `stop` is cancelled, the running exchanges are finished
 /// and the connection closed. Dropping the future cuts the connection.
@@ -44,13 +44,13 @@ pub async fn serve(
             }
             let peer = Peer::new(address, "http", Arc::default());
             match preface::of_tcp(&stream, until, &stop).await {
-                Some(Protocol::Http1) => {
+                Ok(Protocol::Http1) => {
                     http1::serve(&entrance.proxy, stream, peer, until, stop).await;
                 }
-                Some(Protocol::Http2) => {
+                Ok(Protocol::Http2) => {
                     Box::pin(http2::serve(&entrance, stream, peer, until, stop)).await;
                 }
-                None => {}
+                Err(nothing) => note(&entrance, nothing),
             }
         }
         stream => Box::pin(serve_other(&entrance, stream, address, until, stop)).await,
@@ -76,8 +76,8 @@ async fn serve_other(
             return redirect.serve(&entrance.proxy, stream, peer, stop).await;
         }
         Kind::Plain => match preface::of(&mut stream, until, &stop).await {
-            Some(protocol) => (stream, protocol, "http"),
-            None => return,
+            Ok(protocol) => (stream, protocol, "http"),
+            Err(nothing) => return note(entrance, nothing),
         },
         Kind::Tls(tls) => match shake_hands(entrance, tls, stream, until, &stop).await {
             Some((stream, protocol)) => (stream, protocol, "https"),
@@ -99,11 +99,54 @@ async fn shake_hands(
     stop: &CancellationToken,
 ) -> Option<(Stream, Protocol)> {
     // Who connects and says nothing is a health check of some kind, not a handshake that failed.
-    preface::first_byte(&mut stream, until, stop).await?;
+    if let Err(nothing) = preface::first_byte(&mut stream, until, stop).await {
+        note(entrance, nothing);
+        return None;
+    }
     let Some(stream) = tls.accept(stream, until).await else {
         entrance.proxy.telemetry().metrics().connection_error(ConnectionError::Tls);
         return None;
     };
     let protocol = if tls::is_http2(&stream) { Protocol::Http2 } else { Protocol::Http1 };
     Some((Stream::Tls(stream), protocol))
+}
+
+/// Counts a client that was too slow before anything could be served. One that says nothing at all
+/// is not counted.
+fn note(entrance: &Entrance, nothing: Nothing) {
+    if nothing == Nothing::Late {
+        entrance.proxy.telemetry().metrics().connection_error(ConnectionError::HeadTimeout);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::proxy::Proxy;
+    use crate::telemetry::Telemetry;
+    use crate::telemetry::metrics::Metrics;
+
+    #[tokio::test]
+    async fn a_plain_connection_pays_for_no_other_kind() {
+        let config = Config::for_upstream(([127, 0, 0, 1], 3000).into());
+        let telemetry = Telemetry::silent(Metrics::new(&config.service));
+        let proxy = Arc::new(Proxy::new(&config, Arc::new(telemetry), None));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, accepted) =
+            tokio::join!(tokio::net::TcpStream::connect(address), listener.accept());
+        let (stream, _) = accepted.unwrap();
+        let entrance = Entrance::plain(proxy, 1);
+        let (ip, stop) = (IpAddr::V4(Ipv4Addr::LOCALHOST), CancellationToken::new());
+
+        let serving = serve(entrance, Stream::Tcp(stream), ip, stop);
+
+        // What every idle connection holds. It was 1.5 KiB when this was written.
+        let size = size_of_val(&serving);
+        assert!(size <= 2 * 1024, "{size} bytes");
+        drop((serving, client));
+    }
 }
