@@ -7,6 +7,11 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use vital_sidecar::cli;
 
+/// Every record is made by one thread and freed by another, which costs the system's allocator a
+/// tenth of all instructions (docs/decisions/0006-allocator.md).
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// An observability sidecar for one HTTP service.
 #[derive(Debug, Parser)]
 #[command(name = "vital-sidecar", version, about, arg_required_else_help = true)]

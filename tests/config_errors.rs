@@ -138,6 +138,15 @@ refused! {
         "server.listen = \"0.0.0.0\"", "1:17", "`server.listen` is not an address", "expected IP:PORT";
     a_port_without_an_address_is_completed:
         "server.listen = \":8080\"", "1:17", "for every interface write \"0.0.0.0:8080\"";
+    a_unix_socket_needs_an_absolute_path:
+        "server.listen = \"unix:run/s\"", "1:17", "`server.listen` is not a Unix socket",
+        "expected an absolute path, as in \"unix:/run/sidecar.sock\"";
+    only_clients_come_over_a_unix_socket:
+        "admin.listen = \"unix:/run/s\"", "1:16", "only `server.listen` can be a Unix socket";
+    a_certificate_without_a_key_is_refused:
+        "server.tls.certificate_file = \"Cargo.toml\"", "1:31", "`server.tls.key_file` is missing";
+    a_redirect_to_no_tls_is_refused:
+        "server.tls.redirect_from = \"0.0.0.0:80\"", "1:28", "needs a certificate";
     a_name_for_an_address_is_refused:
         "admin.listen = \"localhost:9901\"", "1:16", "write \"127.0.0.1\" for localhost";
     a_wrong_network_is_refused:

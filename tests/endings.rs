@@ -20,6 +20,7 @@ use vital_sidecar::proxy::exchange::{Exchange, Stop};
 use vital_sidecar::proxy::peer::Peer;
 use vital_sidecar::proxy::pipeline;
 use vital_sidecar::proxy::reply::ReplyBody;
+use vital_sidecar::proxy::survey::Survey;
 use vital_sidecar::record::{Abort, Failure, Outcome, Phase, Refusal};
 
 use crate::support::client::Client;
@@ -531,7 +532,7 @@ fn panic_now<T>() -> Result<T, Stop> {
 }
 
 /// A server whose every exchange is real, and whose only stage is `stage`.
-async fn panicking<F>(sidecar: &Sidecar, stage: fn(Exchange, Asked) -> F) -> SocketAddr
+async fn panicking<F>(sidecar: &Sidecar, stage: fn(Box<Exchange>, Asked) -> F) -> SocketAddr
 where
     F: Future<Output = Response<ReplyBody>> + Send + 'static,
 {
@@ -544,8 +545,10 @@ where
         let peer = Peer::new(from.ip(), "http", Arc::default());
         let service = service_fn(async |request: Request<Incoming>| {
             let (head, _) = request.into_parts();
-            let exchange = Exchange::begin(&proxy, proxy.plan(), &peer, &head, false);
-            Ok::<_, Infallible>(stage(exchange, Asked::of(&head)).await)
+            let plan = proxy.plan();
+            let mut survey = Survey::of(&head.headers, &plan, &peer);
+            let exchange = Exchange::begin(&proxy, plan, &peer, &head, &mut survey, false);
+            Ok::<_, Infallible>(stage(exchange, Asked::of(&head.method, &survey)).await)
         });
         http1::Builder::new().serve_connection(TokioIo::new(stream), service).await
     });

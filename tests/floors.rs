@@ -46,6 +46,7 @@ const ROOMS: [Room; 2] = [
             "plan",
             "reply",
             "request_body",
+            "survey",
             "target",
             "trace",
             "upstream",

@@ -28,8 +28,12 @@ mod error_reporting;
 mod floors;
 // Methods, header fields, bodies: what reaches the upstream, and what comes back.
 mod forwarding;
+// HTTP/2 from clients: what works, what is refused, what is bounded.
+mod http2;
 // Rate limits as a client meets them.
 mod limits;
+// Ports: Unix sockets and inherited sockets.
+mod listening;
 // The access log of a whole sidecar.
 mod logging;
 // The numbers at their doors.
@@ -38,6 +42,8 @@ mod metrics;
 mod misbehaviour;
 // Spans on the wire: their shape, and what becomes of them when the collector misbehaves.
 mod otlp;
+// Connections whose client is silent between two messages.
+mod parking;
 // What holds under pressure: back-pressure, full pools, dying connections, old dialects.
 mod pressure;
 // The files under `config/`, and that they name every key at its default.
@@ -46,5 +52,7 @@ mod reference;
 mod regression;
 // How the real process ends.
 mod shutdown;
+// TLS from clients: versions, certificates, their replacement, the redirect to it.
+mod tls;
 // Traces of whole requests.
 mod tracing;

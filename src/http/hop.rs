@@ -80,8 +80,8 @@ pub fn listed(headers: &HeaderMap) -> Listed {
     Listed(listed)
 }
 
-/// Whether an option is one of the two that are about the connection and name no field.
-fn lists_nothing(option: &[u8]) -> bool {
+/// Whether a connection option is one of the two that are about the connection and name no field.
+pub fn lists_nothing(option: &[u8]) -> bool {
     option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close")
 }
 

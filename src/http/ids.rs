@@ -1,8 +1,9 @@
 //! Request ids: ours (UUIDv7, RFC 9562) and the one a client may propose.
 
 use std::fmt;
+use std::time::SystemTime;
 
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 /// The id of one exchange: a UUIDv7, or the id that a trusted proxy assigned.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,9 +15,22 @@ pub enum RequestId {
 }
 
 impl RequestId {
-    /// Makes a new id.
+    /// Makes an id for what begins now.
     pub fn generate() -> Self {
-        Self::Ours(Uuid::now_v7())
+        Self::at(SystemTime::now())
+    }
+
+    /// Makes an id for what began at this time. Ids are ordered by time as finely as 12 bits divide
+    /// a millisecond (RFC 9562 §6.2, method 3); the other 62 bits are random.
+    pub fn at(time: SystemTime) -> Self {
+        let since_epoch = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let nanos = since_epoch.subsec_nanos();
+        let millis = since_epoch.as_secs() * 1000 + u64::from(nanos / 1_000_000);
+        let fraction = u64::from(nanos % 1_000_000) * 4096 / 1_000_000;
+        let [.., high, low] = fraction.to_be_bytes();
+        let [a, b, c, d, e, f, g, h] = fastrand::u64(..).to_be_bytes();
+        let random = [high, low, a, b, c, d, e, f, g, h];
+        Self::Ours(Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
     }
 
     /// Calls `use_it` with the id as text, without allocating.
@@ -56,14 +70,29 @@ impl ClientRequestId {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn our_ids_are_version_7_and_ordered() {
-        let (first, second) =
-            (RequestId::generate().to_string(), RequestId::generate().to_string());
-        assert_eq!(first.as_bytes()[14], b'7');
-        assert!(first < second, "{first} is not before {second}");
+        let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(1_790_000_000_123_456_789);
+        let [first, second, third] = [0, 300, 1_000_000]
+            .map(|later| RequestId::at(time + Duration::from_nanos(later)).to_string());
+        assert!(first < second && second < third, "{first} {second} {third}");
+        let id = Uuid::parse_str(&first).unwrap();
+        assert_eq!(id.get_version_num(), 7);
+        assert_eq!(id.get_variant(), uuid::Variant::RFC4122);
+        let (seconds, nanos) = id.get_timestamp().unwrap().to_unix();
+        assert_eq!((seconds, nanos), (1_790_000_000, 123_000_000));
+    }
+
+    #[test]
+    fn our_ids_differ_though_they_are_made_at_once() {
+        let now = SystemTime::now();
+        let ids: HashSet<_> = (0..10_000).map(|_| RequestId::at(now)).collect();
+        assert_eq!(ids.len(), 10_000);
     }
 
     #[test]

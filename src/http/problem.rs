@@ -112,14 +112,14 @@ fn escape(text: &str) -> Cow<'_, str> {
     escaped.into()
 }
 
+/// Whether a line of `Accept` can name HTML at all. Programs, the usual clients, never do.
+pub fn may_name_html(line: &HeaderValue) -> bool {
+    line.as_bytes().iter().any(|byte| byte.eq_ignore_ascii_case(&b'h'))
+}
+
 /// Whether a client would rather have the page: it names HTML, at a higher weight than JSON (RFC
 /// 9110 §12.5.1). `*/*` alone, or no `Accept`, means a program.
 pub fn prefers_html(headers: &HeaderMap) -> bool {
-    // Programs, the usual clients, never name HTML; this is asked of every request.
-    let may_name_html = |line: &HeaderValue| memchr::memchr2(b'h', b'H', line.as_bytes()).is_some();
-    if !headers.get_all(header::ACCEPT).iter().any(may_name_html) {
-        return false;
-    }
     let (mut html, mut json) = (0, Weight::default());
     for line in headers.get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok()) {
         for range in line.split(',') {

@@ -14,7 +14,7 @@ pub struct SpanId(pub [u8; 8]);
 impl TraceId {
     /// Makes a random id.
     pub fn generate() -> Self {
-        Self(fastrand::u128(1..).to_be_bytes())
+        Self((u128::from(fastrand::u64(..)) << 64 | u128::from(random())).to_be_bytes())
     }
 
     /// Whether a head ratio keeps this trace: the rule of OpenTelemetry's `TraceIdRatioBased`, so
@@ -35,7 +35,7 @@ impl TraceId {
 impl SpanId {
     /// Makes a random id.
     pub fn generate() -> Self {
-        Self(fastrand::u64(1..).to_be_bytes())
+        Self(random().to_be_bytes())
     }
 
     /// The id in lower-case hex.
@@ -117,6 +117,11 @@ impl TraceState {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// A random number that is not zero. A range would cost a division.
+fn random() -> u64 {
+    fastrand::u64(..).max(1)
 }
 
 fn write_hex(bytes: &[u8], out: &mut [u8]) {

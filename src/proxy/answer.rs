@@ -3,10 +3,7 @@
 //! Every answer carries the request id. An answer of our own never repeats a word of the client's or
 //! the upstream's.
 
-use http::header::{
-    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER,
-};
-use http::request::Parts;
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::Body;
 
@@ -14,6 +11,7 @@ use super::classify::Shape;
 use super::exchange::{Exchange, Stop};
 use super::limits::{self, Verdict};
 use super::reply::ReplyBody;
+use super::survey::Survey;
 use super::upstream::lease::UpstreamBody;
 use crate::http::hop;
 use crate::http::problem::{self, Problem};
@@ -29,27 +27,42 @@ pub struct Asked {
 
 impl Asked {
     /// Reads it off a head, before the head is taken apart.
-    pub fn of(head: &Parts) -> Self {
+    pub fn of(method: &Method, survey: &Survey) -> Self {
         Self {
-            is_head: head.method == Method::HEAD,
-            expects_continue: head.headers.contains_key(EXPECT),
-            prefers_html: problem::prefers_html(&head.headers),
+            is_head: *method == Method::HEAD,
+            expects_continue: survey.has_expectation,
+            prefers_html: survey.prefers_html,
         }
     }
 }
 
 /// Cleans the upstream's head for the client.
 pub fn dress(exchange: &Exchange, verdict: &Verdict, headers: &mut HeaderMap) {
-    let listed = hop::listed(headers);
-    // These two come with almost every answer. Once they are gone, the usual sweep finds nothing and
-    // needs no list.
-    headers.remove(CONNECTION);
-    headers.remove(hop::KEEP_ALIVE);
-    let ending: Vec<_> = headers
-        .keys()
-        .filter(|name| listed.contains(name) || (!hop::is_usual(name) && ends_here(name)))
-        .cloned()
-        .collect();
+    // These two come with almost every answer, so they need no list.
+    let (mut has_connection, mut has_keep_alive) = (false, false);
+    let mut ending = Vec::new();
+    let mut lists_fields = false;
+    for (name, value) in &*headers {
+        match *name {
+            CONNECTION => {
+                has_connection = true;
+                lists_fields |= !hop::lists_nothing(value.as_bytes());
+            }
+            _ if hop::is_usual(name) => {}
+            _ if *name == hop::KEEP_ALIVE => has_keep_alive = true,
+            _ if ends_here(name) => ending.push(name.clone()),
+            _ => {}
+        }
+    }
+    if lists_fields {
+        ending.extend(hop::listed(headers));
+    }
+    if has_connection {
+        headers.remove(CONNECTION);
+    }
+    if has_keep_alive {
+        headers.remove(hop::KEEP_ALIVE);
+    }
     for name in ending {
         headers.remove(name);
     }
@@ -59,7 +72,7 @@ pub fn dress(exchange: &Exchange, verdict: &Verdict, headers: &mut HeaderMap) {
 
 /// Passes the upstream's answer on, and the exchange inside its body.
 pub fn follow(
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     response: Response<UpstreamBody>,
     shape: Shape,
 ) -> Response<ReplyBody> {
@@ -84,7 +97,7 @@ fn version(exchange: &Exchange, body: &UpstreamBody) -> Version {
 }
 
 /// Answers a stop ourselves. The exchange ends here.
-pub fn refuse(mut exchange: Exchange, stop: Stop, asked: Asked) -> Response<ReplyBody> {
+pub fn refuse(mut exchange: Box<Exchange>, stop: Stop, asked: Asked) -> Response<ReplyBody> {
     let (outcome, status, title, error_type, headers) = explain(stop, exchange.phase);
     exchange.status = Some(status);
     let limit = exchange.limited_by.clone();

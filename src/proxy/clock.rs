@@ -9,7 +9,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
@@ -19,6 +19,8 @@ use tokio::time::{Instant, Sleep};
 pub struct Timer {
     due: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Whom the sleep will wake.
+    waker: Option<Waker>,
 }
 
 impl Timer {
@@ -38,6 +40,12 @@ impl Timer {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
         if sleep.deadline() > due {
             sleep.as_mut().reset(due);
+            self.waker = None; // A moved sleep wakes nobody until it is polled.
+        }
+        // A request looks here several times, and asking the runtime each time is what costs.
+        let is_registered = self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if is_registered && !sleep.is_elapsed() {
+            return Poll::Pending;
         }
         while sleep.as_mut().poll(cx).is_ready() {
             if sleep.deadline() >= due {
@@ -45,6 +53,7 @@ impl Timer {
             }
             sleep.as_mut().reset(due);
         }
+        self.waker = Some(cx.waker().clone());
         Poll::Pending
     }
 }

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::peer::{Busy, Link, Peer};
 use super::plan::{Plan, RoutePlan};
 use super::request_body::{Meter, State};
+use super::survey::Survey;
 use super::{Proxy, request_id, seat, trace};
 use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
@@ -72,7 +73,7 @@ pub struct Exchange {
     scheme: &'static str,
     protocol: &'static str,
     url: Option<Arc<str>>,
-    user_agent: Option<HeaderValue>,
+    user_agent: Option<Arc<str>>,
     link: Arc<Link>,
     busy: Option<Busy>,
     _active: ActiveGuard,
@@ -94,16 +95,18 @@ impl Exchange {
         plan: Arc<Plan>,
         peer: &Peer,
         head: &Parts,
+        survey: &mut Survey,
         has_body: bool,
-    ) -> Self {
-        let is_trusted = plan.trusts(peer.ip);
-        let (id, client_request_id) = request_id::assign(&plan, is_trusted, &head.headers);
+    ) -> Box<Self> {
+        let (began, started) = (Instant::now(), SystemTime::now());
+        let (id, client_request_id) = request_id::assign(survey, started);
         let method = Method::from(&head.method);
-        Self {
+        // Boxed: it is half a kilobyte, and changes hands several times before it ends.
+        Box::new(Self {
             route: Arc::clone(&plan.invalid),
             phase: Phase::Head,
             request_id: request_id::header_value(&id),
-            trace: trace::open(&plan, is_trusted, &head.headers),
+            trace: trace::open(&plan, survey, &head.headers),
             facts: Vec::new(),
             client_ip: plan.client_ip(peer.ip, &head.headers),
             limited_by: None,
@@ -115,8 +118,8 @@ impl Exchange {
             audit_path: None,
             id,
             client_request_id,
-            began: Instant::now(),
-            started: SystemTime::now(),
+            began,
+            started,
             first_byte: None,
             leg: None,
             has_body,
@@ -125,13 +128,13 @@ impl Exchange {
             scheme: peer.scheme,
             protocol: protocol(head.version),
             url: None,
-            user_agent: head.headers.get(http::header::USER_AGENT).cloned(),
+            user_agent: survey.user_agent.take(),
             busy: Some(peer.link.begin()),
             link: Arc::clone(&peer.link),
             _active: proxy.telemetry.metrics().active(method),
             proxy: Arc::clone(proxy),
             plan,
-        }
+        })
     }
 
     /// Notes the route the request belongs to. `path` is the canonical path.
@@ -150,10 +153,10 @@ impl Exchange {
         self.meter = Some(Arc::clone(meter));
     }
 
-    /// Notes that the upstream leg begins.
-    pub fn depart(&mut self) {
+    /// Notes that the upstream leg begins now.
+    pub fn depart(&mut self, now: Instant) {
         self.phase = Phase::Upstream;
-        let offset = self.began.elapsed();
+        let offset = now.saturating_duration_since(self.began);
         self.leg = Some(Leg { offset, to_head: None, status: None, answered: None });
     }
 
@@ -168,9 +171,9 @@ impl Exchange {
     }
 
     /// Notes that the first byte of the answer's body has been handed on.
-    pub fn note_first_byte(&mut self) {
+    pub fn note_first_byte(&mut self, now: Instant) {
         if self.first_byte.is_none() {
-            self.first_byte = Some(self.began.elapsed());
+            self.first_byte = Some(now.saturating_duration_since(self.began));
         }
     }
 
@@ -220,12 +223,17 @@ impl Exchange {
     }
 
     /// The sanitised user agent.
-    pub fn user_agent(&self) -> Option<Box<str>> {
-        self.user_agent.as_ref().map(|value| sanitise::user_agent(value.as_bytes()))
+    pub fn user_agent(&self) -> Option<&Arc<str>> {
+        self.user_agent.as_ref()
     }
 
     /// Ends the exchange: the record leaves now, and never again.
     pub fn end(&mut self, outcome: Outcome) {
+        self.end_at(Instant::now(), outcome);
+    }
+
+    /// Ends the exchange as of now, for who has just read the clock.
+    pub fn end_at(&mut self, now: Instant, outcome: Outcome) {
         if self.busy.take().is_none() {
             return;
         }
@@ -234,7 +242,7 @@ impl Exchange {
             self.link.leave_unread();
         }
         let draft = self.route.audit.map(|event| seat::draft(self, event));
-        let record = self.record(outcome);
+        let record = self.record(now, outcome);
         if let (Some(draft), Some(audit)) = (draft, self.proxy.audit()) {
             seat::complete(audit, self.seat.take(), draft, &record);
         }
@@ -242,8 +250,8 @@ impl Exchange {
     }
 
     /// Made where it stays: a record is half a kilobyte, and every voice reads the same one.
-    fn record(&mut self, outcome: Outcome) -> Arc<Record> {
-        let duration = self.began.elapsed();
+    fn record(&mut self, now: Instant, outcome: Outcome) -> Arc<Record> {
+        let duration = now.saturating_duration_since(self.began);
         let upstream = self.leg.map(|leg| UpstreamLeg {
             offset: leg.offset,
             to_head: leg.to_head.unwrap_or(duration.saturating_sub(leg.offset)),
@@ -278,7 +286,7 @@ impl Exchange {
             bytes_in: self.meter.as_ref().map_or(0, |meter| meter.bytes()),
             bytes_out: self.bytes_out,
             stream: self.stream,
-            user_agent: self.user_agent(),
+            user_agent: self.user_agent.take(),
             client_ip: self.client_ip,
             facts: std::mem::take(&mut self.facts),
             limited_by: self.limited_by.take(),

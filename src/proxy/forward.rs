@@ -10,10 +10,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE,
-    TRANSFER_ENCODING,
-};
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{Method, Request, Response, Uri, Version};
 use http_body::Body;
@@ -23,50 +20,58 @@ use super::claims::Claimed;
 use super::exchange::{Exchange, Stop};
 use super::peer::Peer;
 use super::request_body::{Meter, RequestBody, State};
+use super::survey::Survey;
 use super::target::{self, Target};
 use super::trace;
 use super::upstream::lease::UpstreamBody;
 use super::upstream::send::{NoResponse, send};
 use super::upstream::{NoConnection, Upstream};
-use crate::http::{forwarded, hop};
+use crate::http::{forwarded, http2};
 use crate::record::{Failure, Refusal};
 
-/// Builds the request that the upstream sees.
+/// Builds the request that the upstream sees. The fields of `head` move into it.
 pub fn prepare(
     exchange: &Exchange,
     peer: &Peer,
-    head: Parts,
+    head: &mut Parts,
+    survey: &mut Survey,
     target: Target,
     body: RequestBody,
 ) -> Request<RequestBody> {
     let plan = &exchange.plan;
-    let is_trusted = plan.trusts(peer.ip);
+    let is_trusted = survey.is_trusted;
     let named_host = target::host(&head.uri);
-    let client_host = named_host.clone().or_else(|| head.headers.get(HOST).cloned());
+    let client_host = named_host.clone().or(survey.host.take());
 
-    let mut headers = head.headers;
-    let ending = ending(&headers, is_trusted, &plan.request_id_header);
-    exchange.proxy().claims().note(Claimed::among(&ending, is_trusted), &peer.ip);
-    let asks_for_trailers = ending.contains(&TE) && accepts_trailers(&headers);
-    for name in ending {
+    // The map itself goes on: hyper hands the same few maps round and round.
+    let mut headers = std::mem::take(&mut head.headers);
+    exchange.proxy().claims().note(Claimed::among(&survey.ending, is_trusted), &peer.ip);
+    for name in &survey.ending {
         headers.remove(name);
     }
     let host = plan.rewritten_host.clone().or(named_host);
     if host.is_some() || client_host.is_none() {
         headers.insert(HOST, host.unwrap_or_else(|| plan.authority.clone()));
     }
-    if asks_for_trailers {
+    if survey.accepts_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+    if head.version == Version::HTTP_2 {
+        http2::join_cookies(&mut headers);
+    }
     frame(&mut headers, &head.method, &body);
-    let last_hop =
-        forwarded::Hop { peer: &peer.address, is_trusted, scheme: peer.scheme, host: client_host };
+    let last_hop = forwarded::Hop {
+        peer: peer.address.as_ref(),
+        is_trusted,
+        scheme: peer.scheme,
+        host: client_host,
+    };
     forwarded::append(&mut headers, last_hop);
     trace::propagate(&exchange.trace, &mut headers);
     headers.insert(&plan.request_id_header, exchange.request_id.clone());
 
     let mut request = Request::new(body);
-    *request.method_mut() = head.method;
+    *request.method_mut() = head.method.clone();
     *request.uri_mut() = Uri::from(target.origin_form);
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = headers;
@@ -78,11 +83,13 @@ pub async fn forward(
     exchange: &mut Exchange,
     upstream: &Arc<Upstream>,
     meter: &Meter,
-    request: Request<RequestBody>,
+    request: &mut Option<Request<RequestBody>>,
 ) -> Result<Response<UpstreamBody>, Stop> {
-    exchange.depart();
+    let now = Instant::now();
+    exchange.depart(now);
     let mut wait = Wait::new(exchange, meter);
-    let answer = send(upstream, request, |cx| wait.poll(exchange, meter, cx)).await;
+    let answer =
+        send(upstream, now, request, |began, cx| wait.poll(exchange, meter, began, cx)).await;
     let answer = answer.and_then(|response| {
         if is_plainly_coded(response.headers()) { Ok(response) } else { Err(NoResponse::Protocol) }
     });
@@ -117,17 +124,25 @@ impl Wait {
         }
     }
 
-    fn poll(&mut self, exchange: &Exchange, meter: &Meter, cx: &mut Context<'_>) -> Poll<()> {
+    /// `began` is when there was a connection to wait on.
+    fn poll(
+        &mut self,
+        exchange: &Exchange,
+        meter: &Meter,
+        began: Instant,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
         let now_seen = (meter.state(), meter.bytes());
-        if self.since.is_none() || self.seen != now_seen {
+        if self.seen != now_seen {
             self.seen = now_seen;
             self.since = Some(Instant::now());
         }
+        let since = *self.since.get_or_insert(began);
         let patience = match self.seen.0 {
             State::Waiting => Some(self.body_idle),
             _ => self.response_header,
         };
-        let due = self.since.zip(patience).map(|(since, patience)| since + patience);
+        let due = patience.map(|patience| since + patience);
         exchange.link().poll_due([due, self.end_by].into_iter().flatten().min(), cx)
     }
 
@@ -153,33 +168,6 @@ fn stop(reason: &NoResponse, body: State, is_over: bool) -> Stop {
     }
 }
 
-/// The fields that end here, each once, found in one sweep. The map itself goes on to the upstream:
-/// hyper hands the same few maps round and round, so in the usual case, where nothing ends here,
-/// neither the map nor a list of names is allocated.
-fn ending(headers: &HeaderMap, is_trusted: bool, request_id: &HeaderName) -> Vec<HeaderName> {
-    let ends_here = |name: &&HeaderName| {
-        let name = *name;
-        let ends_by_name = || {
-            hop::is_hop_by_hop(name)
-                || matches!(*name, EXPECT | CONTENT_LENGTH)
-                || matches!(name.as_str(), "traceparent" | "tracestate")
-                || hop::is_identity(name)
-                || (!is_trusted && forwarded::is_forwarding(name))
-        };
-        name == request_id || (!hop::is_usual(name) && ends_by_name())
-    };
-    let mut ending: Vec<HeaderName> = headers.keys().filter(ends_here).cloned().collect();
-    // Only `Connection` can list more, and it ends here itself.
-    if ending.contains(&CONNECTION) {
-        for name in hop::listed(headers) {
-            if !ending.contains(&name) {
-                ending.push(name);
-            }
-        }
-    }
-    ending
-}
-
 /// Says how the body is framed where hyper would guess otherwise: its client assumes that GET, HEAD
 /// and the like have none.
 fn frame(headers: &mut HeaderMap, method: &Method, body: &RequestBody) {
@@ -192,13 +180,4 @@ fn frame(headers: &mut HeaderMap, method: &Method, body: &RequestBody) {
             headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
     }
-}
-
-fn accepts_trailers(headers: &HeaderMap) -> bool {
-    headers.get_all(TE).iter().any(|value| {
-        value
-            .as_bytes()
-            .split(|b| *b == b',')
-            .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
-    })
 }

@@ -30,6 +30,7 @@ pub mod request_body;
 pub mod request_id;
 pub mod screen;
 pub mod seat;
+pub mod survey;
 pub mod target;
 pub mod trace;
 pub mod upstream;

@@ -14,15 +14,16 @@ use tokio::time::Instant;
 
 use super::clock::Timer;
 use super::request_body::Meter;
-use crate::http::forwarded;
+use crate::config::model::UNIX_PEER;
+use crate::http::{forwarded, sanitise};
 
 /// The client's end of a connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// Its address, with IPv4-mapped addresses made IPv4.
     pub ip: IpAddr,
-    /// The address as `X-Forwarded-For` shows it.
-    pub address: HeaderValue,
+    /// The address as `X-Forwarded-For` shows it; none where it came over a Unix socket.
+    pub address: Option<HeaderValue>,
     /// `http` or `https`.
     pub scheme: &'static str,
     /// The line to its connection.
@@ -34,8 +35,14 @@ pub struct Peer {
 impl Peer {
     /// A client at this address, over the connection at the other end of `link`.
     pub fn new(ip: IpAddr, scheme: &'static str, link: Arc<Link>) -> Self {
-        let address = forwarded::address_value(ip);
+        let address = (ip != UNIX_PEER).then(|| forwarded::address_value(ip));
         Self { ip: ip.to_canonical(), address, scheme, link, no_body: Arc::default() }
+    }
+
+    /// The same client, for a stream with a line of its own.
+    #[must_use]
+    pub fn with_link(&self, link: Arc<Link>) -> Self {
+        Self { link, ..self.clone() }
     }
 }
 
@@ -45,7 +52,10 @@ pub struct Link {
     running: AtomicU32,
     heads: AtomicU32,
     has_unread: AtomicBool,
+    is_quiet: AtomicBool,
     timer: Mutex<Timer>,
+    /// The last user agent, sanitised.
+    agent: Mutex<Option<Arc<str>>>,
 }
 
 impl Link {
@@ -54,6 +64,7 @@ impl Link {
         self.heads.fetch_add(1, Ordering::Relaxed);
         // There is a next head, so what was left unread has been thrown away.
         self.has_unread.store(false, Ordering::Relaxed);
+        self.is_quiet.store(false, Ordering::Relaxed);
         self.running.fetch_add(1, Ordering::Relaxed);
         Busy(Arc::clone(self))
     }
@@ -77,6 +88,32 @@ impl Link {
     /// Whether part of a request body was left unread.
     pub fn has_unread(&self) -> bool {
         self.has_unread.load(Ordering::Relaxed)
+    }
+
+    /// A user agent as telemetry may carry it. A client names the same one with every request, so
+    /// the work is done once per connection.
+    pub fn agent(&self, sent: &HeaderValue) -> Arc<str> {
+        let mut known = self.agent.lock();
+        // Nothing in a sanitised agent needs to be sanitised again, so an equal one is known.
+        match &*known {
+            Some(agent) if agent.as_bytes() == sent.as_bytes() => Arc::clone(agent),
+            _ => {
+                let agent: Arc<str> = sanitise::user_agent(sent.as_bytes()).into();
+                *known = Some(Arc::clone(&agent));
+                agent
+            }
+        }
+    }
+
+    /// Notes that the client has been silent between two messages for long enough to be parked.
+    pub fn fall_quiet(&self) {
+        self.is_quiet.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the client is silent between two messages: nothing runs, and nothing is left to read
+    /// of the request before.
+    pub fn is_quiet(&self) -> bool {
+        self.is_quiet.load(Ordering::Relaxed) && !self.is_busy() && !self.has_unread()
     }
 
     /// Polls the connection's timer for `due`; see [`Timer::poll`].

@@ -3,6 +3,7 @@
 //! [`handle`] cannot fail: whatever `walk` meets, one answer leaves, and with it, once its last
 //! byte is gone, one record. A panic in a stage is an outcome like any other.
 
+use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,6 +19,7 @@ use super::exchange::{Exchange, Stop};
 use super::peer::Peer;
 use super::reply::ReplyBody;
 use super::request_body::{Meter, RequestBody};
+use super::survey::Survey;
 use super::upstream::lease::UpstreamBody;
 use super::{Proxy, answer, classify, door, forward, inspect_body, screen, seat, target};
 
@@ -25,17 +27,23 @@ use super::{Proxy, answer, classify, door, forward, inspect_body, screen, seat, 
 /// future unpolled where the client's end of file comes in the same read as its head.
 ///
 /// Cancel safe: hyper drops the future when the client leaves, and the exchange in it then says so.
-pub fn handle<'a>(
-    proxy: &'a Arc<Proxy>,
-    peer: &'a Peer,
+pub fn handle<H: Borrow<Arc<Proxy>> + Send, P: Borrow<Peer> + Send>(
+    proxy: H,
+    peer: P,
     request: Request<Incoming>,
-) -> impl Future<Output = Result<Response<ReplyBody>, Infallible>> + Send + use<'a> {
-    let plan = proxy.plan(); // One load: one request, one plan, even if a reload lands now.
-    let (head, body) = request.into_parts();
-    let mut exchange = Exchange::begin(proxy, plan, peer, &head, !body.is_end_stream());
-    let asked = answer::Asked::of(&head);
+) -> impl Future<Output = Result<Response<ReplyBody>, Infallible>> + Send + use<H, P> {
+    let plan = proxy.borrow().plan(); // One load: one request, one plan, even if a reload lands now.
+    let (mut head, body) = request.into_parts();
+    let mut survey = Survey::of(&head.headers, &plan, peer.borrow());
+    let has_body = !body.is_end_stream();
+    let (house, client) = (proxy.borrow(), peer.borrow());
+    let mut exchange = Exchange::begin(house, plan, client, &head, &mut survey, has_body);
+    let asked = answer::Asked::of(&head.method, &survey);
     async move {
-        let outcome = contain(pin!(walk(proxy, peer, &mut exchange, head, body))).await;
+        let (proxy, peer) = (proxy.borrow(), peer.borrow());
+        // By reference: what a future is handed by value it keeps twice.
+        let walk = walk(proxy, peer, &mut exchange, &mut head, &mut survey, body);
+        let outcome = contain(pin!(walk)).await;
         Ok(match outcome {
             Ok((response, shape)) => answer::follow(exchange, response, shape),
             Err(stop) => answer::refuse(exchange, stop, asked),
@@ -48,11 +56,12 @@ async fn walk(
     proxy: &Arc<Proxy>,
     peer: &Peer,
     exchange: &mut Exchange,
-    head: http::request::Parts,
+    head: &mut http::request::Parts,
+    survey: &mut Survey,
     body: Incoming,
 ) -> Result<(Response<UpstreamBody>, classify::Shape), Stop> {
     let plan = Arc::clone(&exchange.plan);
-    let target = target::canonical(&plan, &head)?;
+    let target = target::canonical(&plan, head)?;
     let route = plan.find(&head.method, target.path());
     exchange.enter(route, target.path());
     let verdict = door::admit(exchange, &head.headers)?;
@@ -63,11 +72,10 @@ async fn walk(
     let inspected = inspect_body::read(proxy, exchange, &head.headers, body, meter).await?;
     seat::initiate(proxy, exchange).await?;
 
-    let method = head.method.clone();
     let body = RequestBody::new(inspected.lead, inspected.rest, meter, route.max_request_body);
-    let request = forward::prepare(exchange, peer, head, target, body);
-    let mut response = forward::forward(exchange, proxy.upstream(), meter, request).await?;
-    let shape = classify::head(exchange, &method, response.status(), response.headers());
+    let mut request = Some(forward::prepare(exchange, peer, head, survey, target, body));
+    let mut response = forward::forward(exchange, proxy.upstream(), meter, &mut request).await?;
+    let shape = classify::head(exchange, &head.method, response.status(), response.headers());
     answer::dress(exchange, &verdict, response.headers_mut());
     Ok((response, shape))
 }

@@ -39,7 +39,7 @@ pub enum ReplyBody {
 #[derive(Debug)]
 pub struct Followed {
     body: UpstreamBody,
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     /// The exact length, where it is known.
     expected: Option<u64>,
     events: Option<EventCounter>,
@@ -53,7 +53,7 @@ pub struct Followed {
 
 impl Followed {
     /// Follows `body` with the clocks of the plan.
-    pub fn new(body: UpstreamBody, exchange: Exchange, is_event_stream: bool) -> Self {
+    pub fn new(body: UpstreamBody, exchange: Box<Exchange>, is_event_stream: bool) -> Self {
         let timeouts = &exchange.plan.timeouts;
         let is_stream = exchange.stream.is_some();
         let (idle, end_by) = if is_stream {
@@ -92,7 +92,7 @@ impl Followed {
                 self.cut(outcome.unwrap_or(Outcome::Failed(Failure::UpstreamReset)), cx)
             }
             Poll::Ready(None) => {
-                self.finish(Outcome::Served);
+                self.finish(Instant::now(), Outcome::Served);
                 Poll::Ready(None)
             }
             Poll::Pending => self.poll_clocks(cx),
@@ -100,18 +100,19 @@ impl Followed {
     }
 
     fn pass(&mut self, frame: &Frame<Bytes>) {
+        let now = Instant::now();
         if let Some(data) = frame.data_ref() {
-            self.exchange.note_first_byte();
+            self.exchange.note_first_byte(now);
             self.exchange.bytes_out += data.len() as u64;
             if let (Some(counter), Some(stream)) = (&mut self.events, &mut self.exchange.stream) {
                 stream.events += counter.push(data);
             }
             if self.body.is_end_stream() {
-                self.finish(Outcome::Served);
+                self.finish(now, Outcome::Served);
             }
         } else if let Some(trailers) = frame.trailers_ref() {
             // Trailers are the last frame by definition; hyper does not poll again.
-            self.finish(ending(trailers));
+            self.finish(now, ending(trailers));
         }
     }
 
@@ -144,9 +145,9 @@ impl Followed {
         Poll::Pending
     }
 
-    fn finish(&mut self, outcome: Outcome) {
-        self.exchange.end(outcome);
-        self.body.finish();
+    fn finish(&mut self, now: Instant, outcome: Outcome) {
+        self.exchange.end_at(now, outcome);
+        self.body.finish(now);
     }
 }
 
@@ -154,7 +155,7 @@ impl Drop for Followed {
     fn drop(&mut self) {
         // A client may close as soon as it has the announced length, before hyper asks again.
         if self.expected == Some(self.exchange.bytes_out) && !std::thread::panicking() {
-            self.finish(Outcome::Served);
+            self.finish(Instant::now(), Outcome::Served);
         }
     }
 }
@@ -169,14 +170,14 @@ pub fn ending(trailers: &HeaderMap) -> Outcome {
 
 impl ReplyBody {
     /// Follows an upstream's answer to its end. One without a body ends here.
-    pub fn follow(body: UpstreamBody, mut exchange: Exchange, shape: classify::Shape) -> Self {
+    pub fn follow(body: UpstreamBody, mut exchange: Box<Exchange>, shape: classify::Shape) -> Self {
         exchange.phase = Phase::Response;
         if shape.has_no_body || body.is_end_stream() {
-            let mut body = body;
-            exchange.note_first_byte();
-            exchange.end(shape.ending.unwrap_or(Outcome::Served));
+            let (mut body, now) = (body, Instant::now());
+            exchange.note_first_byte(now);
+            exchange.end_at(now, shape.ending.unwrap_or(Outcome::Served));
             if body.is_end_stream() {
-                body.finish();
+                body.finish(now);
             }
             return Self::Empty;
         }

@@ -3,23 +3,18 @@
 //! Ours is a UUIDv7. An inbound id is kept as the id only from a trusted proxy; anybody else's is
 //! noted as `clientRequestId` if it is well formed, and otherwise forgotten.
 
-use http::{HeaderMap, HeaderValue};
+use std::time::SystemTime;
 
-use super::plan::Plan;
+use http::HeaderValue;
+
+use super::survey::Survey;
 use crate::http::ids::{ClientRequestId, RequestId};
 
-/// Chooses the id, and the client's proposal to note beside it.
-pub fn assign(
-    plan: &Plan,
-    is_trusted: bool,
-    headers: &HeaderMap,
-) -> (RequestId, Option<ClientRequestId>) {
-    let proposed = headers
-        .get(&plan.request_id_header)
-        .and_then(|value| ClientRequestId::parse(value.as_bytes()));
-    match proposed {
-        Some(id) if is_trusted => (RequestId::Inherited(id), None),
-        proposed => (RequestId::generate(), proposed),
+/// Chooses the id of an exchange that began at `started`, and the client's proposal to note beside it.
+pub fn assign(survey: &mut Survey, started: SystemTime) -> (RequestId, Option<ClientRequestId>) {
+    match survey.proposed_id.take() {
+        Some(id) if survey.is_trusted => (RequestId::Inherited(id), None),
+        proposed => (RequestId::at(started), proposed),
     }
 }
 

@@ -60,7 +60,7 @@ pub fn draft(exchange: &Exchange, event: Event) -> Draft {
         user_id: None,
         tenant_id: None,
         ip_address: exchange.client_ip,
-        user_agent: exchange.user_agent().map(Into::into),
+        user_agent: exchange.user_agent().cloned(),
         resource_id: resource_id(template, &path, &exchange.facts).map(Into::into),
         resource_type: resource_type(template).map(Into::into),
         action: Draft::action_for(exchange.method(), event),

@@ -7,6 +7,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::plan::Plan;
+use super::survey::Survey;
 use crate::config::model::Trust;
 use crate::http::traceparent::{SpanId, TraceId, TraceParent, TraceState};
 use crate::record::Trace;
@@ -17,13 +18,13 @@ pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Opens the trace of an exchange.
-pub fn open(plan: &Plan, is_trusted: bool, headers: &HeaderMap) -> Trace {
+pub fn open(plan: &Plan, survey: &Survey, headers: &HeaderMap) -> Trace {
     let is_believed = match plan.trust {
         Trust::Always => true,
-        Trust::TrustedProxies => is_trusted,
+        Trust::TrustedProxies => survey.is_trusted,
         Trust::Never => false,
     };
-    let sent = parent(headers);
+    let sent = survey.parent;
     let believed = sent.filter(|_| is_believed);
     let trace_id = believed.map_or_else(TraceId::generate, |parent| parent.trace_id);
     Trace {
@@ -54,11 +55,4 @@ pub fn propagate(trace: &Trace, headers: &mut HeaderMap) {
     if let Some(value) = trace.state.as_ref().and_then(|s| HeaderValue::from_str(s.as_str()).ok()) {
         headers.insert(TRACESTATE, value);
     }
-}
-
-/// The one `traceparent` sent. Several are as good as none (W3C Trace Context §3.2.1).
-fn parent(headers: &HeaderMap) -> Option<TraceParent> {
-    let mut values = headers.get_all(TRACEPARENT).iter();
-    let parsed = TraceParent::parse(values.next()?.as_bytes())?;
-    values.next().is_none().then_some(parsed)
 }

@@ -61,7 +61,7 @@ pub struct Record {
     /// `Some` where the answer is a stream: event-stream, gRPC, ndjson, json-seq.
     pub stream: Option<Stream>,
     /// Sanitised user agent (see [`crate::http::sanitise`]).
-    pub user_agent: Option<Box<str>>,
+    pub user_agent: Option<Arc<str>>,
     /// The client's address: the peer, or what a trusted proxy said. Sinks truncate it.
     pub client_ip: IpAddr,
     /// Captured facts, in the order of the route's `captures`.

@@ -2,7 +2,8 @@
 //!
 //! hyper times a head only from its own first look, and never a client that stops reading. Here every
 //! wait on the client's socket has a deadline: the first byte and the whole head, the pause between
-//! two requests, a write that does not move. One lazily re-armed timer serves them all.
+//! two requests, a write that does not move. One lazily re-armed timer serves them all. It also tells
+//! when a connection has been silent for so long that it is better parked (see [`super::pause`]).
 //!
 //! The bytes pass unchanged. Judging them (framing, smuggling) is the guard's second half and has an
 //! issue of its own.
@@ -15,17 +16,23 @@ use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::pause::Pause;
 use crate::config::model::ServerLimits;
 use crate::proxy::clock::Timer;
 use crate::proxy::peer::Link;
+use crate::server::socket::Socket;
+
+/// How long a client is silent before its connection is parked, after one exchange or none.
+const QUIET_AFTER_ONE: Duration = Duration::from_millis(50);
+/// The same once it has come back before that: it is busy, and is looked at less often.
+const QUIET_AFTER_MORE: Duration = Duration::from_millis(250);
 
 /// A client's socket with clocks.
 #[derive(Debug)]
-pub struct Guard {
-    io: TokioIo<TcpStream>,
+pub struct Guard<IO> {
+    io: TokioIo<IO>,
     link: Arc<Link>,
     reading: Reading,
     /// When a write began to wait.
@@ -34,6 +41,8 @@ pub struct Guard {
     limits: Clocks,
     /// Heads that had been parsed when the state last changed.
     heads: u32,
+    /// Whether the first of them is the connection's first.
+    is_first: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,21 +55,33 @@ struct Clocks {
 /// What the connection waits for from the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
-    /// The first byte of the next head, until then.
-    Idle { until: Instant },
+    /// The first byte of the next head, until then; parked from `quiet_at` on.
+    Idle { until: Instant, quiet_at: Instant },
     /// The rest of a head, until then.
     Head { until: Instant },
     /// An exchange is running; its own clocks rule.
     Exchange,
 }
 
-impl Guard {
-    /// Wraps a fresh connection. The head's clock starts now.
-    pub fn new(stream: TcpStream, link: &Arc<Link>, limits: &ServerLimits) -> Self {
+/// What was waited for when a connection was taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The next head, of which nothing had come.
+    Between(Pause),
+    /// The rest of a head.
+    InHead,
+    /// An exchange.
+    InExchange,
+}
+
+impl<IO: Socket> Guard<IO> {
+    /// Wraps a connection on which the first byte of a head is waited for, as `pause` says.
+    pub fn new(stream: IO, link: &Arc<Link>, pause: Pause, limits: &ServerLimits) -> Self {
+        let quiet_at = Instant::now() + QUIET_AFTER_ONE;
         Self {
             io: TokioIo::new(stream),
             link: Arc::clone(link),
-            reading: Reading::Idle { until: Instant::now() + limits.header_timeout },
+            reading: Reading::Idle { until: pause.until, quiet_at },
             stalled_since: None,
             timer: Timer::default(),
             limits: Clocks {
@@ -69,13 +90,21 @@ impl Guard {
                 write: limits.write_timeout,
             },
             heads: 0,
+            is_first: pause.is_first,
         }
     }
 
-    /// Gives the socket back, and whether the connection ended inside a head.
-    pub fn finish(mut self) -> (TcpStream, bool) {
+    /// Gives the socket back, and what was waited for on it.
+    pub fn finish(mut self) -> (IO, Ending) {
         self.catch_up();
-        (self.io.into_inner(), matches!(self.reading, Reading::Head { .. }))
+        let ending = match self.reading {
+            Reading::Idle { until, .. } => {
+                Ending::Between(Pause { until, is_first: self.is_first && self.heads == 0 })
+            }
+            Reading::Head { .. } => Ending::InHead,
+            Reading::Exchange => Ending::InExchange,
+        };
+        (self.io.into_inner(), ending)
     }
 
     /// Follows what the exchange on this connection has done since the last look.
@@ -86,15 +115,19 @@ impl Guard {
             self.reading = Reading::Exchange;
         } else if self.reading == Reading::Exchange || heads != self.heads {
             self.heads = heads;
-            self.reading = Reading::Idle { until: Instant::now() + self.limits.idle };
+            let now = Instant::now();
+            let quiet_after = if heads > 1 { QUIET_AFTER_MORE } else { QUIET_AFTER_ONE };
+            let (until, quiet_at) = (now + self.limits.idle, now + quiet_after);
+            self.reading = Reading::Idle { until, quiet_at };
         }
     }
 
     fn note_bytes(&mut self) {
-        if let Reading::Idle { until } = self.reading {
+        if let Reading::Idle { until, .. } = self.reading {
             let from_now = Instant::now() + self.limits.header;
             // The very first head has been timed since the connection was accepted.
-            let until = if self.heads == 0 { until.min(from_now) } else { from_now };
+            let until =
+                if self.is_first && self.heads == 0 { until.min(from_now) } else { from_now };
             self.reading = Reading::Head { until };
         }
     }
@@ -117,16 +150,25 @@ impl Guard {
 
     fn poll_clocks(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let read = match self.reading {
-            Reading::Idle { until } | Reading::Head { until } => Some(until),
+            Reading::Idle { until, .. } | Reading::Head { until } => Some(until),
             Reading::Exchange => None,
         };
         let write = self.stalled_since.map(|since| since + self.limits.write);
-        self.timer.set([read, write].into_iter().flatten().min());
+        let late = [read, write].into_iter().flatten().min();
+        if let Reading::Idle { quiet_at, .. } = self.reading
+            && self.stalled_since.is_none()
+            && late.is_some_and(|late| quiet_at < late)
+        {
+            self.timer.set(Some(quiet_at));
+            std::task::ready!(self.timer.poll(cx));
+            self.link.fall_quiet();
+        }
+        self.timer.set(late);
         self.timer.poll(cx).map(|()| io::ErrorKind::TimedOut.into())
     }
 }
 
-impl Read for Guard {
+impl<IO: Socket> Read for Guard<IO> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -145,7 +187,7 @@ impl Read for Guard {
     }
 }
 
-impl Write for Guard {
+impl<IO: Socket> Write for Guard<IO> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

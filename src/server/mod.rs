@@ -2,6 +2,12 @@
 
 pub mod admin;
 pub mod connection;
+pub mod entrance;
 pub mod guard;
 pub mod listener;
+mod pause;
+pub mod port;
 mod rare;
+pub mod redirect;
+pub mod socket;
+pub mod tls;

@@ -206,7 +206,6 @@ fn end() -> impl Strategy<Value = End> {
         "GET / HTTP/1.1\r\nbad name: x\r\n\r\n",
         "GET / HTTP/1.1\r\nhost: a\u{1}\r\n\r\n",
         "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: many\r\n\r\n",
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\u{0}\u{1}",
     ]);
     prop_oneof![

@@ -3,6 +3,7 @@
 #![expect(unreachable_pub, reason = "one binary: what is public here is public to its files")]
 pub mod client;
 pub mod collector;
+pub mod h2;
 pub mod house;
 pub mod process;
 pub mod recorder;

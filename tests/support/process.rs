@@ -116,6 +116,20 @@ impl Process {
         assert!(sent.expect("a shell").success());
     }
 
+    /// Reads on until a line of its diagnostics has this message.
+    pub async fn until_said(mut self, message: &str) -> Self {
+        let listening = async {
+            while let Some(line) = self.stderr.next_line().await.expect("stderr") {
+                if line.contains(message) {
+                    return;
+                }
+            }
+            panic!("it never said {message:?}");
+        };
+        timeout(PATIENCE, listening).await.expect("said in time");
+        self
+    }
+
     /// Closes the read end of its stdout, as a log collector that died.
     pub fn stop_listening(&mut self) {
         drop(self.child.stdout.take());

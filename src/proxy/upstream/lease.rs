@@ -17,6 +17,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 use super::{Origin, Upstream};
 use crate::proxy::request_body::RequestBody;
@@ -73,6 +74,8 @@ pub struct Lease {
     _counted: ActiveGuard,
     /// Where the connection came from.
     pub origin: Origin,
+    /// When it was handed out.
+    pub since: Instant,
 }
 
 impl Lease {
@@ -81,6 +84,7 @@ impl Lease {
         pool: &Arc<Upstream>,
         place: OwnedSemaphorePermit,
         origin: Origin,
+        since: Instant,
     ) -> Self {
         let counted = pool.metrics.upstream_in_use();
         Self {
@@ -89,6 +93,7 @@ impl Lease {
             place,
             _counted: counted,
             origin,
+            since,
         }
     }
 
@@ -103,11 +108,11 @@ impl Lease {
 
     /// Gives the connection back, if it can take another request. One with an unread answer or an
     /// unsent request is closed instead: it must never carry anything else.
-    pub fn give_back(mut self) {
+    pub fn give_back(mut self, now: Instant) {
         if let Some(mut connection) = self.connection.take()
             && connection.is_alive()
         {
-            self.pool.push_idle(connection);
+            self.pool.push_idle(connection, now);
         }
     }
 }
@@ -125,10 +130,10 @@ impl UpstreamBody {
     }
 
     /// Ends the body: a connection that is done with its exchange goes back to the pool.
-    pub fn finish(&mut self) {
+    pub fn finish(&mut self, now: Instant) {
         // A keep-alive connection becomes idle only once hyper has seen the body's consumer is done.
         if let Some(lease) = self.lease.take() {
-            lease.give_back();
+            lease.give_back(now);
         }
     }
 }

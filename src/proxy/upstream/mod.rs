@@ -90,10 +90,13 @@ impl Upstream {
     /// for a free place and up to `connect` for the upstream.
     ///
     /// Cancel safe: a dropped call gives back what it holds.
-    pub async fn check_out(self: &Arc<Self>) -> Result<Lease, NoConnection> {
-        let place = self.place().await?;
-        match self.pop_idle() {
-            Some(connection) => Ok(Lease::new(connection, self, place, Origin::Reused)),
+    pub async fn check_out(self: &Arc<Self>, now: Instant) -> Result<Lease, NoConnection> {
+        let (place, now) = match Arc::clone(&self.free).try_acquire_owned() {
+            Ok(place) => (place, now),
+            Err(_) => (self.wait_for_place().await?, Instant::now()),
+        };
+        match self.pop_idle(now) {
+            Some(connection) => Ok(Lease::new(connection, self, place, Origin::Reused, now)),
             // Rare, and too large to keep room for in every request.
             None => Box::pin(self.dial(place)).await,
         }
@@ -138,29 +141,27 @@ impl Upstream {
         drop::<Vec<Idle>>(old); // Outside the lock: closing a socket is a system call.
     }
 
-    async fn place(&self) -> Result<OwnedSemaphorePermit, NoConnection> {
-        if let Ok(place) = Arc::clone(&self.free).try_acquire_owned() {
-            return Ok(place);
-        }
+    async fn wait_for_place(&self) -> Result<OwnedSemaphorePermit, NoConnection> {
         let place = timeout(self.pool.queue_timeout, Arc::clone(&self.free).acquire_owned());
         Box::pin(place).await.ok().and_then(Result::ok).ok_or(NoConnection::Busy)
     }
 
-    fn pop_idle(&self) -> Option<Box<Connection>> {
+    fn pop_idle(&self, now: Instant) -> Option<Box<Connection>> {
         loop {
             let idle = self.idle.lock().pop()?;
-            let (age, mut connection) = (idle.since.elapsed(), idle.connection);
+            let (age, mut connection) =
+                (now.saturating_duration_since(idle.since), idle.connection);
             if age < self.pool.idle_timeout && (age < FRESH || connection.is_alive()) {
                 return Some(connection);
             }
         }
     }
 
-    fn push_idle(&self, connection: Box<Connection>) {
+    fn push_idle(&self, connection: Box<Connection>, now: Instant) {
         let mut idle = self.idle.lock();
         if idle.len() < self.pool.max_idle {
             let counted = self.metrics.upstream_idle();
-            idle.push(Idle { connection, since: Instant::now(), _counted: counted });
+            idle.push(Idle { connection, since: now, _counted: counted });
         }
     }
 
@@ -171,18 +172,21 @@ impl Upstream {
             stream.set_nodelay(true)?;
             http1::Builder::new()
                 .max_headers(MAX_RESPONSE_HEADERS)
+                .writev(false) // As on the client's side.
                 .max_header_size(MAX_RESPONSE_HEAD)
                 .handshake(TokioIo::new(stream))
                 .await
                 .map_err(std::io::Error::other)
         });
         if let Ok(Ok((sender, driver))) = dialled.await {
-            self.metrics.upstream_connected(began.elapsed());
+            let now = Instant::now();
+            self.metrics.upstream_connected(now.saturating_duration_since(began));
             return Ok(Lease::new(
                 Box::new(Connection::new(sender, driver)),
                 self,
                 place,
                 Origin::New,
+                now,
             ));
         }
         // A `connect` that its deadline cut could not note anything itself.

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
+use tokio::time::Instant;
 
 use super::lease::{Lease, UpstreamBody};
 use super::{NoConnection, Origin, Upstream};
@@ -30,44 +31,45 @@ pub enum NoResponse {
     TimedOut,
 }
 
-/// Sends `request` and returns the response with its body still to come. `watch` is polled while
-/// waiting; once it is ready, the request is cut.
+/// Sends `request`, which is taken out of its place only to be sent, and returns the response with its body still to come. `watch` is polled while
+/// waiting, and told when the connection was had; once it is ready, the request is cut.
 ///
 /// Cancel safe in the sense that matters: dropping the future closes the connection, so a half-sent
 /// request is never mistaken for a whole one.
 pub async fn send(
     upstream: &Arc<Upstream>,
-    mut request: Request<RequestBody>,
-    mut watch: impl FnMut(&mut Context<'_>) -> Poll<()>,
+    now: Instant,
+    request: &mut Option<Request<RequestBody>>,
+    mut watch: impl FnMut(Instant, &mut Context<'_>) -> Poll<()>,
 ) -> Result<Response<UpstreamBody>, NoResponse> {
-    let mut lease = upstream.check_out().await.map_err(NoResponse::NoConnection)?;
+    let mut lease = upstream.check_out(now).await.map_err(NoResponse::NoConnection)?;
     loop {
         match attempt(&mut lease, request, &mut watch).await {
             Ok(response) => return Ok(response.map(|body| UpstreamBody::new(body, lease))),
-            Err(Cut::Unsent(unsent)) if lease.origin == Origin::Reused => {
-                request = *unsent;
+            Err(Cut::Unsent) if lease.origin == Origin::Reused => {
                 lease = upstream.renew(lease).await.map_err(NoResponse::NoConnection)?;
             }
-            Err(Cut::Unsent(_)) => return Err(NoResponse::Reset),
+            Err(Cut::Unsent) => return Err(NoResponse::Reset),
             Err(Cut::Failed(reason)) => return Err(reason),
         }
     }
 }
 
 enum Cut {
-    Unsent(Box<Request<RequestBody>>),
+    /// The request is where it was.
+    Unsent,
     Failed(NoResponse),
 }
 
 async fn attempt(
     lease: &mut Lease,
-    request: Request<RequestBody>,
-    watch: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
+    request: &mut Option<Request<RequestBody>>,
+    watch: &mut impl FnMut(Instant, &mut Context<'_>) -> Poll<()>,
 ) -> Result<Response<Incoming>, Cut> {
-    let Some(connection) = lease.connection() else {
-        return Err(Cut::Unsent(Box::new(request)));
-    };
-    let mut head = pin!(connection.sender.try_send_request(request));
+    let since = lease.since;
+    let Some(connection) = lease.connection() else { return Err(Cut::Unsent) };
+    let Some(sent) = request.take() else { return Err(Cut::Failed(NoResponse::Reset)) };
+    let mut head = pin!(connection.sender.try_send_request(sent));
     let answer = poll_fn(|cx| {
         // The driver owns this task's waker; the head resolves only through driving.
         let is_open = connection.drive(cx);
@@ -75,7 +77,7 @@ async fn attempt(
         if let Poll::Ready(answer) = head.as_mut().poll(if is_open { quiet } else { cx }) {
             return Poll::Ready(Some(answer));
         }
-        watch(cx).map(|()| None)
+        watch(since, cx).map(|()| None)
     });
     match answer.await {
         // Nobody asked it to switch: `Upgrade` is never passed on.
@@ -83,14 +85,18 @@ async fn attempt(
             Err(Cut::Failed(NoResponse::Protocol))
         }
         Some(Ok(response)) => Ok(response),
-        Some(Err(error)) => Err(classify(error)),
+        Some(Err(error)) => Err(classify(error, request)),
         None => Err(Cut::Failed(NoResponse::TimedOut)),
     }
 }
 
-fn classify(mut failed: TrySendError<Request<RequestBody>>) -> Cut {
-    if let Some(unsent) = failed.take_message() {
-        return Cut::Unsent(Box::new(unsent));
+fn classify(
+    mut failed: TrySendError<Request<RequestBody>>,
+    request: &mut Option<Request<RequestBody>>,
+) -> Cut {
+    *request = failed.take_message();
+    if request.is_some() {
+        return Cut::Unsent;
     }
     let error = failed.into_error();
     let is_malformed = error.is_parse() || error.is_parse_too_large();

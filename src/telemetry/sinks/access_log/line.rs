@@ -6,6 +6,7 @@
 //! `userAgent`), which are `null`.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::model::Service;
@@ -98,8 +99,17 @@ impl Fields<'_> {
             self.token(key!("clientRequestId"), id.as_str().as_bytes());
         }
         self.token(key!("method"), record.method.as_str().as_bytes());
-        self.text(key!("url"), &record.url);
-        self.text(key!("route"), &record.route.template);
+        self.key(key!("url"));
+        let start = self.out.len();
+        json::string(&record.url, self.out);
+        let url = start..self.out.len();
+        // Where the route is known, it is all there is of the URL.
+        if Arc::ptr_eq(&record.url, &record.route.template) {
+            self.key(key!("route"));
+            self.out.extend_from_within(url);
+        } else {
+            self.text(key!("route"), &record.route.template);
+        }
     }
 
     fn answer(&mut self, record: &Record) {
@@ -211,10 +221,9 @@ impl Fields<'_> {
         self.number(key, micros / 1000);
         let rest = micros % 1000;
         if rest > 0 {
-            let digits = [rest / 100, rest / 10, rest].map(|rest| b'0' + (rest % 10) as u8);
-            let kept = digits.iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1);
-            self.out.push(b'.');
-            self.out.extend_from_slice(&digits[..kept]);
+            let [a, b, c] = [rest / 100, rest / 10, rest].map(|rest| b'0' + (rest % 10) as u8);
+            let kept = if c != b'0' { 4 } else { 2 + usize::from(b != b'0') };
+            self.out.extend_from_slice(&[b'.', a, b, c][..kept]);
         }
     }
 

@@ -7,6 +7,8 @@
 //!
 //! It decides nothing about sampling: whoever calls it wants the spans.
 
+use std::fmt::Write;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -70,14 +72,14 @@ fn server(record: &Record, site: &Site) -> SpanData {
     let parent = record.trace.parent;
     span.parent_span_id = parent.map_or(SpanId::INVALID, |parent| SpanId::from_bytes(parent.0));
     span.parent_span_is_remote = parent.is_some();
-    span.name = format!("{} {}", name_of_method(record), record.route.template).into();
+    span.name = [name_of_method(record), " ", &record.route.template].concat().into();
     span.attributes.extend([
         KeyValue::new("http.route", shared(&record.route.template)),
         KeyValue::new("url.scheme", record.scheme),
         KeyValue::new("url.path", shared(&record.url)),
         KeyValue::new("network.protocol.version", record.protocol),
-        KeyValue::new("client.address", sanitise::truncate_ip(record.client_ip).to_string()),
-        KeyValue::new("sidecar.request_id", record.request_id.to_string()),
+        KeyValue::new("client.address", address(record.client_ip)),
+        KeyValue::new("sidecar.request_id", record.request_id.with_str(str::to_owned)),
     ]);
     if let Some(agent) = &record.user_agent {
         span.attributes.push(KeyValue::new("user_agent.original", agent.to_string()));
@@ -144,7 +146,7 @@ fn client(record: &Record, leg: &UpstreamLeg, parent: SpanId, site: &Site) -> Sp
     span.attributes.extend([
         KeyValue::new("server.address", site.server_address.clone()),
         KeyValue::new("server.port", site.server_port),
-        KeyValue::new("url.full", format!("{}{}", site.base_url, record.url)),
+        KeyValue::new("url.full", [&site.base_url, &*record.url].concat()),
         KeyValue::new("network.protocol.version", "1.1"),
     ]);
     if let Some(status) = leg.status {
@@ -216,6 +218,14 @@ fn name_of_method(record: &Record) -> &'static str {
         Method::Other => "HTTP",
         method => method.as_str(),
     }
+}
+
+/// A truncated address. Its text comes in pieces, so it gets room for the longest at once.
+fn address(ip: IpAddr) -> String {
+    let mut text = String::with_capacity(40);
+    // Writing to a string cannot fail.
+    write!(text, "{}", sanitise::truncate_ip(ip)).ok();
+    text
 }
 
 fn shared(text: &Arc<str>) -> StringValue {

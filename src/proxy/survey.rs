@@ -1,0 +1,183 @@
+//! One look over the fields of a request head.
+//!
+//! Several stages ask a head several questions, and each look-up in a header map costs as much as
+//! passing over three fields of it. So every question is asked of every field once, here, before the
+//! first stage: what the exchange notes, and which fields end at this hop.
+//!
+//! It judges nothing; ambiguous heads are refused by `target`.
+
+use std::sync::Arc;
+
+use http::header::{
+    ACCEPT, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE,
+    USER_AGENT,
+};
+
+use super::peer::Peer;
+use super::plan::Plan;
+use super::trace::{TRACEPARENT, TRACESTATE};
+use crate::http::ids::ClientRequestId;
+use crate::http::traceparent::TraceParent;
+use crate::http::{forwarded, hop, problem};
+
+/// What the fields of a request head say to us.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// Whether the peer is believed.
+    pub is_trusted: bool,
+    /// The `Host` field.
+    pub host: Option<HeaderValue>,
+    /// The `User-Agent` field, sanitised.
+    pub user_agent: Option<Arc<str>>,
+    /// The request id that was sent, where it is well formed.
+    pub proposed_id: Option<ClientRequestId>,
+    /// The one `traceparent`. Several are as good as none (W3C Trace Context §3.2.1).
+    pub parent: Option<TraceParent>,
+    /// Whether a page reads better to the client than JSON.
+    pub prefers_html: bool,
+    /// Whether it waits for a go-ahead, or for something else, before its body.
+    pub has_expectation: bool,
+    /// Whether the client understands trailers (RFC 9110 §10.1.4).
+    pub accepts_trailers: bool,
+    /// The fields that end at this hop, each once: hop-by-hop fields (RFC 9110 §7.6.1), what we write
+    /// anew, claims of an identity, and forwarding fields of a peer that is not believed.
+    pub ending: Vec<HeaderName>,
+}
+
+impl Survey {
+    /// Looks over the fields of a head that this peer sent.
+    pub fn of(headers: &HeaderMap, plan: &Plan, peer: &Peer) -> Self {
+        let mut survey = Self { is_trusted: plan.trusts(peer.ip), ..Self::default() };
+        let (mut names_html, mut parents) = (false, 0);
+        for (name, value) in headers {
+            if *name == plan.request_id_header {
+                if survey.end(name) {
+                    survey.proposed_id = ClientRequestId::parse(value.as_bytes());
+                }
+                continue;
+            }
+            match *name {
+                HOST => drop(survey.host.get_or_insert_with(|| value.clone())),
+                USER_AGENT => drop(survey.user_agent.get_or_insert_with(|| peer.link.agent(value))),
+                ACCEPT => names_html |= problem::may_name_html(value),
+                TE => {
+                    survey.accepts_trailers |= names_trailers(value);
+                    survey.end(name);
+                }
+                EXPECT => {
+                    survey.has_expectation = true;
+                    survey.end(name);
+                }
+                _ if hop::is_usual(name) => {}
+                _ if *name == TRACEPARENT => {
+                    parents += 1;
+                    survey.parent = TraceParent::parse(value.as_bytes());
+                    survey.end(name);
+                }
+                _ if ends_here(name, survey.is_trusted) => drop(survey.end(name)),
+                _ => {}
+            }
+        }
+        survey.parent = survey.parent.filter(|_| parents == 1);
+        survey.prefers_html = names_html && problem::prefers_html(headers);
+        // Only `Connection` can list more, and it ends here itself.
+        if survey.ending.contains(&CONNECTION) {
+            for name in hop::listed(headers) {
+                survey.end(&name);
+            }
+        }
+        survey
+    }
+
+    /// Notes that a field ends here. Returns whether that is news.
+    fn end(&mut self, name: &HeaderName) -> bool {
+        let is_news = !self.ending.contains(name);
+        if is_news {
+            self.ending.push(name.clone());
+        }
+        is_news
+    }
+}
+
+/// Whether a field ends here by its name alone.
+fn ends_here(name: &HeaderName, is_trusted: bool) -> bool {
+    hop::is_hop_by_hop(name)
+        || *name == CONTENT_LENGTH
+        || *name == TRACESTATE
+        || hop::is_identity(name)
+        || (!is_trusted && forwarded::is_forwarding(name))
+}
+
+fn names_trailers(codings: &HeaderValue) -> bool {
+    let mut codings = codings.as_bytes().split(|b| *b == b',');
+    codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::telemetry::metrics::Metrics;
+
+    fn survey(fields: &[(&'static str, &'static str)], is_trusted: bool) -> Survey {
+        let config = Config::from_toml(
+            "server.trusted_proxies = [\"192.0.2.1\"]\nupstream.url = \"http://127.0.0.1:1\"",
+        )
+        .unwrap();
+        let plan = Plan::compile(&config, &Metrics::new(&config.service), None);
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        let ip = if is_trusted { "192.0.2.1" } else { "198.51.100.1" };
+        Survey::of(&headers, &plan, &Peer::new(ip.parse().unwrap(), "http", Arc::default()))
+    }
+
+    #[test]
+    fn the_fields_that_end_here_are_found_once_each() {
+        let fields = [
+            ("host", "a"),
+            ("connection", "x-mine, close"),
+            ("connection", "x-mine, x-absent"),
+            ("x-mine", "1"),
+            ("x-mine", "2"),
+            ("te", "gzip"),
+            ("te", "trailers"),
+            ("x-user-id", "eve"),
+            ("x-forwarded-for", "192.0.2.1"),
+            ("accept", "*/*"),
+        ];
+        let stranger = survey(&fields, false);
+        assert_eq!(stranger.ending, ["connection", "te", "x-user-id", "x-forwarded-for", "x-mine"]);
+        assert!(stranger.accepts_trailers && !stranger.prefers_html);
+        let friend = survey(&fields, true);
+        assert_eq!(friend.ending, ["connection", "te", "x-user-id", "x-mine"]);
+    }
+
+    #[test]
+    fn two_parents_are_as_good_as_none_and_the_first_id_counts() {
+        const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let one = survey(&[("traceparent", PARENT), ("x-request-id", "first")], true);
+        assert!(one.parent.is_some());
+        assert_eq!(one.proposed_id.as_ref().map(ClientRequestId::as_str), Some("first"));
+        let two = [("traceparent", PARENT), ("traceparent", PARENT)];
+        assert_eq!(survey(&two, true).parent, None);
+        let ids = [("x-request-id", "not one"), ("x-request-id", "second")];
+        assert_eq!(survey(&ids, true).proposed_id, None);
+    }
+
+    #[test]
+    fn what_the_exchange_notes_is_the_first_of_its_kind() {
+        let fields = [
+            ("user-agent", "curl"),
+            ("user-agent", "other"),
+            ("host", "a"),
+            ("accept", "text/html"),
+            ("expect", "100-continue"),
+        ];
+        let survey = survey(&fields, false);
+        assert_eq!(survey.user_agent.as_deref(), Some("curl"));
+        assert_eq!(survey.host, Some(HeaderValue::from_static("a")));
+        assert!(survey.prefers_html && survey.has_expectation);
+    }
+}
