@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use super::classify;
 use super::exchange::Exchange;
 use super::upstream::lease::UpstreamBody;
+use crate::http::hop;
 use crate::http::sse::EventCounter;
 use crate::record::{Abort, Failure, Outcome, Phase};
 
@@ -81,9 +82,9 @@ impl Followed {
             return Poll::Ready(Some(Err(CutAnswer)));
         }
         match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
                 self.waiting_since = None;
-                self.pass(&frame);
+                self.pass(&mut frame);
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(_))) => {
@@ -99,7 +100,7 @@ impl Followed {
         }
     }
 
-    fn pass(&mut self, frame: &Frame<Bytes>) {
+    fn pass(&mut self, frame: &mut Frame<Bytes>) {
         if let Some(data) = frame.data_ref() {
             self.exchange.note_first_byte();
             self.exchange.bytes_out += data.len() as u64;
@@ -109,7 +110,8 @@ impl Followed {
             if self.body.is_end_stream() {
                 self.finish(Outcome::Served);
             }
-        } else if let Some(trailers) = frame.trailers_ref() {
+        } else if let Some(trailers) = frame.trailers_mut() {
+            hop::strip_trailers(trailers);
             // Trailers are the last frame by definition; hyper does not poll again.
             self.finish(ending(trailers));
         }
