@@ -87,10 +87,15 @@ impl Followed {
                 self.pass(&mut frame);
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(_))) => {
+            Poll::Ready(Some(Err(error))) => {
+                let failure = if error.is_malformed() {
+                    Failure::UpstreamProtocol
+                } else {
+                    Failure::UpstreamReset
+                };
                 // Where the upstream answers early, it may be the request that breaks.
                 let outcome = self.exchange.broken_request();
-                self.cut(outcome.unwrap_or(Outcome::Failed(Failure::UpstreamReset)), cx)
+                self.cut(outcome.unwrap_or(Outcome::Failed(failure)), cx)
             }
             Poll::Ready(None) => {
                 self.finish(Outcome::Served);

@@ -12,8 +12,8 @@ use std::task::{Context, Waker};
 
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
+use super::stream::Stream;
 use crate::proxy::request_body::RequestBody;
 
 /// Response heads larger than this are refused as a protocol error.
@@ -21,7 +21,7 @@ pub(super) const MAX_RESPONSE_HEAD: usize = 64 * 1024;
 /// More header fields than this in a response are refused as a protocol error.
 pub(super) const MAX_RESPONSE_HEADERS: usize = 200;
 
-type Driver = http1::Connection<TokioIo<TcpStream>, RequestBody>;
+type Driver = http1::Connection<TokioIo<Stream>, RequestBody>;
 
 /// One connection to the upstream.
 pub struct Connection {
@@ -32,7 +32,7 @@ pub struct Connection {
 
 impl Connection {
     /// Makes a connection of a stream. Nothing is written yet.
-    pub(super) async fn open(stream: TcpStream) -> io::Result<Self> {
+    pub(super) async fn open(stream: Stream) -> io::Result<Self> {
         let (sender, driver) = http1::Builder::new()
             .max_headers(MAX_RESPONSE_HEADERS)
             .max_header_size(MAX_RESPONSE_HEAD)
