@@ -26,6 +26,8 @@ mod endings;
 mod error_reporting;
 // The rules of the house: imports, lengths, module docs.
 mod floors;
+// What is left when file descriptors or memory run short.
+mod exhaustion;
 // Methods, header fields, bodies: what reaches the upstream, and what comes back.
 mod forwarding;
 // HTTP/2 from clients: what works, what is refused, what is bounded.

@@ -88,8 +88,7 @@ pub async fn forward(
     let now = Instant::now();
     exchange.depart(now);
     let mut wait = Wait::new(exchange, meter);
-    let answer =
-        send(upstream, now, request, |began, cx| wait.poll(exchange, meter, began, cx)).await;
+    let answer = send(upstream, now, request, |cx| wait.poll(exchange, meter, cx)).await;
     let answer = answer.and_then(|response| {
         if is_plainly_coded(response.headers()) { Ok(response) } else { Err(NoResponse::Protocol) }
     });
@@ -124,20 +123,13 @@ impl Wait {
         }
     }
 
-    /// `began` is when there was a connection to wait on.
-    fn poll(
-        &mut self,
-        exchange: &Exchange,
-        meter: &Meter,
-        began: Instant,
-        cx: &mut Context<'_>,
-    ) -> Poll<()> {
+    fn poll(&mut self, exchange: &Exchange, meter: &Meter, cx: &mut Context<'_>) -> Poll<()> {
         let now_seen = (meter.state(), meter.bytes());
         if self.seen != now_seen {
             self.seen = now_seen;
             self.since = Some(Instant::now());
         }
-        let since = *self.since.get_or_insert(began);
+        let since = *self.since.get_or_insert_with(Instant::now);
         let patience = match self.seen.0 {
             State::Waiting => Some(self.body_idle),
             _ => self.response_header,
@@ -163,6 +155,11 @@ fn stop(reason: &NoResponse, body: State, is_over: bool) -> Stop {
         (_, NoResponse::TimedOut) => Failure::ResponseHeaderTimeout.into(),
         (_, NoResponse::NoConnection(NoConnection::Busy)) => Refusal::Overloaded.into(),
         (_, NoResponse::NoConnection(NoConnection::Unreachable)) => Failure::UpstreamConnect.into(),
+        (_, NoResponse::NoConnection(NoConnection::Tls)) => Failure::UpstreamTls.into(),
+        (_, NoResponse::NoConnection(NoConnection::WrongProtocol)) => {
+            Failure::UpstreamProtocol.into()
+        }
+        (_, NoResponse::Unsendable) => Refusal::BadRequest.into(),
         (_, NoResponse::Reset) => Failure::UpstreamReset.into(),
         (_, NoResponse::Protocol) => Failure::UpstreamProtocol.into(),
     }

@@ -106,3 +106,65 @@ impl Carrier<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::server::socket::Unix;
+
+    fn pause(wait: Duration) -> Pause {
+        Pause { until: Instant::now() + wait, is_first: false }
+    }
+
+    async fn tcp() -> (TcpStream, Stream) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (client, Stream::Tcp(listener.accept().await.unwrap().0))
+    }
+
+    #[tokio::test]
+    async fn bytes_end_the_wait_and_stay_where_they_are() {
+        let long = pause(Duration::from_secs(60));
+        let open = CancellationToken::new();
+        let (near, far) = UnixStream::pair().unwrap();
+        let (tcp_client, tcp_server) = tcp().await;
+        let pairs: [(Box<dyn tokio::io::AsyncWrite + Unpin>, Stream); 2] = [
+            (Box::new(near), Stream::Unix(Box::new(Unix::new(far)))),
+            (Box::new(tcp_client), tcp_server),
+        ];
+        for (mut client, mut server) in pairs {
+            for word in [b"GET ", b"more"] {
+                client.write_all(word).await.unwrap();
+                assert_eq!(long.wait(&server, &open).await, Sign::Readable);
+                let mut read = [0; 4];
+                server.read_exact(&mut read).await.unwrap();
+                assert_eq!(&read, word);
+            }
+            drop(client);
+            assert_eq!(long.wait(&server, &open).await, Sign::Gone);
+        }
+    }
+
+    #[tokio::test]
+    async fn silence_ends_it_in_time() {
+        let (_client, server) = tcp().await;
+        let open = CancellationToken::new();
+        assert_eq!(pause(Duration::from_millis(5)).wait(&server, &open).await, Sign::Late);
+    }
+
+    #[tokio::test]
+    async fn a_closing_house_ends_it_but_bytes_that_came_go_first() {
+        let (mut client, server) = tcp().await;
+        let closing = CancellationToken::new();
+        closing.cancel();
+        let long = pause(Duration::from_secs(60));
+        assert_eq!(long.wait(&server, &closing).await, Sign::Stopped);
+        client.write_all(b"G").await.unwrap();
+        assert_eq!(long.wait(&server, &CancellationToken::new()).await, Sign::Readable);
+        assert_eq!(long.wait(&server, &closing).await, Sign::Readable);
+    }
+}

@@ -1,7 +1,8 @@
 //! Sending one request and waiting for its response head.
 //!
-//! A request that a dying idle connection gave back unsent goes to another one; that is not a retry,
-//! because the upstream has seen nothing. All else is reported as it is.
+//! A request that a dying idle connection gave back unsent goes to another one; so does one of which
+//! the upstream says that it did not process it. That is not a retry, because nothing can happen
+//! twice. All else is reported as it is.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -13,9 +14,13 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::time::Instant;
 
+use super::http2::exchange::exchange;
 use super::lease::{Lease, UpstreamBody};
-use super::{NoConnection, Origin, Upstream};
+use super::{Line, NoConnection, Origin, Upstream};
 use crate::proxy::request_body::RequestBody;
+
+/// How often a request that the upstream provably did not process is sent again.
+const MAX_RESENDS: u32 = 2;
 
 /// Why there is no response head.
 #[derive(Debug)]
@@ -27,46 +32,71 @@ pub enum NoResponse {
     Reset,
     /// What came back is not HTTP.
     Protocol,
+    /// The request cannot be said in HTTP/2: its Host is no authority.
+    Unsendable,
     /// The watch ended the wait.
     TimedOut,
 }
 
-/// Sends `request`, which is taken out of its place only to be sent, and returns the response with its body still to come. `watch` is polled while
-/// waiting, and told when the connection was had; once it is ready, the request is cut.
+/// Sends `request`, which is taken out of its place only to be sent, and returns the response with
+/// its body still to come. `watch` is polled while
+/// waiting; once it is ready, the request is cut.
 ///
-/// Cancel safe in the sense that matters: dropping the future closes the connection, so a half-sent
-/// request is never mistaken for a whole one.
+/// Cancel safe in the sense that matters: dropping the future closes the connection (HTTP/1.1) or
+/// resets the stream (HTTP/2), so a half-sent request is never mistaken for a whole one.
 pub async fn send(
     upstream: &Arc<Upstream>,
     now: Instant,
     request: &mut Option<Request<RequestBody>>,
-    mut watch: impl FnMut(Instant, &mut Context<'_>) -> Poll<()>,
+    mut watch: impl FnMut(&mut Context<'_>) -> Poll<()>,
 ) -> Result<Response<UpstreamBody>, NoResponse> {
-    let mut lease = upstream.check_out(now).await.map_err(NoResponse::NoConnection)?;
+    let mut line = upstream.check_out(now).await.map_err(NoResponse::NoConnection)?;
+    let mut resends = 0;
     loop {
-        match attempt(&mut lease, request, &mut watch).await {
-            Ok(response) => return Ok(response.map(|body| UpstreamBody::new(body, lease))),
-            Err(Cut::Unsent) if lease.origin == Origin::Reused => {
-                lease = upstream.renew(lease).await.map_err(NoResponse::NoConnection)?;
+        let cut = match line {
+            Line::Http1(mut lease) => match attempt(&mut lease, request, &mut watch).await {
+                Ok(response) => return Ok(response.map(|body| UpstreamBody::http1(body, lease))),
+                Err(Cut::Unsent) if lease.origin == Origin::Reused => {
+                    line = upstream.renew(lease).await.map_err(NoResponse::NoConnection)?;
+                    continue;
+                }
+                Err(cut) => cut,
+            },
+            // Boxed, so that an exchange on HTTP/1.1 keeps no room for it.
+            Line::Http2(slot) => {
+                let sent = exchange(slot, upstream.target(), request, &mut watch);
+                match Box::pin(sent).await {
+                    Ok(response) => return Ok(response.map(UpstreamBody::http2)),
+                    Err(Cut::Unsent) if resends < MAX_RESENDS => {
+                        resends += 1;
+                        let checked_out = upstream.check_out(Instant::now()).await;
+                        line = checked_out.map_err(NoResponse::NoConnection)?;
+                        continue;
+                    }
+                    Err(cut) => cut,
+                }
             }
-            Err(Cut::Unsent) => return Err(NoResponse::Reset),
-            Err(Cut::Failed(reason)) => return Err(reason),
-        }
+        };
+        return Err(match cut {
+            Cut::Unsent => NoResponse::Reset,
+            Cut::Failed(reason) => reason,
+        });
     }
 }
 
-enum Cut {
-    /// The request is where it was.
+/// How an attempt ended without a response head.
+pub(super) enum Cut {
+    /// The upstream has provably not processed the request, and it is where it was.
     Unsent,
+    /// The upstream may have.
     Failed(NoResponse),
 }
 
 async fn attempt(
     lease: &mut Lease,
     request: &mut Option<Request<RequestBody>>,
-    watch: &mut impl FnMut(Instant, &mut Context<'_>) -> Poll<()>,
+    watch: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
 ) -> Result<Response<Incoming>, Cut> {
-    let since = lease.since;
     let Some(connection) = lease.connection() else { return Err(Cut::Unsent) };
     let Some(sent) = request.take() else { return Err(Cut::Failed(NoResponse::Reset)) };
     let mut head = pin!(connection.sender.try_send_request(sent));
@@ -77,7 +107,7 @@ async fn attempt(
         if let Poll::Ready(answer) = head.as_mut().poll(if is_open { quiet } else { cx }) {
             return Poll::Ready(Some(answer));
         }
-        watch(since, cx).map(|()| None)
+        watch(cx).map(|()| None)
     });
     match answer.await {
         // Nobody asked it to switch: `Upgrade` is never passed on.

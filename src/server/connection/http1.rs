@@ -33,6 +33,10 @@ const LINGER: Duration = Duration::from_secs(1);
 /// How much of what the client still sends is thrown away meanwhile, in bytes.
 const LINGER_BYTES: usize = 256 * 1024;
 
+/// What one read may bring, in bytes, and with how much of an answer still unwritten no more of it is
+/// taken from the upstream. A head must fit.
+const BUFFER: usize = 64 * 1024;
+
 /// Serves a connection until it ends. Once `stop` is cancelled, the running exchange is finished and
 /// the connection closed. Dropping the future cuts the connection. Its first byte has been seen;
 /// `until` is when the first head must be complete.
@@ -86,6 +90,7 @@ async fn talk<IO: Socket>(
         .header_read_timeout(None) // The guard times the head.
         .max_headers(limits.max_headers)
         .max_header_size(limits.max_header_bytes)
+        .max_buf_size(BUFFER.max(limits.max_header_bytes))
         .half_close(false) // An end of file is a client that left.
         // A small answer is copied for less than a vectored write costs to set up (docs/performance.md).
         .writev(false)
