@@ -48,3 +48,5 @@ mod regression;
 mod shutdown;
 // Traces of whole requests.
 mod tracing;
+// What is spoken towards the upstream: TLS, HTTP/2, Unix sockets.
+mod upstream_protocols;
