@@ -58,3 +58,5 @@ mod shutdown;
 mod tls;
 // Traces of whole requests.
 mod tracing;
+// What is spoken towards the upstream: TLS, HTTP/2, Unix sockets.
+mod upstream_protocols;
