@@ -223,11 +223,6 @@ fn version(bytes: &[u8]) -> Result<Option<bool>, Refusal> {
     match line {
         b"HTTP/1.1\r\n" => Ok(Some(false)),
         b"HTTP/1.0\r\n" => Ok(Some(true)),
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b'\r', b'\n']
-            if major.is_ascii_digit() && minor.is_ascii_digit() =>
-        {
-            Err(Refusal { kind: Kind::UnknownVersion, why: "a version other than 1.0 and 1.1" })
-        }
         _ => {
             fields::line_break(bytes, fields::value_end(bytes, 0))?;
             Err(malformed("an odd version"))

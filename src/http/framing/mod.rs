@@ -52,8 +52,6 @@ pub enum Kind {
     TargetTooLong,
     /// `Expect` asks for something other than `100-continue`.
     UnknownExpectation,
-    /// A version of HTTP that is neither 1.0 nor 1.1.
-    UnknownVersion,
 }
 
 const fn malformed(why: &'static str) -> Refusal {

@@ -61,8 +61,8 @@ fn a_message_ends_where_its_framing_says() {
 #[test]
 fn mistakes_are_told_apart() {
     let with = |field: &str| format!("GET / HTTP/1.1\r\nhost: a\r\n{field}\r\n\r\n");
-    assert_eq!(kind("GET / HTTP/2.0\r\nhost: a\r\n\r\n"), Kind::UnknownVersion);
-    assert_eq!(kind("GET / HTTP/1.2\r\nhost: a\r\n\r\n"), Kind::UnknownVersion);
+    assert_eq!(kind("GET / HTTP/2.0\r\nhost: a\r\n\r\n"), Kind::Malformed);
+    assert_eq!(kind("GET / HTTP/1.2\r\nhost: a\r\n\r\n"), Kind::Malformed);
     assert_eq!(kind("CONNECT a:80 HTTP/1.1\r\nhost: a\r\n\r\n"), Kind::NotImplemented);
     assert_eq!(kind(&format!("{} / HTTP/1.1\r\n", "A".repeat(33))), Kind::NotImplemented);
     assert_eq!(kind(&with("transfer-encoding: gzip, chunked")), Kind::NotImplemented);
