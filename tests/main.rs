@@ -46,5 +46,7 @@ mod reference;
 mod regression;
 // How the real process ends.
 mod shutdown;
+// Requests that two readers could read differently, as raw bytes.
+mod smuggling;
 // Traces of whole requests.
 mod tracing;
