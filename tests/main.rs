@@ -26,6 +26,10 @@ mod endings;
 mod error_reporting;
 // The rules of the house: imports, lengths, module docs.
 mod floors;
+// Random messages: what the guard lets through, the parser behind reads in the same way.
+mod framing;
+// The fuzz targets over their corpus.
+mod fuzz_corpus;
 // Methods, header fields, bodies: what reaches the upstream, and what comes back.
 mod forwarding;
 // Rate limits as a client meets them.

@@ -13,7 +13,7 @@ use vital_sidecar::record::Outcome;
 use crate::support::client::Client;
 use crate::support::{eventually, sidecar};
 
-const BATCHES: u32 = 12;
+const BATCHES: u32 = 32;
 const CONNECTIONS: usize = 128;
 
 #[test]

@@ -82,13 +82,17 @@ fn read(bytes: &[u8]) -> Result<Option<(usize, Request)>, &'static str> {
     let Some(head_end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else {
         return Ok(None);
     };
-    let head = std::str::from_utf8(&bytes[..head_end]).map_err(|_| "not UTF-8")?;
+    // A byte is a character here: values may have bytes beyond ASCII.
+    let head: String = bytes[..head_end].iter().map(|byte| char::from(*byte)).collect();
     let mut lines = head.split("\r\n");
     let line = lines.next().unwrap_or_default();
     let [method, target, "HTTP/1.1"] = line.split(' ').collect::<Vec<_>>()[..] else {
         return Err("a request line of other than three words");
     };
-    if !is_token(method) || !target.starts_with('/') || target.contains(char::is_control) {
+    if !is_token(method)
+        || !target.starts_with('/')
+        || !target.chars().all(|c| c.is_ascii_graphic())
+    {
         return Err("a request line with odd words");
     }
     let fields = lines.map(field).collect::<Result<Vec<_>, _>>()?;
@@ -125,7 +129,7 @@ fn field(line: &str) -> Result<(String, String), &'static str> {
     if !is_token(name) {
         return Err("an odd name");
     }
-    if value.contains(|c: char| c.is_control() && c != '\t') {
+    if value.contains(|c: char| c.is_ascii_control() && c != '\t') {
         return Err("a control character in a value");
     }
     Ok((name.to_lowercase(), value.trim_matches([' ', '\t']).to_owned()))
