@@ -81,7 +81,7 @@ fn what_goes_through_means_the_same_to_the_parser_behind() {
     });
     run.unwrap_or_else(|error| panic!("{error}"));
     let accepted = accepted.into_inner();
-    assert!(accepted > CASES as usize / 10, "only {accepted} went through: nothing was compared");
+    assert!(accepted > CASES as usize / 20, "only {accepted} went through: nothing was compared");
 }
 
 proptest! {

@@ -10,6 +10,7 @@ use proptest::test_runner::{Config as Cases, TestCaseError, TestRunner};
 use tokio::task::JoinSet;
 use vital_sidecar::record::Outcome;
 
+use super::upstream::Seen;
 use crate::support::client::Client;
 use crate::support::{eventually, sidecar};
 
@@ -105,7 +106,9 @@ fn talk() -> impl Strategy<Value = Talk> {
     (messages, proptest::collection::vec(edit, 0..4), 1..4_usize).prop_map(
         |(messages, edits, pieces)| {
             let mut bytes = messages.concat();
-            edits.iter().for_each(|edit| apply(edit, &mut bytes));
+            for edit in &edits {
+                apply(edit, &mut bytes);
+            }
             Talk { bytes, pieces }
         },
     )
@@ -163,22 +166,25 @@ async fn play(talks: Vec<Talk>) -> Result<(), String> {
     let talks = talking.join_all().await;
     eventually("every connection ends", || sidecar.metric("sidecar_connections") == 0.0).await;
 
-    let mut records = HashMap::new();
     let running = sidecar.metric("http_server_active_requests");
-    let mut channel = sidecar_records(&mut sidecar);
-    while let Some(record) = channel.pop() {
-        let refused = matches!(record.outcome, Outcome::Refused(_));
+    if running != 0.0 {
+        return Err(format!("{running} requests are still running"));
+    }
+    let mut records = Records::new();
+    while let Some(record) = sidecar.try_record() {
         let id = record.request_id.to_string();
-        if records.insert(id, (record.status, refused, record.outcome)).is_some() {
+        if records.insert(id, (record.status, record.outcome)).is_some() {
             return Err("two records with one id".to_owned());
         }
     }
-    let seen = upstream.take();
+    judge_upstream(&upstream.take(), &records)?;
+    judge_answers(&talks, &records)
+}
+
+/// The upstream got nothing malformed, and nothing that has no record.
+fn judge_upstream(seen: &Seen, records: &Records) -> Result<(), String> {
     if let Some(violation) = seen.violations.first() {
         return Err(format!("sent upstream: {violation}"));
-    }
-    if running != 0.0 {
-        return Err(format!("{running} requests are still running"));
     }
     for request in &seen.requests {
         let ids: Vec<_> = request.all("x-request-id").collect();
@@ -187,11 +193,11 @@ async fn play(talks: Vec<Talk>) -> Result<(), String> {
             return Err(format!("no record of {request:?}"));
         }
     }
-    judge_answers(&talks, &records)
+    Ok(())
 }
 
 type Told = (Result<Vec<Answer>, String>, Talk);
-type Records = HashMap<String, (Option<u16>, bool, Outcome)>;
+type Records = HashMap<String, (Option<u16>, Outcome)>;
 
 /// Each answer has its record, a refusal that closes is the last, and no refused request is without
 /// an answer: these clients stay to the end.
@@ -201,7 +207,7 @@ fn judge_answers(talks: &[Told], records: &Records) -> Result<(), String> {
         let answers = answers.as_ref().map_err(Clone::clone)?;
         let bytes = talk.bytes.escape_ascii();
         for (nth, answer) in answers.iter().enumerate() {
-            let Some((status, ..)) = records.get(&answer.id) else {
+            let Some((status, _)) = records.get(&answer.id) else {
                 return Err(format!("an answer {} without a record, to {bytes}", answer.status));
             };
             if *status != Some(answer.status) {
@@ -215,16 +221,13 @@ fn judge_answers(talks: &[Told], records: &Records) -> Result<(), String> {
             }
         }
     }
-    match records.iter().find(|(id, record)| record.1 && !answered.contains(*id)) {
-        Some((_, record)) => Err(format!("{:?} was recorded, and nobody was told", record.2)),
+    let untold = records.iter().find(|(id, (_, outcome))| {
+        matches!(outcome, Outcome::Refused(_)) && !answered.contains(*id)
+    });
+    match untold {
+        Some((_, record)) => Err(format!("{record:?} was recorded, and nobody was told")),
         None => Ok(()),
     }
-}
-
-fn sidecar_records(
-    sidecar: &mut sidecar::Sidecar,
-) -> Vec<std::sync::Arc<vital_sidecar::record::Record>> {
-    std::iter::from_fn(|| sidecar.try_record()).collect()
 }
 
 /// The answers on a connection, to its last byte. Interim ones are left out.

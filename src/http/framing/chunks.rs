@@ -57,7 +57,8 @@ impl Framing {
             self.part = Part::Done;
             return Ok(end);
         }
-        let Some(field) = fields::field(rest, 0)? else {
+        let Some((name, end)) = fields::whole(rest) else {
+            fields::explain(rest)?;
             // What is not complete is bounded too.
             return if self.chunks.bytes + rest.len() > self.most_extra() {
                 Err(TOO_MUCH_EXTRA)
@@ -65,10 +66,10 @@ impl Framing {
                 Ok(0)
             };
         };
-        if FRAMING.iter().any(|name| field.name.eq_ignore_ascii_case(name)) {
+        if FRAMING.iter().any(|framing| rest[..name].eq_ignore_ascii_case(framing)) {
             return Err(malformed("a trailer that frames or routes"));
         }
-        let end = field.end;
+        let end = end + 2;
         self.chunks.trailers += 1;
         if self.chunks.trailers > self.limits.fields {
             return Err(too_large("too many trailers"));

@@ -77,17 +77,16 @@ pub(super) fn is_host(byte: u8) -> bool {
 /// Where the first byte lies, from `from` on, that cannot be part of a field value: a control byte
 /// other than a tab. The end of `bytes` where there is none.
 pub(super) fn value_end(bytes: &[u8], from: usize) -> usize {
-    const EACH: u64 = u64::MAX / 255;
     let mut at = from;
+    let mut words = 0;
     while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*eight);
-        let delete = word ^ (EACH * 0x7f);
-        // The high bit of each byte below 0x20, or equal to 0x7f. A borrow can only mark bytes above
-        // one that is marked rightly, and the lowest is the one that is looked at.
-        let below = word.wrapping_sub(EACH * 0x20) & !word;
-        let marks = (below | (delete.wrapping_sub(EACH) & !delete)) & (EACH * 0x80);
+        let marks = control_bytes(u64::from_le_bytes(*eight));
         if marks == 0 {
             at += 8;
+            words += 1;
+            if words == SHORT_VALUE {
+                at = skip_blocks(bytes, at);
+            }
             continue;
         }
         at += (marks.trailing_zeros() / 8) as usize;
@@ -96,9 +95,36 @@ pub(super) fn value_end(bytes: &[u8], from: usize) -> usize {
         }
         at += 1;
     }
-    let is_value = |byte: &u8| (*byte >= 0x20 && *byte != 0x7f) || *byte == b'\t';
     let rest = bytes.get(at..).unwrap_or_default();
-    at + rest.iter().position(|byte| !is_value(byte)).unwrap_or(rest.len())
+    at + rest.iter().position(|byte| is_control(*byte) && *byte != b'\t').unwrap_or(rest.len())
+}
+
+/// A value of so many words is worth a look at larger blocks.
+const SHORT_VALUE: u32 = 4;
+
+/// The high bit of the first byte below 0x20, or equal to 0x7f, and perhaps of some above it: a borrow
+/// can mark a byte wrongly, but only above one that is marked rightly.
+fn control_bytes(word: u64) -> u64 {
+    const EACH: u64 = u64::MAX / 255;
+    let delete = word ^ (EACH * 0x7f);
+    let below = word.wrapping_sub(EACH * 0x20) & !word;
+    (below | (delete.wrapping_sub(EACH) & !delete)) & (EACH * 0x80)
+}
+
+/// Skips blocks without any control byte, which the compiler looks at sixteen bytes at a time.
+fn skip_blocks(bytes: &[u8], from: usize) -> usize {
+    let mut at = from;
+    while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<32>()) {
+        if block.iter().fold(false, |odd, byte| odd | is_control(*byte)) {
+            break;
+        }
+        at += 32;
+    }
+    at
+}
+
+fn is_control(byte: u8) -> bool {
+    byte < 0x20 || byte == 0x7f
 }
 
 /// Judges the CRLF that must stand at `at`. `None` where it has not come yet.
@@ -112,38 +138,36 @@ pub(super) fn line_break(bytes: &[u8], at: usize) -> Result<Option<usize>, Refus
     }
 }
 
-/// A field line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Field<'a> {
-    pub(super) name: &'a [u8],
-    /// Without white space around it.
-    pub(super) value: &'a [u8],
-    /// Where the next line starts.
-    pub(super) end: usize,
+/// How long the name is of a field line that is complete and in order, and how long the line without
+/// its CRLF. `None` asks for [`explain`]: heads in order, the usual ones, pay for no explanation.
+#[inline]
+pub(super) fn whole(line: &[u8]) -> Option<(usize, usize)> {
+    let name = line.iter().position(|byte| !is_token(*byte))?;
+    if name == 0 || name > LONGEST_NAME || line[name] != b':' {
+        return None;
+    }
+    let end = value_end(line, name + 1);
+    (line.get(end..)?.first_chunk() == Some(b"\r\n")).then_some((name, end))
 }
 
-/// Reads the field line that starts at `start`. `None` where it is not complete yet.
-pub(super) fn field(bytes: &[u8], start: usize) -> Result<Option<Field<'_>>, Refusal> {
-    let mut colon = start;
-    while bytes.get(colon).is_some_and(|byte| is_token(*byte)) {
-        colon += 1;
-    }
-    if colon - start > LONGEST_NAME {
+/// What is wrong with a field line, if it is not merely incomplete.
+#[cold]
+pub(super) fn explain(line: &[u8]) -> Result<(), Refusal> {
+    let name = line.iter().position(|byte| !is_token(*byte)).unwrap_or(line.len());
+    if name > LONGEST_NAME {
         return Err(too_large("a field name is too long"));
     }
-    match bytes.get(colon) {
-        None => return Ok(None),
-        Some(b':') if colon > start => {}
-        Some(b':') => return Err(malformed("a field without a name")),
-        Some(b' ' | b'\t') if colon == start => return Err(malformed("a folded field")),
-        Some(b' ' | b'\t') => return Err(malformed("white space behind a field name")),
-        Some(_) => return Err(malformed("a field name with an odd byte")),
+    match line.get(name) {
+        None => Ok(()),
+        Some(b':') if name > 0 => {
+            line_break(line, value_end(line, name + 1))?;
+            Ok(())
+        }
+        Some(b':') => Err(malformed("a field without a name")),
+        Some(b' ' | b'\t') if name == 0 => Err(malformed("a folded field")),
+        Some(b' ' | b'\t') => Err(malformed("white space behind a field name")),
+        Some(_) => Err(malformed("a field name with an odd byte")),
     }
-    let value_end = value_end(bytes, colon + 1);
-    let Some(end) = line_break(bytes, value_end)? else { return Ok(None) };
-    // Of the bytes in a value only space and tab are ASCII white space.
-    let value = bytes[colon + 1..value_end].trim_ascii();
-    Ok(Some(Field { name: &bytes[start..colon], value, end }))
 }
 
 /// All digits: no sign, no separator, no overflow. Leading zeros count for nothing.

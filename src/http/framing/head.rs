@@ -1,13 +1,13 @@
 //! The head of a request: its line, its fields, and the body that follows from them.
 
-use super::fields::{self, Field};
-use super::{Kind, Limits, Refusal, host, malformed, too_large};
+use super::{Kind, Limits, Refusal, fields, host, malformed, too_large};
 
 /// Bytes a method may have; the longest that is registered has 16.
 pub(super) const LONGEST_METHOD: usize = 32;
 
 /// What is known of a head so far.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about one head")]
 pub(super) struct Head {
     /// Where the line that is not complete yet starts.
     start: usize,
@@ -42,18 +42,23 @@ impl Head {
             };
             self.searched += new;
         }
+        let mut start = self.start;
         loop {
-            let line = match bytes.get(self.start..).unwrap_or_default() {
-                [b'\r' | b'\n', ..] => self.blank_line(bytes)?,
-                _ if self.lines == 0 => self.request_line(bytes, limits)?,
-                _ => self.field_line(bytes, limits)?,
+            let line = &bytes[start..];
+            let length = match line.first() {
+                Some(b'\r' | b'\n') => match fields::line_break(line, 0)? {
+                    Some(end) if self.lines > 0 => return whole(start + end, limits),
+                    Some(end) => self.blank_line(end)?,
+                    None => 0,
+                },
+                _ if self.lines == 0 => self.request_line(line, limits)?,
+                _ => self.field_line(line, limits)?,
             };
-            match line {
-                Line::Partial => return self.wait(bytes, limits),
-                Line::Next(start) => self.start = start,
-                Line::Last(end) if end > limits.head_bytes => return Err(HEAD_TOO_LARGE),
-                Line::Last(end) => return Ok(Some(end)),
+            if length == 0 {
+                self.start = start;
+                return self.wait(bytes, limits);
             }
+            start += length;
         }
     }
 
@@ -77,96 +82,95 @@ impl Head {
         if bytes.len() > limits.head_bytes { Err(HEAD_TOO_LARGE) } else { Ok(None) }
     }
 
-    /// The end of the head; or, once before it, an empty line that some clients leave behind a body
-    /// (RFC 9112 §2.2).
-    fn blank_line(&mut self, bytes: &[u8]) -> Result<Line, Refusal> {
-        let Some(end) = fields::line_break(bytes, self.start)? else { return Ok(Line::Partial) };
-        if self.lines > 0 {
-            return Ok(Line::Last(end));
-        }
+    /// One empty line may stand before a request: some clients leave it behind a body (RFC 9112 §2.2).
+    fn blank_line(&mut self, length: usize) -> Result<usize, Refusal> {
         if std::mem::replace(&mut self.has_blank, true) {
             return Err(malformed("empty lines before a request"));
         }
-        Ok(Line::Next(end))
+        Ok(length)
     }
 
-    fn request_line(&mut self, bytes: &[u8], limits: &Limits) -> Result<Line, Refusal> {
-        let run = |from: usize, is_part: fn(u8) -> bool| {
-            let mut at = from;
-            while bytes.get(at).is_some_and(|byte| is_part(*byte)) {
-                at += 1;
-            }
-            at
-        };
-        let method_end = run(self.start, fields::is_token);
-        let method = &bytes[self.start..method_end];
-        if method.len() > LONGEST_METHOD {
+    /// The length of the request line; 0 where it is not complete yet.
+    fn request_line(&mut self, line: &[u8], limits: &Limits) -> Result<usize, Refusal> {
+        let method_end = end_of(line, 0, fields::is_token);
+        if method_end > LONGEST_METHOD {
             return Err(Refusal { kind: Kind::NotImplemented, why: "the method is too long" });
         }
-        match bytes.get(method_end) {
-            None => return Ok(Line::Partial),
-            Some(b' ') if !method.is_empty() => {}
+        match line.get(method_end) {
+            None => return Ok(0),
+            Some(b' ') if method_end > 0 => {}
             Some(_) => return Err(malformed("not a request")),
         }
-        let target_end = run(method_end + 1, fields::is_target);
-        let target = &bytes[method_end + 1..target_end];
+        let target_end = end_of(line, method_end + 1, fields::is_target);
+        let (method, target) = (&line[..method_end], &line[method_end + 1..target_end]);
         if target.len() > limits.target_bytes {
             return Err(TARGET_TOO_LONG);
         }
-        match bytes.get(target_end) {
-            None => return Ok(Line::Partial),
+        match line.get(target_end) {
+            None => return Ok(0),
             Some(b' ') => {}
             Some(_) => return Err(malformed("an odd byte in the target")),
         }
-        let Some(is_old) = version(&bytes[target_end + 1..])? else { return Ok(Line::Partial) };
+        let Some(is_old) = version(&line[target_end + 1..])? else { return Ok(0) };
         self.is_old = is_old;
         self.is_absolute = judge_target(method, target)?;
         self.lines = 1;
-        Ok(Line::Next(target_end + 1 + VERSION_LINE))
+        Ok(target_end + 1 + VERSION_LINE)
     }
 
-    fn field_line(&mut self, bytes: &[u8], limits: &Limits) -> Result<Line, Refusal> {
-        let Some(field) = fields::field(bytes, self.start)? else { return Ok(Line::Partial) };
+    /// The length of a field line; 0 where it is not complete yet.
+    fn field_line(&mut self, line: &[u8], limits: &Limits) -> Result<usize, Refusal> {
+        let Some((name, end)) = fields::whole(line) else {
+            fields::explain(line)?;
+            return Ok(0);
+        };
         if self.lines > limits.fields {
             return Err(too_large("too many fields"));
         }
         self.lines += 1;
         // All that matter here have a length that few others have.
-        match field.name.len() {
-            4 if field.name.eq_ignore_ascii_case(b"host") => self.note_host(&field)?,
-            6 if field.name.eq_ignore_ascii_case(b"expect") => judge_expectation(&field)?,
-            14 if is_named(&field, b"content-length") => self.note_length(&field)?,
-            17 if is_named(&field, b"transfer-encoding") => self.note_coding(&field)?,
-            _ => {}
+        if matches!(name, 4 | 6 | 14 | 17) {
+            // Of the bytes in a value, only space and tab are ASCII white space.
+            self.note(&line[..name], line[name + 1..end].trim_ascii())?;
         }
-        Ok(Line::Next(field.end))
+        Ok(end + 2)
     }
 
-    fn note_host(&mut self, field: &Field<'_>) -> Result<(), Refusal> {
+    fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => self.note_host(value),
+            6 if name.eq_ignore_ascii_case(b"expect") => judge_expectation(value),
+            14 if is_named(name, b"content-length") => self.note_length(name, value),
+            17 if is_named(name, b"transfer-encoding") => self.note_coding(name, value),
+            _ => Ok(()),
+        }
+    }
+
+    fn note_host(&mut self, value: &[u8]) -> Result<(), Refusal> {
         if std::mem::replace(&mut self.has_host, true) {
             return Err(malformed("more than one Host field"));
         }
-        if host::is_valid(field.value) { Ok(()) } else { Err(malformed("an odd Host field")) }
+        if host::is_valid(value) { Ok(()) } else { Err(malformed("an odd Host field")) }
     }
 
-    fn note_length(&mut self, field: &Field<'_>) -> Result<(), Refusal> {
-        self.is_framed_once(field)?;
-        let length = fields::decimal(field.value).ok_or(malformed("an odd Content-Length"))?;
+    fn note_length(&mut self, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
+        self.is_framed_once(name)?;
+        let length = fields::decimal(value).ok_or(malformed("an odd Content-Length"))?;
         self.length = Some(length);
         Ok(())
     }
 
-    fn note_coding(&mut self, field: &Field<'_>) -> Result<(), Refusal> {
-        self.is_framed_once(field)?;
+    fn note_coding(&mut self, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
+        self.is_framed_once(name)?;
         if self.is_old {
             return Err(malformed("a transfer coding in HTTP/1.0"));
         }
-        if field.value.eq_ignore_ascii_case(b"chunked") {
+        if value.eq_ignore_ascii_case(b"chunked") {
             self.is_chunked = true;
             return Ok(());
         }
         // Codings before a final `chunked` are correct, and nothing here takes them off (§6.1).
-        let mut codings = field.value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).rev();
+        let mut codings = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).rev();
         let is_chunked = |coding: &[u8]| coding.eq_ignore_ascii_case(b"chunked");
         let is_other = |coding: &[u8]| {
             !is_chunked(coding)
@@ -181,8 +185,8 @@ impl Head {
     }
 
     /// One field says how long the body is. Two are refused even where they agree.
-    fn is_framed_once(&self, field: &Field<'_>) -> Result<(), Refusal> {
-        if memchr::memchr(b'_', field.name).is_some() {
+    fn is_framed_once(&self, name: &[u8]) -> Result<(), Refusal> {
+        if memchr::memchr(b'_', name).is_some() {
             // Servers behind CGI-like interfaces take it for the field itself.
             return Err(malformed("a framing field spelt with an underscore"));
         }
@@ -193,15 +197,6 @@ impl Head {
     }
 }
 
-enum Line {
-    /// It is not complete yet.
-    Partial,
-    /// The next one starts here.
-    Next(usize),
-    /// It was the last; the head ends here.
-    Last(usize),
-}
-
 const HEAD_TOO_LARGE: Refusal = too_large("the head is too large");
 const TARGET_TOO_LONG: Refusal =
     Refusal { kind: Kind::TargetTooLong, why: "the target is too long" };
@@ -210,6 +205,18 @@ const TARGET_TOO_LONG: Refusal =
 const VERSION_LINE: usize = 10;
 /// What may stand around the target in its line: an empty line, the method, two spaces, the version.
 const LINE_AROUND_TARGET: usize = 2 + LONGEST_METHOD + 2 + VERSION_LINE;
+
+/// The length of a head that is complete.
+fn whole(length: usize, limits: &Limits) -> Result<Option<usize>, Refusal> {
+    if length > limits.head_bytes { Err(HEAD_TOO_LARGE) } else { Ok(Some(length)) }
+}
+
+/// Where the run of bytes ends that starts at `from`.
+#[inline]
+fn end_of(bytes: &[u8], from: usize, is_part: impl Fn(u8) -> bool) -> usize {
+    let rest = bytes.get(from..).unwrap_or_default();
+    from + rest.iter().position(|byte| !is_part(*byte)).unwrap_or(rest.len())
+}
 
 /// Whether the version that ends a request line is 1.0. `None` where it is not complete yet.
 fn version(bytes: &[u8]) -> Result<Option<bool>, Refusal> {
@@ -251,15 +258,15 @@ fn judge_target(method: &[u8], target: &[u8]) -> Result<bool, Refusal> {
     }
 }
 
-fn judge_expectation(field: &Field<'_>) -> Result<(), Refusal> {
-    if field.value.eq_ignore_ascii_case(b"100-continue") {
+fn judge_expectation(value: &[u8]) -> Result<(), Refusal> {
+    if value.eq_ignore_ascii_case(b"100-continue") {
         return Ok(());
     }
     Err(Refusal { kind: Kind::UnknownExpectation, why: "an unknown expectation" })
 }
 
-/// Whether a field has this name, or its twin with underscores.
-fn is_named(field: &Field<'_>, name: &[u8]) -> bool {
+/// Whether a field name is this one, or its twin with underscores.
+fn is_named(name: &[u8], framing: &[u8]) -> bool {
     let dash = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    field.name.iter().map(dash).eq(name.iter().copied())
+    name.iter().map(dash).eq(framing.iter().copied())
 }

@@ -2,30 +2,32 @@
 
 use std::net::Ipv6Addr;
 
-use super::fields::{decimal, is_host};
+use super::fields::is_host;
 
 /// Whether these bytes are a host with or without a port. No user information, no escapes, no zone:
 /// readers disagree about each of them.
 pub(super) fn is_valid(authority: &[u8]) -> bool {
-    let (is_named, port) = match authority {
-        [b'[', literal @ ..] => {
-            let Some(end) = memchr::memchr(b']', literal) else { return false };
-            let address = std::str::from_utf8(&literal[..end]).unwrap_or_default();
-            (address.parse::<Ipv6Addr>().is_ok(), &literal[end + 1..])
-        }
-        _ => {
-            let end = authority.iter().position(|byte| !is_host(*byte)).unwrap_or(authority.len());
-            (end > 0, &authority[end..])
-        }
+    let (is_named, port) = if let [b'[', literal @ ..] = authority {
+        let Some(end) = memchr::memchr(b']', literal) else { return false };
+        let address = std::str::from_utf8(&literal[..end]).unwrap_or_default();
+        (address.parse::<Ipv6Addr>().is_ok(), &literal[end + 1..])
+    } else {
+        let end = authority.iter().position(|byte| !is_host(*byte)).unwrap_or(authority.len());
+        (end > 0, &authority[end..])
     };
     is_named
         && match port {
             [] | [b':'] => true,
-            [b':', digits @ ..] => {
-                digits.len() <= 5 && decimal(digits).is_some_and(|port| port <= 65_535)
-            }
+            [b':', digits @ ..] => digits.len() <= 5 && is_port(digits),
             _ => false,
         }
+}
+
+fn is_port(digits: &[u8]) -> bool {
+    let number = digits.iter().try_fold(0_u32, |number, digit| {
+        digit.is_ascii_digit().then(|| number * 10 + u32::from(digit - b'0'))
+    });
+    number.is_some_and(|port| port <= 65_535)
 }
 
 #[cfg(test)]
