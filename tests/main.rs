@@ -26,6 +26,10 @@ mod endings;
 mod error_reporting;
 // The rules of the house: imports, lengths, module docs.
 mod floors;
+// Random messages: what the guard lets through, the parser behind reads in the same way.
+mod framing;
+// The fuzz targets over their corpus.
+mod fuzz_corpus;
 // Methods, header fields, bodies: what reaches the upstream, and what comes back.
 mod forwarding;
 // HTTP/2 from clients: what works, what is refused, what is bounded.
@@ -50,6 +54,8 @@ mod reference;
 mod regression;
 // How the real process ends.
 mod shutdown;
+// Requests that two readers could read differently, as raw bytes.
+mod smuggling;
 // TLS from clients: versions, certificates, their replacement, the redirect to it.
 mod tls;
 // Traces of whole requests.

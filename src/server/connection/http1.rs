@@ -1,24 +1,25 @@
 //! An HTTP/1 connection, from its first byte to its close.
 //!
-//! hyper parses; this drives it, drains it, and says how it ended. A connection that ends in the
-//! middle of a head is counted once, by reason; one that ends in the middle of an exchange is not,
-//! because the exchange's record says it.
+//! The guard judges, hyper parses; this drives them, drains them, answers what the guard refused, and
+//! says how it ended. A connection that ends in the middle of a head is counted once, by reason; one
+//! that ends in the middle of an exchange, or by a refusal, is not, because a record says it.
 
-use std::error::Error;
-use std::io::ErrorKind;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::model::ServerLimits;
 use crate::proxy::peer::Peer;
 use crate::proxy::{Proxy, pipeline};
-use crate::server::guard::Guard;
+use crate::server::guard::answering::Answering;
+use crate::server::guard::{Broken, Guard, Remains, refused};
 use crate::server::rare::Rare;
 use crate::server::socket::Socket;
 use crate::telemetry::metrics::ConnectionError;
@@ -27,6 +28,10 @@ use crate::telemetry::metrics::ConnectionError;
 const LINGER: Duration = Duration::from_secs(1);
 /// How much of what the client still sends is thrown away meanwhile, in bytes.
 const LINGER_BYTES: usize = 256 * 1024;
+/// How many fields hyper reads without being told, and without allocating.
+const HYPERS_HEADERS: usize = 100;
+/// How large a head may be that hyper keeps without being told, in bytes.
+const HYPERS_BUFFER: usize = 256 * 1024;
 
 /// Serves a connection until it ends. Once `stop` is cancelled, the running exchange is finished and
 /// the connection closed. Dropping the future cuts the connection. `until` is when the first head must be
@@ -44,13 +49,10 @@ pub(super) async fn serve(
     let (hall, client) = (proxy, &peer);
     // hyper keeps room for the service's future as long as the connection lives; boxed, it is there
     // only while there is an exchange. An idle connection is a quarter smaller for it.
-    let service = service_fn(move |request| Box::pin(pipeline::handle(hall, client, request)));
-    let mut connection = http1::Builder::new()
-        .header_read_timeout(None) // The guard times the head.
-        .max_headers(limits.max_headers)
-        .max_header_size(limits.max_header_bytes)
-        .half_close(false) // An end of file is a client that left.
-        .serve_connection(guard, service);
+    let service = service_fn(move |request| {
+        Answering::new(Box::pin(pipeline::handle(hall, client, request)), &client.link)
+    });
+    let mut connection = builder(&limits).serve_connection(TokioIo::new(guard), service);
 
     let stopped = pin!(stop.cancelled());
     let result = tokio::select! {
@@ -61,35 +63,57 @@ pub(super) async fn serve(
             (&mut connection).await
         }
     };
-    let was_running = peer.link.is_busy();
     let parts = connection.into_parts();
     let has_rest = !parts.read_buf.is_empty();
-    let (stream, was_in_head) = parts.io.finish();
-    // Bytes after an exchange that did not read its request's body are that body, not a head.
-    let was_in_head = (was_in_head || has_rest) && !peer.link.has_unread();
-    if let Err(error) = &result
-        && !was_running
-        && let Some(reason) = broken_head(error, was_in_head)
-    {
+    let remains = parts.io.into_inner().finish();
+    if let Some(reason) = broken_head(result.as_ref().err(), remains.broken_head) {
         metrics.connection_error(reason);
     }
+    let has_unread = remains.has_unread || peer.link.has_unread() || result.is_err() || has_rest;
     // Boxed: the end of a connection needs room only then.
-    Box::pin(close(stream, peer.link.has_unread() || result.is_err() || has_rest)).await;
+    Box::pin(end(proxy, &peer, remains, limits.write_timeout, has_unread)).await;
+}
+
+/// How hyper reads what the guard has let through: at least as generously, so that it never refuses
+/// anything itself.
+fn builder(limits: &ServerLimits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.header_read_timeout(None); // The guard times the head.
+    builder.half_close(false); // An end of file is a client that left.
+    builder.max_header_size(limits.max_header_bytes);
+    if limits.max_headers > HYPERS_HEADERS {
+        builder.max_headers(limits.max_headers); // For more, hyper allocates with each head.
+    }
+    if limits.max_header_bytes > HYPERS_BUFFER {
+        builder.max_buf_size(limits.max_header_bytes);
+    }
+    builder
 }
 
 /// Why a connection ended in the middle of a head; `None` where it did not.
-fn broken_head(error: &hyper::Error, was_in_head: bool) -> Option<ConnectionError> {
-    if error.is_parse() {
-        return Some(ConnectionError::Parse);
+fn broken_head(error: Option<&hyper::Error>, broken: Option<Broken>) -> Option<ConnectionError> {
+    match broken {
+        Some(Broken::Ended) => Some(ConnectionError::Incomplete),
+        Some(Broken::TimedOut) => Some(ConnectionError::HeadTimeout),
+        None => error.is_some_and(hyper::Error::is_parse).then_some(ConnectionError::Parse),
     }
-    if !was_in_head || error.is_user() {
-        return None;
+}
+
+/// Answers what nobody has answered yet, and closes.
+async fn end(
+    proxy: &Arc<Proxy>,
+    peer: &Peer,
+    remains: Remains<impl Socket>,
+    patience: Duration,
+    has_unread: bool,
+) {
+    let mut stream = remains.io;
+    if let Some(refusal) = remains.refusal {
+        let answer = refused::answer(proxy, peer, &remains.unreleased, refusal);
+        // Whether the client took it changes nothing: the record says what it was told.
+        drop(timeout(patience, stream.write_all(&answer)).await);
     }
-    let timed_out = error
-        .source()
-        .and_then(|cause| cause.downcast_ref::<std::io::Error>())
-        .is_some_and(|cause| cause.kind() == ErrorKind::TimedOut);
-    Some(if timed_out { ConnectionError::HeadTimeout } else { ConnectionError::Incomplete })
+    close(stream, has_unread).await;
 }
 
 /// Closes the socket. With bytes of the client's still unread, a plain close would be a reset, and
