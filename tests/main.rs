@@ -28,6 +28,10 @@ mod error_reporting;
 mod floors;
 // What is left when file descriptors or memory run short.
 mod exhaustion;
+// Random messages: what the guard lets through, the parser behind reads in the same way.
+mod framing;
+// The fuzz targets over their corpus.
+mod fuzz_corpus;
 // Methods, header fields, bodies: what reaches the upstream, and what comes back.
 mod forwarding;
 // HTTP/2 from clients: what works, what is refused, what is bounded.
@@ -54,6 +58,8 @@ mod reference;
 mod regression;
 // How the real process ends.
 mod shutdown;
+// Requests that two readers could read differently, as raw bytes.
+mod smuggling;
 // TLS from clients: versions, certificates, their replacement, the redirect to it.
 mod tls;
 // Traces of whole requests.

@@ -3,6 +3,7 @@
 //! Everything here is pure and knows nothing of the sidecar.
 
 pub mod forwarded;
+pub mod framing;
 pub mod hop;
 pub mod http2;
 pub mod ids;

@@ -135,9 +135,10 @@ pub fn refuse(mut exchange: Box<Exchange>, stop: Stop, asked: Asked) -> Response
     }
     fields.insert(exchange.plan.request_id_header.clone(), exchange.request_id.clone());
     fields.remove(ALLOW);
-    // A body that is under way can often still be skipped; one that was too large, too slow or never
-    // asked for ends the connection.
-    let is_given_up = matches!(status, 408 | 413) || asked.expects_continue;
+    // A body that is under way can often still be skipped; one that was too large, too slow, malformed
+    // or never asked for ends the connection.
+    let is_given_up =
+        matches!(status, 408 | 413) || asked.expects_continue || exchange.link().is_broken();
     if is_given_up && exchange.link().has_unread() {
         fields.insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -1,7 +1,7 @@
 //! Who connected, and the line between a connection and the exchange on it.
 //!
-//! The socket's clocks must know whether an exchange is running (then the exchange's own clocks
-//! rule), and an exchange must be able to use the connection's one timer. [`Link`] is that line.
+//! The socket's guard must know when an answer is over, an exchange must know that the client's bytes
+//! broke a rule, and both use the connection's one timer. [`Link`] is that line.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -50,9 +50,11 @@ impl Peer {
 #[derive(Debug, Default)]
 pub struct Link {
     running: AtomicU32,
-    heads: AtomicU32,
     has_unread: AtomicBool,
     is_quiet: AtomicBool,
+    is_answered: AtomicBool,
+    is_waited_for: AtomicBool,
+    is_broken: AtomicBool,
     timer: Mutex<Timer>,
     /// The last user agent, sanitised.
     agent: Mutex<Option<Arc<str>>>,
@@ -61,7 +63,6 @@ pub struct Link {
 impl Link {
     /// Notes that a head has been parsed and an exchange begun; it runs until the guard drops.
     pub fn begin(self: &Arc<Self>) -> Busy {
-        self.heads.fetch_add(1, Ordering::Relaxed);
         // There is a next head, so what was left unread has been thrown away.
         self.has_unread.store(false, Ordering::Relaxed);
         self.is_quiet.store(false, Ordering::Relaxed);
@@ -74,9 +75,36 @@ impl Link {
         self.running.load(Ordering::Relaxed) > 0
     }
 
-    /// How many heads were parsed so far.
-    pub fn heads(&self) -> u32 {
-        self.heads.load(Ordering::Relaxed)
+    /// Notes that hyper has the whole of an answer, or will not ask for more of it.
+    pub fn note_answered(&self) {
+        self.is_answered.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether an answer came to its end since this was asked last.
+    pub fn take_answered(&self) -> bool {
+        // The usual answer is no, and a look costs less than an exchange.
+        self.is_answered.load(Ordering::Relaxed) && self.is_answered.swap(false, Ordering::Relaxed)
+    }
+
+    /// Notes whether a request that came early waits for the end of this answer.
+    pub fn wait_in_line(&self, is_waiting: bool) {
+        self.is_waited_for.store(is_waiting, Ordering::Relaxed);
+    }
+
+    /// Whether a request waits for the end of this answer.
+    pub fn is_waited_for(&self) -> bool {
+        self.is_waited_for.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the client's bytes broke a rule in the middle of a request. Nothing more can be read
+    /// from this connection.
+    pub fn break_request(&self) {
+        self.is_broken.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the client's bytes broke a rule in the middle of a request.
+    pub fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Relaxed)
     }
 
     /// Notes that part of a request body will not be read: the connection cannot go on, and closing

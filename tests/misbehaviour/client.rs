@@ -17,7 +17,7 @@ pub(super) const TOO_LARGE: usize = 5000;
 pub(super) struct Told {
     /// Requests, in the order they were said.
     pub(super) asked: Vec<Asked>,
-    /// Heads that were parsed: at least, at most.
+    /// Heads that were judged, taken or refused: at least, at most.
     pub(super) heads: (usize, usize),
     /// Connection errors: at least, at most.
     pub(super) errors: (usize, usize),
@@ -162,8 +162,17 @@ impl Client {
                 (format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(150)).into(), Leave::Stay)
             }
         };
-        if !bytes.is_empty() && !self.is_over {
+        let is_said = !bytes.is_empty() && !self.is_over;
+        if is_said && matches!(talk.end, End::HalfHead(_)) {
             self.told.errors = (usize::from(!self.is_doubtful), 1);
+        } else if is_said {
+            // What is no head is refused like one, with an answer and a record.
+            self.told.heads.0 += usize::from(!self.is_doubtful);
+            self.told.heads.1 += 1;
+            let (tag, ask) = ("nonsense".to_owned(), Ask::plain(Manner::Nonsense));
+            self.told.asked.push(Asked { tag, ask, answer: None, left: false });
+        }
+        if is_said {
             self.say(&bytes).await;
         }
         match leave {

@@ -246,8 +246,12 @@ impl Case {
             }
             Outcome::Refused(Refusal::BadRequest) => {
                 body == Body::BadChunk
-                    || matches!(asked.ask.manner, Manner::NamesNoHost | Manner::NamesTwoHosts)
+                    || matches!(
+                        asked.ask.manner,
+                        Manner::NamesNoHost | Manner::NamesTwoHosts | Manner::Nonsense
+                    )
             }
+            Outcome::Refused(Refusal::HeaderTooLarge) => asked.ask.manner == Manner::Nonsense,
             Outcome::Refused(Refusal::ExpectationFailed) => {
                 asked.ask.manner == Manner::ExpectsWonders
             }

@@ -24,14 +24,15 @@ pub(super) struct Talk {
 impl Talk {
     /// One request that goes no further than the sidecar.
     pub(super) fn refused() -> Self {
-        let ask = Ask {
-            method: "GET",
-            body: Body::None,
-            manner: Manner::NamesNoHost,
-            pieces: 1,
-            pause_ms: 0,
-        };
+        let ask = Ask::plain(Manner::NamesNoHost);
         Self { asks: vec![ask], is_pipelined: false, end: End::Leave(Leave::Close) }
+    }
+}
+
+impl Ask {
+    /// A GET in one piece.
+    pub(super) fn plain(manner: Manner) -> Self {
+        Self { method: "GET", body: Body::None, manner, pieces: 1, pause_ms: 0 }
     }
 }
 
@@ -83,6 +84,8 @@ pub(super) enum Manner {
     ExpectsWonders,
     NamesNoHost,
     NamesTwoHosts,
+    /// Bytes that are no head at all.
+    Nonsense,
 }
 
 /// How a client connection ends, after the last answer has been read.

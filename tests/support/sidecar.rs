@@ -81,6 +81,11 @@ impl Sidecar {
             .expect("an open channel")
     }
 
+    /// The next record, where there is one already.
+    pub fn try_record(&mut self) -> Option<Arc<Record>> {
+        self.records.try_recv().ok()
+    }
+
     /// Asserts that no further record is there.
     pub fn assert_no_more_records(&mut self) {
         assert!(self.records.try_recv().is_err(), "a record too many");

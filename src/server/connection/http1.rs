@@ -1,13 +1,13 @@
 //! An HTTP/1 connection, from its first byte to its close.
 //!
-//! hyper parses; this drives it, drains it, and says how it ended. While the client is silent between
-//! two messages there is no hyper: the connection is parked (see [`crate::server::pause`]). A
-//! connection that ends in the middle of a head is counted once, by reason; one that ends in the
-//! middle of an exchange is not, because the exchange's record says it.
+//! The guard judges, hyper parses; this drives them, drains them, answers what the guard refused, and
+//! says how it ended. While the client is silent between two messages there is no hyper: the
+//! connection is parked (see [`crate::server::pause`]). A connection that ends in the middle of a head
+//! is counted once, by reason; one that ends in the middle of an exchange, or by a refusal, is not,
+//! because a record says it.
 
 use std::error::Error;
 use std::future::{Future, poll_fn};
-use std::io::ErrorKind;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -16,13 +16,17 @@ use std::time::Duration;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, service_fn};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::config::model::ServerLimits;
+use crate::http::framing::Refusal;
 use crate::proxy::peer::{Link, Peer};
 use crate::proxy::{Proxy, pipeline};
-use crate::server::guard::{Ending, Guard};
+use crate::server::guard::answering::Answering;
+use crate::server::guard::{Broken, Guard, refused};
 use crate::server::pause::{Parkable, Pause, Sign};
 use crate::server::rare::Rare;
 use crate::server::socket::Socket;
@@ -32,6 +36,8 @@ use crate::telemetry::metrics::ConnectionError;
 const LINGER: Duration = Duration::from_secs(1);
 /// How much of what the client still sends is thrown away meanwhile, in bytes.
 const LINGER_BYTES: usize = 256 * 1024;
+/// How many fields hyper reads without being told, and without allocating.
+const HYPERS_HEADERS: usize = 100;
 
 /// What one read may bring, in bytes, and with how much of an answer still unwritten no more of it is
 /// taken from the upstream. A head must fit.
@@ -48,31 +54,39 @@ pub(super) async fn serve(
     stop: CancellationToken,
 ) {
     let mut pause = Pause { until, is_first: true };
-    let has_unread = loop {
+    let farewell = loop {
         // Boxed, so that a parked connection does not keep the room.
         let next;
         (stream, next) = Box::pin(talk(proxy, stream, &peer, pause, &stop)).await;
         pause = match next {
             Next::Park(pause) => pause,
-            Next::Close { has_unread } => break has_unread,
+            Next::Close(farewell) => break farewell,
         };
         peer.link = Arc::default(); // The old one keeps a timer.
         match pause.wait(&stream, &stop).await {
             Sign::Readable => {}
-            Sign::Late => break true,
-            Sign::Gone | Sign::Stopped => break false,
+            Sign::Late => break Farewell { refused: None, has_unread: true },
+            Sign::Gone | Sign::Stopped => break Farewell { refused: None, has_unread: false },
         }
     };
     // Boxed: the end of a connection needs room only then.
-    Box::pin(close(stream, has_unread)).await;
+    Box::pin(part(proxy, &peer, stream, farewell)).await;
 }
 
 /// What becomes of a connection that hyper has let go of.
 enum Next {
     /// It is between two messages.
     Park(Pause),
-    /// It is over; whether what the client still sends must be thrown away.
-    Close { has_unread: bool },
+    /// It is over.
+    Close(Farewell),
+}
+
+/// What is left to do for a connection that is over.
+struct Farewell {
+    /// What was refused, and why, where nobody has answered it yet.
+    refused: Option<(Vec<u8>, Refusal)>,
+    /// Whether what the client still sends must be thrown away.
+    has_unread: bool,
 }
 
 /// Serves exchanges until the connection is over or its client silent between two of them.
@@ -84,17 +98,13 @@ async fn talk<IO: Socket>(
     stop: &CancellationToken,
 ) -> (IO, Next) {
     let limits = proxy.plan().limits;
-    let guard = Guard::new(stream, &peer.link, pause, &limits);
-    let service = service_fn(move |request| pipeline::handle(proxy, peer, request));
-    let mut connection = http1::Builder::new()
-        .header_read_timeout(None) // The guard times the head.
-        .max_headers(limits.max_headers)
-        .max_header_size(limits.max_header_bytes)
-        .max_buf_size(BUFFER.max(limits.max_header_bytes))
-        .half_close(false) // An end of file is a client that left.
-        // A small answer is copied for less than a vectored write costs to set up (docs/performance.md).
-        .writev(false)
-        .serve_connection(guard, service);
+    let guard = Guard::new(stream, &peer.link, &limits, pause);
+    // hyper keeps room for the service's future as long as there is a connection; boxed, it is there
+    // only while there is an exchange.
+    let service = service_fn(move |request| {
+        Answering::new(Box::pin(pipeline::handle(proxy, peer, request)), &peer.link)
+    });
+    let mut connection = builder(&limits).serve_connection(TokioIo::new(guard), service);
 
     let stopped = pin!(stop.cancelled());
     let ended = tokio::select! {
@@ -106,31 +116,42 @@ async fn talk<IO: Socket>(
         Some(result) => (result, false),
         None => let_go(&mut connection).await,
     };
-    let was_running = peer.link.is_busy();
     let parts = connection.into_parts();
     let has_rest = !parts.read_buf.is_empty();
-    let (stream, ending) = parts.io.finish();
-    if let Ending::Between(pause) = ending
+    let remains = parts.io.into_inner().finish();
+    if let Some(pause) = remains.pause
         && is_between
         && result.is_ok()
         && !has_rest
         && peer.link.is_quiet()
     {
-        return (stream, Next::Park(pause));
+        return (remains.io, Next::Park(pause));
     }
-    // Bytes after an exchange that did not read its request's body are that body, not a head.
-    let was_in_head = (ending == Ending::InHead || has_rest) && !peer.link.has_unread();
-    if let Err(error) = &result
-        && !was_running
-        && let Some(reason) = broken_head(error, was_in_head)
-    {
+    if let Some(reason) = broken_head(result.as_ref().err(), remains.broken_head) {
         proxy.telemetry().metrics().connection_error(reason);
     }
-    let has_unread = peer.link.has_unread() || result.is_err() || has_rest;
-    (stream, Next::Close { has_unread })
+    let has_unread = remains.has_unread || peer.link.has_unread() || result.is_err() || has_rest;
+    let refused = remains.refusal.map(|refusal| (remains.unreleased, refusal));
+    (remains.io, Next::Close(Farewell { refused, has_unread }))
 }
 
-type Serving<IO, S> = http1::Connection<Guard<IO>, S>;
+/// How hyper reads what the guard has let through: at least as generously, so that it never refuses
+/// anything itself.
+fn builder(limits: &ServerLimits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.header_read_timeout(None); // The guard times the head.
+    builder.half_close(false); // An end of file is a client that left.
+    builder.max_header_size(limits.max_header_bytes);
+    builder.max_buf_size(BUFFER.max(limits.max_header_bytes));
+    // A small answer is copied for less than a vectored write costs to set up (docs/performance.md).
+    builder.writev(false);
+    if limits.max_headers > HYPERS_HEADERS {
+        builder.max_headers(limits.max_headers); // For more, hyper allocates with each head.
+    }
+    builder
+}
+
+type Serving<IO, S> = http1::Connection<TokioIo<Guard<IO>>, S>;
 
 /// Drives the connection to its end; `None` once its client is silent between two messages.
 async fn end_or_quiet<IO, S, B>(
@@ -171,18 +192,23 @@ where
 }
 
 /// Why a connection ended in the middle of a head; `None` where it did not.
-fn broken_head(error: &hyper::Error, was_in_head: bool) -> Option<ConnectionError> {
-    if error.is_parse() {
-        return Some(ConnectionError::Parse);
+fn broken_head(error: Option<&hyper::Error>, broken: Option<Broken>) -> Option<ConnectionError> {
+    match broken {
+        Some(Broken::Ended) => Some(ConnectionError::Incomplete),
+        Some(Broken::TimedOut) => Some(ConnectionError::HeadTimeout),
+        None => error.is_some_and(hyper::Error::is_parse).then_some(ConnectionError::Parse),
     }
-    if !was_in_head || error.is_user() {
-        return None;
+}
+
+/// Answers what nobody has answered yet, and closes.
+async fn part(proxy: &Arc<Proxy>, peer: &Peer, mut stream: impl Socket, farewell: Farewell) {
+    if let Some((unreleased, refusal)) = farewell.refused {
+        let patience = proxy.plan().limits.write_timeout;
+        let answer = refused::answer(proxy, peer, &unreleased, refusal);
+        // Whether the client took it changes nothing: the record says what it was told.
+        drop(timeout(patience, stream.write_all(&answer)).await);
     }
-    let timed_out = error
-        .source()
-        .and_then(|cause| cause.downcast_ref::<std::io::Error>())
-        .is_some_and(|cause| cause.kind() == ErrorKind::TimedOut);
-    Some(if timed_out { ConnectionError::HeadTimeout } else { ConnectionError::Incomplete })
+    close(stream, farewell.has_unread).await;
 }
 
 /// Closes the socket. With bytes of the client's still unread, a plain close would be a reset, and

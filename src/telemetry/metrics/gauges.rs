@@ -24,7 +24,8 @@ impl Drop for ActiveGuard {
 /// Why a client connection ended without a record to tell of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionError {
-    /// The bytes are not HTTP. Usually a scanner, or TLS on a plain port.
+    /// hyper could not read a head. Bytes that are not HTTP/1 do not come that far: the guard refuses
+    /// them, and a record says so.
     Parse,
     /// The head did not arrive in time.
     HeadTimeout,
