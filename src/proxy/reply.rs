@@ -20,8 +20,10 @@ use tokio::time::Instant;
 
 use super::classify;
 use super::exchange::Exchange;
+use super::request_body::is_gone;
 use super::upstream::lease::UpstreamBody;
 use crate::http::sse::EventCounter;
+use crate::http::{answer, hop};
 use crate::record::{Abort, Failure, Outcome, Phase};
 
 /// A response body towards the client.
@@ -81,15 +83,23 @@ impl Followed {
             return Poll::Ready(Some(Err(CutAnswer)));
         }
         match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
                 self.waiting_since = None;
+                if frame.trailers_mut().is_some_and(|trailers| !clean(trailers)) {
+                    return self.cut(Outcome::Failed(Failure::UpstreamProtocol), cx);
+                }
                 self.pass(&frame);
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(_))) => {
+            Poll::Ready(Some(Err(error))) => {
                 // Where the upstream answers early, it may be the request that breaks.
+                let failure = if is_gone(&error) {
+                    Failure::UpstreamReset
+                } else {
+                    Failure::UpstreamProtocol
+                };
                 let outcome = self.exchange.broken_request();
-                self.cut(outcome.unwrap_or(Outcome::Failed(Failure::UpstreamReset)), cx)
+                self.cut(outcome.unwrap_or(Outcome::Failed(failure)), cx)
             }
             Poll::Ready(None) => {
                 self.finish(Outcome::Served);
@@ -157,6 +167,19 @@ impl Drop for Followed {
             self.finish(Outcome::Served);
         }
     }
+}
+
+/// Takes out of an answer's trailers what ends here in a head, too. `false` where they try to frame
+/// the message after the fact: whoever believed them would find another end.
+fn clean(trailers: &mut HeaderMap) -> bool {
+    if trailers.keys().any(answer::is_framing) {
+        return false;
+    }
+    let ending: Vec<_> = trailers.keys().filter(|name| hop::is_hop_by_hop(name)).cloned().collect();
+    for name in ending {
+        trailers.remove(name);
+    }
+    true
 }
 
 /// What trailers say about the ending: a gRPC status that names a server error is a failure.

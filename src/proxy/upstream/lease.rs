@@ -18,22 +18,28 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::ear::{Ear, Mouth};
 use super::{Origin, Upstream};
 use crate::proxy::request_body::RequestBody;
 use crate::telemetry::metrics::ActiveGuard;
 
-type Driver = http1::Connection<TokioIo<TcpStream>, RequestBody>;
+type Driver = http1::Connection<TokioIo<Ear<TcpStream>>, RequestBody>;
 
 /// One connection to the upstream.
 pub struct Connection {
     pub(super) sender: http1::SendRequest<RequestBody>,
     /// `None` once the connection has ended.
     driver: Option<Driver>,
+    pub(super) mouth: Mouth,
 }
 
 impl Connection {
-    pub(super) fn new(sender: http1::SendRequest<RequestBody>, driver: Driver) -> Self {
-        let mut connection = Self { sender, driver: Some(driver) };
+    pub(super) fn new(
+        sender: http1::SendRequest<RequestBody>,
+        driver: Driver,
+        mouth: Mouth,
+    ) -> Self {
+        let mut connection = Self { sender, driver: Some(driver), mouth };
         // The first poll makes the sender ready.
         connection.drive(&mut Context::from_waker(Waker::noop()));
         connection
@@ -94,6 +100,11 @@ impl Lease {
 
     pub(super) fn connection(&mut self) -> Option<&mut Connection> {
         self.connection.as_deref_mut()
+    }
+
+    /// Whether the connection broke because of what the upstream said on it.
+    pub(super) fn is_malformed(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.mouth.is_malformed())
     }
 
     /// Closes the connection and hands its place on.

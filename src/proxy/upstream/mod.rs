@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::config::model;
 use crate::telemetry::metrics::{ActiveGuard, Metrics};
 
+mod ear;
 pub mod lease;
 pub mod send;
 
@@ -169,21 +170,18 @@ impl Upstream {
         let dialled = timeout(self.connect_timeout, async {
             let stream = self.connect().await?;
             stream.set_nodelay(true)?;
-            http1::Builder::new()
+            let (ear, mouth) = ear::listen(stream);
+            let (sender, driver) = http1::Builder::new()
                 .max_headers(MAX_RESPONSE_HEADERS)
                 .max_header_size(MAX_RESPONSE_HEAD)
-                .handshake(TokioIo::new(stream))
+                .handshake(TokioIo::new(ear))
                 .await
-                .map_err(std::io::Error::other)
+                .map_err(std::io::Error::other)?;
+            std::io::Result::Ok(Connection::new(sender, driver, mouth))
         });
-        if let Ok(Ok((sender, driver))) = dialled.await {
+        if let Ok(Ok(connection)) = dialled.await {
             self.metrics.upstream_connected(began.elapsed());
-            return Ok(Lease::new(
-                Box::new(Connection::new(sender, driver)),
-                self,
-                place,
-                Origin::New,
-            ));
+            return Ok(Lease::new(Box::new(connection), self, place, Origin::New));
         }
         // A `connect` that its deadline cut could not note anything itself.
         self.is_reachable.store(false, Ordering::Relaxed);

@@ -48,7 +48,11 @@ pub async fn send(
                 request = *unsent;
                 lease = upstream.renew(lease).await.map_err(NoResponse::NoConnection)?;
             }
+            Err(Cut::Unsent(_)) if lease.is_malformed() => return Err(NoResponse::Protocol),
             Err(Cut::Unsent(_)) => return Err(NoResponse::Reset),
+            Err(Cut::Failed(NoResponse::Reset)) if lease.is_malformed() => {
+                return Err(NoResponse::Protocol);
+            }
             Err(Cut::Failed(reason)) => return Err(reason),
         }
     }
@@ -67,6 +71,7 @@ async fn attempt(
     let Some(connection) = lease.connection() else {
         return Err(Cut::Unsent(Box::new(request)));
     };
+    connection.mouth.ask();
     let mut head = pin!(connection.sender.try_send_request(request));
     let answer = poll_fn(|cx| {
         // The driver owns this task's waker; the head resolves only through driving.
