@@ -48,3 +48,5 @@ mod regression;
 mod shutdown;
 // Traces of whole requests.
 mod tracing;
+// Upstreams that are not there, break, stall or talk nonsense: one test per fault and protocol.
+mod upstream_faults;

@@ -13,8 +13,10 @@ use ipnet::IpNet;
 use crate::secret::Secret;
 use crate::units::Rate;
 
+mod faults;
 mod voices;
 
+pub use faults::{Breaker, Health, Retry};
 pub use voices::{Console, Log, LogLevel, Otlp, Sentry, Tracing, Trust};
 
 /// The whole configuration.
@@ -142,6 +144,12 @@ pub struct Upstream {
     pub timeouts: Timeouts,
     /// `[upstream.pool]`.
     pub pool: Pool,
+    /// `[upstream.retry]`.
+    pub retry: Retry,
+    /// `[upstream.health]`.
+    pub health: Health,
+    /// `[upstream.breaker]`.
+    pub breaker: Breaker,
 }
 
 /// `upstream.host`.

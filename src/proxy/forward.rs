@@ -93,6 +93,9 @@ pub async fn forward(
             }
         }
     });
+    if let Err(NoResponse::NoConnection(NoConnection::Unreachable)) = &answer {
+        upstream.breaker().fail();
+    }
     exchange.arrive(answer.as_ref().ok().map(|response| response.status().as_u16()));
     answer.map_err(|reason| stop(&reason, meter.state(), wait.is_over()))
 }

@@ -50,6 +50,8 @@ pub enum Refusal {
     RateLimited,
     /// No connection, or no memory for inspection, was free in time.
     Overloaded,
+    /// Nobody gets a connection to the upstream, so nobody tries for a while.
+    CircuitOpen,
 }
 
 /// We could not: something behind or inside the sidecar failed.
@@ -128,7 +130,7 @@ impl Refusal {
             Self::ExpectationFailed => 417,
             Self::RateLimited => 429,
             Self::NotImplemented => 501,
-            Self::Overloaded => 503,
+            Self::Overloaded | Self::CircuitOpen => 503,
         }
     }
 
@@ -144,6 +146,7 @@ impl Refusal {
             Self::ExpectationFailed | Self::NotImplemented => "_OTHER",
             Self::RateLimited => "rate_limited",
             Self::Overloaded => "overloaded",
+            Self::CircuitOpen => "circuit_open",
         })
     }
 
@@ -160,6 +163,7 @@ impl Refusal {
             Self::RateLimited => "Rate limit exceeded",
             Self::NotImplemented => "Not implemented",
             Self::Overloaded => "Overloaded",
+            Self::CircuitOpen => "Upstream unreachable",
         }
     }
 }

@@ -14,6 +14,9 @@ pub const MAX_INTERIM: u8 = 16;
 /// The offset of the status in `HTTP/1.1 200`.
 const STATUS_AT: usize = 9;
 
+/// The shortest head there is, `HTTP/1.1 200` and two line ends: every other has a whole status.
+const SHORTEST: usize = 16;
+
 /// A head being read.
 #[derive(Clone, Copy, Debug)]
 pub struct Scan {
@@ -80,7 +83,7 @@ impl Scan {
         if self.total > self.max {
             return Err(Malformed::TooLarge);
         }
-        if self.head <= 2 {
+        if self.head < SHORTEST {
             return Err(Malformed::NoStatusLine);
         }
         // A 101 is the last answer of its protocol.
@@ -150,6 +153,7 @@ mod tests {
     #[test]
     fn a_head_begins_with_a_status_line() {
         assert_eq!(verdict("\r\nHTTP/1.1 200 OK\r\n\r\n"), Err(Malformed::NoStatusLine));
+        assert_eq!(verdict("HTTP/1.1\r\n\r\n100 1"), Err(Malformed::NoStatusLine));
         let later = format!("{CONTINUE}\r\nHTTP/1.1 200 OK\r\n\r\n");
         assert_eq!(verdict(later), Err(Malformed::NoStatusLine));
     }

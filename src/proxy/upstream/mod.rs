@@ -19,14 +19,19 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::breaker::Breaker;
 use crate::config::model;
 use crate::telemetry::metrics::{ActiveGuard, Metrics};
 
 mod ear;
+pub mod health;
 pub mod lease;
+mod retry;
 pub mod send;
 
+use health::{Health, Verdict};
 use lease::{Connection, Lease};
+use retry::Retries;
 
 /// Response heads larger than this are refused as a protocol error.
 const MAX_RESPONSE_HEAD: usize = 64 * 1024;
@@ -52,6 +57,9 @@ pub struct Upstream {
     free: Arc<Semaphore>,
     metrics: Metrics,
     is_reachable: AtomicBool,
+    breaker: Breaker,
+    health: Health,
+    retries: Retries,
 }
 
 #[derive(Debug)]
@@ -84,6 +92,9 @@ impl Upstream {
             free: Arc::new(Semaphore::new(config.pool.max_connections)),
             metrics: metrics.clone(),
             is_reachable: AtomicBool::new(false),
+            breaker: Breaker::new(config.breaker),
+            health: Health::new(config),
+            retries: Retries::new(config.retry),
         }
     }
 
@@ -109,14 +120,20 @@ impl Upstream {
     }
 
     /// Looks after the pool until it is dropped: closes idle connections that have grown old, so that
-    /// a quiet sidecar holds no half-closed sockets, and asks an upstream that was not there whether
-    /// it is there now.
-    pub async fn tend(&self) {
+    /// a quiet sidecar holds no half-closed sockets, asks an upstream that was not there whether it is
+    /// there now, and asks for its health.
+    pub async fn tend(self: &Arc<Self>) {
+        tokio::join!(self.look_after(), health::watch(self));
+    }
+
+    async fn look_after(&self) {
         loop {
             self.reap();
             if !self.is_reachable() {
                 // `connect` notes by itself what it finds.
-                drop(timeout(self.connect_timeout, self.connect()).await);
+                if let Ok(Ok(_)) = timeout(self.connect_timeout, self.connect()).await {
+                    self.breaker.hope();
+                }
             }
             sleep(TEND_INTERVAL).await;
         }
@@ -125,6 +142,16 @@ impl Upstream {
     /// Whether the last attempt to connect succeeded. `false` before the first.
     pub fn is_reachable(&self) -> bool {
         self.is_reachable.load(Ordering::Relaxed)
+    }
+
+    /// Who refuses while nobody gets a connection.
+    pub fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
+    /// What its health check said last; `None` where there is none.
+    pub fn health(&self) -> Option<Verdict> {
+        self.health.verdict()
     }
 
     fn reap(&self) {
@@ -167,25 +194,47 @@ impl Upstream {
 
     async fn dial(self: &Arc<Self>, place: OwnedSemaphorePermit) -> Result<Lease, NoConnection> {
         let began = Instant::now();
-        let dialled = timeout(self.connect_timeout, async {
-            let stream = self.connect().await?;
-            stream.set_nodelay(true)?;
-            let (ear, mouth) = ear::listen(stream);
-            let (sender, driver) = http1::Builder::new()
-                .max_headers(MAX_RESPONSE_HEADERS)
-                .max_header_size(MAX_RESPONSE_HEAD)
-                .handshake(TokioIo::new(ear))
-                .await
-                .map_err(std::io::Error::other)?;
-            std::io::Result::Ok(Connection::new(sender, driver, mouth))
-        });
-        if let Ok(Ok(connection)) = dialled.await {
+        if let Ok(Ok(connection)) = timeout(self.connect_timeout, self.persist()).await {
+            self.breaker.succeed();
             self.metrics.upstream_connected(began.elapsed());
             return Ok(Lease::new(Box::new(connection), self, place, Origin::New));
         }
         // A `connect` that its deadline cut could not note anything itself.
         self.is_reachable.store(false, Ordering::Relaxed);
         Err(NoConnection::Unreachable)
+    }
+
+    /// Makes a connection, in as many attempts as are allowed.
+    async fn persist(&self) -> std::io::Result<Connection> {
+        let (mut tried, mut retrying) = (0, None);
+        loop {
+            let error = match self.open().await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => error,
+            };
+            // Once the breaker is open, whoever still comes is there to find out, and once is enough.
+            let pause = self.retries.pause(tried).filter(|_| !self.breaker.refuses());
+            let Some(pause) = pause else { return Err(error) };
+            if retrying.is_none() {
+                let under_way = self.pool.max_connections - self.free.available_permits();
+                retrying = Some(self.retries.begin(under_way).ok_or(error)?);
+            }
+            sleep(pause).await;
+            tried += 1;
+        }
+    }
+
+    async fn open(&self) -> std::io::Result<Connection> {
+        let stream = self.connect().await?;
+        stream.set_nodelay(true)?;
+        let (ear, mouth) = ear::listen(stream);
+        let (sender, driver) = http1::Builder::new()
+            .max_headers(MAX_RESPONSE_HEADERS)
+            .max_header_size(MAX_RESPONSE_HEAD)
+            .handshake(TokioIo::new(ear))
+            .await
+            .map_err(std::io::Error::other)?;
+        Ok(Connection::new(sender, driver, mouth))
     }
 
     async fn connect(&self) -> std::io::Result<TcpStream> {
