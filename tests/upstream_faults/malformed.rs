@@ -125,7 +125,7 @@ async fn interim_answers_without_end_are_502() {
 
 #[tokio::test]
 async fn too_many_fields_are_502() {
-    let many: String = (0..300).map(|n| format!("x-{n}: y\r\n")).collect();
+    let many = "x: y\r\n".repeat(300);
     assert_malformed("GET", format!("HTTP/1.1 200 OK\r\n{many}\r\n").as_bytes()).await;
 }
 

@@ -118,7 +118,7 @@ async fn storm(seed: u64, manners: &'static [Manner]) -> (HashMap<String, u16>, 
                 .await;
                 let status = wire.answer().await.status;
                 assert!(statuses.lock().insert(tag, status).is_none());
-                if roll(&dice) % 4 == 0 {
+                if roll(&dice).is_multiple_of(4) {
                     tokio::time::sleep(Duration::from_micros(roll(&dice) % 800)).await;
                 }
             }
