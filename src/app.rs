@@ -138,7 +138,7 @@ impl App {
         app.open_doors(config, metrics, operators, scrapers);
         app.open_traffic(config, data);
         app.health.start();
-        tracing::info!(traffic = %app.data, admin = %app.admin, upstream = %config.upstream.authority, "The doors are open.");
+        tracing::info!(traffic = %app.data, admin = %app.admin, upstream = %config.upstream.shown(), "The doors are open.");
         Ok(app)
     }
 
@@ -183,7 +183,8 @@ impl App {
         self.close(asks, deadline, all_finished).await
     }
 
-    /// Cuts what still runs; its exchanges end as aborted, reason drain.
+    /// Cuts what still runs; its exchanges end as aborted, reason drain. Then nothing needs the upstream
+    /// any more.
     async fn cut(&mut self, all_finished: bool) {
         if !all_finished {
             self.proxy.cut();
@@ -194,6 +195,7 @@ impl App {
                 self.traffic.abort_all();
             }
         }
+        self.proxy.upstream().close(Instant::now() + FOR_CUTTING).await;
     }
 
     /// Closes the audit and the voices, then the doors. An ask meanwhile gives up what is not closed

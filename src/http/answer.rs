@@ -19,7 +19,8 @@ pub enum Malformed {
     Length,
     /// A length beside a transfer coding (RFC 9112 §6.3): two ways to find the end.
     LengthAndCoding,
-    /// A transfer coding that is not `chunked` alone, or one from HTTP/1.0 (RFC 9112 §6.1).
+    /// A transfer coding that is not `chunked` alone, or one of another version than HTTP/1.1
+    /// (RFC 9112 §6.1, RFC 9113 §8.2.2).
     Coding,
     /// A 204 that announces a body (RFC 9110 §8.6, RFC 9112 §6.1).
     Announced,
@@ -89,7 +90,7 @@ fn judge_coding(
         return Err(Malformed::Announced);
     }
     let is_plain = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-    if is_plain && version != Version::HTTP_10 { Ok(()) } else { Err(Malformed::Coding) }
+    if is_plain && version == Version::HTTP_11 { Ok(()) } else { Err(Malformed::Coding) }
 }
 
 /// Whether a trailer tries to say where the message ends, or began: too late for anything but
@@ -180,8 +181,10 @@ mod tests {
     }
 
     #[test]
-    fn an_old_upstream_knows_no_transfer_coding() {
-        assert_eq!(versioned(Version::HTTP_10, 304, &[(CODING, "chunked")]), Err(Coding));
+    fn only_one_version_knows_transfer_codings() {
+        for version in [Version::HTTP_10, Version::HTTP_2] {
+            assert_eq!(versioned(version, 304, &[(CODING, "chunked")]), Err(Coding));
+        }
         assert_eq!(versioned(Version::HTTP_10, 200, &[(LENGTH, "2")]), Ok(()));
     }
 

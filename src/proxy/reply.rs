@@ -20,7 +20,6 @@ use tokio::time::Instant;
 
 use super::classify;
 use super::exchange::Exchange;
-use super::request_body::is_gone;
 use super::upstream::lease::UpstreamBody;
 use crate::http::sse::EventCounter;
 use crate::http::{answer, hop};
@@ -85,19 +84,23 @@ impl Followed {
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 self.waiting_since = None;
-                if frame.trailers_mut().is_some_and(|trailers| !clean(trailers)) {
+                if frame
+                    .trailers_mut()
+                    .is_some_and(|trailers| trailers.keys().any(answer::is_framing))
+                {
+                    // Whoever believed them would find another end of the message.
                     return self.cut(Outcome::Failed(Failure::UpstreamProtocol), cx);
                 }
-                self.pass(&frame);
+                self.pass(&mut frame);
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
-                // Where the upstream answers early, it may be the request that breaks.
-                let failure = if is_gone(&error) {
-                    Failure::UpstreamReset
-                } else {
+                let failure = if error.is_malformed() {
                     Failure::UpstreamProtocol
+                } else {
+                    Failure::UpstreamReset
                 };
+                // Where the upstream answers early, it may be the request that breaks.
                 let outcome = self.exchange.broken_request();
                 self.cut(outcome.unwrap_or(Outcome::Failed(failure)), cx)
             }
@@ -109,7 +112,7 @@ impl Followed {
         }
     }
 
-    fn pass(&mut self, frame: &Frame<Bytes>) {
+    fn pass(&mut self, frame: &mut Frame<Bytes>) {
         if let Some(data) = frame.data_ref() {
             self.exchange.note_first_byte();
             self.exchange.bytes_out += data.len() as u64;
@@ -119,7 +122,8 @@ impl Followed {
             if self.body.is_end_stream() {
                 self.finish(Outcome::Served);
             }
-        } else if let Some(trailers) = frame.trailers_ref() {
+        } else if let Some(trailers) = frame.trailers_mut() {
+            hop::strip_trailers(trailers);
             // Trailers are the last frame by definition; hyper does not poll again.
             self.finish(ending(trailers));
         }
@@ -167,19 +171,6 @@ impl Drop for Followed {
             self.finish(Outcome::Served);
         }
     }
-}
-
-/// Takes out of an answer's trailers what ends here in a head, too. `false` where they try to frame
-/// the message after the fact: whoever believed them would find another end.
-fn clean(trailers: &mut HeaderMap) -> bool {
-    if trailers.keys().any(answer::is_framing) {
-        return false;
-    }
-    let ending: Vec<_> = trailers.keys().filter(|name| hop::is_hop_by_hop(name)).cloned().collect();
-    for name in ending {
-        trailers.remove(name);
-    }
-    true
 }
 
 /// What trailers say about the ending: a gRPC status that names a server error is a failure.

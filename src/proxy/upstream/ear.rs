@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::MAX_RESPONSE_HEAD;
+use super::http1::MAX_RESPONSE_HEAD;
 use crate::http::answer::Malformed;
 use crate::http::answer::scan::Scan;
 
