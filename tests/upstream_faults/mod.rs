@@ -6,6 +6,7 @@
 mod breaker;
 mod health;
 mod http1;
+mod http2;
 mod malformed;
 mod matrix;
 mod once;
