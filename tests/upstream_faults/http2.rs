@@ -99,12 +99,10 @@ async fn commit(fault: Fault, wire: Wire) {
             trickle(&mut frames, DATA, stream, 10).await;
             go_on(frames).await;
         }
-        Fault::Garbage => {
-            let _left = frames.stream.write_all(b"220 mail.example ESMTP\r\n\r\n").await;
-            closed(frames).await;
-        }
-        Fault::GarbageInBody => {
-            begin(&mut frames, stream).await;
+        Fault::Garbage | Fault::GarbageInBody => {
+            if fault == Fault::GarbageInBody {
+                begin(&mut frames, stream).await;
+            }
             let _left = frames.stream.write_all(b"220 mail.example ESMTP\r\n\r\n").await;
             closed(frames).await;
         }
