@@ -33,7 +33,7 @@ impl Authority {
     /// A server with a certificate for `name` that offers these protocols by ALPN.
     pub fn server(&self, name: &str, protocols: &[&str]) -> Arc<ServerConfig> {
         let params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
-        self.serve(params, protocols)
+        self.serve(&params, protocols)
     }
 
     /// A server whose certificate for `name` has expired.
@@ -41,10 +41,10 @@ impl Authority {
         let mut params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
         params.not_before = date_time_ymd(2001, 1, 1);
         params.not_after = date_time_ymd(2002, 1, 1);
-        self.serve(params, &[])
+        self.serve(&params, &[])
     }
 
-    fn serve(&self, params: CertificateParams, protocols: &[&str]) -> Arc<ServerConfig> {
+    fn serve(&self, params: &CertificateParams, protocols: &[&str]) -> Arc<ServerConfig> {
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -166,6 +166,7 @@ pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
 /// `:status: 200` in HPACK.
 pub const STATUS_200: &[u8] = &[0x88];
+pub const NO_ERROR: u32 = 0;
 pub const REFUSED_STREAM: u32 = 7;
 pub const INTERNAL_ERROR: u32 = 2;
 

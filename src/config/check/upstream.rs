@@ -75,7 +75,7 @@ fn socket(section: &Section<'_>, path: &str, upstream: &mut Upstream) {
     } else {
         upstream.scheme = Scheme::Http;
         (upstream.host, upstream.port) = (path.to_owned(), 0);
-        upstream.authority = "localhost".to_owned();
+        "localhost".clone_into(&mut upstream.authority);
         upstream.socket = Some(PathBuf::from(path));
     }
 }

@@ -35,7 +35,7 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// Between two PINGs that nobody asked for.
 const KEEP_ALIVE: Duration = Duration::from_secs(310);
 /// At least so long between two PINGs on doubt.
-const BETWEEN_DOUBTS: Duration = Duration::from_secs(60);
+const BETWEEN_DOUBTS: Duration = Duration::from_mins(1);
 /// For a PING to come back.
 const PONG: Duration = Duration::from_secs(5);
 /// For what is left to be written when a connection is closed.

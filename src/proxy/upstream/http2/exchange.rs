@@ -45,10 +45,9 @@ pub(in super::super) async fn exchange(
         return Err(Cut::Failed(NoResponse::Unsendable));
     };
     let is_whole = body.is_end_stream();
-    let (mut response, stream) = match slot.sender.send_request(translated, is_whole) {
-        Ok(sent) => sent,
+    let Ok((mut response, stream)) = slot.sender.send_request(translated, is_whole) else {
         // Nothing was written: the connection went away, or is about to.
-        Err(_) => return Err(unsent(head, body)),
+        return Err(unsent(head, body));
     };
     let (mut pump, mut whole) =
         if is_whole { (None, Some(body)) } else { (Some(Pump::new(body, stream)), None) };

@@ -136,10 +136,10 @@ impl Shared {
             shared.changed.notify_waiters();
         });
         self.changed.notify_waiters();
-        Ok(slot)
+        Ok(Box::new(slot))
     }
 
-    fn enter(self: &Arc<Self>, opened: &Opened, strings: &Strings) -> Box<Slot> {
+    fn enter(self: &Arc<Self>, opened: &Opened, strings: &Strings) -> Slot {
         let mut crowd = self.crowd.lock();
         let id = crowd.next_id;
         crowd.next_id += 1;
@@ -151,12 +151,12 @@ impl Shared {
             strings: strings.clone(),
             counted: self.metrics.upstream_in_use(),
         });
-        Box::new(Slot {
+        Slot {
             sender: opened.sender.clone(),
             id,
             doubt: Arc::clone(&strings.doubt),
             shared: Arc::clone(self),
-        })
+        }
     }
 
     fn leave(&self, id: u64) {

@@ -9,9 +9,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::{Reason, SendStream};
-use http_body::Body;
+use http_body::{Body, Frame};
 
-use crate::proxy::request_body::RequestBody;
+use crate::proxy::request_body::{BrokenRequest, RequestBody};
 
 /// A body being sent. As a future it ends when there is nothing more to send.
 pub(super) struct Pump {
@@ -47,55 +47,57 @@ impl Pump {
             if self.stream.poll_reset(cx).is_ready() {
                 return Poll::Ready(Sent::Refused);
             }
-            if let Some((data, is_last)) = self.held.take() {
-                if self.stream.capacity() == 0 {
-                    match self.stream.poll_capacity(cx) {
-                        Poll::Pending => {
-                            self.held = Some((data, is_last));
-                            return Poll::Pending;
-                        }
-                        Poll::Ready(Some(Ok(room))) => {
-                            if room == 0 {
-                                self.held = Some((data, is_last));
-                                continue;
-                            }
-                        }
-                        Poll::Ready(_) => return Poll::Ready(Sent::Refused),
-                    }
-                }
-                if let Some(end) = self.send(data, is_last) {
-                    return Poll::Ready(end);
-                }
-                continue;
+            let end = if self.held.is_some() {
+                ready!(self.poll_held(cx))
+            } else {
+                let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+                self.is_begun = true;
+                self.take(frame)
+            };
+            if let Some(end) = end {
+                return Poll::Ready(end);
             }
-            let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-            self.is_begun = true;
-            match frame {
-                None => {
-                    let end = self.send(Bytes::new(), true);
-                    return Poll::Ready(end.unwrap_or(Sent::Whole));
+        }
+    }
+
+    /// Sends the piece that is held, once there is room for some of it; the rest waits in the stream.
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<Option<Sent>> {
+        if self.stream.capacity() == 0 {
+            match ready!(self.stream.poll_capacity(cx)) {
+                Some(Ok(0)) => return Poll::Ready(None),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return Poll::Ready(Some(Sent::Refused)),
+            }
+        }
+        let held = self.held.take();
+        Poll::Ready(held.and_then(|(data, is_last)| self.send(data, is_last)))
+    }
+
+    /// Takes what the body gave: sends it, or holds it until there is room.
+    fn take(&mut self, frame: Option<Result<Frame<Bytes>, BrokenRequest>>) -> Option<Sent> {
+        let frame = match frame {
+            Some(Ok(frame)) => frame,
+            Some(Err(_)) => {
+                self.stream.send_reset(Reason::CANCEL);
+                return Some(Sent::Broken);
+            }
+            None => return self.send(Bytes::new(), true),
+        };
+        match frame.into_data() {
+            Ok(data) => {
+                let is_last = self.body.is_end_stream();
+                if data.is_empty() {
+                    return if is_last { self.send(data, true) } else { None };
                 }
-                Some(Err(_)) => {
-                    self.stream.send_reset(Reason::CANCEL);
-                    return Poll::Ready(Sent::Broken);
-                }
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) if data.is_empty() && !self.body.is_end_stream() => {}
-                    Ok(data) => {
-                        if !data.is_empty() {
-                            self.stream.reserve_capacity(1);
-                            self.held = Some((data, self.body.is_end_stream()));
-                        } else if let Some(end) = self.send(data, true) {
-                            return Poll::Ready(end);
-                        }
-                    }
-                    Err(frame) => {
-                        let Ok(trailers) = frame.into_trailers() else { continue };
-                        self.stream.reserve_capacity(0);
-                        let sent = self.stream.send_trailers(trailers);
-                        return Poll::Ready(sent.map_or(Sent::Refused, |()| Sent::Whole));
-                    }
-                },
+                self.stream.reserve_capacity(1);
+                self.held = Some((data, is_last));
+                None
+            }
+            Err(frame) => {
+                let trailers = frame.into_trailers().ok()?;
+                self.stream.reserve_capacity(0);
+                let sent = self.stream.send_trailers(trailers);
+                Some(sent.map_or(Sent::Refused, |()| Sent::Whole))
             }
         }
     }
