@@ -38,6 +38,23 @@ macro_rules! refused {
     )+};
 }
 
+// What to do about an upstream that fails.
+refused! {
+    a_health_path_begins_with_a_slash:
+        "upstream.health.path = \"healthz\"", "1:24",
+        "`upstream.health.path` is not a usable path", "expected a path such as \"/healthz\"";
+    a_health_path_fits_into_a_request_line:
+        "upstream.health.path = \"/a b\"", "1:24", "`upstream.health.path` is not a usable path";
+    a_breaker_has_three_modes:
+        "upstream.breaker.mode = \"on\"", "1:25", "`upstream.breaker.mode`", "enforce";
+    a_breaker_bears_at_least_one_failure:
+        "upstream.breaker.failures = 0", "1:29", "`upstream.breaker.failures`";
+    a_budget_is_a_share:
+        "upstream.retry.budget = 1.5", "1:25", "`upstream.retry.budget`";
+    retries_are_bounded:
+        "upstream.retry.max_retries = 11", "1:30", "`upstream.retry.max_retries`";
+}
+
 // Keys and types.
 refused! {
     a_wrong_table_is_told_once:

@@ -14,7 +14,8 @@ const CANARY: &str = "c4n4ry";
 
 async fn reporting(upstream: SocketAddr, inbox: &Inbox) -> House {
     let text = format!(
-        "[sentry]\ndsn = \"{}\"\ndisabled_environments = []\n\
+        "[upstream.breaker]\nmode = \"off\"\n\
+         [sentry]\ndsn = \"{}\"\ndisabled_environments = []\n\
          [[routes]]\nmatch = \"* /api/things/{{id}}\"\n[[routes]]\nmatch = \"* /denied\"\n\
          action = \"deny\"\n",
         inbox.dsn()
@@ -143,7 +144,8 @@ async fn refusals_and_the_upstreams_own_errors_give_no_event() {
 #[tokio::test]
 async fn a_sentry_that_is_not_there_costs_events_and_nothing_else() {
     let text = format!(
-        "[sentry]\ndsn = \"http://k@{}/1\"\ndisabled_environments = []\n",
+        "[upstream.breaker]\nmode = \"off\"\n\
+         [sentry]\ndsn = \"http://k@{}/1\"\ndisabled_environments = []\n",
         upstream::nobody().await
     );
     let house = house::open(&config(upstream::nobody().await, &text)).await;

@@ -36,6 +36,7 @@ const ROOMS: [Room; 2] = [
         path: &["proxy"],
         // What travels along the pipeline, and the engines that stages put to use.
         shared: &[
+            "breaker",
             "claims",
             "classify",
             "clock",

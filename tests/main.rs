@@ -64,5 +64,7 @@ mod smuggling;
 mod tls;
 // Traces of whole requests.
 mod tracing;
+// Upstreams that are not there, break, stall or talk nonsense: one test per fault and protocol.
+mod upstream_faults;
 // What is spoken towards the upstream: TLS, HTTP/2, Unix sockets.
 mod upstream_protocols;

@@ -12,6 +12,7 @@ use crate::audit::{AuditResult, Event};
 use crate::config::Config;
 use crate::config::model::Listen;
 use crate::proxy::Proxy;
+use crate::proxy::breaker::State;
 use crate::proxy::limits::Limiter;
 use crate::server::admin::{Health, Probe};
 use crate::telemetry::metrics::{Metrics, sources};
@@ -26,6 +27,22 @@ pub(super) fn probes(proxy: &Arc<Proxy>) -> Vec<Probe> {
         Box::new(move || {
             let is_reachable = upstream.is_reachable();
             is_reachable.then_some(()).ok_or_else(|| "does not accept connections".to_owned())
+        }),
+    ));
+    let upstream = Arc::clone(proxy.upstream());
+    probes.push((
+        "breaker",
+        Box::new(move || {
+            let refuses = upstream.breaker().refuses();
+            (!refuses).then_some(()).ok_or_else(|| "is open".to_owned())
+        }),
+    ));
+    let upstream = Arc::clone(proxy.upstream());
+    probes.push((
+        "upstream_health",
+        Box::new(move || match upstream.health() {
+            Some(verdict) if !verdict.is_well() => Err(format!("the health check {verdict}")),
+            _ => Ok(()),
         }),
     ));
     if let Some(audit) = proxy.audit().cloned() {
@@ -44,6 +61,8 @@ pub(super) fn probes(proxy: &Arc<Proxy>) -> Vec<Probe> {
 pub(super) fn register(proxy: &Arc<Proxy>, metrics: &Metrics) {
     let house = Arc::downgrade(proxy);
     metrics.register(sources::rules(move || rules(&house)));
+    let house = Arc::downgrade(proxy);
+    metrics.register(sources::breaker(move || breaker(&house)));
     if let Some(audit) = proxy.audit() {
         let commits = metrics.clone();
         audit.observe_commits(move |took| commits.audit_committed(took));
@@ -77,13 +96,29 @@ pub(super) fn document(
             "started": health.is_started(),
             "draining": health.is_draining(),
             "config": { "listen": listen, "upstream": upstream, "routes": routes },
-            "upstream": { "reachable": proxy.upstream().is_reachable() },
+            "upstream": upstream_of(&proxy),
             "connections": { "open": telemetry.metrics().open_connections() },
             "ledger": telemetry.ledger().snapshot(),
             "limits": limits(&proxy),
             "audit": proxy.audit().map(|audit| trail(&audit.stats())),
         })
     })
+}
+
+fn upstream_of(proxy: &Proxy) -> Value {
+    let upstream = proxy.upstream();
+    json!({
+        "reachable": upstream.is_reachable(),
+        "breaker": upstream.breaker().state().map(State::as_str),
+        "health": upstream.health().map(|verdict| verdict.to_string()),
+    })
+}
+
+/// The places a breaker can be in, and whether it is there; none where it is off.
+fn breaker(house: &Weak<Proxy>) -> Vec<(&'static str, bool)> {
+    let state = house.upgrade().and_then(|proxy| proxy.upstream().breaker().state());
+    let Some(now) = state else { return Vec::new() };
+    State::ALL.iter().map(|state| (state.as_str(), *state == now)).collect()
 }
 
 fn limits(proxy: &Proxy) -> Vec<Value> {

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::model::{
-    Admin, Audit, AuditMode, Config, Console, Drain, HostHeader, Inspect, Log, LogLevel, Otlp,
-    Pool, RateLimitHeaders, Scheme, Server, ServerLimits, Service, Timeouts, Tracing, Trust,
-    Upstream,
+    Admin, Audit, AuditMode, Breaker, Config, Console, Drain, Health, HostHeader, Inspect, Log,
+    LogLevel, Mode, Otlp, Pool, RateLimitHeaders, Retry, Scheme, Server, ServerLimits, Service,
+    Timeouts, Tracing, Trust, Upstream,
 };
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -44,6 +44,13 @@ impl Config {
                 host_header: HostHeader::Preserve,
                 timeouts: timeouts(),
                 pool: pool(),
+                retry: Retry { max_retries: 1, budget: 0.1 },
+                health: Health { path: None, interval: Duration::from_secs(5) },
+                breaker: Breaker {
+                    mode: Mode::Enforce,
+                    failures: 5,
+                    open_for: Duration::from_secs(5),
+                },
             },
             request_id_header: "x-request-id".into(),
             otlp: otlp(),

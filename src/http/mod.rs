@@ -2,6 +2,7 @@
 //!
 //! Everything here is pure and knows nothing of the sidecar.
 
+pub mod answer;
 pub mod forwarded;
 pub mod framing;
 pub mod hop;

@@ -26,6 +26,7 @@ use super::trace;
 use super::upstream::lease::UpstreamBody;
 use super::upstream::send::{NoResponse, send};
 use super::upstream::{NoConnection, Upstream};
+use crate::http::answer::judge;
 use crate::http::{forwarded, http2};
 use crate::record::{Failure, Refusal};
 
@@ -90,16 +91,19 @@ pub async fn forward(
     let mut wait = Wait::new(exchange, meter);
     let answer = send(upstream, now, request, |cx| wait.poll(exchange, meter, cx)).await;
     let answer = answer.and_then(|response| {
-        if is_plainly_coded(response.headers()) { Ok(response) } else { Err(NoResponse::Protocol) }
+        match judge(response.version(), response.status(), response.headers()) {
+            Ok(()) => Ok(response),
+            Err(what) => {
+                tracing::debug!(?what, "The upstream's answer is malformed.");
+                Err(NoResponse::Protocol)
+            }
+        }
     });
+    if let Err(NoResponse::NoConnection(NoConnection::Unreachable | NoConnection::Tls)) = &answer {
+        upstream.breaker().fail();
+    }
     exchange.arrive(answer.as_ref().ok().map(|response| response.status().as_u16()));
     answer.map_err(|reason| stop(&reason, meter.state(), wait.is_over()))
-}
-
-/// Whether an answer has no transfer coding but `chunked`, which alone can be taken off here.
-fn is_plainly_coded(headers: &HeaderMap) -> bool {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
 }
 
 /// The clocks of the wait for a response head. The response clock starts when the request has been

@@ -13,6 +13,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::sinks::audit::Audit;
 
 pub mod answer;
+pub mod breaker;
 pub mod claims;
 pub mod classify;
 pub mod clock;

@@ -70,6 +70,7 @@ async fn walk(
     let meter = if body.is_end_stream() { &peer.no_body } else { &Arc::<Meter>::default() };
     exchange.measure(meter);
     let inspected = inspect_body::read(proxy, exchange, &head.headers, body, meter).await?;
+    let _probe = proxy.upstream().breaker().admit()?; // Held until the head is here.
     seat::initiate(proxy, exchange).await?;
 
     let body = RequestBody::new(inspected.lead, inspected.rest, meter, route.max_request_body);

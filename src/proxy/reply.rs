@@ -21,8 +21,8 @@ use tokio::time::Instant;
 use super::classify;
 use super::exchange::Exchange;
 use super::upstream::lease::UpstreamBody;
-use crate::http::hop;
 use crate::http::sse::EventCounter;
+use crate::http::{answer, hop};
 use crate::record::{Abort, Failure, Outcome, Phase};
 
 /// A response body towards the client.
@@ -84,6 +84,13 @@ impl Followed {
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 self.waiting_since = None;
+                if frame
+                    .trailers_mut()
+                    .is_some_and(|trailers| trailers.keys().any(answer::is_framing))
+                {
+                    // Whoever believed them would find another end of the message.
+                    return self.cut(Outcome::Failed(Failure::UpstreamProtocol), cx);
+                }
                 self.pass(&mut frame);
                 Poll::Ready(Some(Ok(frame)))
             }

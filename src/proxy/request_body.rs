@@ -93,6 +93,11 @@ impl RequestBody {
         Self { lead, rest, meter: Arc::clone(meter), max }
     }
 
+    /// No body, of a request that no client sent.
+    pub fn nothing() -> Self {
+        Self { lead: VecDeque::new(), rest: None, meter: Arc::default(), max: 0 }
+    }
+
     fn poll_rest(
         &mut self,
         cx: &mut Context<'_>,

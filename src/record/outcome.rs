@@ -52,6 +52,8 @@ pub enum Refusal {
     RateLimited,
     /// No connection, or no memory for inspection, was free in time.
     Overloaded,
+    /// Nobody gets a connection to the upstream, so nobody tries for a while.
+    CircuitOpen,
 }
 
 /// We could not: something behind or inside the sidecar failed.
@@ -134,7 +136,7 @@ impl Refusal {
             Self::RateLimited => 429,
             Self::HeaderTooLarge => 431,
             Self::NotImplemented => 501,
-            Self::Overloaded => 503,
+            Self::Overloaded | Self::CircuitOpen => 503,
         }
     }
 
@@ -151,6 +153,7 @@ impl Refusal {
             Self::ExpectationFailed | Self::NotImplemented => "_OTHER",
             Self::RateLimited => "rate_limited",
             Self::Overloaded => "overloaded",
+            Self::CircuitOpen => "circuit_open",
         })
     }
 
@@ -168,6 +171,7 @@ impl Refusal {
             Self::RateLimited => "Rate limit exceeded",
             Self::NotImplemented => "Not implemented",
             Self::Overloaded => "Overloaded",
+            Self::CircuitOpen => "Upstream unreachable",
         }
     }
 }

@@ -89,6 +89,11 @@ impl Wire {
         while let Ok(1..) = self.stream.read(&mut scratch).await {}
     }
 
+    /// The same, for at most this long: gives what was said time to arrive.
+    pub async fn closed_or(&mut self, patience: std::time::Duration) {
+        let _elapsed = tokio::time::timeout(patience, self.closed()).await;
+    }
+
     /// Closes with a reset.
     pub fn reset(self) {
         let socket = socket2::SockRef::from(&self.stream);
@@ -102,7 +107,15 @@ where
     F: Fn(Wire) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    scripted_at(TcpListener::bind("127.0.0.1:0").await.expect("bind"), script)
+}
+
+/// The same behind a listener of the test's own.
+pub fn scripted_at<F, Fut>(listener: TcpListener, script: F) -> Upstream
+where
+    F: Fn(Wire) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
     let address = listener.local_addr().expect("address");
     let connections = Arc::<AtomicUsize>::default();
     let heads = Arc::<Mutex<Vec<String>>>::default();

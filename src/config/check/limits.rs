@@ -13,7 +13,8 @@ use crate::units;
 /// The words of `rate_limit_headers.form`.
 pub(super) const FORMS: [(&str, RateLimitHeaders); 2] =
     [("ietf", RateLimitHeaders::Ietf), ("off", RateLimitHeaders::Off)];
-const MODES: [(&str, Mode); 3] =
+/// The modes of a gate.
+pub(super) const MODES: [(&str, Mode); 3] =
     [("enforce", Mode::Enforce), ("shadow", Mode::Shadow), ("off", Mode::Off)];
 
 /// Every limit, and the names of all that were written, also those with a mistake in them.

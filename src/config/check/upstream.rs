@@ -2,17 +2,20 @@
 
 use std::path::PathBuf;
 
+use http::uri::PathAndQuery;
 use rustls_pki_types::ServerName;
 
-use super::{SOME, files, url};
+use super::{SOME, files, limits, url};
 use crate::config::error::Problem;
-use crate::config::model::{HostHeader, Pool, Scheme, Timeouts, Upstream};
+use crate::config::model::{Breaker, Health, HostHeader, Pool, Retry, Scheme, Timeouts, Upstream};
 use crate::config::section::{Section, lay};
 use crate::config::value::Zero;
 
 const HOSTS: [(&str, HostHeader); 2] =
     [("preserve", HostHeader::Preserve), ("rewrite", HostHeader::Rewrite)];
 
+/// A request that was tried this often will not be helped by one time more.
+const MOST_RETRIES: u64 = 10;
 /// What the kernel's address of a Unix socket holds, less its final zero.
 const MAX_SOCKET_PATH: usize = 107;
 
@@ -30,6 +33,9 @@ pub(super) fn upstream(section: &Section<'_>, upstream: &mut Upstream) {
     lay(&mut upstream.host_header, section.choice("host", &HOSTS));
     timeouts(&section.section("timeouts"), &mut upstream.timeouts);
     pool(&section.section("pool"), &mut upstream.pool);
+    retry(&section.section("retry"), &mut upstream.retry);
+    health(&section.section("health"), &mut upstream.health);
+    breaker(&section.section("breaker"), &mut upstream.breaker);
 }
 
 fn address(section: &Section<'_>, upstream: &mut Upstream) {
@@ -96,4 +102,33 @@ fn pool(section: &Section<'_>, pool: &mut Pool) {
     lay(&mut pool.queue_timeout, section.duration("queue_timeout", Zero::Meaningful));
     lay(&mut pool.max_idle, section.count("max_idle", &(0..=*SOME.end())));
     lay(&mut pool.idle_timeout, section.duration("idle_timeout", Zero::Refused));
+}
+
+fn retry(section: &Section<'_>, retry: &mut Retry) {
+    let max_retries = section.number("max_retries", &(0..=MOST_RETRIES));
+    lay(&mut retry.max_retries, max_retries.and_then(|number| number.try_into().ok()));
+    lay(&mut retry.budget, section.ratio("budget"));
+}
+
+fn health(section: &Section<'_>, health: &mut Health) {
+    lay(&mut health.path, section.parsed("path", "a usable path", path));
+    lay(&mut health.interval, section.duration("interval", Zero::Refused));
+}
+
+/// An origin-form target, which is what a request line can hold; nothing where it is empty.
+fn path(text: &str) -> Result<Option<String>, &'static str> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if !text.starts_with('/') || text.parse::<PathAndQuery>().is_err() {
+        return Err("expected a path such as \"/healthz\"");
+    }
+    Ok(Some(text.to_owned()))
+}
+
+fn breaker(section: &Section<'_>, breaker: &mut Breaker) {
+    lay(&mut breaker.mode, section.choice("mode", &limits::MODES));
+    let failures = section.number("failures", &SOME);
+    lay(&mut breaker.failures, failures.and_then(|number| number.try_into().ok()));
+    lay(&mut breaker.open_for, section.duration("open_for", Zero::Refused));
 }

@@ -5,6 +5,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::{Breaker, Health, Retry};
+
 /// `[upstream]`.
 #[derive(Clone, Debug)]
 pub struct Upstream {
@@ -26,6 +28,12 @@ pub struct Upstream {
     pub timeouts: Timeouts,
     /// `[upstream.pool]`.
     pub pool: Pool,
+    /// `[upstream.retry]`.
+    pub retry: Retry,
+    /// `[upstream.health]`.
+    pub health: Health,
+    /// `[upstream.breaker]`.
+    pub breaker: Breaker,
 }
 
 impl Upstream {

@@ -13,6 +13,7 @@ use std::task::{Context, Waker};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
+use super::ear::{self, Ear, Mouth};
 use super::stream::Stream;
 use crate::proxy::request_body::RequestBody;
 
@@ -24,27 +25,29 @@ pub(super) const MAX_RESPONSE_HEADERS: usize = 200;
 /// such read waits for it; smaller ones cost big bodies more CPU than they save.
 const BUFFER: usize = 256 * 1024;
 
-type Driver = http1::Connection<TokioIo<Stream>, RequestBody>;
+type Driver = http1::Connection<TokioIo<Ear<Stream>>, RequestBody>;
 
 /// One connection to the upstream.
 pub struct Connection {
     pub(super) sender: http1::SendRequest<RequestBody>,
     /// `None` once the connection has ended.
     driver: Option<Driver>,
+    pub(super) mouth: Mouth,
 }
 
 impl Connection {
     /// Makes a connection of a stream. Nothing is written yet.
     pub(super) async fn open(stream: Stream) -> io::Result<Self> {
+        let (ear, mouth) = ear::listen(stream);
         let (sender, driver) = http1::Builder::new()
             .max_headers(MAX_RESPONSE_HEADERS)
             .writev(false) // As on the client's side.
             .max_header_size(MAX_RESPONSE_HEAD)
             .max_buf_size(BUFFER)
-            .handshake(TokioIo::new(stream))
+            .handshake(TokioIo::new(ear))
             .await
             .map_err(io::Error::other)?;
-        let mut connection = Self { sender, driver: Some(driver) };
+        let mut connection = Self { sender, driver: Some(driver), mouth };
         // The first poll makes the sender ready.
         connection.drive(&mut Context::from_waker(Waker::noop()));
         Ok(connection)

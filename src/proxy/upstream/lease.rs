@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::http1::Connection;
 use super::{Origin, Upstream, http2};
+use crate::proxy::request_body::is_gone;
 use crate::telemetry::metrics::ActiveGuard;
 
 /// A connection in use. Holds its place in the pool until it is dropped or given back.
@@ -48,6 +49,11 @@ impl Lease {
 
     pub(super) fn connection(&mut self) -> Option<&mut Connection> {
         self.connection.as_deref_mut()
+    }
+
+    /// Whether the connection broke because of what the upstream said on it.
+    pub(super) fn is_malformed(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.mouth.is_malformed())
     }
 
     /// Closes the connection and hands its place on.
@@ -91,7 +97,7 @@ impl BrokenAnswer {
     /// Whether the upstream said something wrong, rather than nothing more.
     pub fn is_malformed(&self) -> bool {
         match self {
-            Self::Http1(_) => false,
+            Self::Http1(error) => !is_gone(error),
             Self::Http2(error) => error.is_library(),
         }
     }

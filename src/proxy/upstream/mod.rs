@@ -17,22 +17,29 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::breaker::Breaker;
 use crate::config::model::{self, Scheme};
 use crate::telemetry::metrics::{ActiveGuard, Metrics};
 
 mod dial;
+mod ear;
+pub mod health;
 pub mod http1;
 mod http2;
 pub mod lease;
+mod retry;
 pub mod send;
 mod stream;
 mod tls;
 
 use dial::{Dialler, Protocol};
+use health::{Health, Verdict};
 use http1::Connection;
 use http2::exchange::Target;
 use http2::{Found, Shared, Slot};
 use lease::Lease;
+use retry::Retries;
+use stream::Stream;
 
 /// A connection that was given back in good order this recently is not looked at again before it is
 /// used. Should it have died since, the request comes back unsent, as from any that dies just then.
@@ -54,6 +61,9 @@ pub struct Upstream {
     speaks_http1: AtomicBool,
     target: Target,
     metrics: Metrics,
+    breaker: Breaker,
+    health: Health,
+    retries: Retries,
 }
 
 #[derive(Debug)]
@@ -105,6 +115,9 @@ impl Upstream {
                 authority: config.authority.parse().ok(),
             },
             metrics: metrics.clone(),
+            breaker: Breaker::new(config.breaker),
+            health: Health::new(config),
+            retries: Retries::new(config.retry),
         }
     }
 
@@ -142,14 +155,21 @@ impl Upstream {
     }
 
     /// Looks after the pool until it is dropped: closes idle connections that have grown old, so that
-    /// a quiet sidecar holds no half-closed sockets, and asks an upstream that was not there whether
-    /// it is there now.
-    pub async fn tend(&self) {
+    /// a quiet sidecar holds no half-closed sockets, asks an upstream that was not there whether it is
+    /// there now, and asks for its health.
+    pub async fn tend(self: &Arc<Self>) {
+        tokio::join!(self.look_after(), health::watch(self));
+    }
+
+    async fn look_after(&self) {
         loop {
             self.reap();
             if !self.is_reachable() {
                 // It notes by itself what it finds.
-                drop(self.dialler.dial(Instant::now() + self.connect_timeout).await);
+                let found = self.dialler.dial(Instant::now() + self.connect_timeout).await;
+                if found.is_ok() {
+                    self.breaker.hope();
+                }
             }
             sleep(TEND_INTERVAL).await;
         }
@@ -164,6 +184,16 @@ impl Upstream {
     /// `deadline`.
     pub async fn close(&self, deadline: Instant) {
         self.shared.close(deadline).await;
+    }
+
+    /// Who refuses while nobody gets a connection.
+    pub fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
+    /// What its health check said last; `None` where there is none.
+    pub fn health(&self) -> Option<Verdict> {
+        self.health.verdict()
     }
 
     fn reap(&self) {
@@ -245,7 +275,7 @@ impl Upstream {
     async fn dial(self: &Arc<Self>, place: OwnedSemaphorePermit) -> Result<Line, NoConnection> {
         let began = Instant::now();
         let deadline = began + self.connect_timeout;
-        let (stream, protocol) = self.dialler.dial(deadline).await?;
+        let (stream, protocol) = self.persist(deadline).await?;
         self.speaks_http1.store(protocol == Protocol::Http1, Ordering::Relaxed);
         let line = match protocol {
             Protocol::Http1 => match Connection::open(stream).await {
@@ -257,10 +287,36 @@ impl Upstream {
             Protocol::Http2 => self.shared.join(stream, place, deadline).await.map(Line::Http2),
         };
         self.dialler.note(line.is_ok());
+        // Somebody who speaks something else was there all the same.
+        if !matches!(line, Err(NoConnection::Unreachable)) {
+            self.breaker.succeed();
+        }
         if line.is_ok() {
             self.metrics.upstream_connected(began.elapsed());
         }
         line
+    }
+
+    /// Connects, in as many attempts as are allowed until `deadline`.
+    async fn persist(&self, deadline: Instant) -> Result<(Stream, Protocol), NoConnection> {
+        let (mut tried, mut retrying) = (0, None);
+        loop {
+            let reason = match self.dialler.dial(deadline).await {
+                Ok(dialled) => return Ok(dialled),
+                Err(reason) => reason,
+            };
+            // A handshake that failed would fail again. Once the breaker is open, whoever still comes
+            // is there to find out, and once is enough.
+            let is_worth_it = reason == NoConnection::Unreachable && !self.breaker.refuses();
+            let pause = self.retries.pause(tried).filter(|_| is_worth_it);
+            let pause = pause.filter(|pause| Instant::now() + *pause < deadline).ok_or(reason)?;
+            if retrying.is_none() {
+                let under_way = self.pool.max_connections - self.free.available_permits();
+                retrying = Some(self.retries.begin(under_way).ok_or(reason)?);
+            }
+            sleep(pause).await;
+            tried += 1;
+        }
     }
 }
 

@@ -60,6 +60,9 @@ pub async fn send(
                     line = upstream.renew(lease).await.map_err(NoResponse::NoConnection)?;
                     continue;
                 }
+                Err(Cut::Unsent | Cut::Failed(NoResponse::Reset)) if lease.is_malformed() => {
+                    Cut::Failed(NoResponse::Protocol)
+                }
                 Err(cut) => cut,
             },
             // Boxed, so that an exchange on HTTP/1.1 keeps no room for it.
@@ -99,6 +102,7 @@ async fn attempt(
 ) -> Result<Response<Incoming>, Cut> {
     let Some(connection) = lease.connection() else { return Err(Cut::Unsent) };
     let Some(sent) = request.take() else { return Err(Cut::Failed(NoResponse::Reset)) };
+    connection.mouth.ask();
     let mut head = pin!(connection.sender.try_send_request(sent));
     let answer = poll_fn(|cx| {
         // The driver owns this task's waker; the head resolves only through driving.

@@ -73,6 +73,22 @@ pub fn rules(ask: impl Fn() -> Vec<RuleCounts> + Send + Sync + 'static) -> Box<d
     source("rules", move || ask().iter().flat_map(rule_samples).collect())
 }
 
+/// Shows where the breaker is: one number per state, 1 for the one it is in.
+pub fn breaker(
+    ask: impl Fn() -> Vec<(&'static str, bool)> + Send + Sync + 'static,
+) -> Box<dyn Collector> {
+    source("breaker", move || {
+        let sample = |(state, is_here)| Sample {
+            name: "sidecar_breaker_state",
+            help: "1 for the state the breaker is in",
+            kind: Kind::Gauge,
+            labels: Labels::default().closed("state", state),
+            value: f64::from(u8::from(is_here)),
+        };
+        ask().into_iter().map(sample).collect()
+    })
+}
+
 /// Shows the state of the audit chain.
 pub fn audit(ask: impl Fn() -> AuditCounts + Send + Sync + 'static) -> Box<dyn Collector> {
     source("audit", move || audit_samples(&ask()))

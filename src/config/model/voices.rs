@@ -1,0 +1,93 @@
+//! Where records and diagnostics go: `[otlp]`, `[tracing]`, `[log]`, `[sentry]`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::secret::Secret;
+
+/// `[otlp]`.
+#[derive(Clone, Debug)]
+pub struct Otlp {
+    /// The full URL of the traces endpoint; `None` when `endpoint = ""`.
+    pub traces_endpoint: Option<String>,
+    /// Whether somebody asked for it: an unreachable default is silent, a configured one warns.
+    pub is_configured: bool,
+    /// Headers of every export request.
+    pub headers: Vec<(String, Secret)>,
+    /// Whether bodies are gzipped.
+    pub gzip: bool,
+    /// Of one export request.
+    pub timeout: Duration,
+    /// PEM roots instead of the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// `[tracing]`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tracing {
+    /// Whose `traceparent` is believed.
+    pub trust: Trust,
+    /// Head sampling ratio, 0.0 to 1.0.
+    pub ratio: f64,
+}
+
+/// `tracing.trust`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Nobody's: every request starts a trace, with a link.
+    Never,
+    /// That of `server.trusted_proxies`.
+    TrustedProxies,
+    /// Everybody's.
+    Always,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// The least severe level written.
+    pub level: LogLevel,
+    /// What the console gets.
+    pub console: Console,
+    /// Where `combined.log` and `error.log` go.
+    pub directory: Option<PathBuf>,
+}
+
+/// `log.level`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Only what broke.
+    Error,
+    /// And refusals.
+    Warn,
+    /// And every request.
+    Info,
+    /// And our own details.
+    Debug,
+}
+
+/// `log.console`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Console {
+    /// Pretty on a terminal, else JSON.
+    Auto,
+    /// Lines for people.
+    Pretty,
+    /// One JSON object per line.
+    Json,
+    /// Nothing.
+    Off,
+}
+
+/// `[sentry]`.
+#[derive(Clone, Debug)]
+pub struct Sentry {
+    /// The project's address; holds a public key only, but is kept like a secret.
+    pub dsn: Secret,
+    /// `environment` of each event.
+    pub environment: String,
+    /// `name@version`.
+    pub release: String,
+    /// Share of events sent, 0.0 to 1.0.
+    pub sample_rate: f32,
+}

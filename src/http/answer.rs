@@ -1,0 +1,196 @@
+//! Whether an answer's head says one thing only: its status, its length, its transfer coding.
+//!
+//! A head that two readers could frame differently is the upstream's half of request smuggling, so it
+//! is malformed as a whole, whatever the parser before us made of it. [`judge`] looks at what parsing
+//! leaves; [`scan`] at what it hides. Both are pure and cost a pass over what is there.
+//!
+//! Bodies are not looked at: they are decoded, and framed anew for the client.
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
+
+pub mod scan;
+
+/// What is wrong with an answer. The words are for our own diagnostics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// A status of 600 or more (RFC 9110 §15: a status is 100 to 599).
+    Status,
+    /// More than one length, or one that is no number (RFC 9110 §8.6).
+    Length,
+    /// A length beside a transfer coding (RFC 9112 §6.3): two ways to find the end.
+    LengthAndCoding,
+    /// A transfer coding that is not `chunked` alone, or one of another version than HTTP/1.1
+    /// (RFC 9112 §6.1, RFC 9113 §8.2.2).
+    Coding,
+    /// A 204 that announces a body (RFC 9110 §8.6, RFC 9112 §6.1).
+    Announced,
+    /// A line of the head that does not end in CR LF (RFC 9112 §2.2).
+    BareLineFeed,
+    /// The head does not begin with a status line.
+    NoStatusLine,
+    /// More interim answers than anybody has a use for.
+    TooManyInterim,
+    /// A head larger than ours may be.
+    TooLarge,
+    /// Bytes before anything was asked.
+    Unasked,
+}
+
+/// Judges a parsed head. `Ok` means that every reader of it finds the same end.
+///
+/// A 204 with `Content-Length: 0` passes: servers must not send it (RFC 9110 §8.6), but many do, and
+/// it announces what is there. Any other length or coding beside a 204 means that a body may follow
+/// which the next reader takes for an answer.
+pub fn judge(version: Version, status: StatusCode, headers: &HeaderMap) -> Result<(), Malformed> {
+    if status.as_u16() >= 600 {
+        return Err(Malformed::Status);
+    }
+    let (mut length, mut coding) = (None, None);
+    for (name, value) in headers {
+        // As patterns the two names are one comparison, which no usual field passes.
+        if matches!(*name, header::CONTENT_LENGTH | header::TRANSFER_ENCODING) {
+            let is_length = *name == header::CONTENT_LENGTH;
+            let (slot, twice) = if is_length {
+                (&mut length, Malformed::Length)
+            } else {
+                (&mut coding, Malformed::Coding)
+            };
+            if slot.replace(value).is_some() {
+                return Err(twice);
+            }
+        }
+    }
+    match (length, coding) {
+        (None, None) => Ok(()),
+        (Some(_), Some(_)) => Err(Malformed::LengthAndCoding),
+        (Some(length), None) => judge_length(status, length),
+        (None, Some(coding)) => judge_coding(version, status, coding),
+    }
+}
+
+fn judge_length(status: StatusCode, length: &HeaderValue) -> Result<(), Malformed> {
+    let digits = length.as_bytes();
+    // A u64 has at most 20 digits; beyond that only zeros in front could make it one.
+    let is_number = (1..=20).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
+    if !is_number || (digits.len() == 20 && digits > b"18446744073709551615".as_slice()) {
+        return Err(Malformed::Length);
+    }
+    if status == StatusCode::NO_CONTENT && digits.iter().any(|digit| *digit != b'0') {
+        return Err(Malformed::Announced);
+    }
+    Ok(())
+}
+
+fn judge_coding(
+    version: Version,
+    status: StatusCode,
+    coding: &HeaderValue,
+) -> Result<(), Malformed> {
+    if status == StatusCode::NO_CONTENT {
+        return Err(Malformed::Announced);
+    }
+    let is_plain = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if is_plain && version == Version::HTTP_11 { Ok(()) } else { Err(Malformed::Coding) }
+}
+
+/// Whether a trailer tries to say where the message ends, or began: too late for anything but
+/// confusion (RFC 9110 §6.5.1).
+pub fn is_framing(name: &HeaderName) -> bool {
+    matches!(*name, header::CONTENT_LENGTH | header::TRANSFER_ENCODING)
+}
+
+#[cfg(test)]
+mod tests {
+    use Malformed::{Announced, Coding, Length, LengthAndCoding, Status};
+
+    use super::*;
+
+    const LENGTH: &str = "content-length";
+    const CODING: &str = "transfer-encoding";
+
+    fn verdict(status: u16, fields: &[(&'static str, &str)]) -> Result<(), Malformed> {
+        versioned(Version::HTTP_11, status, fields)
+    }
+
+    fn versioned(
+        version: Version,
+        status: u16,
+        fields: &[(&'static str, &str)],
+    ) -> Result<(), Malformed> {
+        let field =
+            |(name, value): &(&'static str, &str)| (HeaderName::from_static(name), value.parse());
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields.iter().map(field) {
+            headers.append(name, value.unwrap());
+        }
+        judge(version, StatusCode::from_u16(status).unwrap(), &headers)
+    }
+
+    #[test]
+    fn what_has_one_meaning_passes() {
+        for (status, fields) in [
+            (200, &[] as &[(&'static str, &str)]),
+            (200, &[("content-type", "text/plain"), (LENGTH, "0")]),
+            (200, &[(LENGTH, "18446744073709551615")]),
+            (200, &[(LENGTH, "007")]),
+            (200, &[(CODING, "chunked")]),
+            (200, &[(CODING, "Chunked"), ("set-cookie", "a=1"), ("set-cookie", "b=2")]),
+            (204, &[]),
+            (204, &[(LENGTH, "0")]),
+            (304, &[(LENGTH, "4096")]),
+            (304, &[(CODING, "chunked")]),
+            (599, &[]),
+        ] {
+            assert_eq!(verdict(status, fields), Ok(()), "{status} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn what_has_two_meanings_does_not() {
+        for (status, fields, expected) in [
+            (600, &[] as &[(&'static str, &str)], Status),
+            (999, &[(LENGTH, "0")], Status),
+            (200, &[(LENGTH, "2"), (LENGTH, "2")], Length),
+            (200, &[(LENGTH, "2"), (LENGTH, "3")], Length),
+            (200, &[(LENGTH, "2, 2")], Length),
+            (200, &[(LENGTH, "")], Length),
+            (200, &[(LENGTH, "+2")], Length),
+            (200, &[(LENGTH, "-2")], Length),
+            (200, &[(LENGTH, "2 ")], Length),
+            (200, &[(LENGTH, "0x2")], Length),
+            (200, &[(LENGTH, "18446744073709551616")], Length),
+            (200, &[(LENGTH, "000000000000000000000")], Length),
+            (304, &[(LENGTH, "garbage")], Length),
+            (204, &[(LENGTH, "garbage")], Length),
+            (200, &[(LENGTH, "2"), (CODING, "chunked")], LengthAndCoding),
+            (200, &[(CODING, "chunked"), (LENGTH, "2")], LengthAndCoding),
+            (304, &[(CODING, "chunked"), (LENGTH, "2")], LengthAndCoding),
+            (200, &[(CODING, "gzip")], Coding),
+            (200, &[(CODING, "gzip, chunked")], Coding),
+            (200, &[(CODING, "chunked, gzip")], Coding),
+            (200, &[(CODING, "chunked, chunked")], Coding),
+            (200, &[(CODING, "chunked"), (CODING, "chunked")], Coding),
+            (200, &[(CODING, "identity")], Coding),
+            (200, &[(CODING, "")], Coding),
+            (200, &[(CODING, "xchunked")], Coding),
+            (204, &[(LENGTH, "2")], Announced),
+            (204, &[(CODING, "chunked")], Announced),
+        ] {
+            assert_eq!(verdict(status, fields), Err(expected), "{status} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn only_one_version_knows_transfer_codings() {
+        for version in [Version::HTTP_10, Version::HTTP_2] {
+            assert_eq!(versioned(version, 304, &[(CODING, "chunked")]), Err(Coding));
+        }
+        assert_eq!(versioned(Version::HTTP_10, 200, &[(LENGTH, "2")]), Ok(()));
+    }
+
+    #[test]
+    fn only_the_fields_of_framing_are_framing() {
+        assert!(is_framing(&header::CONTENT_LENGTH) && is_framing(&header::TRANSFER_ENCODING));
+        assert!(!is_framing(&header::ETAG));
+    }
+}
