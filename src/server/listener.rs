@@ -3,7 +3,7 @@
 //! A connection task belongs to the listener's tracker, so the shutdown can wait for it and cut it.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connection;
 use super::rare::Rare;
+use super::socket::Stream;
 use crate::proxy::Proxy;
 
 /// How many connections may wait to be accepted; the kernel may allow fewer.
@@ -72,7 +73,7 @@ pub async fn accept_loop(
     connections.wait().await;
 }
 
-type Accepted = (tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
+type Accepted = (Stream, IpAddr, tokio::sync::OwnedSemaphorePermit);
 
 async fn next(
     listener: &TcpListener,
@@ -90,7 +91,7 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<Accep
     let place = Arc::clone(places).acquire_owned().await.ok()?;
     loop {
         match listener.accept().await {
-            Ok((stream, address)) => return Some((stream, address, place)),
+            Ok((stream, address)) => return Some((Stream::Tcp(stream), address.ip(), place)),
             Err(error) if is_about_one_client(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, "Accepting a connection failed; trying again.");
