@@ -1,11 +1,9 @@
 //! A checked-out connection and the response body that travels on it.
 //!
-//! hyper splits a client connection into a sender and a driver future. Whoever holds the [`Lease`]
-//! polls the driver; nothing is spawned. Dropping a lease before its exchange is complete closes the
-//! connection, which is how a leaving client cancels its upstream request.
+//! Whoever holds the [`Lease`] polls the connection; nothing is spawned. Dropping a lease before its
+//! exchange is complete closes the connection, which is how a leaving client cancels its upstream
+//! request.
 
-use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -13,56 +11,11 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::http1::Connection;
 use super::{Origin, Upstream};
-use crate::proxy::request_body::RequestBody;
 use crate::telemetry::metrics::ActiveGuard;
-
-type Driver = http1::Connection<TokioIo<TcpStream>, RequestBody>;
-
-/// One connection to the upstream.
-pub struct Connection {
-    pub(super) sender: http1::SendRequest<RequestBody>,
-    /// `None` once the connection has ended.
-    driver: Option<Driver>,
-}
-
-impl Connection {
-    pub(super) fn new(sender: http1::SendRequest<RequestBody>, driver: Driver) -> Self {
-        let mut connection = Self { sender, driver: Some(driver) };
-        // The first poll makes the sender ready.
-        connection.drive(&mut Context::from_waker(Waker::noop()));
-        connection
-    }
-
-    /// Moves bytes both ways as far as they go. Returns whether the connection is still open.
-    pub(super) fn drive(&mut self, cx: &mut Context<'_>) -> bool {
-        if let Some(driver) = &mut self.driver
-            && Pin::new(driver).poll(cx).is_ready()
-        {
-            self.driver = None;
-        }
-        self.driver.is_some()
-    }
-
-    /// Whether it can take a request: open, nothing owed in either direction. Notices a connection
-    /// that the upstream has closed, as far as the socket knows by now.
-    pub(super) fn is_alive(&mut self) -> bool {
-        self.drive(&mut Context::from_waker(Waker::noop())) && self.sender.is_ready()
-    }
-}
-
-impl fmt::Debug for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection")
-            .field("is_open", &self.driver.is_some())
-            .finish_non_exhaustive()
-    }
-}
 
 /// A connection in use. Holds its place in the pool until it is dropped or given back.
 #[derive(Debug)]

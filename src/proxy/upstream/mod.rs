@@ -7,30 +7,24 @@
 //!
 //! It knows nothing of routes, records or clients. HTTP/2 and TLS have an issue of their own.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::model;
 use crate::telemetry::metrics::{ActiveGuard, Metrics};
 
+mod dial;
+pub mod http1;
 pub mod lease;
 pub mod send;
 
-use lease::{Connection, Lease};
-
-/// Response heads larger than this are refused as a protocol error.
-const MAX_RESPONSE_HEAD: usize = 64 * 1024;
-/// More header fields than this in a response are refused as a protocol error.
-const MAX_RESPONSE_HEADERS: usize = 200;
+use dial::Dialler;
+use http1::Connection;
+use lease::Lease;
 
 /// A connection that was given back in good order this recently is not looked at again before it is
 /// used. Should it have died since, the request comes back unsent, as from any that dies just then.
@@ -42,15 +36,12 @@ const TEND_INTERVAL: Duration = Duration::from_secs(1);
 /// The upstream and its pool.
 #[derive(Debug)]
 pub struct Upstream {
-    host: String,
-    address: Option<IpAddr>,
-    port: u16,
+    dialler: Dialler,
     connect_timeout: Duration,
     pool: model::Pool,
     idle: Mutex<Vec<Idle>>,
     free: Arc<Semaphore>,
     metrics: Metrics,
-    is_reachable: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -74,15 +65,12 @@ impl Upstream {
     /// An upstream without connections; they are made when they are needed.
     pub fn new(config: &model::Upstream, metrics: &Metrics) -> Self {
         Self {
-            host: config.host.clone(),
-            address: config.host.trim_matches(['[', ']']).parse().ok(),
-            port: config.port,
+            dialler: Dialler::new(config),
             connect_timeout: config.timeouts.connect,
             pool: config.pool,
             idle: Mutex::default(),
             free: Arc::new(Semaphore::new(config.pool.max_connections)),
             metrics: metrics.clone(),
-            is_reachable: AtomicBool::new(false),
         }
     }
 
@@ -114,8 +102,8 @@ impl Upstream {
         loop {
             self.reap();
             if !self.is_reachable() {
-                // `connect` notes by itself what it finds.
-                drop(timeout(self.connect_timeout, self.connect()).await);
+                // It notes by itself what it finds.
+                drop(timeout(self.connect_timeout, self.dialler.connect()).await);
             }
             sleep(TEND_INTERVAL).await;
         }
@@ -123,7 +111,7 @@ impl Upstream {
 
     /// Whether the last attempt to connect succeeded. `false` before the first.
     pub fn is_reachable(&self) -> bool {
-        self.is_reachable.load(Ordering::Relaxed)
+        self.dialler.is_reachable()
     }
 
     fn reap(&self) {
@@ -167,36 +155,15 @@ impl Upstream {
     async fn dial(self: &Arc<Self>, place: OwnedSemaphorePermit) -> Result<Lease, NoConnection> {
         let began = Instant::now();
         let dialled = timeout(self.connect_timeout, async {
-            let stream = self.connect().await?;
-            stream.set_nodelay(true)?;
-            http1::Builder::new()
-                .max_headers(MAX_RESPONSE_HEADERS)
-                .max_header_size(MAX_RESPONSE_HEAD)
-                .handshake(TokioIo::new(stream))
-                .await
-                .map_err(std::io::Error::other)
+            Connection::open(self.dialler.connect().await?).await
         });
-        if let Ok(Ok((sender, driver))) = dialled.await {
+        if let Ok(Ok(connection)) = dialled.await {
             self.metrics.upstream_connected(began.elapsed());
-            return Ok(Lease::new(
-                Box::new(Connection::new(sender, driver)),
-                self,
-                place,
-                Origin::New,
-            ));
+            return Ok(Lease::new(Box::new(connection), self, place, Origin::New));
         }
-        // A `connect` that its deadline cut could not note anything itself.
-        self.is_reachable.store(false, Ordering::Relaxed);
+        // An attempt that its deadline cut could not note anything itself.
+        self.dialler.note(false);
         Err(NoConnection::Unreachable)
-    }
-
-    async fn connect(&self) -> std::io::Result<TcpStream> {
-        let connected = match self.address {
-            Some(ip) => TcpStream::connect(SocketAddr::new(ip, self.port)).await,
-            None => TcpStream::connect((self.host.as_str(), self.port)).await,
-        };
-        self.is_reachable.store(connected.is_ok(), Ordering::Relaxed);
-        connected
     }
 }
 
