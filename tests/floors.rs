@@ -48,6 +48,7 @@ const ROOMS: [Room; 2] = [
             "request_body",
             "target",
             "trace",
+            "tunnel",
             "upstream",
         ],
         // The pipeline runs the stages, the plan compiles them, the exchange begins and ends with some.

@@ -91,6 +91,7 @@ fn timeouts() -> Timeouts {
         idle: Some(Duration::from_mins(1)),
         stream_idle: Some(Duration::from_mins(5)),
         stream_max: None,
+        upgrade_idle: Some(Duration::from_mins(5)),
     }
 }
 

@@ -36,6 +36,7 @@ pub(crate) const KEYS: &[&str] = &[
     "upstream.timeouts.idle",
     "upstream.timeouts.stream_idle",
     "upstream.timeouts.stream_max",
+    "upstream.timeouts.upgrade_idle",
     "upstream.pool.max_connections",
     "upstream.pool.queue_timeout",
     "upstream.pool.max_idle",

@@ -12,3 +12,4 @@ pub mod sanitise;
 pub mod sse;
 pub mod template;
 pub mod traceparent;
+pub mod upgrade;

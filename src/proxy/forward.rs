@@ -12,10 +12,10 @@ use std::task::{Context, Poll};
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE,
-    TRANSFER_ENCODING,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
-use http::{Method, Request, Response, Uri, Version};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use tokio::time::Instant;
 
@@ -25,10 +25,10 @@ use super::peer::Peer;
 use super::request_body::{Meter, RequestBody, State};
 use super::target::{self, Target};
 use super::trace;
-use super::upstream::lease::UpstreamBody;
+use super::upstream::lease::{Accepted, UpstreamBody};
 use super::upstream::send::{NoResponse, send};
 use super::upstream::{NoConnection, Upstream};
-use crate::http::{forwarded, hop};
+use crate::http::{forwarded, hop, upgrade};
 use crate::record::{Failure, Refusal};
 
 /// Builds the request that the upstream sees.
@@ -38,7 +38,7 @@ pub fn prepare(
     head: Parts,
     target: Target,
     body: RequestBody,
-) -> Request<RequestBody> {
+) -> (Request<RequestBody>, Option<Offer>) {
     let plan = &exchange.plan;
     let is_trusted = plan.trusts(peer.ip);
     let named_host = target::host(&head.uri);
@@ -48,6 +48,7 @@ pub fn prepare(
     let ending = ending(&headers, is_trusted, &plan.request_id_header);
     exchange.proxy().claims().note(Claimed::among(&ending, is_trusted), &peer.ip);
     let asks_for_trailers = ending.contains(&TE) && accepts_trailers(&headers);
+    let offer = if ending.contains(&UPGRADE) { offer(head.version, &headers, &body) } else { None };
     for name in ending {
         headers.remove(name);
     }
@@ -57,6 +58,10 @@ pub fn prepare(
     }
     if asks_for_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if let Some(offer) = &offer {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, HeaderValue::clone(offer));
     }
     frame(&mut headers, &head.method, &body);
     let last_hop =
@@ -70,7 +75,7 @@ pub fn prepare(
     *request.uri_mut() = Uri::from(target.origin_form);
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = headers;
-    request
+    (request, offer)
 }
 
 /// Sends the request and waits for the response head.
@@ -79,15 +84,44 @@ pub async fn forward(
     upstream: &Arc<Upstream>,
     meter: &Meter,
     request: Request<RequestBody>,
+    offer: Option<Offer>,
 ) -> Result<Response<UpstreamBody>, Stop> {
     exchange.depart();
     let mut wait = Wait::new(exchange, meter);
     let answer = send(upstream, request, |cx| wait.poll(exchange, meter, cx)).await;
     let answer = answer.and_then(|response| {
-        if is_plainly_coded(response.headers()) { Ok(response) } else { Err(NoResponse::Protocol) }
+        if !is_plainly_coded(response.headers()) {
+            return Err(NoResponse::Protocol);
+        }
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            switched(response, offer)
+        } else {
+            Ok(response)
+        }
     });
     exchange.arrive(answer.as_ref().ok().map(|response| response.status().as_u16()));
     answer.map_err(|reason| stop(&reason, meter.state(), wait.is_over()))
+}
+
+/// The protocols that a request offers to switch to. Boxed: few requests do.
+pub type Offer = Box<HeaderValue>;
+
+/// What of the client's offer goes on. A body would have to be read to its end before the switch, and
+/// HTTP/1.0 cannot switch (RFC 9110 §7.8): such an offer is left out.
+fn offer(version: Version, headers: &HeaderMap, body: &RequestBody) -> Option<Offer> {
+    let can_switch = version == Version::HTTP_11 && body.is_end_stream();
+    if can_switch { upgrade::offer(headers).map(Box::new) } else { None }
+}
+
+/// Takes note of what a 101 switches to. One that was not asked for, or that switches to something
+/// else, is no answer.
+fn switched(
+    mut response: Response<UpstreamBody>,
+    offer: Option<Offer>,
+) -> Result<Response<UpstreamBody>, NoResponse> {
+    let accepted = offer.and_then(|offer| upgrade::accepted(&offer, response.headers()));
+    response.extensions_mut().insert(Accepted(accepted.ok_or(NoResponse::Protocol)?));
+    Ok(response)
 }
 
 /// Whether an answer has no transfer coding but `chunked`, which alone can be taken off here.

@@ -32,6 +32,8 @@ pub mod screen;
 pub mod seat;
 pub mod target;
 pub mod trace;
+pub mod tunnel;
+pub mod upgrade;
 pub mod upstream;
 
 use plan::Plan;

@@ -19,7 +19,8 @@ use super::peer::Peer;
 use super::reply::ReplyBody;
 use super::request_body::{Meter, RequestBody};
 use super::upstream::lease::UpstreamBody;
-use super::{Proxy, answer, classify, door, forward, inspect_body, screen, seat, target};
+use super::{Proxy, answer, classify, door, forward, inspect_body, screen, seat, target, upgrade};
+use crate::record::Failure;
 
 /// Answers one request. The exchange begins with the call, not with the first poll: hyper drops the
 /// future unpolled where the client's end of file comes in the same read as its head.
@@ -37,6 +38,11 @@ pub fn handle<'a>(
     async move {
         let outcome = contain(pin!(walk(proxy, peer, &mut exchange, head, body))).await;
         Ok(match outcome {
+            Ok((response, _)) if upgrade::is_switch(&response) => {
+                upgrade::splice(exchange, peer, response).unwrap_or_else(|exchange| {
+                    answer::refuse(*exchange, Failure::UpstreamProtocol.into(), asked)
+                })
+            }
             Ok((response, shape)) => answer::follow(exchange, response, shape),
             Err(stop) => answer::refuse(exchange, stop, asked),
         })
@@ -65,8 +71,8 @@ async fn walk(
 
     let method = head.method.clone();
     let body = RequestBody::new(inspected.lead, inspected.rest, meter, route.max_request_body);
-    let request = forward::prepare(exchange, peer, head, target, body);
-    let mut response = forward::forward(exchange, proxy.upstream(), meter, request).await?;
+    let (request, offer) = forward::prepare(exchange, peer, head, target, body);
+    let mut response = forward::forward(exchange, proxy.upstream(), meter, request, offer).await?;
     let shape = classify::head(exchange, &method, response.status(), response.headers());
     answer::dress(exchange, &verdict, response.headers_mut());
     Ok((response, shape))

@@ -10,6 +10,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Waker};
 
+use bytes::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -26,8 +27,8 @@ type Driver = http1::Connection<TokioIo<TcpStream>, RequestBody>;
 /// One connection to the upstream.
 pub struct Connection {
     pub(super) sender: http1::SendRequest<RequestBody>,
-    /// `None` once the connection has ended.
-    driver: Option<Driver>,
+    driver: Driver,
+    is_open: bool,
 }
 
 impl Connection {
@@ -39,7 +40,7 @@ impl Connection {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;
-        let mut connection = Self { sender, driver: Some(driver) };
+        let mut connection = Self { sender, driver, is_open: true };
         // The first poll makes the sender ready.
         connection.drive(&mut Context::from_waker(Waker::noop()));
         Ok(connection)
@@ -47,12 +48,8 @@ impl Connection {
 
     /// Moves bytes both ways as far as they go. Returns whether the connection is still open.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) -> bool {
-        if let Some(driver) = &mut self.driver
-            && Pin::new(driver).poll(cx).is_ready()
-        {
-            self.driver = None;
-        }
-        self.driver.is_some()
+        self.is_open = self.is_open && Pin::new(&mut self.driver).poll(cx).is_pending();
+        self.is_open
     }
 
     /// Whether it can take a request: open, nothing owed in either direction. Notices a connection
@@ -60,12 +57,20 @@ impl Connection {
     pub(super) fn is_alive(&mut self) -> bool {
         self.drive(&mut Context::from_waker(Waker::noop())) && self.sender.is_ready()
     }
+
+    /// The stream of a connection on which HTTP has ended, and what was read behind its last answer.
+    /// `None` where HTTP goes on.
+    pub(super) fn into_stream(self) -> Option<(TcpStream, Bytes)> {
+        if self.is_open {
+            return None;
+        }
+        let parts = self.driver.into_parts();
+        Some((parts.io.into_inner(), parts.read_buf))
+    }
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection")
-            .field("is_open", &self.driver.is_some())
-            .finish_non_exhaustive()
+        f.debug_struct("Connection").field("is_open", &self.is_open).finish_non_exhaustive()
     }
 }

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use http::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::http1::Connection;
@@ -65,6 +67,21 @@ impl Lease {
     }
 }
 
+/// What a 101 switches to: an extension of its response.
+#[derive(Clone, Debug)]
+pub struct Accepted(pub HeaderValue);
+
+/// The upstream's end of a tunnel. Holds its place in the pool until it is dropped.
+#[derive(Debug)]
+pub struct Switched {
+    /// The socket.
+    pub io: TcpStream,
+    /// What the upstream has sent behind its 101.
+    pub early: Bytes,
+    _place: OwnedSemaphorePermit,
+    _counted: ActiveGuard,
+}
+
 /// A response body together with the connection it arrives on.
 #[derive(Debug)]
 pub struct UpstreamBody {
@@ -83,6 +100,13 @@ impl UpstreamBody {
         if let Some(lease) = self.lease.take() {
             lease.give_back();
         }
+    }
+
+    /// The bare socket behind a 101; `None` behind any other answer.
+    pub fn into_switched(self) -> Option<Switched> {
+        let Lease { connection, place, _counted, .. } = self.lease?;
+        let (io, early) = connection?.into_stream()?;
+        Some(Switched { io, early, _place: place, _counted })
     }
 }
 

@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
@@ -78,10 +78,6 @@ async fn attempt(
         watch(cx).map(|()| None)
     });
     match answer.await {
-        // Nobody asked it to switch: `Upgrade` is never passed on.
-        Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-            Err(Cut::Failed(NoResponse::Protocol))
-        }
         Some(Ok(response)) => Ok(response),
         Some(Err(error)) => Err(classify(error)),
         None => Err(Cut::Failed(NoResponse::TimedOut)),

@@ -59,6 +59,15 @@ pub(super) async fn serve(
             (&mut connection).await
         }
     };
+    if let Some(tunnel) = peer.tunnel.take() {
+        // Where the 101 could not be written the tunnel is dropped, and its exchange says so.
+        if result.is_ok() {
+            let parts = connection.into_parts();
+            let (stream, _) = parts.io.finish();
+            Box::pin(tunnel.carry(stream, parts.read_buf)).await;
+        }
+        return;
+    }
     let was_running = peer.link.is_busy();
     let parts = connection.into_parts();
     let has_rest = !parts.read_buf.is_empty();
