@@ -42,6 +42,7 @@ const ROOMS: [Room; 2] = [
             "exchange",
             "inspect",
             "limits",
+            "patience",
             "peer",
             "plan",
             "reply",

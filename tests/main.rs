@@ -48,3 +48,5 @@ mod regression;
 mod shutdown;
 // Traces of whole requests.
 mod tracing;
+// Connections that switch protocols.
+mod upgrades;

@@ -73,6 +73,7 @@ fn server() -> Server {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             body_idle_timeout: Duration::from_secs(30),
+            min_body_rate: 0,
             write_timeout: Duration::from_secs(30),
             max_header_bytes: 32 * KIB,
             max_headers: 100,

@@ -19,6 +19,7 @@ pub(crate) const KEYS: &[&str] = &[
     "server.limits.header_timeout",
     "server.limits.idle_timeout",
     "server.limits.body_idle_timeout",
+    "server.limits.min_body_rate",
     "server.limits.write_timeout",
     "server.limits.max_header_bytes",
     "server.limits.max_headers",

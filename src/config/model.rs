@@ -96,6 +96,9 @@ pub struct ServerLimits {
     pub idle_timeout: Duration,
     /// Between two reads of a request body.
     pub body_idle_timeout: Duration,
+    /// Bytes per second that a request body must reach, taking only the client's own pauses for
+    /// time; 0 = off.
+    pub min_body_rate: u64,
     /// For a client that stops reading.
     pub write_timeout: Duration,
     /// Bytes of a head.

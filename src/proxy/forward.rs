@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use super::claims::Claimed;
 use super::exchange::{Exchange, Stop};
+use super::patience::Patience;
 use super::peer::Peer;
 use super::request_body::{Meter, RequestBody, State};
 use super::target::{self, Target};
@@ -134,7 +135,7 @@ fn is_plainly_coded(headers: &HeaderMap) -> bool {
 /// sent; until then each pause of the client, and each pause of the upstream's reading, is bounded.
 struct Wait {
     response_header: Option<std::time::Duration>,
-    body_idle: std::time::Duration,
+    patience: Patience,
     end_by: Option<Instant>,
     seen: (State, u64),
     since: Option<Instant>,
@@ -144,7 +145,7 @@ impl Wait {
     fn new(exchange: &Exchange, meter: &Meter) -> Self {
         Self {
             response_header: exchange.route.response_header,
-            body_idle: exchange.plan.limits.body_idle_timeout,
+            patience: Patience::new(&exchange.plan.limits),
             end_by: exchange.plan.timeouts.request.map(|max| exchange.began() + max),
             seen: (meter.state(), meter.bytes()),
             since: None,
@@ -154,11 +155,15 @@ impl Wait {
     fn poll(&mut self, exchange: &Exchange, meter: &Meter, cx: &mut Context<'_>) -> Poll<()> {
         let now_seen = (meter.state(), meter.bytes());
         if self.since.is_none() || self.seen != now_seen {
+            let now = Instant::now();
+            if let (State::Waiting, Some(since)) = (self.seen.0, self.since) {
+                self.patience.spend(now - since);
+            }
             self.seen = now_seen;
-            self.since = Some(Instant::now());
+            self.since = Some(now);
         }
         let patience = match self.seen.0 {
-            State::Waiting => Some(self.body_idle),
+            State::Waiting => Some(self.patience.next_pause(self.seen.1)),
             _ => self.response_header,
         };
         let due = self.since.zip(patience).map(|(since, patience)| since + patience);

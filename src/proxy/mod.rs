@@ -22,6 +22,7 @@ pub mod forward;
 pub mod inspect;
 pub mod inspect_body;
 pub mod limits;
+pub mod patience;
 pub mod peer;
 pub mod pipeline;
 pub mod plan;

@@ -11,6 +11,7 @@ use crate::config::error::Problem;
 use crate::config::model::{Admin, Server, ServerLimits};
 use crate::config::section::{Section, lay};
 use crate::config::value::Zero;
+use crate::units;
 
 /// hyper refuses to work with a smaller buffer for a head.
 const HEAD: std::ops::RangeInclusive<u64> = 8 * 1024..=16 * 1024 * 1024;
@@ -84,6 +85,8 @@ fn limits(section: &Section<'_>, limits: &mut ServerLimits) {
     lay(&mut limits.header_timeout, section.duration("header_timeout", Zero::Refused));
     lay(&mut limits.idle_timeout, section.duration("idle_timeout", Zero::Refused));
     lay(&mut limits.body_idle_timeout, section.duration("body_idle_timeout", Zero::Refused));
+    let rate = section.parsed("min_body_rate", "a rate in bytes", units::byte_rate);
+    lay(&mut limits.min_body_rate, rate);
     lay(&mut limits.write_timeout, section.duration("write_timeout", Zero::Refused));
     lay(&mut limits.max_header_bytes, section.bytes("max_header_bytes", &HEAD));
     lay(&mut limits.max_headers, section.count("max_headers", &(1..=10_000)));
