@@ -48,5 +48,9 @@ mod regression;
 mod shutdown;
 // Traces of whole requests.
 mod tracing;
+// What RFC 9110 and 9112 ask of an intermediary.
+mod intermediary;
+// Streams: their flushing, their clocks, their last words.
+mod streams;
 // Connections that switch protocols.
 mod upgrades;

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use super::model::{
     Admin, Audit, AuditMode, Config, Console, Drain, HostHeader, Inspect, Log, LogLevel, Otlp,
-    Pool, RateLimitHeaders, Server, ServerLimits, Service, Timeouts, Tracing, Trust, Upstream,
+    PathForm, Pool, RateLimitHeaders, Server, ServerLimits, Service, Timeouts, Tracing, Trust,
+    Upstream,
 };
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -69,6 +70,7 @@ fn server() -> Server {
         workers: std::thread::available_parallelism().map_or(1, usize::from),
         trusted_proxies: Vec::new(),
         max_connections: 10_000,
+        path: PathForm::Strict,
         limits: ServerLimits {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),

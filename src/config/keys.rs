@@ -16,6 +16,7 @@ pub(crate) const KEYS: &[&str] = &[
     "server.workers",
     "server.trusted_proxies",
     "server.max_connections",
+    "server.path",
     "server.limits.header_timeout",
     "server.limits.idle_timeout",
     "server.limits.body_idle_timeout",

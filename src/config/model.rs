@@ -16,7 +16,7 @@ pub use gates::{LimitKey, Mode, RateLimit, RateLimitHeaders};
 
 mod server;
 
-pub use server::{Drain, Server, ServerLimits};
+pub use server::{Drain, PathForm, Server, ServerLimits};
 
 /// The whole configuration.
 #[derive(Clone, Debug)]

@@ -8,6 +8,7 @@ pub mod ids;
 pub mod method;
 pub mod path;
 pub mod problem;
+pub mod rfc7239;
 pub mod sanitise;
 pub mod sse;
 pub mod template;

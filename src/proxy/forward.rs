@@ -8,6 +8,7 @@
 //! It does not choose whether to forward.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use http::header::{
@@ -32,6 +33,9 @@ use super::upstream::{NoConnection, Upstream};
 use crate::http::{forwarded, hop, upgrade};
 use crate::record::{Failure, Refusal};
 
+/// How long an upstream may leave a client's `Expect: 100-continue` unanswered.
+const SILENCE: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Builds the request that the upstream sees.
 pub fn prepare(
     exchange: &Exchange,
@@ -49,6 +53,8 @@ pub fn prepare(
     let ending = ending(&headers, is_trusted, &plan.request_id_header);
     exchange.proxy().claims().note(Claimed::among(&ending, is_trusted), &peer.ip);
     let asks_for_trailers = ending.contains(&TE) && accepts_trailers(&headers);
+    let expects =
+        ending.contains(&EXPECT) && head.version != Version::HTTP_10 && body.is_untouched();
     let offer = if ending.contains(&UPGRADE) { offer(head.version, &headers, &body) } else { None };
     for name in ending {
         headers.remove(name);
@@ -64,6 +70,9 @@ pub fn prepare(
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::clone(offer));
     }
+    if expects {
+        headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
+    }
     frame(&mut headers, &head.method, &body);
     let last_hop =
         forwarded::Hop { peer: &peer.address, is_trusted, scheme: peer.scheme, host: client_host };
@@ -76,7 +85,22 @@ pub fn prepare(
     *request.uri_mut() = Uri::from(target.origin_form);
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = headers;
+    if expects {
+        hold(&mut request, exchange.route.response_header);
+    }
     (request, offer)
+}
+
+/// Lets the upstream say whether the client is to send its body. One that keeps silent about it (it
+/// may not know how) gets the body all the same, while there is still time for its answer.
+fn hold(request: &mut Request<RequestBody>, response_header: Option<std::time::Duration>) {
+    let patience = response_header.map_or(SILENCE, |due| SILENCE.min(due / 2));
+    let asked = request.body_mut().hold(patience);
+    hyper::ext::on_informational(request, move |interim| {
+        if interim.status() == StatusCode::CONTINUE {
+            asked.store(true, Ordering::Relaxed);
+        }
+    });
 }
 
 /// Sends the request and waits for the response head.

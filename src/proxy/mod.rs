@@ -21,6 +21,7 @@ pub mod exchange;
 pub mod forward;
 pub mod inspect;
 pub mod inspect_body;
+pub mod last_hop;
 pub mod limits;
 pub mod patience;
 pub mod peer;

@@ -19,7 +19,9 @@ use super::peer::Peer;
 use super::reply::ReplyBody;
 use super::request_body::{Meter, RequestBody};
 use super::upstream::lease::UpstreamBody;
-use super::{Proxy, answer, classify, door, forward, inspect_body, screen, seat, target, upgrade};
+use super::{
+    Proxy, answer, classify, door, forward, inspect_body, last_hop, screen, seat, target, upgrade,
+};
 use crate::record::Failure;
 
 /// Answers one request. The exchange begins with the call, not with the first poll: hyper drops the
@@ -38,31 +40,39 @@ pub fn handle<'a>(
     async move {
         let outcome = contain(pin!(walk(proxy, peer, &mut exchange, head, body))).await;
         Ok(match outcome {
-            Ok((response, _)) if upgrade::is_switch(&response) => {
+            Ok(None) => answer::arrive(exchange),
+            Ok(Some((response, _))) if upgrade::is_switch(&response) => {
                 upgrade::splice(exchange, peer, response).unwrap_or_else(|exchange| {
                     answer::refuse(*exchange, Failure::UpstreamProtocol.into(), asked)
                 })
             }
-            Ok((response, shape)) => answer::follow(exchange, response, shape),
+            Ok(Some((mut response, shape))) => {
+                answer::give_up_body(&exchange, asked, response.headers_mut());
+                answer::follow(exchange, response, shape)
+            }
             Err(stop) => answer::refuse(exchange, stop, asked),
         })
     }
 }
 
-/// Every stage in order; `?` is the only way out.
+/// Every stage in order; `?` is the only way out. `None` where the request was meant for us.
 async fn walk(
     proxy: &Arc<Proxy>,
     peer: &Peer,
     exchange: &mut Exchange,
-    head: http::request::Parts,
+    mut head: http::request::Parts,
     body: Incoming,
-) -> Result<(Response<UpstreamBody>, classify::Shape), Stop> {
+) -> Result<Option<(Response<UpstreamBody>, classify::Shape)>, Stop> {
     let plan = Arc::clone(&exchange.plan);
     let target = target::canonical(&plan, &head)?;
     let route = plan.find(&head.method, target.path());
     exchange.enter(route, target.path());
+    target.judge(&plan, &head.method)?;
     let verdict = door::admit(exchange, &head.headers)?;
     screen::judge(exchange, &body)?;
+    if last_hop::is_here(&mut head)? {
+        return Ok(None);
+    }
 
     let meter = if body.is_end_stream() { &peer.no_body } else { &Arc::<Meter>::default() };
     exchange.measure(meter);
@@ -75,7 +85,7 @@ async fn walk(
     let mut response = forward::forward(exchange, proxy.upstream(), meter, request, offer).await?;
     let shape = classify::head(exchange, &method, response.status(), response.headers());
     answer::dress(exchange, &verdict, response.headers_mut());
-    Ok((response, shape))
+    Ok(Some((response, shape)))
 }
 
 /// Runs a walk and turns a panic into a stop. The exchange lives outside, so it can still answer. The

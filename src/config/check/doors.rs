@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::{SOME, SOME_BYTES, files};
 use crate::config::error::Problem;
-use crate::config::model::{Admin, Server, ServerLimits};
+use crate::config::model::{Admin, PathForm, Server, ServerLimits};
 use crate::config::section::{Section, lay};
 use crate::config::value::Zero;
 use crate::units;
@@ -17,6 +17,7 @@ use crate::units;
 const HEAD: std::ops::RangeInclusive<u64> = 8 * 1024..=16 * 1024 * 1024;
 /// The `http` crate holds no longer target.
 const TARGET: std::ops::RangeInclusive<u64> = 1..=65_534;
+const PATHS: [(&str, PathForm); 2] = [("strict", PathForm::Strict), ("as_is", PathForm::AsIs)];
 /// Header names that frame the message or route it: an id cannot live there.
 const FRAMING: [&str; 9] = [
     "connection",
@@ -38,6 +39,7 @@ pub(super) fn server(section: &Section<'_>, server: &mut Server) {
     lay(&mut server.workers, workers);
     lay(&mut server.trusted_proxies, networks(section, "trusted_proxies"));
     lay(&mut server.max_connections, section.count("max_connections", &SOME));
+    lay(&mut server.path, section.choice("path", &PATHS));
     limits(&section.section("limits"), &mut server.limits);
     let drain = section.section("drain");
     lay(&mut server.drain.delay, drain.duration("delay", Zero::Meaningful));

@@ -16,10 +16,22 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// Connections held at once; more wait in the listen queue.
     pub max_connections: usize,
+    /// Which path the upstream gets.
+    pub path: PathForm,
     /// `[server.limits]`.
     pub limits: ServerLimits,
     /// `[server.drain]`.
     pub drain: Drain,
+}
+
+/// `server.path`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathForm {
+    /// The canonical one; what has none is refused.
+    Strict,
+    /// The client's own. What is not canonical is refused only where a route with a policy could be
+    /// meant.
+    AsIs,
 }
 
 /// `[server.limits]`: what a client may send, and how slowly.
