@@ -104,9 +104,9 @@ impl UpstreamBody {
 
     /// The bare socket behind a 101; `None` behind any other answer.
     pub fn into_switched(self) -> Option<Switched> {
-        let Lease { connection, place, _counted, .. } = self.lease?;
+        let Lease { connection, place, _counted: counted, .. } = self.lease?;
         let (io, early) = connection?.into_stream()?;
-        Some(Switched { io, early, _place: place, _counted })
+        Some(Switched { io, early, _place: place, _counted: counted })
     }
 }
 

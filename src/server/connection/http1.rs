@@ -59,6 +59,12 @@ pub(super) async fn serve(
             (&mut connection).await
         }
     };
+    // Where a client once asked for an upgrade, hyper may end "upgraded" with bytes unwritten; asked
+    // again it shuts down, and so flushes.
+    let result = match result {
+        Ok(()) => (&mut connection).await,
+        broken => broken,
+    };
     if let Some(tunnel) = peer.tunnel.take() {
         // Where the 101 could not be written the tunnel is dropped, and its exchange says so.
         if result.is_ok() {
