@@ -17,10 +17,14 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::config::model::Drain;
+use crate::config::model::{Drain, Listen};
 use crate::proxy::Proxy;
 use crate::server::admin::{self, Door, Health, House};
+use crate::server::entrance::Entrance;
 use crate::server::listener::{self, Signals};
+use crate::server::port::{Inherited, Port};
+use crate::server::redirect::Redirect;
+use crate::server::tls::{NotServed, Tls};
 use crate::telemetry::ledger::Ledger;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::sinks::audit::{self, Audit, RealDisk};
@@ -41,7 +45,7 @@ pub struct App {
     proxy: Arc<Proxy>,
     health: Arc<Health>,
     drain: Drain,
-    data: SocketAddr,
+    data: Listen,
     admin: SocketAddr,
     metrics: Option<SocketAddr>,
     signals: Signals,
@@ -60,6 +64,12 @@ pub enum NotStarted {
     /// The audit could not be opened.
     #[error("{0}")]
     Audit(#[from] audit::OpenError),
+    /// TLS cannot be served. The configuration was right when it was checked.
+    #[error("{0}")]
+    Tls(#[from] NotServed),
+    /// A socket of the parent process cannot be used.
+    #[error("using the socket of the parent process (LISTEN_FDS): {0}")]
+    Inherited(#[source] io::Error),
     /// A part of the start panicked.
     #[error("starting: {0}")]
     Panicked(#[source] tokio::task::JoinError),
@@ -69,7 +79,7 @@ pub enum NotStarted {
         /// The configuration's key.
         key: &'static str,
         /// The address that was asked for.
-        address: SocketAddr,
+        address: Listen,
         /// What the system said.
         source: io::Error,
     },
@@ -109,9 +119,26 @@ fn is_whole(report: &audit::Report) -> bool {
 impl App {
     /// Starts everything, in order. On an error nothing has been served.
     pub async fn start(config: &Config, console: Console) -> Result<Self, NotStarted> {
+        Self::start_on(None, config, console).await
+    }
+
+    /// Starts everything, with a socket of the parent's as the clients' door.
+    pub async fn start_on(
+        inherited: Option<Inherited>,
+        config: &Config,
+        console: Console,
+    ) -> Result<Self, NotStarted> {
         let (upstream, port) = (&config.upstream.host, config.upstream.port);
         let metrics = Metrics::new(&config.service).for_upstream(upstream, port);
-        let data = bind("server.listen", config.server.listen)?;
+        let data = match inherited {
+            Some(inherited) => Port::adopt(inherited).map_err(NotStarted::Inherited)?,
+            None => bind_port(&config.server.listen)?,
+        };
+        let listen = data.address().map_err(NotStarted::Inherited)?;
+        let tls = load_tls(config).await?;
+        let redirect_from = config.server.tls.as_ref().and_then(|tls| tls.redirect_from);
+        let redirecting =
+            redirect_from.map(|at| bind("server.tls.redirect_from", at)).transpose()?;
         let operators = bind("admin.listen", config.admin.listen)?;
         let scrapers =
             config.metrics_listen.map(|address| bind("metrics.listen", address)).transpose()?;
@@ -123,7 +150,7 @@ impl App {
 
         let health = Arc::new(Health::new(status::probes(&proxy)));
         let mut app = Self {
-            data: address(&data, config.server.listen),
+            data: listen,
             admin: address(&operators, config.admin.listen),
             metrics: scrapers.as_ref().and_then(|listener| listener.local_addr().ok()),
             drain: config.server.drain,
@@ -136,15 +163,16 @@ impl App {
             proxy,
         };
         app.open_doors(config, metrics, operators, scrapers);
-        app.open_traffic(config, data);
+        let entrance = app.entrance(config, tls);
+        app.open_traffic(data, entrance, redirecting);
         app.health.start();
         tracing::info!(traffic = %app.data, admin = %app.admin, upstream = %config.upstream.authority, "The doors are open.");
         Ok(app)
     }
 
     /// Where clients connect.
-    pub fn data(&self) -> SocketAddr {
-        self.data
+    pub fn data(&self) -> &Listen {
+        &self.data
     }
 
     /// Where operators connect.
@@ -236,7 +264,7 @@ impl App {
         let house = Arc::new(House {
             metrics,
             health: Arc::clone(&self.health),
-            status: status::document(config, self.data, &self.proxy, &self.health),
+            status: status::document(config, &self.data, &self.proxy, &self.health),
             drain: self.drain_asked.clone(),
             token: config.admin.token.clone(),
         });
@@ -248,18 +276,31 @@ impl App {
         self.doors.spawn(admin::serve(operators, Door::Operators, house, stop));
     }
 
-    fn open_traffic(&mut self, config: &Config, listener: TcpListener) {
+    /// The clients' door, and what keeps its certificate true.
+    fn entrance(&mut self, config: &Config, tls: Option<Tls>) -> Arc<Entrance> {
+        let (proxy, places) = (Arc::clone(&self.proxy), config.server.max_connections);
+        let Some(tls) = tls.map(Arc::new) else { return Entrance::plain(proxy, places) };
+        self.traffic.spawn(Arc::clone(&tls).follow(self.signals.stop.clone()));
+        Entrance::tls(proxy, places, tls)
+    }
+
+    fn open_traffic(
+        &mut self,
+        port: Port,
+        entrance: Arc<Entrance>,
+        redirecting: Option<TcpListener>,
+    ) {
         let upstream = Arc::clone(self.proxy.upstream());
         let stop = self.signals.stop.clone();
         self.traffic.spawn(async move {
             stop.run_until_cancelled(upstream.tend()).await;
         });
-        self.traffic.spawn(listener::accept_loop(
-            listener,
-            Arc::clone(&self.proxy),
-            config.server.max_connections,
-            self.signals.clone(),
-        ));
+        if let Some(listener) = redirecting {
+            let redirect = Redirect::to(self.data.tcp().map(|address| address.port()));
+            let away = entrance.redirecting(redirect);
+            self.traffic.spawn(listener::accept_loop(listener, away, self.signals.clone()));
+        }
+        self.traffic.spawn(listener::accept_loop(port, entrance, self.signals.clone()));
     }
 }
 
@@ -304,8 +345,24 @@ fn seconds(duration: Duration) -> String {
     format!("{}s", duration.as_secs_f64())
 }
 
+/// Reads the certificate where there is one. Files may block, so not on a worker.
+async fn load_tls(config: &Config) -> Result<Option<Tls>, NotStarted> {
+    let Some(settings) = config.server.tls.clone() else { return Ok(None) };
+    match tokio::task::spawn_blocking(move || Tls::load(&settings)).await {
+        Ok(loaded) => Ok(Some(loaded?)),
+        Err(panicked) => Err(NotStarted::Panicked(panicked)),
+    }
+}
+
+fn bind_port(listen: &Listen) -> Result<Port, NotStarted> {
+    let refused =
+        |source| NotStarted::Listen { key: "server.listen", address: listen.clone(), source };
+    Port::bind(listen).map_err(refused)
+}
+
 fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, NotStarted> {
-    listener::bind(address).map_err(|source| NotStarted::Listen { key, address, source })
+    let refused = |source| NotStarted::Listen { key, address: address.into(), source };
+    listener::bind(address).map_err(refused)
 }
 
 fn address(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {

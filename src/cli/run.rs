@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use super::{check, source};
 use crate::app::{App, Ask, Farewell, NotStarted};
 use crate::config::{self, Config, Loaded};
+use crate::server::port::{self, Inherited};
 use crate::telemetry::sinks::audit;
 use crate::telemetry::{Console, diagnostics};
 
@@ -27,8 +28,13 @@ pub fn run(
     env: BTreeMap<String, String>,
     flags: Vec<(String, String)>,
 ) -> ExitCode {
+    // First of all: it changes the environment, and there is one thread yet.
+    let inherited = port::inherited();
     match load(path, env, flags) {
-        Ok(loaded) => serve(&loaded),
+        Ok(loaded) => match inherited {
+            Ok(inherited) => serve(&loaded, inherited),
+            Err(error) => fail(&NotStarted::Inherited(error).to_string()),
+        },
         Err(complaint) => {
             say(&complaint);
             ExitCode::from(check::INVALID)
@@ -46,7 +52,7 @@ fn load(
     config::load(&sources).map_err(|errors| format!("{}\n", errors.render(colour)))
 }
 
-fn serve(loaded: &Loaded) -> ExitCode {
+fn serve(loaded: &Loaded, inherited: Option<Inherited>) -> ExitCode {
     let config = &loaded.config;
     let diagnostics = match diagnostics::init(config.log.level, &config.service.name) {
         Ok(diagnostics) => diagnostics,
@@ -57,7 +63,7 @@ fn serve(loaded: &Loaded) -> ExitCode {
         tracing::warn!("{notice}");
     }
     let ended = runtime(config).map(|runtime| {
-        let ended = runtime.block_on(live(config));
+        let ended = runtime.block_on(live(config, inherited));
         // Sinks run on threads of their own; nothing that matters is left on the runtime.
         runtime.shutdown_timeout(LAST_WORDS);
         ended
@@ -80,8 +86,8 @@ pub fn runtime(config: &Config) -> io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
-async fn live(config: &Config) -> Result<Farewell, NotStarted> {
-    let app = App::start(config, Console::Stdout).await?;
+async fn live(config: &Config, inherited: Option<Inherited>) -> Result<Farewell, NotStarted> {
+    let app = App::start_on(inherited, config, Console::Stdout).await?;
     let (ask, asks) = mpsc::channel(2);
     let listening = listen_for_signals(ask);
     tokio::pin!(listening);

@@ -16,7 +16,7 @@ pub use gates::{LimitKey, Mode, RateLimit, RateLimitHeaders};
 
 mod server;
 
-pub use server::{Drain, PathForm, Server, ServerLimits};
+pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
 
 /// The whole configuration.
 #[derive(Clone, Debug)]

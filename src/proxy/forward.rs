@@ -30,7 +30,7 @@ use super::trace;
 use super::upstream::lease::{Accepted, UpstreamBody};
 use super::upstream::send::{NoResponse, send};
 use super::upstream::{NoConnection, Upstream};
-use crate::http::{forwarded, hop, upgrade};
+use crate::http::{forwarded, hop, http2, upgrade};
 use crate::record::{Failure, Refusal};
 
 /// How long an upstream may leave a client's `Expect: 100-continue` unanswered.
@@ -54,7 +54,7 @@ pub fn prepare(
     exchange.proxy().claims().note(Claimed::among(&ending, is_trusted), &peer.ip);
     let asks_for_trailers = ending.contains(&TE) && accepts_trailers(&headers);
     let expects =
-        ending.contains(&EXPECT) && head.version != Version::HTTP_10 && body.is_untouched();
+        ending.contains(&EXPECT) && head.version == Version::HTTP_11 && body.is_untouched();
     let offer = if ending.contains(&UPGRADE) { offer(head.version, &headers, &body) } else { None };
     for name in ending {
         headers.remove(name);
@@ -73,9 +73,16 @@ pub fn prepare(
     if expects {
         headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
     }
+    if head.version == Version::HTTP_2 {
+        http2::join_cookies(&mut headers);
+    }
     frame(&mut headers, &head.method, &body);
-    let last_hop =
-        forwarded::Hop { peer: &peer.address, is_trusted, scheme: peer.scheme, host: client_host };
+    let last_hop = forwarded::Hop {
+        peer: peer.address.as_ref(),
+        is_trusted,
+        scheme: peer.scheme,
+        host: client_host,
+    };
     forwarded::append(&mut headers, last_hop);
     trace::propagate(&exchange.trace, &mut headers);
     headers.insert(&plan.request_id_header, exchange.request_id.clone());

@@ -15,15 +15,16 @@ use tokio::time::Instant;
 use super::clock::Timer;
 use super::request_body::Meter;
 use super::tunnel::Tunnel;
+use crate::config::model::UNIX_PEER;
 use crate::http::forwarded;
 
 /// The client's end of a connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Peer {
     /// Its address, with IPv4-mapped addresses made IPv4.
     pub ip: IpAddr,
-    /// The address as `X-Forwarded-For` shows it.
-    pub address: HeaderValue,
+    /// The address as `X-Forwarded-For` shows it; none where it came over a Unix socket.
+    pub address: Option<HeaderValue>,
     /// `http` or `https`.
     pub scheme: &'static str,
     /// The line to its connection.
@@ -37,15 +38,15 @@ pub struct Peer {
 impl Peer {
     /// A client at this address, over the connection at the other end of `link`.
     pub fn new(ip: IpAddr, scheme: &'static str, link: Arc<Link>) -> Self {
-        let address = forwarded::address_value(ip);
-        Self {
-            ip: ip.to_canonical(),
-            address,
-            scheme,
-            link,
-            no_body: Arc::default(),
-            tunnel: Handover::default(),
-        }
+        let address = (ip != UNIX_PEER).then(|| forwarded::address_value(ip));
+        let tunnel = Handover::default();
+        Self { ip: ip.to_canonical(), address, scheme, link, no_body: Arc::default(), tunnel }
+    }
+
+    /// The same client, for a stream with a line of its own.
+    #[must_use]
+    pub fn with_link(&self, link: Arc<Link>) -> Self {
+        Self { link, ..self.clone() }
     }
 }
 
@@ -64,6 +65,13 @@ impl Handover {
     /// Takes what was left.
     pub fn take(&self) -> Option<Box<Tunnel>> {
         self.0.lock().take()
+    }
+}
+
+impl Clone for Handover {
+    /// An empty one: a tunnel belongs to one connection.
+    fn clone(&self) -> Self {
+        Self::default()
     }
 }
 

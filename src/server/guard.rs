@@ -55,12 +55,12 @@ enum Reading {
 }
 
 impl<IO: Socket> Guard<IO> {
-    /// Wraps a fresh connection. The head's clock starts now.
-    pub fn new(stream: IO, link: &Arc<Link>, limits: &ServerLimits) -> Self {
+    /// Wraps a fresh connection, whose first head must be complete by `until`.
+    pub fn new(stream: IO, link: &Arc<Link>, limits: &ServerLimits, until: Instant) -> Self {
         Self {
             io: TokioIo::new(stream),
             link: Arc::clone(link),
-            reading: Reading::Idle { until: Instant::now() + limits.header_timeout },
+            reading: Reading::Idle { until },
             stalled_since: None,
             timer: Timer::default(),
             limits: Clocks {

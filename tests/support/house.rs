@@ -22,7 +22,7 @@ use super::{PATIENCE, eventually};
 pub fn config(upstream: SocketAddr, more: &str) -> Config {
     let text = format!("[upstream]\nurl = \"http://{upstream}\"\n{more}");
     let mut config = Config::from_toml(&text).expect("a valid configuration");
-    config.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.server.listen = SocketAddr::from(([127, 0, 0, 1], 0)).into();
     config.admin.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.server.drain.delay = Duration::ZERO;
     config.log.console = Form::Json;
@@ -86,7 +86,8 @@ pub async fn open(config: &Config) -> House {
 pub async fn open_with(config: &Config, console: Console, paper: Paper) -> House {
     let app = App::start(config, console).await.expect("a start");
     let (asks, heard) = mpsc::channel(4);
-    let (data, admin, metrics) = (app.data(), app.admin(), app.metrics());
+    let data = app.data().tcp().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
+    let (admin, metrics) = (app.admin(), app.metrics());
     #[expect(clippy::disallowed_methods, reason = "the handle is awaited by `close`")]
     let running = tokio::spawn(app.run(heard));
     House { data, admin, metrics, paper, asks, running }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::proxy::peer::Peer;
@@ -29,17 +29,19 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 
 /// Serves a connection until it ends. Once `stop` is cancelled, the running exchange is finished and
-/// the connection closed. Dropping the future cuts the connection.
+/// the connection closed. Dropping the future cuts the connection. `until` is when the first head must be
+/// complete.
 pub(super) async fn serve(
-    proxy: Arc<Proxy>,
+    proxy: &Arc<Proxy>,
     stream: impl Socket,
     peer: Peer,
+    until: Instant,
     stop: CancellationToken,
 ) {
     let metrics = proxy.telemetry().metrics().clone();
     let limits = proxy.plan().limits;
-    let guard = Guard::new(stream, &peer.link, &limits);
-    let (hall, client) = (&proxy, &peer);
+    let guard = Guard::new(stream, &peer.link, &limits, until);
+    let (hall, client) = (proxy, &peer);
     // hyper keeps room for the service's future as long as the connection lives; boxed, it is there
     // only while there is an exchange. An idle connection is a quarter smaller for it.
     let service = service_fn(move |request| Box::pin(pipeline::handle(hall, client, request)));
@@ -107,7 +109,7 @@ fn broken_head(error: &hyper::Error, was_in_head: bool) -> Option<ConnectionErro
 
 /// Closes the socket. With bytes of the client's still unread, a plain close would be a reset, and
 /// the reset would overtake our last answer (RFC 9112 §9.6): so the write side goes first.
-async fn close(mut stream: impl Socket, has_unread: bool) {
+pub(in crate::server) async fn close(mut stream: impl Socket, has_unread: bool) {
     let said_goodbye = stream.shutdown().await.is_ok();
     if !said_goodbye || !has_unread {
         return;
