@@ -133,6 +133,8 @@ async fn of_te_only_trailers_passes() {
             asked("", &format!("GET / HTTP/1.1\r\nhost: a\r\n{te}\r\nconnection: te\r\n\r\n"))
                 .await;
         assert_eq!(seen[0].field("te"), passed, "{te}");
+        // Whoever sends TE lists it (RFC 9110 §10.1.4).
+        assert_eq!(seen[0].field("connection"), passed.map(|_| "te"), "{te}");
     }
 }
 

@@ -64,7 +64,7 @@ pub(super) fn document(
     let (house, health) = (Arc::downgrade(proxy), Arc::clone(health));
     let began = Instant::now();
     let service = config.service.clone();
-    let upstream = config.upstream.authority.clone();
+    let upstream = config.upstream.shown();
     let routes = config.routes.len();
     let listen = listen.to_string();
     Box::new(move || {

@@ -67,8 +67,11 @@ pub fn prepare(
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
     if let Some(offer) = &offer {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        let options = if asks_for_trailers { "upgrade, te" } else { "upgrade" };
+        headers.insert(CONNECTION, HeaderValue::from_static(options));
         headers.insert(UPGRADE, HeaderValue::clone(offer));
+    } else if asks_for_trailers {
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
     if expects {
         headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
@@ -218,6 +221,11 @@ fn stop(reason: &NoResponse, body: State, is_over: bool) -> Stop {
         (_, NoResponse::TimedOut) => Failure::ResponseHeaderTimeout.into(),
         (_, NoResponse::NoConnection(NoConnection::Busy)) => Refusal::Overloaded.into(),
         (_, NoResponse::NoConnection(NoConnection::Unreachable)) => Failure::UpstreamConnect.into(),
+        (_, NoResponse::NoConnection(NoConnection::Tls)) => Failure::UpstreamTls.into(),
+        (_, NoResponse::NoConnection(NoConnection::WrongProtocol)) => {
+            Failure::UpstreamProtocol.into()
+        }
+        (_, NoResponse::Unsendable) => Refusal::BadRequest.into(),
         (_, NoResponse::Reset) => Failure::UpstreamReset.into(),
         (_, NoResponse::Protocol) => Failure::UpstreamProtocol.into(),
     }

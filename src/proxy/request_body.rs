@@ -16,12 +16,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
-use crate::http::{forwarded, hop};
+use crate::http::hop;
 
 /// The request body as the upstream connection sees it.
 #[derive(Debug)]
@@ -120,6 +119,11 @@ impl RequestBody {
         asked
     }
 
+    /// Holds nothing back any longer.
+    pub fn release(&mut self) {
+        self.held = None;
+    }
+
     fn poll_rest(
         &mut self,
         cx: &mut Context<'_>,
@@ -139,7 +143,7 @@ impl RequestBody {
             }
             Poll::Ready(Some(Ok(mut frame))) => {
                 if let Some(trailers) = frame.trailers_mut() {
-                    strip(trailers);
+                    hop::strip_trailers(trailers);
                 }
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 self.meter.add(length);
@@ -158,17 +162,6 @@ impl RequestBody {
     fn fail(&self, state: State) -> Poll<Option<Result<Frame<Bytes>, BrokenRequest>>> {
         self.meter.enter(state);
         Poll::Ready(Some(Err(BrokenRequest(state))))
-    }
-}
-
-/// Takes out of the trailers what may not pass in the head either (RFC 9110 §6.5.1).
-fn strip(trailers: &mut HeaderMap) {
-    let may_not = |name: &&HeaderName| {
-        hop::is_hop_by_hop(name) || hop::is_identity(name) || forwarded::is_forwarding(name)
-    };
-    let refused: Vec<_> = trailers.keys().filter(may_not).cloned().collect();
-    for name in refused {
-        trailers.remove(name);
     }
 }
 

@@ -13,8 +13,8 @@ use std::task::{Context, Waker};
 use bytes::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
+use super::stream::Stream;
 use crate::proxy::request_body::RequestBody;
 
 /// Response heads larger than this are refused as a protocol error.
@@ -22,7 +22,7 @@ pub(super) const MAX_RESPONSE_HEAD: usize = 64 * 1024;
 /// More header fields than this in a response are refused as a protocol error.
 pub(super) const MAX_RESPONSE_HEADERS: usize = 200;
 
-type Driver = http1::Connection<TokioIo<TcpStream>, RequestBody>;
+type Driver = http1::Connection<TokioIo<Stream>, RequestBody>;
 
 /// One connection to the upstream.
 pub struct Connection {
@@ -33,7 +33,7 @@ pub struct Connection {
 
 impl Connection {
     /// Makes a connection of a stream. Nothing is written yet.
-    pub(super) async fn open(stream: TcpStream) -> io::Result<Self> {
+    pub(super) async fn open(stream: Stream) -> io::Result<Self> {
         let (sender, driver) = http1::Builder::new()
             .max_headers(MAX_RESPONSE_HEADERS)
             .max_header_size(MAX_RESPONSE_HEAD)
@@ -60,7 +60,7 @@ impl Connection {
 
     /// The stream of a connection on which HTTP has ended, and what was read behind its last answer.
     /// `None` where HTTP goes on.
-    pub(super) fn into_stream(self) -> Option<(TcpStream, Bytes)> {
+    pub(super) fn into_stream(self) -> Option<(Stream, Bytes)> {
         if self.is_open {
             return None;
         }

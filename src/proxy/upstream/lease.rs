@@ -12,11 +12,11 @@ use bytes::Bytes;
 use http::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::http1::Connection;
-use super::{Origin, Upstream};
+use super::stream::Stream;
+use super::{Origin, Upstream, http2};
 use crate::telemetry::metrics::ActiveGuard;
 
 /// A connection in use. Holds its place in the pool until it is dropped or given back.
@@ -75,36 +75,71 @@ pub struct Accepted(pub HeaderValue);
 #[derive(Debug)]
 pub struct Switched {
     /// The socket.
-    pub io: TcpStream,
+    pub io: Stream,
     /// What the upstream has sent behind its 101.
     pub early: Bytes,
     _place: OwnedSemaphorePermit,
     _counted: ActiveGuard,
 }
 
-/// A response body together with the connection it arrives on.
+/// A response body together with what it arrives on.
 #[derive(Debug)]
-pub struct UpstreamBody {
-    incoming: Incoming,
-    lease: Option<Lease>,
+pub struct UpstreamBody(Carrier);
+
+#[derive(Debug)]
+enum Carrier {
+    Http1(Incoming, Option<Lease>),
+    Http2(Box<http2::Answer>),
+}
+
+/// A response body that broke.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokenAnswer {
+    /// On HTTP/1.1.
+    #[error(transparent)]
+    Http1(#[from] hyper::Error),
+    /// On HTTP/2.
+    #[error(transparent)]
+    Http2(#[from] h2::Error),
+}
+
+impl BrokenAnswer {
+    /// Whether the upstream said something wrong, rather than nothing more.
+    pub fn is_malformed(&self) -> bool {
+        match self {
+            Self::Http1(_) => false,
+            Self::Http2(error) => error.is_library(),
+        }
+    }
 }
 
 impl UpstreamBody {
-    pub(super) fn new(incoming: Incoming, lease: Lease) -> Self {
-        Self { incoming, lease: Some(lease) }
+    pub(super) fn http1(incoming: Incoming, lease: Lease) -> Self {
+        Self(Carrier::Http1(incoming, Some(lease)))
+    }
+
+    pub(super) fn http2(answer: http2::Answer) -> Self {
+        Self(Carrier::Http2(Box::new(answer)))
     }
 
     /// Ends the body: a connection that is done with its exchange goes back to the pool.
     pub fn finish(&mut self) {
-        // A keep-alive connection becomes idle only once hyper has seen the body's consumer is done.
-        if let Some(lease) = self.lease.take() {
-            lease.give_back();
+        match &mut self.0 {
+            // A keep-alive connection becomes idle only once hyper has seen the body's consumer is
+            // done.
+            Carrier::Http1(_, lease) => {
+                if let Some(lease) = lease.take() {
+                    lease.give_back();
+                }
+            }
+            Carrier::Http2(answer) => answer.finish(),
         }
     }
 
     /// The bare socket behind a 101; `None` behind any other answer.
     pub fn into_switched(self) -> Option<Switched> {
-        let Lease { connection, place, _counted: counted, .. } = self.lease?;
+        let Carrier::Http1(_, Some(lease)) = self.0 else { return None };
+        let Lease { connection, place, _counted: counted, .. } = lease;
         let (io, early) = connection?.into_stream()?;
         Some(Switched { io, early, _place: place, _counted: counted })
     }
@@ -112,31 +147,51 @@ impl UpstreamBody {
 
 impl Body for UpstreamBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BrokenAnswer;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let this = self.get_mut();
-        let Some(connection) = this.lease.as_mut().and_then(Lease::connection) else {
-            return Pin::new(&mut this.incoming).poll_frame(cx);
-        };
-        // The driver holds this task's waker, so the body itself needs none: whatever makes it ready
-        // comes out of driving.
-        let quiet = &mut Context::from_waker(Waker::noop());
-        if let ready @ Poll::Ready(_) = Pin::new(&mut this.incoming).poll_frame(quiet) {
-            return ready;
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
+        match &mut self.get_mut().0 {
+            Carrier::Http1(incoming, lease) => {
+                poll_http1(incoming, lease, cx).map_err(BrokenAnswer::Http1)
+            }
+            Carrier::Http2(answer) => {
+                Pin::new(&mut **answer).poll_frame(cx).map_err(BrokenAnswer::Http2)
+            }
         }
-        let is_open = connection.drive(cx);
-        Pin::new(&mut this.incoming).poll_frame(if is_open { quiet } else { cx })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        match &self.0 {
+            Carrier::Http1(incoming, _) => incoming.is_end_stream(),
+            Carrier::Http2(answer) => answer.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match &self.0 {
+            Carrier::Http1(incoming, _) => incoming.size_hint(),
+            Carrier::Http2(answer) => answer.size_hint(),
+        }
     }
+}
+
+fn poll_http1(
+    incoming: &mut Incoming,
+    lease: &mut Option<Lease>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    let Some(connection) = lease.as_mut().and_then(Lease::connection) else {
+        return Pin::new(incoming).poll_frame(cx);
+    };
+    // The driver holds this task's waker, so the body itself needs none: whatever makes it ready comes
+    // out of driving.
+    let quiet = &mut Context::from_waker(Waker::noop());
+    if let ready @ Poll::Ready(_) = Pin::new(&mut *incoming).poll_frame(quiet) {
+        return ready;
+    }
+    let is_open = connection.drive(cx);
+    Pin::new(incoming).poll_frame(if is_open { quiet } else { cx })
 }
