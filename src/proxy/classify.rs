@@ -35,7 +35,7 @@ pub fn head(
     exchange.cache = cache(headers);
     let media_type = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
     let kind = Kind::of(media_type);
-    if kind != Kind::Ordinary {
+    if kind != Kind::Ordinary || status == StatusCode::SWITCHING_PROTOCOLS {
         exchange.stream = Some(Stream::default());
     }
     let has_no_body = method == Method::HEAD

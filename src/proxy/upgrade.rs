@@ -13,7 +13,7 @@ use super::peer::Peer;
 use super::reply::ReplyBody;
 use super::tunnel::Tunnel;
 use super::upstream::lease::{Accepted, UpstreamBody};
-use crate::record::{Phase, Stream};
+use crate::record::Phase;
 
 /// Whether an answer is a switch. One that nobody asked for has been refused by then.
 pub fn is_switch(response: &Response<UpstreamBody>) -> bool {
@@ -37,7 +37,6 @@ pub fn splice(
     head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     head.headers.insert(UPGRADE, protocol);
     exchange.phase = Phase::Response;
-    exchange.stream = Some(Stream::default());
     exchange.note_first_byte();
     peer.tunnel.leave(Tunnel::new(exchange, upstream));
     Ok(Response::from_parts(head, ReplyBody::Empty))
