@@ -124,7 +124,7 @@ async fn an_upstream_that_switches_protocols_unasked_is_502() {
 
     let mut client = sidecar.client().await;
     client
-        .say("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        .say("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: other\r\n\r\n")
         .await;
 
     assert_eq!(client.answer().await.status, 502);

@@ -45,7 +45,7 @@ impl Tunnel {
     ///
     /// Not cancel safe, on purpose: dropping it cuts the tunnel.
     pub async fn carry(self, client: impl AsyncRead + AsyncWrite + Unpin, early: Bytes) {
-        let Self { mut exchange, upstream } = self;
+        let Self { mut exchange, mut upstream } = self;
         let meter = Arc::<Meter>::default();
         exchange.measure(&meter);
         let timeouts = &exchange.plan.timeouts;
@@ -54,7 +54,7 @@ impl Tunnel {
             end_by: timeouts.stream_max.map(|max| exchange.began() + max),
             waiting_since: None,
             up: Way::starting_with(early),
-            down: Way::starting_with(upstream.early.clone()),
+            down: Way::starting_with(std::mem::take(&mut upstream.early)),
             client,
             upstream,
             meter,
