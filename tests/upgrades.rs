@@ -470,3 +470,51 @@ async fn a_tunnel_is_audited_from_before_its_request_to_its_end_and_counts_for_l
     );
     assert!(audit.stop(tokio::time::Instant::now() + PATIENCE).await.is_finished);
 }
+
+#[tokio::test]
+async fn an_upgrade_reaches_an_upstream_that_would_rather_speak_http_2() {
+    let certified =
+        rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    let roots = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(roots.path(), certified.cert.pem()).expect("a written file");
+    let key = rustls_pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut server = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("protocol versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key.expect("a private key"))
+        .expect("a matching pair");
+    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let port = listener.local_addr().expect("an address").port();
+    let mut serving = tokio::task::JoinSet::new();
+    serving.spawn(async move {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let mut stream = acceptor.accept(stream).await.expect("a handshake");
+        assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(b"\r\n\r\n") {
+            stream.read_buf(&mut bytes).await.expect("a head");
+        }
+        stream.write_all(SWITCH.as_bytes()).await.expect("a switch");
+        bytes.clear();
+        stream.read_to_end(&mut bytes).await.expect("all that the client says");
+        stream.write_all(&bytes).await.expect("an echo");
+        stream.shutdown().await.expect("an end");
+    });
+    let (url, roots) = (format!("https://localhost:{port}"), roots.path().display());
+    let config = Config::from_toml(&format!(
+        "[upstream]\nurl = \"{url}\"\nca_file = \"{roots}\"\n[otlp]\nendpoint = \"\"\n"
+    ));
+    let mut sidecar = sidecar::with(&config.expect("a valid configuration")).await;
+
+    let (mut client, _) = switched(&sidecar).await;
+    client.say("hello").await;
+    client.stream.shutdown().await.expect("a shutdown");
+
+    assert_eq!(client.rest().await, b"hello");
+    let record = sidecar.record().await;
+    assert_eq!((record.outcome, record.bytes_in, record.bytes_out), (Outcome::Served, 5, 5));
+}

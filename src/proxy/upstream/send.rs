@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use http::header::UPGRADE;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
@@ -47,7 +48,12 @@ pub async fn send(
     mut request: Request<RequestBody>,
     mut watch: impl FnMut(&mut Context<'_>) -> Poll<()>,
 ) -> Result<Response<UpstreamBody>, NoResponse> {
-    let mut line = upstream.check_out().await.map_err(NoResponse::NoConnection)?;
+    let line = if upstream.can_choose() && request.headers().contains_key(UPGRADE) {
+        Box::pin(upstream.check_out_alone()).await
+    } else {
+        upstream.check_out().await
+    };
+    let mut line = line.map_err(NoResponse::NoConnection)?;
     let mut resends = 0;
     loop {
         let cut = match line {

@@ -61,8 +61,8 @@ pub(super) async fn serve(
             (&mut connection).await
         }
     };
-    // Where a client once asked for an upgrade, hyper may end "upgraded" with bytes unwritten; asked
-    // again it shuts down, and so flushes.
+    // Once a client has offered an upgrade, hyper ends without its last step, which flushes; asked again
+    // it takes it. After any other end there is nothing left to flush.
     let result = match result {
         Ok(()) => (&mut connection).await,
         broken => broken,
