@@ -2,6 +2,8 @@
 //!
 //! Each test asserts what the client got, and that exactly one record says how it ended.
 
+mod http2;
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;

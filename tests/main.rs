@@ -54,3 +54,5 @@ mod intermediary;
 mod streams;
 // Connections that switch protocols.
 mod upgrades;
+// What is spoken towards the upstream: TLS, HTTP/2, Unix sockets.
+mod upstream_protocols;

@@ -1,9 +1,11 @@
 //! Scenes for the tests: each reads as "given an upstream, given a sidecar, when a client…, then".
 
 #![expect(unreachable_pub, reason = "one binary: what is public here is public to its files")]
+pub mod authority;
 pub mod client;
 pub mod collector;
 pub mod house;
+pub mod http2;
 pub mod process;
 pub mod recorder;
 pub mod records;

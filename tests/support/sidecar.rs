@@ -33,6 +33,11 @@ pub async fn in_front_of(upstream: &Upstream) -> Sidecar {
     with(&Config::for_upstream(upstream.address)).await
 }
 
+/// A configuration whose upstream is this url.
+pub fn config_for(url: &str) -> Config {
+    Config::from_toml(&format!("upstream.url = \"{url}\"")).expect("a valid configuration")
+}
+
 /// A sidecar with this configuration.
 #[expect(clippy::unused_async, reason = "it needs a runtime, and reads like its siblings")]
 pub async fn with(config: &Config) -> Sidecar {
