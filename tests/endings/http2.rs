@@ -89,7 +89,10 @@ async fn bodies_are_served_with_their_last_byte() {
     let mut client = sidecar.client().await;
     for (path, length) in [("/known", Some("5")), ("/unknown", None), ("/known", Some("5"))] {
         let answer = client.get(path).await;
-        assert_eq!((answer.body.as_slice(), answer.field("content-length")), (&b"hello"[..], length));
+        assert_eq!(
+            (answer.body.as_slice(), answer.field("content-length")),
+            (&b"hello"[..], length)
+        );
         let record = sidecar.record().await;
         assert_eq!((record.outcome, record.bytes_out), (Outcome::Served, 5), "{path}");
     }

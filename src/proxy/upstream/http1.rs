@@ -27,8 +27,10 @@ type Driver = http1::Connection<TokioIo<Stream>, RequestBody>;
 /// One connection to the upstream.
 pub struct Connection {
     pub(super) sender: http1::SendRequest<RequestBody>,
-    driver: Driver,
-    is_open: bool,
+    /// `None` once the connection has ended.
+    driver: Option<Driver>,
+    /// What is left of it then: its stream, and what was read behind the last answer.
+    left: Option<(Stream, Bytes)>,
 }
 
 impl Connection {
@@ -40,7 +42,7 @@ impl Connection {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;
-        let mut connection = Self { sender, driver, is_open: true };
+        let mut connection = Self { sender, driver: Some(driver), left: None };
         // The first poll makes the sender ready.
         connection.drive(&mut Context::from_waker(Waker::noop()));
         Ok(connection)
@@ -48,8 +50,16 @@ impl Connection {
 
     /// Moves bytes both ways as far as they go. Returns whether the connection is still open.
     pub(super) fn drive(&mut self, cx: &mut Context<'_>) -> bool {
-        self.is_open = self.is_open && Pin::new(&mut self.driver).poll(cx).is_pending();
-        self.is_open
+        if let Some(driver) = &mut self.driver
+            && Pin::new(driver).poll(cx).is_ready()
+        {
+            // Taken apart at once: only then does a request that it has not begun come back.
+            self.left = self.driver.take().map(|driver| {
+                let parts = driver.into_parts();
+                (parts.io.into_inner(), parts.read_buf)
+            });
+        }
+        self.driver.is_some()
     }
 
     /// Whether it can take a request: open, nothing owed in either direction. Notices a connection
@@ -61,16 +71,14 @@ impl Connection {
     /// The stream of a connection on which HTTP has ended, and what was read behind its last answer.
     /// `None` where HTTP goes on.
     pub(super) fn into_stream(self) -> Option<(Stream, Bytes)> {
-        if self.is_open {
-            return None;
-        }
-        let parts = self.driver.into_parts();
-        Some((parts.io.into_inner(), parts.read_buf))
+        self.left
     }
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("is_open", &self.is_open).finish_non_exhaustive()
+        f.debug_struct("Connection")
+            .field("is_open", &self.driver.is_some())
+            .finish_non_exhaustive()
     }
 }
