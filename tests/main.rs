@@ -66,5 +66,11 @@ mod tls;
 mod tracing;
 // Upstreams that are not there, break, stall or talk nonsense: one test per fault and protocol.
 mod upstream_faults;
+// What RFC 9110 and 9112 ask of an intermediary.
+mod intermediary;
+// Streams: their flushing, their clocks, their last words.
+mod streams;
+// Connections that switch protocols.
+mod upgrades;
 // What is spoken towards the upstream: TLS, HTTP/2, Unix sockets.
 mod upstream_protocols;

@@ -96,6 +96,25 @@ fn version(exchange: &Exchange, body: &UpstreamBody) -> Version {
     if ends_at_the_close { Version::HTTP_10 } else { Version::HTTP_11 }
 }
 
+/// Says of an upstream's answer that the connection ends with it, where its client holds a body back
+/// that nobody asked for: whether it comes after all, no one can know.
+pub fn give_up_body(exchange: &Exchange, asked: Asked, headers: &mut HeaderMap) {
+    if asked.expects_continue && exchange.is_body_untouched() {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+/// Answers as the last recipient of a request (`Max-Forwards: 0`). The exchange ends here.
+pub fn arrive(mut exchange: Box<Exchange>) -> Response<ReplyBody> {
+    exchange.status = Some(StatusCode::OK.as_u16());
+    exchange.end(Outcome::Served);
+    let mut response = Response::new(ReplyBody::Empty);
+    let fields = response.headers_mut();
+    fields.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    fields.insert(exchange.plan.request_id_header.clone(), exchange.request_id.clone());
+    response
+}
+
 /// Answers a stop ourselves. The exchange ends here.
 pub fn refuse(mut exchange: Box<Exchange>, stop: Stop, asked: Asked) -> Response<ReplyBody> {
     let (outcome, status, title, error_type, headers) = explain(stop, exchange.phase);

@@ -187,6 +187,12 @@ impl Exchange {
         }
     }
 
+    /// Whether the client was never asked for the body it announced.
+    pub fn is_body_untouched(&self) -> bool {
+        let is_idle = |meter: &Arc<Meter>| meter.state() == State::Idle && meter.bytes() == 0;
+        self.has_body && self.meter.as_ref().is_some_and(is_idle)
+    }
+
     /// The house this exchange is in.
     pub fn proxy(&self) -> &Proxy {
         &self.proxy

@@ -22,7 +22,9 @@ pub mod exchange;
 pub mod forward;
 pub mod inspect;
 pub mod inspect_body;
+pub mod last_hop;
 pub mod limits;
+pub mod patience;
 pub mod peer;
 pub mod pipeline;
 pub mod plan;
@@ -34,6 +36,8 @@ pub mod seat;
 pub mod survey;
 pub mod target;
 pub mod trace;
+pub mod tunnel;
+pub mod upgrade;
 pub mod upstream;
 
 use plan::Plan;

@@ -13,7 +13,9 @@ use super::inspect::Captures;
 use super::limits::{Limiter, Limits};
 use crate::audit::Event;
 use crate::config::Config;
-use crate::config::model::{Action, AuditMode, HostHeader, Route, ServerLimits, Timeouts, Trust};
+use crate::config::model::{
+    Action, AuditMode, HostHeader, PathForm, Route, ServerLimits, Timeouts, Trust,
+};
 use crate::http::forwarded;
 use crate::http::template::{Table, Template};
 use crate::record::RouteNames;
@@ -24,6 +26,8 @@ use crate::telemetry::metrics::{Metrics, RouteMetrics};
 pub struct Plan {
     /// Bounds of what a client may send.
     pub limits: ServerLimits,
+    /// What path the upstream gets.
+    pub path: PathForm,
     /// Clocks of the upstream leg.
     pub timeouts: Timeouts,
     /// The header that carries the request id.
@@ -93,6 +97,7 @@ impl Plan {
         }
         Self {
             limits: config.server.limits,
+            path: config.server.path,
             timeouts: config.upstream.timeouts,
             request_id_header: header_name(&config.request_id_header),
             trust: config.tracing.trust,
@@ -132,6 +137,18 @@ impl Plan {
             return peer;
         }
         forwarded::client_ip(peer, headers, &self.trusted)
+    }
+}
+
+impl RoutePlan {
+    /// Whether somebody relies on this route to see every request to its path: it denies, limits,
+    /// audits or captures.
+    pub fn has_policy(&self) -> bool {
+        self.template.is_some()
+            && (self.action == Action::Deny
+                || !self.limiters.is_empty()
+                || self.audit.is_some()
+                || self.captures.is_some())
     }
 }
 
