@@ -38,6 +38,8 @@ mod metrics;
 mod misbehaviour;
 // Spans on the wire: their shape, and what becomes of them when the collector misbehaves.
 mod otlp;
+// Permits: who waits, who is refused, what a stream holds.
+mod overload;
 // What holds under pressure: back-pressure, full pools, dying connections, old dialects.
 mod pressure;
 // The files under `config/`, and that they name every key at its default.

@@ -80,6 +80,7 @@ pub(super) fn document(
             "connections": { "open": telemetry.metrics().open_connections() },
             "ledger": telemetry.ledger().snapshot(),
             "limits": limits(&proxy),
+            "overload": load(&proxy),
             "audit": proxy.audit().map(|audit| trail(&audit.stats())),
         })
     })
@@ -98,6 +99,11 @@ fn limits(proxy: &Proxy) -> Vec<Value> {
         })
     };
     plan.rate_limits.iter().map(show).collect()
+}
+
+fn load(proxy: &Proxy) -> Value {
+    let load = proxy.overload().load();
+    json!({ "in_flight": load.in_flight, "streams": load.streams, "waiting": load.waiting })
 }
 
 fn rules(house: &Weak<Proxy>) -> Vec<sources::RuleCounts> {

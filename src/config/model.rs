@@ -14,7 +14,7 @@ use crate::secret::Secret;
 
 mod gates;
 
-pub use gates::{LimitKey, Mode, RateLimit, RateLimitHeaders};
+pub use gates::{LimitKey, Mode, Overload, RateLimit, RateLimitHeaders};
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
@@ -49,6 +49,8 @@ pub struct Config {
     pub rate_limits: Vec<RateLimit>,
     /// `[rate_limit_headers] form`.
     pub rate_limit_headers: RateLimitHeaders,
+    /// `[overload]`: how much runs at once.
+    pub overload: Overload,
     /// `[audit]`: needed only where a route is audited.
     pub audit: Audit,
     /// `[sentry]`: absent without a DSN or in a disabled environment.

@@ -22,6 +22,7 @@ pub mod forward;
 pub mod inspect;
 pub mod inspect_body;
 pub mod limits;
+pub mod overload;
 pub mod peer;
 pub mod pipeline;
 pub mod plan;
@@ -34,6 +35,7 @@ pub mod target;
 pub mod trace;
 pub mod upstream;
 
+use overload::Overload;
 use plan::Plan;
 use upstream::Upstream;
 
@@ -44,6 +46,7 @@ pub struct Proxy {
     telemetry: Arc<Telemetry>,
     upstream: Arc<Upstream>,
     audit: Option<Audit>,
+    overload: Overload,
     inspection: inspect::Budget,
     claims: claims::Claims,
     is_cut: AtomicBool,
@@ -56,6 +59,7 @@ impl Proxy {
         Self {
             plan: ArcSwap::from_pointee(plan),
             upstream: Arc::new(Upstream::new(&config.upstream, telemetry.metrics())),
+            overload: Overload::new(config.overload),
             inspection: inspect::Budget::new(config.inspect.max_memory),
             claims: claims::Claims::new(telemetry.metrics()),
             telemetry,
@@ -69,6 +73,7 @@ impl Proxy {
     pub fn adopt(&self, config: &Config) {
         let next = Plan::compile(config, self.telemetry.metrics(), Some(&self.plan.load()));
         self.plan.store(Arc::new(next));
+        self.overload.resize(config.overload);
     }
 
     /// The plan in force.
@@ -89,6 +94,11 @@ impl Proxy {
     /// The audit, where there is one.
     pub fn audit(&self) -> Option<&Audit> {
         self.audit.as_ref()
+    }
+
+    /// The permits of all requests together.
+    pub fn overload(&self) -> &Overload {
+        &self.overload
     }
 
     /// The memory that inspection may use, of all requests together.

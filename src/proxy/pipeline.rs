@@ -19,7 +19,7 @@ use super::peer::Peer;
 use super::reply::ReplyBody;
 use super::request_body::{Meter, RequestBody};
 use super::upstream::lease::UpstreamBody;
-use super::{Proxy, answer, classify, door, forward, inspect_body, screen, seat, target};
+use super::{Proxy, answer, classify, door, forward, inspect_body, overload, screen, seat, target};
 
 /// Answers one request. The exchange begins with the call, not with the first poll: hyper drops the
 /// future unpolled where the client's end of file comes in the same read as its head.
@@ -55,6 +55,7 @@ async fn walk(
     let target = target::canonical(&plan, &head)?;
     let route = plan.find(&head.method, target.path());
     exchange.enter(route, target.path());
+    overload::enter(proxy, exchange).await?;
     let verdict = door::admit(exchange, &head.headers)?;
     screen::judge(exchange, &body)?;
 
@@ -68,6 +69,9 @@ async fn walk(
     let request = forward::prepare(exchange, peer, head, target, body);
     let mut response = forward::forward(exchange, proxy.upstream(), meter, request).await?;
     let shape = classify::head(exchange, &method, response.status(), response.headers());
+    if exchange.stream.is_some() {
+        overload::swap(proxy, exchange);
+    }
     answer::dress(exchange, &verdict, response.headers_mut());
     Ok((response, shape))
 }

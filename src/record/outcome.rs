@@ -48,7 +48,7 @@ pub enum Refusal {
     Forbidden,
     /// A token bucket is empty.
     RateLimited,
-    /// No connection, or no memory for inspection, was free in time.
+    /// No permit, no connection, or no memory for inspection was free in time.
     Overloaded,
 }
 
