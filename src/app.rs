@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -21,6 +22,7 @@ use crate::config::model::Drain;
 use crate::proxy::Proxy;
 use crate::server::admin::{self, Door, Health, House};
 use crate::server::listener::{self, Signals};
+use crate::server::reload::{self, Asks, Source};
 use crate::telemetry::ledger::Ledger;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::sinks::audit::{self, Audit, RealDisk};
@@ -40,6 +42,7 @@ const FOR_CUTTING: Duration = Duration::from_millis(500);
 pub struct App {
     proxy: Arc<Proxy>,
     health: Arc<Health>,
+    reload: reload::Handle,
     drain: Drain,
     data: SocketAddr,
     admin: SocketAddr,
@@ -109,6 +112,15 @@ fn is_whole(report: &audit::Report) -> bool {
 impl App {
     /// Starts everything, in order. On an error nothing has been served.
     pub async fn start(config: &Config, console: Console) -> Result<Self, NotStarted> {
+        Self::start_with(config, console, None).await
+    }
+
+    /// Starts everything; where there is a `source`, it can later give another configuration.
+    pub async fn start_with(
+        config: &Config,
+        console: Console,
+        source: Option<Source>,
+    ) -> Result<Self, NotStarted> {
         let (upstream, port) = (&config.upstream.host, config.upstream.port);
         let metrics = Metrics::new(&config.service).for_upstream(upstream, port);
         let data = bind("server.listen", config.server.listen)?;
@@ -119,7 +131,8 @@ impl App {
         let audit = open_audit(config).await?;
         let telemetry = Arc::new(Telemetry::start(config, metrics.clone(), console)?);
         let proxy = Arc::new(Proxy::new(config, telemetry, audit));
-        status::register(&proxy, &metrics);
+        let (reload, asks) = reload::channel();
+        status::register(&proxy, &reload, &metrics);
 
         let health = Arc::new(Health::new(status::probes(&proxy)));
         let mut app = Self {
@@ -133,9 +146,13 @@ impl App {
             traffic: JoinSet::new(),
             doors: JoinSet::new(),
             health,
+            reload,
             proxy,
         };
-        app.open_doors(config, metrics, operators, scrapers);
+        let house = app.open_doors(config, metrics, operators, scrapers);
+        if let Some(source) = source {
+            app.listen_for_reloads(source, asks, house);
+        }
         app.open_traffic(config, data);
         app.health.start();
         tracing::info!(traffic = %app.data, admin = %app.admin, upstream = %config.upstream.authority, "The doors are open.");
@@ -157,6 +174,11 @@ impl App {
         self.metrics
     }
 
+    /// How to ask it for another configuration.
+    pub fn reload(&self) -> reload::Handle {
+        self.reload.clone()
+    }
+
     /// Serves until the first ask, then drains. A second ask ends at once.
     pub async fn run(mut self, mut asks: mpsc::Receiver<Ask>) -> Farewell {
         let first = tokio::select! {
@@ -167,6 +189,7 @@ impl App {
         let deadline = began + self.drain.timeout;
         let delay = if first == Ask::Drain { self.drain.delay } else { Duration::ZERO };
         tracing::info!(delay = %seconds(delay), timeout = %seconds(self.drain.timeout), "Draining.");
+        self.proxy.drain();
         self.health.drain();
 
         let cut_at = deadline - FOR_SINKS.min(self.drain.timeout / 2);
@@ -232,20 +255,31 @@ impl App {
         metrics: Metrics,
         operators: TcpListener,
         scrapers: Option<TcpListener>,
-    ) {
+    ) -> Arc<House> {
         let house = Arc::new(House {
             metrics,
             health: Arc::clone(&self.health),
-            status: status::document(config, self.data, &self.proxy, &self.health),
+            status: status::document(config, self.data, &self.proxy, &self.health, &self.reload),
             drain: self.drain_asked.clone(),
-            token: config.admin.token.clone(),
+            reload: self.reload.clone(),
+            token: ArcSwapOption::from_pointee(config.admin.token.clone()),
         });
         let stop = self.doors_stop.clone();
         if let Some(listener) = scrapers {
             let serve = admin::serve(listener, Door::Scrapers, Arc::clone(&house), stop.clone());
             self.doors.spawn(serve);
         }
-        self.doors.spawn(admin::serve(operators, Door::Operators, house, stop));
+        self.doors.spawn(admin::serve(operators, Door::Operators, Arc::clone(&house), stop));
+        house
+    }
+
+    fn listen_for_reloads(&mut self, source: Source, asks: Asks, house: Arc<House>) {
+        let proxy = Arc::clone(&self.proxy);
+        let adopt = move |config: &Config| {
+            proxy.adopt(config);
+            house.token.store(config.admin.token.clone().map(Arc::new));
+        };
+        self.doors.spawn(reload::run(source, asks, adopt, self.doors_stop.clone()));
     }
 
     fn open_traffic(&mut self, config: &Config, listener: TcpListener) {

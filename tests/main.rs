@@ -44,6 +44,8 @@ mod overload;
 mod pressure;
 // The files under `config/`, and that they name every key at its default.
 mod reference;
+// Another configuration for a sidecar that runs.
+mod reload;
 // Bugs that were found once.
 mod regression;
 // How the real process ends.

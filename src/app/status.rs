@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
+use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -14,6 +15,7 @@ use crate::config::Config;
 use crate::proxy::Proxy;
 use crate::proxy::limits::Limiter;
 use crate::server::admin::{Health, Probe};
+use crate::server::reload;
 use crate::telemetry::metrics::{Metrics, sources};
 use crate::telemetry::sinks::audit::{Audit, Stats};
 
@@ -40,8 +42,13 @@ pub(super) fn probes(proxy: &Arc<Proxy>) -> Vec<Probe> {
     probes
 }
 
-/// Puts limits and audit on the pages of `/metrics`.
-pub(super) fn register(proxy: &Arc<Proxy>, metrics: &Metrics) {
+/// Puts limits, audit and reloads on the pages of `/metrics`.
+pub(super) fn register(proxy: &Arc<Proxy>, reload: &reload::Handle, metrics: &Metrics) {
+    let handle = reload.clone();
+    metrics.register(sources::reloads(move || {
+        let state = handle.state();
+        (state.complaint.is_none(), state.last_success)
+    }));
     let house = Arc::downgrade(proxy);
     metrics.register(sources::rules(move || rules(&house)));
     if let Some(audit) = proxy.audit() {
@@ -60,12 +67,12 @@ pub(super) fn document(
     listen: SocketAddr,
     proxy: &Arc<Proxy>,
     health: &Arc<Health>,
+    reload: &reload::Handle,
 ) -> Box<dyn Fn() -> Value + Send + Sync> {
-    let (house, health) = (Arc::downgrade(proxy), Arc::clone(health));
+    let (house, health, reload) = (Arc::downgrade(proxy), Arc::clone(health), reload.clone());
     let began = Instant::now();
     let service = config.service.clone();
     let upstream = config.upstream.authority.clone();
-    let routes = config.routes.len();
     Box::new(move || {
         let Some(proxy) = house.upgrade() else { return Value::Null };
         let telemetry = proxy.telemetry();
@@ -75,7 +82,8 @@ pub(super) fn document(
             "uptime_seconds": began.elapsed().as_secs(),
             "started": health.is_started(),
             "draining": health.is_draining(),
-            "config": { "listen": listen, "upstream": upstream, "routes": routes },
+            "config": { "listen": listen, "upstream": upstream, "routes": proxy.plan().route_count() },
+            "last_reload": attempt(&reload.state()),
             "upstream": { "reachable": proxy.upstream().is_reachable() },
             "connections": { "open": telemetry.metrics().open_connections() },
             "ledger": telemetry.ledger().snapshot(),
@@ -99,6 +107,15 @@ fn limits(proxy: &Proxy) -> Vec<Value> {
         })
     };
     plan.rate_limits.iter().map(show).collect()
+}
+
+fn attempt(state: &reload::State) -> Value {
+    let since = state.last_success.duration_since(UNIX_EPOCH).unwrap_or_default();
+    json!({
+        "successful": state.complaint.is_none(),
+        "last_success_seconds": since.as_secs(),
+        "errors": state.complaint,
+    })
 }
 
 fn load(proxy: &Proxy) -> Value {

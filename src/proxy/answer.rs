@@ -25,6 +25,7 @@ pub struct Asked {
     is_head: bool,
     expects_continue: bool,
     prefers_html: bool,
+    version: Version,
 }
 
 impl Asked {
@@ -34,6 +35,7 @@ impl Asked {
             is_head: head.method == Method::HEAD,
             expects_continue: head.headers.contains_key(EXPECT),
             prefers_html: problem::prefers_html(&head.headers),
+            version: head.version,
         }
     }
 }
@@ -129,6 +131,14 @@ pub fn refuse(mut exchange: Exchange, stop: Stop, asked: Asked) -> Response<Repl
         fields.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// Asks the client to open its next connection elsewhere. HTTP/2 has GOAWAY for that; a connection that
+/// changes its protocol is no longer HTTP.
+pub fn part(response: &mut Response<ReplyBody>, asked: Asked) {
+    if asked.version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 fn explain(stop: Stop, phase: Phase) -> (Outcome, u16, &'static str, ErrorType, HeaderMap) {

@@ -49,6 +49,7 @@ pub struct Proxy {
     overload: Overload,
     inspection: inspect::Budget,
     claims: claims::Claims,
+    is_draining: AtomicBool,
     is_cut: AtomicBool,
 }
 
@@ -64,6 +65,7 @@ impl Proxy {
             claims: claims::Claims::new(telemetry.metrics()),
             telemetry,
             audit,
+            is_draining: AtomicBool::new(false),
             is_cut: AtomicBool::new(false),
         }
     }
@@ -74,6 +76,7 @@ impl Proxy {
         let next = Plan::compile(config, self.telemetry.metrics(), Some(&self.plan.load()));
         self.plan.store(Arc::new(next));
         self.overload.resize(config.overload);
+        self.inspection.resize(config.inspect.max_memory);
     }
 
     /// The plan in force.
@@ -109,6 +112,16 @@ impl Proxy {
     /// What clients claim that they may not.
     pub fn claims(&self) -> &claims::Claims {
         &self.claims
+    }
+
+    /// From now on, answers ask HTTP/1 clients to close their connections and go elsewhere.
+    pub fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether clients are asked to go elsewhere.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
     }
 
     /// From now on, an exchange that is dropped was cut by the shutdown, not left by its client.

@@ -36,10 +36,14 @@ pub fn handle<'a>(
     let asked = answer::Asked::of(&head);
     async move {
         let outcome = contain(pin!(walk(proxy, peer, &mut exchange, head, body))).await;
-        Ok(match outcome {
+        let mut response = match outcome {
             Ok((response, shape)) => answer::follow(exchange, response, shape),
             Err(stop) => answer::refuse(exchange, stop, asked),
-        })
+        };
+        if proxy.is_draining() {
+            answer::part(&mut response, asked);
+        }
+        Ok(response)
     }
 }
 

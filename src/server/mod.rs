@@ -5,3 +5,4 @@ pub mod connection;
 pub mod guard;
 pub mod listener;
 mod rare;
+pub mod reload;
