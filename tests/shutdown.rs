@@ -279,7 +279,7 @@ async fn streaming() -> (Upstream, watch::Sender<u32>) {
 async fn a_stream_runs_on_through_the_drain_until_it_ends() {
     let (upstream, tell) = streaming().await;
     let mut config = config(upstream.address, "");
-    config.server.drain.timeout = Duration::from_secs(60);
+    config.server.drain.timeout = Duration::from_mins(1);
     let house = house::open(&config).await;
     let mut client = house.client().await;
     client.say("GET /events HTTP/1.1\r\nhost: a\r\n\r\n").await;
