@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use vital_sidecar::config::Config;
 use vital_sidecar::proxy::Proxy;
+use vital_sidecar::server::entrance::Entrance;
 use vital_sidecar::server::listener::{self, Signals};
 use vital_sidecar::telemetry::Telemetry;
 use vital_sidecar::telemetry::metrics::Metrics;
@@ -71,6 +72,6 @@ fn start(tasks: &mut JoinSet<()>) -> Result<SocketAddr, Box<dyn Error>> {
     let proxy = Arc::new(Proxy::new(&config, Arc::new(telemetry), None));
     let door = listener::bind("127.0.0.1:0".parse()?)?;
     let address = door.local_addr()?;
-    tasks.spawn(listener::accept_loop(door, proxy, 100, Signals::default()));
+    tasks.spawn(listener::accept_loop(door, Entrance::plain(proxy, 100), Signals::default()));
     Ok(address)
 }

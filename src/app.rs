@@ -4,13 +4,11 @@
 //! is an error of the start. Death: not ready, accept no more, let exchanges finish, cut what is
 //! left, close the audit and the voices, close the admin door. One deadline, counted from the signal.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -18,17 +16,25 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::config::model::Drain;
+use crate::config::model::{Drain, Listen};
 use crate::proxy::Proxy;
 use crate::server::admin::{self, Door, Health, House};
+use crate::server::entrance::Entrance;
 use crate::server::listener::{self, Signals};
+use crate::server::port::Port;
+use crate::server::redirect::Redirect;
 use crate::server::reload::{self, Asks, Source};
+use crate::server::tls::Tls;
 use crate::telemetry::ledger::Ledger;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::sinks::audit::{self, Audit, RealDisk};
-use crate::telemetry::{Console, StartError, Telemetry};
+use crate::telemetry::sinks::audit::{self, Audit};
+use crate::telemetry::{Console, Telemetry};
 
+mod parts;
 mod status;
+
+pub use parts::{Given, NotStarted};
+use parts::{address, bind, bind_port, load_tls, open_audit};
 
 /// The last part of the drain deadline, kept for the sinks.
 const FOR_SINKS: Duration = Duration::from_secs(5);
@@ -44,7 +50,7 @@ pub struct App {
     health: Arc<Health>,
     reload: reload::Handle,
     drain: Drain,
-    data: SocketAddr,
+    data: Listen,
     admin: SocketAddr,
     metrics: Option<SocketAddr>,
     signals: Signals,
@@ -52,30 +58,6 @@ pub struct App {
     doors_stop: CancellationToken,
     traffic: JoinSet<()>,
     doors: JoinSet<()>,
-}
-
-/// Why the sidecar could not start.
-#[derive(Debug, Error)]
-pub enum NotStarted {
-    /// A voice could not start.
-    #[error("{0}")]
-    Telemetry(#[from] StartError),
-    /// The audit could not be opened.
-    #[error("{0}")]
-    Audit(#[from] audit::OpenError),
-    /// A part of the start panicked.
-    #[error("starting: {0}")]
-    Panicked(#[source] tokio::task::JoinError),
-    /// A port could not be had. Usually another process has it.
-    #[error("listening on {address} (`{key}`): {source}")]
-    Listen {
-        /// The configuration's key.
-        key: &'static str,
-        /// The address that was asked for.
-        address: SocketAddr,
-        /// What the system said.
-        source: io::Error,
-    },
 }
 
 /// What the outside asks of a running sidecar.
@@ -112,18 +94,26 @@ fn is_whole(report: &audit::Report) -> bool {
 impl App {
     /// Starts everything, in order. On an error nothing has been served.
     pub async fn start(config: &Config, console: Console) -> Result<Self, NotStarted> {
-        Self::start_with(config, console, None).await
+        Self::start_with(config, console, Given::default()).await
     }
 
-    /// Starts everything; where there is a `source`, it can later give another configuration.
+    /// Starts everything, with what the caller has for it.
     pub async fn start_with(
         config: &Config,
         console: Console,
-        source: Option<Source>,
+        given: Given,
     ) -> Result<Self, NotStarted> {
         let (upstream, port) = (&config.upstream.host, config.upstream.port);
         let metrics = Metrics::new(&config.service).for_upstream(upstream, port);
-        let data = bind("server.listen", config.server.listen)?;
+        let data = match given.inherited {
+            Some(inherited) => Port::adopt(inherited).map_err(NotStarted::Inherited)?,
+            None => bind_port(&config.server.listen)?,
+        };
+        let listen = data.address().map_err(NotStarted::Inherited)?;
+        let tls = load_tls(config).await?;
+        let redirect_from = config.server.tls.as_ref().and_then(|tls| tls.redirect_from);
+        let redirecting =
+            redirect_from.map(|at| bind("server.tls.redirect_from", at)).transpose()?;
         let operators = bind("admin.listen", config.admin.listen)?;
         let scrapers =
             config.metrics_listen.map(|address| bind("metrics.listen", address)).transpose()?;
@@ -136,7 +126,7 @@ impl App {
 
         let health = Arc::new(Health::new(status::probes(&proxy)));
         let mut app = Self {
-            data: address(&data, config.server.listen),
+            data: listen,
             admin: address(&operators, config.admin.listen),
             metrics: scrapers.as_ref().and_then(|listener| listener.local_addr().ok()),
             drain: config.server.drain,
@@ -150,18 +140,19 @@ impl App {
             proxy,
         };
         let house = app.open_doors(config, metrics, operators, scrapers);
-        if let Some(source) = source {
+        if let Some(source) = given.source {
             app.listen_for_reloads(source, asks, house);
         }
-        app.open_traffic(config, data);
+        let entrance = app.entrance(config, tls);
+        app.open_traffic(data, entrance, redirecting);
         app.health.start();
         tracing::info!(traffic = %app.data, admin = %app.admin, upstream = %config.upstream.authority, "The doors are open.");
         Ok(app)
     }
 
     /// Where clients connect.
-    pub fn data(&self) -> SocketAddr {
-        self.data
+    pub fn data(&self) -> &Listen {
+        &self.data
     }
 
     /// Where operators connect.
@@ -259,7 +250,7 @@ impl App {
         let house = Arc::new(House {
             metrics,
             health: Arc::clone(&self.health),
-            status: status::document(config, self.data, &self.proxy, &self.health, &self.reload),
+            status: status::document(config, &self.data, &self.proxy, &self.health, &self.reload),
             drain: self.drain_asked.clone(),
             reload: self.reload.clone(),
             token: ArcSwapOption::from_pointee(config.admin.token.clone()),
@@ -282,18 +273,31 @@ impl App {
         self.doors.spawn(reload::run(source, asks, adopt, self.doors_stop.clone()));
     }
 
-    fn open_traffic(&mut self, config: &Config, listener: TcpListener) {
+    /// The clients' door, and what keeps its certificate true.
+    fn entrance(&mut self, config: &Config, tls: Option<Tls>) -> Arc<Entrance> {
+        let (proxy, places) = (Arc::clone(&self.proxy), config.server.max_connections);
+        let Some(tls) = tls.map(Arc::new) else { return Entrance::plain(proxy, places) };
+        self.traffic.spawn(Arc::clone(&tls).follow(self.signals.stop.clone()));
+        Entrance::tls(proxy, places, tls)
+    }
+
+    fn open_traffic(
+        &mut self,
+        port: Port,
+        entrance: Arc<Entrance>,
+        redirecting: Option<TcpListener>,
+    ) {
         let upstream = Arc::clone(self.proxy.upstream());
         let stop = self.signals.stop.clone();
         self.traffic.spawn(async move {
             stop.run_until_cancelled(upstream.tend()).await;
         });
-        self.traffic.spawn(listener::accept_loop(
-            listener,
-            Arc::clone(&self.proxy),
-            config.server.max_connections,
-            self.signals.clone(),
-        ));
+        if let Some(listener) = redirecting {
+            let redirect = Redirect::to(self.data.tcp().map(|address| address.port()));
+            let away = entrance.redirecting(redirect);
+            self.traffic.spawn(listener::accept_loop(listener, away, self.signals.clone()));
+        }
+        self.traffic.spawn(listener::accept_loop(port, entrance, self.signals.clone()));
     }
 }
 
@@ -320,28 +324,7 @@ async fn join_all(tasks: &mut JoinSet<()>) {
     }
 }
 
-/// Opens the audit where a route is audited. It reads the whole trail, so not on a worker.
-async fn open_audit(config: &Config) -> Result<Option<Audit>, NotStarted> {
-    if !config.routes.iter().any(|route| route.audit.is_some()) {
-        return Ok(None);
-    }
-    let settings = config.audit.clone();
-    let open = move || Audit::open(&settings, RealDisk::new(&settings.directory));
-    match tokio::task::spawn_blocking(open).await {
-        Ok(opened) => Ok(Some(opened?)),
-        Err(panicked) => Err(NotStarted::Panicked(panicked)),
-    }
-}
-
 /// As the configuration writes it; the standard form of no delay is `0ns`.
 fn seconds(duration: Duration) -> String {
     format!("{}s", duration.as_secs_f64())
-}
-
-fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, NotStarted> {
-    listener::bind(address).map_err(|source| NotStarted::Listen { key, address, source })
-}
-
-fn address(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
-    listener.local_addr().unwrap_or(asked)
 }

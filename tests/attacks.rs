@@ -9,6 +9,7 @@ use vital_sidecar::audit::{AuditResult, Event};
 use vital_sidecar::config::{self, Config, SourceFile, Sources};
 use vital_sidecar::proxy::Proxy;
 use vital_sidecar::record::{Failure, Outcome};
+use vital_sidecar::server::entrance::Entrance;
 use vital_sidecar::server::listener::{self, Signals};
 use vital_sidecar::telemetry::Telemetry;
 use vital_sidecar::telemetry::metrics::Metrics;
@@ -168,7 +169,7 @@ async fn a_request_whose_record_comes_too_late_still_leaves_one_end() {
     let address = listener.local_addr().expect("address");
     let signals = Signals::default();
     let mut serving = tokio::task::JoinSet::new();
-    serving.spawn(listener::accept_loop(listener, proxy, 10, signals.clone()));
+    serving.spawn(listener::accept_loop(listener, Entrance::plain(proxy, 10), signals.clone()));
 
     let mut client = Client::connect(address).await;
     assert_eq!(client.get("/").await.status, 503);
@@ -199,7 +200,7 @@ async fn a_removed_audit_directory_makes_the_audit_unavailable() {
     let address = listener.local_addr().expect("address");
     let signals = Signals::default();
     let mut serving = tokio::task::JoinSet::new();
-    serving.spawn(listener::accept_loop(listener, proxy, 10, signals.clone()));
+    serving.spawn(listener::accept_loop(listener, Entrance::plain(proxy, 10), signals.clone()));
 
     let mut client = Client::connect(address).await;
     assert_eq!(client.get("/").await.status, 200);

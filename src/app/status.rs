@@ -3,7 +3,6 @@
 //! Everything here is a snapshot of numbers kept elsewhere. Collectors hold the proxy weakly, so
 //! that two sidecars can live and die in one process.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::UNIX_EPOCH;
 
@@ -12,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::audit::{AuditResult, Event};
 use crate::config::Config;
+use crate::config::model::Listen;
 use crate::proxy::Proxy;
 use crate::proxy::limits::Limiter;
 use crate::server::admin::{Health, Probe};
@@ -64,7 +64,7 @@ pub(super) fn register(proxy: &Arc<Proxy>, reload: &reload::Handle, metrics: &Me
 /// The maker of `/status`.
 pub(super) fn document(
     config: &Config,
-    listen: SocketAddr,
+    listen: &Listen,
     proxy: &Arc<Proxy>,
     health: &Arc<Health>,
     reload: &reload::Handle,
@@ -73,6 +73,7 @@ pub(super) fn document(
     let began = Instant::now();
     let service = config.service.clone();
     let upstream = config.upstream.authority.clone();
+    let listen = listen.to_string();
     Box::new(move || {
         let Some(proxy) = house.upgrade() else { return Value::Null };
         let telemetry = proxy.telemetry();

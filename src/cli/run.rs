@@ -14,8 +14,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::{check, source};
-use crate::app::{App, Ask, Farewell, NotStarted};
+use crate::app::{App, Ask, Farewell, Given, NotStarted};
 use crate::config::{self, Config, Loaded};
+use crate::server::port;
 use crate::server::reload::{self, Cause, Gather, Source};
 use crate::telemetry::sinks::audit;
 use crate::telemetry::{Console, diagnostics};
@@ -29,6 +30,8 @@ pub fn run(
     env: BTreeMap<String, String>,
     flags: Vec<(String, String)>,
 ) -> ExitCode {
+    // First of all: it changes the environment, and there is one thread yet.
+    let inherited = port::inherited();
     // https://no-color.org: any value that is not empty.
     let colour = io::stderr().is_terminal() && env.get("NO_COLOR").is_none_or(String::is_empty);
     let file = path.map(Path::to_path_buf);
@@ -36,19 +39,20 @@ pub fn run(
     let gather = move || {
         source::gather(file.as_deref(), env.clone(), flags.clone()).map_err(|e| e.to_string())
     };
-    match load(&gather, colour) {
-        Ok((loaded, text)) => {
+    match (load(&gather, colour), inherited) {
+        (Ok((loaded, text)), Ok(inherited)) => {
             let file = path.map(Path::to_path_buf);
             let written = loaded.written.clone();
-            serve(&loaded, Source { gather: Arc::new(gather), file, text, written })
+            let source = Some(Source { gather: Arc::new(gather), file, text, written });
+            serve(&loaded, Given { inherited, source })
         }
-        Err(complaint) => {
+        (Ok(_), Err(error)) => fail(&NotStarted::Inherited(error).to_string()),
+        (Err(complaint), _) => {
             say(&complaint);
             ExitCode::from(check::INVALID)
         }
     }
 }
-
 /// The configuration, and the file's text.
 fn load(gather: &Gather, colour: bool) -> Result<(Loaded, Option<String>), String> {
     let sources = gather().map_err(|error| format!("error: {error}\n"))?;
@@ -56,7 +60,7 @@ fn load(gather: &Gather, colour: bool) -> Result<(Loaded, Option<String>), Strin
     Ok((loaded, sources.file.map(|file| file.text)))
 }
 
-fn serve(loaded: &Loaded, source: Source) -> ExitCode {
+fn serve(loaded: &Loaded, given: Given) -> ExitCode {
     let config = &loaded.config;
     let diagnostics = match diagnostics::init(config.log.level, &config.service.name) {
         Ok(diagnostics) => diagnostics,
@@ -67,7 +71,7 @@ fn serve(loaded: &Loaded, source: Source) -> ExitCode {
         tracing::warn!("{notice}");
     }
     let ended = runtime(config).map(|runtime| {
-        let ended = runtime.block_on(live(config, source));
+        let ended = runtime.block_on(live(config, given));
         // Sinks run on threads of their own; nothing that matters is left on the runtime.
         runtime.shutdown_timeout(LAST_WORDS);
         ended
@@ -90,10 +94,10 @@ pub fn runtime(config: &Config) -> io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
-async fn live(config: &Config, source: Source) -> Result<Farewell, NotStarted> {
+async fn live(config: &Config, given: Given) -> Result<Farewell, NotStarted> {
     // From here on SIGHUP no longer ends the process; one that comes during the start waits.
     let hangups = signal(SignalKind::hangup());
-    let app = App::start_with(config, Console::Stdout, Some(source)).await?;
+    let app = App::start_with(config, Console::Stdout, given).await?;
     let (ask, asks) = mpsc::channel(2);
     let reloading = reload_on(hangups, app.reload());
     let listening = async { tokio::join!(listen_for_signals(ask), reloading) };

@@ -67,7 +67,7 @@ impl Config {
 
 fn server() -> Server {
     Server {
-        listen: SocketAddr::new(LOOPBACK, 8080),
+        listen: SocketAddr::new(LOOPBACK, 8080).into(),
         workers: std::thread::available_parallelism().map_or(1, usize::from),
         trusted_proxies: Vec::new(),
         max_connections: 10_000,
@@ -81,6 +81,7 @@ fn server() -> Server {
             max_uri_bytes: 8 * KIB,
             max_request_body: MIB as u64,
         },
+        tls: None,
         drain: Drain { delay: Duration::from_secs(5), timeout: Duration::from_secs(25) },
     }
 }

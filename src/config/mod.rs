@@ -8,11 +8,12 @@
 //! `SENTRY_DSN` > default, and returns either a [`Config`] or everything that is wrong.
 //!
 //! It does not read the process's environment or the file itself (the files that a configuration
-//! names for its secrets, it does), and knows nothing of hyper or tokio.
+//! names for its secrets and certificates, it does), and knows nothing of hyper or tokio.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub mod certificate;
 mod change;
 mod check;
 pub mod defaults;

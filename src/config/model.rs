@@ -8,13 +8,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
-
 use crate::secret::Secret;
 
 mod gates;
 
 pub use gates::{LimitKey, Mode, Overload, RateLimit, RateLimitHeaders};
+
+mod server;
+
+pub use server::{Drain, Listen, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
@@ -70,53 +72,6 @@ pub struct Service {
     pub environment: String,
     /// Further resource attributes from `OTEL_RESOURCE_ATTRIBUTES`.
     pub attributes: Vec<(String, String)>,
-}
-
-/// `[server]`.
-#[derive(Clone, Debug)]
-pub struct Server {
-    /// Where clients connect.
-    pub listen: SocketAddr,
-    /// Runtime workers; one per core when the file says 0.
-    pub workers: usize,
-    /// Peers whose `X-Forwarded-*`, `x-request-id` and `traceparent` are believed.
-    pub trusted_proxies: Vec<IpNet>,
-    /// Connections held at once; more wait in the listen queue.
-    pub max_connections: usize,
-    /// `[server.limits]`.
-    pub limits: ServerLimits,
-    /// `[server.drain]`.
-    pub drain: Drain,
-}
-
-/// `[server.limits]`: what a client may send, and how slowly.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServerLimits {
-    /// For the whole head, the first byte included.
-    pub header_timeout: Duration,
-    /// Between two requests on one connection.
-    pub idle_timeout: Duration,
-    /// Between two reads of a request body.
-    pub body_idle_timeout: Duration,
-    /// For a client that stops reading.
-    pub write_timeout: Duration,
-    /// Bytes of a head.
-    pub max_header_bytes: usize,
-    /// Header fields of a head.
-    pub max_headers: usize,
-    /// Bytes of a request target.
-    pub max_uri_bytes: usize,
-    /// Bytes of a request body.
-    pub max_request_body: u64,
-}
-
-/// `[server.drain]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Drain {
-    /// Not ready, still accepting.
-    pub delay: Duration,
-    /// From the signal, delay and the sinks' last seconds included.
-    pub timeout: Duration,
 }
 
 /// `[admin]`.

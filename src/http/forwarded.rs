@@ -58,8 +58,8 @@ fn address(entry: &[u8]) -> Option<IpAddr> {
 /// What this hop knows of its client.
 #[derive(Clone, Debug)]
 pub struct Hop<'a> {
-    /// The address that connected, as [`address_value`] writes it.
-    pub peer: &'a HeaderValue,
+    /// The address that connected, as [`address_value`] writes it; none over a Unix socket.
+    pub peer: Option<&'a HeaderValue>,
     /// Whether the peer is believed (see [`is_trusted`]).
     pub is_trusted: bool,
     /// `http` or `https`, as the peer connected.
@@ -82,8 +82,11 @@ pub fn address_value(peer: IpAddr) -> HeaderValue {
 /// What an untrusted peer claims has to be gone from the head already ([`is_forwarding`] knows it):
 /// whoever forwards a head sweeps it once, for this and for other reasons.
 pub fn append(headers: &mut HeaderMap, hop: Hop<'_>) {
-    let chain = if hop.is_trusted { continued(headers, hop.peer) } else { None };
-    headers.insert(FOR, chain.unwrap_or_else(|| hop.peer.clone()));
+    // Who comes over a Unix socket adds no address: a trusted one's chain stays as it is.
+    if let Some(peer) = hop.peer {
+        let chain = if hop.is_trusted { continued(headers, peer) } else { None };
+        headers.insert(FOR, chain.unwrap_or_else(|| peer.clone()));
+    }
     // What a trusted peer says of scheme and host stays; an untrusted one's word is overwritten.
     let is_said = |name| hop.is_trusted && headers.contains_key(name);
     let (says_proto, says_host) = (is_said(PROTO), is_said(HOST));
@@ -180,7 +183,7 @@ mod tests {
         ]);
         let host = HeaderValue::from_static("app.example");
         let hop = Hop {
-            peer: &address_value(PROXY.parse().unwrap()),
+            peer: Some(&address_value(PROXY.parse().unwrap())),
             is_trusted: true,
             scheme: "http",
             host: Some(host),
@@ -206,7 +209,10 @@ mod tests {
             headers.remove(name);
         }
         let peer = &address_value("192.0.2.1".parse().unwrap());
-        append(&mut headers, Hop { peer, is_trusted: false, scheme: "http", host: None });
+        append(
+            &mut headers,
+            Hop { peer: Some(peer), is_trusted: false, scheme: "http", host: None },
+        );
         let expected = head(&[
             ("x-forwarded-for", "192.0.2.1"),
             ("x-forwarded-proto", "http"),
@@ -227,7 +233,7 @@ mod tests {
             let peer = PROXY.parse().unwrap();
             let _ip = client_ip(peer, &headers, &trusted());
             let peer = &address_value(peer);
-            append(&mut headers, Hop { peer, is_trusted: true, scheme: "http", host: None });
+            append(&mut headers, Hop { peer: Some(peer), is_trusted: true, scheme: "http", host: None });
             prop_assert!(headers[FOR].to_str().unwrap().ends_with(PROXY));
         }
     }

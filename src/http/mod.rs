@@ -4,6 +4,7 @@
 
 pub mod forwarded;
 pub mod hop;
+pub mod http2;
 pub mod ids;
 pub mod method;
 pub mod path;

@@ -28,7 +28,7 @@ use super::trace;
 use super::upstream::lease::UpstreamBody;
 use super::upstream::send::{NoResponse, send};
 use super::upstream::{NoConnection, Upstream};
-use crate::http::{forwarded, hop};
+use crate::http::{forwarded, hop, http2};
 use crate::record::{Failure, Refusal};
 
 /// Builds the request that the upstream sees.
@@ -58,9 +58,16 @@ pub fn prepare(
     if asks_for_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+    if head.version == Version::HTTP_2 {
+        http2::join_cookies(&mut headers);
+    }
     frame(&mut headers, &head.method, &body);
-    let last_hop =
-        forwarded::Hop { peer: &peer.address, is_trusted, scheme: peer.scheme, host: client_host };
+    let last_hop = forwarded::Hop {
+        peer: peer.address.as_ref(),
+        is_trusted,
+        scheme: peer.scheme,
+        host: client_host,
+    };
     forwarded::append(&mut headers, last_hop);
     trace::propagate(&exchange.trace, &mut headers);
     headers.insert(&plan.request_id_header, exchange.request_id.clone());

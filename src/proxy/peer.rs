@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::clock::Timer;
 use super::request_body::Meter;
+use crate::config::model::UNIX_PEER;
 use crate::http::forwarded;
 
 /// The client's end of a connection.
@@ -21,8 +22,8 @@ use crate::http::forwarded;
 pub struct Peer {
     /// Its address, with IPv4-mapped addresses made IPv4.
     pub ip: IpAddr,
-    /// The address as `X-Forwarded-For` shows it.
-    pub address: HeaderValue,
+    /// The address as `X-Forwarded-For` shows it; none where it came over a Unix socket.
+    pub address: Option<HeaderValue>,
     /// `http` or `https`.
     pub scheme: &'static str,
     /// The line to its connection.
@@ -34,8 +35,14 @@ pub struct Peer {
 impl Peer {
     /// A client at this address, over the connection at the other end of `link`.
     pub fn new(ip: IpAddr, scheme: &'static str, link: Arc<Link>) -> Self {
-        let address = forwarded::address_value(ip);
+        let address = (ip != UNIX_PEER).then(|| forwarded::address_value(ip));
         Self { ip: ip.to_canonical(), address, scheme, link, no_body: Arc::default() }
+    }
+
+    /// The same client, for a stream with a line of its own.
+    #[must_use]
+    pub fn with_link(&self, link: Arc<Link>) -> Self {
+        Self { link, ..self.clone() }
     }
 }
 

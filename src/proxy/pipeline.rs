@@ -3,6 +3,7 @@
 //! [`handle`] cannot fail: whatever `walk` meets, one answer leaves, and with it, once its last
 //! byte is gone, one record. A panic in a stage is an outcome like any other.
 
+use std::borrow::Borrow;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,16 +26,18 @@ use super::{Proxy, answer, classify, door, forward, inspect_body, overload, scre
 /// future unpolled where the client's end of file comes in the same read as its head.
 ///
 /// Cancel safe: hyper drops the future when the client leaves, and the exchange in it then says so.
-pub fn handle<'a>(
-    proxy: &'a Arc<Proxy>,
-    peer: &'a Peer,
+pub fn handle<H: Borrow<Arc<Proxy>> + Send, P: Borrow<Peer> + Send>(
+    proxy: H,
+    peer: P,
     request: Request<Incoming>,
-) -> impl Future<Output = Result<Response<ReplyBody>, Infallible>> + Send + use<'a> {
-    let plan = proxy.plan(); // One load: one request, one plan, even if a reload lands now.
+) -> impl Future<Output = Result<Response<ReplyBody>, Infallible>> + Send + use<H, P> {
+    let plan = proxy.borrow().plan(); // One load: one request, one plan, even if a reload lands now.
     let (head, body) = request.into_parts();
-    let mut exchange = Exchange::begin(proxy, plan, peer, &head, !body.is_end_stream());
+    let has_body = !body.is_end_stream();
+    let mut exchange = Exchange::begin(proxy.borrow(), plan, peer.borrow(), &head, has_body);
     let asked = answer::Asked::of(&head);
     async move {
+        let (proxy, peer) = (proxy.borrow(), peer.borrow());
         let outcome = contain(pin!(walk(proxy, peer, &mut exchange, head, body))).await;
         let mut response = match outcome {
             Ok((response, shape)) => answer::follow(exchange, response, shape),

@@ -12,7 +12,7 @@ use http::uri::PathAndQuery;
 use http::{Method, Uri, Version};
 
 use super::plan::Plan;
-use crate::http::path;
+use crate::http::{http2, path};
 use crate::record::Refusal;
 
 /// The target of a request, canonical.
@@ -35,6 +35,9 @@ pub fn canonical(plan: &Plan, head: &Parts) -> Result<Target, Refusal> {
         return Err(Refusal::NotImplemented);
     }
     screen(head)?;
+    if head.version == Version::HTTP_2 {
+        screen_http2(plan, head)?;
+    }
     let sent = head.uri.path_and_query().ok_or(Refusal::BadRequest)?;
     if sent.as_str().len() > plan.limits.max_uri_bytes {
         return Err(Refusal::UriTooLong);
@@ -86,6 +89,15 @@ fn screen(head: &Parts) -> Result<(), Refusal> {
         return Err(Refusal::ExpectationFailed);
     }
     Ok(())
+}
+
+/// Refuses what only HTTP/2 can say wrong, and heads over the bounds that HTTP/1 has on its socket.
+fn screen_http2(plan: &Plan, head: &Parts) -> Result<(), Refusal> {
+    let limits = &plan.limits;
+    if head.headers.len() > limits.max_headers || http2::size(head) > limits.max_header_bytes {
+        return Err(Refusal::HeaderTooLarge);
+    }
+    if http2::is_malformed(head) { Err(Refusal::BadRequest) } else { Ok(()) }
 }
 
 /// The host a request asks for: an absolute-form target rules over the Host field (RFC 9112 §3.2.2).

@@ -42,6 +42,8 @@ pub enum Refusal {
     ExpectationFailed,
     /// The request target is longer than `max_uri_bytes`.
     UriTooLong,
+    /// The head is larger than `max_header_bytes`, or has more fields than `max_headers`.
+    HeaderTooLarge,
     /// `CONNECT`, or another thing this proxy does not do.
     NotImplemented,
     /// The route's action is `deny`.
@@ -127,6 +129,7 @@ impl Refusal {
             Self::UnsupportedMediaType => 415,
             Self::ExpectationFailed => 417,
             Self::RateLimited => 429,
+            Self::HeaderTooLarge => 431,
             Self::NotImplemented => 501,
             Self::Overloaded => 503,
         }
@@ -140,6 +143,7 @@ impl Refusal {
             Self::RequestBodyTimeout => "request_body_timeout",
             Self::BodyTooLarge => "body_too_large",
             Self::UriTooLong => "uri_too_long",
+            Self::HeaderTooLarge => "header_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::ExpectationFailed | Self::NotImplemented => "_OTHER",
             Self::RateLimited => "rate_limited",
@@ -155,6 +159,7 @@ impl Refusal {
             Self::RequestBodyTimeout => "Request body timeout",
             Self::BodyTooLarge => "Request body too large",
             Self::UriTooLong => "URI too long",
+            Self::HeaderTooLarge => "Request header fields too large",
             Self::UnsupportedMediaType => "Unsupported media type",
             Self::ExpectationFailed => "Expectation failed",
             Self::RateLimited => "Rate limit exceeded",

@@ -15,17 +15,17 @@ use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::config::model::ServerLimits;
 use crate::proxy::clock::Timer;
 use crate::proxy::peer::Link;
+use crate::server::socket::Socket;
 
 /// A client's socket with clocks.
 #[derive(Debug)]
-pub struct Guard {
-    io: TokioIo<TcpStream>,
+pub struct Guard<IO> {
+    io: TokioIo<IO>,
     link: Arc<Link>,
     reading: Reading,
     /// When a write began to wait.
@@ -54,13 +54,13 @@ enum Reading {
     Exchange,
 }
 
-impl Guard {
-    /// Wraps a fresh connection. The head's clock starts now.
-    pub fn new(stream: TcpStream, link: &Arc<Link>, limits: &ServerLimits) -> Self {
+impl<IO: Socket> Guard<IO> {
+    /// Wraps a fresh connection, whose first head must be complete by `until`.
+    pub fn new(stream: IO, link: &Arc<Link>, limits: &ServerLimits, until: Instant) -> Self {
         Self {
             io: TokioIo::new(stream),
             link: Arc::clone(link),
-            reading: Reading::Idle { until: Instant::now() + limits.header_timeout },
+            reading: Reading::Idle { until },
             stalled_since: None,
             timer: Timer::default(),
             limits: Clocks {
@@ -73,7 +73,7 @@ impl Guard {
     }
 
     /// Gives the socket back, and whether the connection ended inside a head.
-    pub fn finish(mut self) -> (TcpStream, bool) {
+    pub fn finish(mut self) -> (IO, bool) {
         self.catch_up();
         (self.io.into_inner(), matches!(self.reading, Reading::Head { .. }))
     }
@@ -126,7 +126,7 @@ impl Guard {
     }
 }
 
-impl Read for Guard {
+impl<IO: Socket> Read for Guard<IO> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -145,7 +145,7 @@ impl Read for Guard {
     }
 }
 
-impl Write for Guard {
+impl<IO: Socket> Write for Guard<IO> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

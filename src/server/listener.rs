@@ -1,9 +1,9 @@
 //! Accepting clients: bound eagerly, bounded, and never broken by an error of `accept`.
 //!
-//! A connection task belongs to the listener's tracker, so the shutdown can wait for it and cut it.
+//! A connection task belongs to its entrance's tracker, so the shutdown can wait for it and cut it.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,26 +11,19 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::connection;
+use super::entrance::Entrance;
+use super::port::{self, Port};
 use super::rare::Rare;
-use crate::proxy::Proxy;
+use super::socket::Stream;
 
-/// How many connections may wait to be accepted; the kernel may allow fewer.
-const BACKLOG: i32 = 4096;
 /// The pause after an `accept` that failed for want of file descriptors or memory.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-/// Binds a listening socket. The address is taken from this moment on.
+/// Binds a listening TCP socket. The address is taken from this moment on.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    port::bind_tcp(address)
 }
 
 /// The signals that end an accept loop and its connections, in this order.
@@ -42,22 +35,17 @@ pub struct Signals {
     pub cut: CancellationToken,
 }
 
-/// Accepts connections until `stop`. At most `max_connections` are held; more wait in the backlog.
-/// Returns once the last connection has ended, at the latest when `cut` has been heard by all.
-pub async fn accept_loop(
-    listener: TcpListener,
-    proxy: Arc<Proxy>,
-    max_connections: usize,
-    signals: Signals,
-) {
-    let places = Arc::new(Semaphore::new(max_connections));
-    let connections = TaskTracker::new();
-    while let Some((stream, address, place)) = next(&listener, &places, &signals.stop).await {
-        let (proxy, signals) = (Arc::clone(&proxy), signals.clone());
+/// Accepts connections until `stop`. No more are held than the entrance has places for; more wait in
+/// the backlog. Returns once the last connection has ended, at the latest when `cut` has been heard by
+/// all.
+pub async fn accept_loop(port: impl Into<Port>, entrance: Arc<Entrance>, signals: Signals) {
+    let port = port.into();
+    while let Some((stream, address, place)) = next(&port, &entrance.places, &signals.stop).await {
+        let (inside, signals) = (Arc::clone(&entrance), signals.clone());
         // Counted from here, so that nobody who looks can miss a connection that is open.
-        let open = proxy.telemetry().metrics().connection();
-        connections.spawn(async move {
-            let serve = connection::serve(proxy, stream, address, signals.stop);
+        let open = entrance.proxy.telemetry().metrics().connection();
+        entrance.tasks.spawn(async move {
+            let serve = connection::serve(inside, stream, address, signals.stop);
             let cut = pin!(signals.cut.cancelled());
             tokio::select! {
                 biased;
@@ -67,29 +55,25 @@ pub async fn accept_loop(
             drop((open, place));
         });
     }
-    drop(listener);
-    connections.close();
-    connections.wait().await;
+    drop(port);
+    entrance.tasks.close();
+    entrance.tasks.wait().await;
 }
 
-type Accepted = (tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
+type Accepted = (Stream, IpAddr, tokio::sync::OwnedSemaphorePermit);
 
-async fn next(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-    stop: &CancellationToken,
-) -> Option<Accepted> {
+async fn next(port: &Port, places: &Arc<Semaphore>, stop: &CancellationToken) -> Option<Accepted> {
     tokio::select! {
         biased;
         () = stop.cancelled() => None,
-        accepted = accept(listener, places) => accepted,
+        accepted = accept(port, places) => accepted,
     }
 }
 
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> Option<Accepted> {
+async fn accept(port: &Port, places: &Arc<Semaphore>) -> Option<Accepted> {
     let place = Arc::clone(places).acquire_owned().await.ok()?;
     loop {
-        match listener.accept().await {
+        match port.accept().await {
             Ok((stream, address)) => return Some((stream, address, place)),
             Err(error) if is_about_one_client(&error) => {}
             Err(error) => {

@@ -2,7 +2,12 @@
 
 pub mod admin;
 pub mod connection;
+pub mod entrance;
 pub mod guard;
 pub mod listener;
+pub mod port;
 mod rare;
+pub mod redirect;
 pub mod reload;
+pub mod socket;
+pub mod tls;

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use vital_sidecar::app::{App, Ask, Farewell};
+use vital_sidecar::app::{App, Ask, Farewell, Given};
 use vital_sidecar::cli::source;
 use vital_sidecar::config::model::Console as Form;
 use vital_sidecar::config::{Config, load};
@@ -26,7 +26,7 @@ use super::{PATIENCE, eventually};
 pub fn config(upstream: SocketAddr, more: &str) -> Config {
     let text = format!("[upstream]\nurl = \"http://{upstream}\"\n{more}");
     let mut config = Config::from_toml(&text).expect("a valid configuration");
-    config.server.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.server.listen = SocketAddr::from(([127, 0, 0, 1], 0)).into();
     config.admin.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.server.drain.delay = Duration::ZERO;
     config.log.console = Form::Json;
@@ -105,13 +105,15 @@ pub async fn open_from(path: &Path, is_watching: bool) -> House {
     };
     let paper = Paper::default();
     let console = Console::To(Box::new(paper.clone()));
-    let app = App::start_with(&loaded.config, console, Some(source)).await.expect("a start");
+    let given = Given { source: Some(source), ..Given::default() };
+    let app = App::start_with(&loaded.config, console, given).await.expect("a start");
     inhabit(app, paper)
 }
 
 fn inhabit(app: App, paper: Paper) -> House {
     let (asks, heard) = mpsc::channel(4);
-    let (data, admin, metrics) = (app.data(), app.admin(), app.metrics());
+    let data = app.data().tcp().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
+    let (admin, metrics) = (app.admin(), app.metrics());
     #[expect(clippy::disallowed_methods, reason = "the handle is awaited by `close`")]
     let running = tokio::spawn(app.run(heard));
     House { data, admin, metrics, paper, asks, running }

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use vital_sidecar::config::Config;
 use vital_sidecar::proxy::Proxy;
 use vital_sidecar::record::Record;
+use vital_sidecar::server::entrance::Entrance;
 use vital_sidecar::server::listener::{self, Signals};
 use vital_sidecar::telemetry::Telemetry;
 use vital_sidecar::telemetry::metrics::Format;
@@ -51,7 +52,11 @@ pub fn telling(config: &Config, telemetry: Telemetry, audit: Option<Audit>) -> S
     let listener = listener::bind("127.0.0.1:0".parse().expect("an address")).expect("bind");
     let address = listener.local_addr().expect("address");
     let signals = Signals::default();
-    let accepting = listener::accept_loop(listener, Arc::clone(&proxy), 10_000, signals.clone());
+    let accepting = listener::accept_loop(
+        listener,
+        Entrance::plain(Arc::clone(&proxy), 10_000),
+        signals.clone(),
+    );
     #[expect(clippy::disallowed_methods, reason = "the handle is awaited by `stop`")]
     let accepting = tokio::spawn(accepting);
     Sidecar { address, proxy, signals, records, accepting }

@@ -63,8 +63,9 @@ async fn show(
     let app = App::start(&config, Console::Stdout)
         .await
         .map_err(|error| trouble("starting the sidecar", error))?;
-    say(&stage.banner(app.data(), app.admin()));
-    stage.open(app.data());
+    let data = app.data().tcp().unwrap_or(options.listen);
+    say(&stage.banner(data, app.admin()));
+    stage.open(data);
 
     let (ask, asks) = mpsc::channel(2);
     let farewell = {

@@ -18,37 +18,44 @@ pub(super) fn check(root: &Section<'_>, config: &Config) {
     }
 }
 
+/// A key that takes a port, in its table.
+type Door<'a> = (Section<'a>, &'static str, SocketAddr);
+
 fn ports(root: &Section<'_>, config: &Config) {
-    let mut doors = vec![("server", config.server.listen), ("admin", config.admin.listen)];
-    doors.extend(config.metrics_listen.map(|listen| ("metrics", listen)));
-    for (index, (table, listen)) in doors.iter().enumerate() {
-        for (other, taken) in &doors[..index] {
-            if overlap(*listen, *taken) {
-                refuse(root, table, other);
+    let server = root.section("server");
+    let mut doors: Vec<Door<'_>> = Vec::new();
+    doors.extend(config.server.listen.tcp().map(|at| (server.clone(), "listen", at)));
+    doors.push((root.section("admin"), "listen", config.admin.listen));
+    doors.extend(config.metrics_listen.map(|at| (root.section("metrics"), "listen", at)));
+    let redirect = config.server.tls.as_ref().and_then(|tls| tls.redirect_from);
+    doors.extend(redirect.map(|at| (server.section("tls"), "redirect_from", at)));
+    for (index, door) in doors.iter().enumerate() {
+        for taken in &doors[..index] {
+            if overlap(door.2, taken.2) {
+                refuse(door, taken);
             }
         }
     }
 }
 
 /// Points at whichever of the two was written; both may be.
-fn refuse(root: &Section<'_>, table: &str, other: &str) {
-    let (later, earlier) = (root.section(table), root.section(other));
-    let (place, partner) =
-        if later.has("listen") { (&later, &earlier) } else { (&earlier, &later) };
-    let title = format!("`{table}.listen` and `{other}.listen` use the same port");
-    let label = format!("`{}` has it, too", partner.path_of("listen"));
-    let mut problem = Problem::at(&place.origin_of("listen"), title).label(label);
-    if partner.has("listen") {
-        problem = problem.related(&partner.origin_of("listen"), "used here");
+fn refuse(door: &Door<'_>, taken: &Door<'_>) {
+    let path = |(section, key, _): &Door<'_>| section.path_of(key);
+    let title = format!("`{}` and `{}` use the same port", path(door), path(taken));
+    let (place, partner) = if door.0.has(door.1) { (door, taken) } else { (taken, door) };
+    let label = format!("`{}` has it, too", path(partner));
+    let mut problem = Problem::at(&place.0.origin_of(place.1), title).label(label);
+    if partner.0.has(partner.1) {
+        problem = problem.related(&partner.0.origin_of(partner.1), "used here");
     }
-    root.problems.push(problem.help("give each its own port"));
+    place.0.problems.push(problem.help("give each its own port"));
 }
 
 fn itself(root: &Section<'_>, config: &Config) {
     let upstream = root.section("upstream");
     let Ok(ip) = config.upstream.host.parse::<IpAddr>() else { return };
     let is_known = upstream.origin_of("url") != Origin::Nowhere;
-    let listen = config.server.listen;
+    let Some(listen) = config.server.listen.tcp() else { return };
     let is_here = ip == listen.ip() || (listen.ip().is_unspecified() && ip.is_loopback());
     if is_known && is_here && config.upstream.port == listen.port() {
         let label = "every request would come back";

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::{SOME, SOME_BYTES, files};
+use super::{SOME, SOME_BYTES, files, tls};
 use crate::config::error::Problem;
-use crate::config::model::{Admin, Server, ServerLimits};
+use crate::config::model::{Admin, Listen, Server, ServerLimits, UNIX_PEER};
 use crate::config::section::{Section, lay};
 use crate::config::value::Zero;
 
@@ -16,6 +16,8 @@ use crate::config::value::Zero;
 const HEAD: std::ops::RangeInclusive<u64> = 8 * 1024..=16 * 1024 * 1024;
 /// The `http` crate holds no longer target.
 const TARGET: std::ops::RangeInclusive<u64> = 1..=65_534;
+/// What fits into a `sockaddr_un`, its closing NUL taken off.
+const LONGEST_SOCKET_PATH: usize = 107;
 /// Header names that frame the message or route it: an id cannot live there.
 const FRAMING: [&str; 9] = [
     "connection",
@@ -31,13 +33,14 @@ const FRAMING: [&str; 9] = [
 
 /// `[server]`.
 pub(super) fn server(section: &Section<'_>, server: &mut Server) {
-    lay(&mut server.listen, address(section, "listen"));
+    lay(&mut server.listen, listen(section, "listen"));
     // 0 is the default: one per core.
     let workers = section.count("workers", &(0..=1024)).filter(|workers| *workers > 0);
     lay(&mut server.workers, workers);
     lay(&mut server.trusted_proxies, networks(section, "trusted_proxies"));
     lay(&mut server.max_connections, section.count("max_connections", &SOME));
     limits(&section.section("limits"), &mut server.limits);
+    server.tls = tls::tls(&section.section("tls"));
     let drain = section.section("drain");
     lay(&mut server.drain.delay, drain.duration("delay", Zero::Meaningful));
     lay(&mut server.drain.timeout, drain.duration("timeout", Zero::Refused));
@@ -91,11 +94,31 @@ fn limits(section: &Section<'_>, limits: &mut ServerLimits) {
     lay(&mut limits.max_request_body, section.size("max_request_body", &SOME_BYTES));
 }
 
+/// An address, or `unix:` and an absolute path.
+fn listen(section: &Section<'_>, key: &str) -> Option<Listen> {
+    let Some(path) = section.text(key)?.strip_prefix("unix:") else {
+        return address(section, key).map(Listen::Tcp);
+    };
+    if !path.starts_with('/') || path.ends_with('/') || path.contains('\0') {
+        let label = "expected an absolute path, as in \"unix:/run/sidecar.sock\"";
+        section.refuse(key, "is not a Unix socket", label, None);
+        return None;
+    }
+    if path.len() > LONGEST_SOCKET_PATH {
+        let label = format!("expected at most {LONGEST_SOCKET_PATH} bytes of path");
+        section.refuse(key, "is too long for a Unix socket", label, None);
+        return None;
+    }
+    Some(Listen::Unix(path.into()))
+}
+
 fn address(section: &Section<'_>, key: &str) -> Option<SocketAddr> {
     let text = section.text(key)?;
     let Ok(address) = text.parse() else {
         let help = match text.strip_prefix(':').unwrap_or(text).parse::<u16>() {
-            _ if text.starts_with("unix:") => Some("unix sockets are not built yet".to_owned()),
+            _ if text.starts_with("unix:") => {
+                Some("only `server.listen` can be a Unix socket".to_owned())
+            }
             Ok(port) => Some(format!("for every interface write \"0.0.0.0:{port}\"")),
             Err(_) if text.starts_with("localhost:") => {
                 Some("write \"127.0.0.1\" for localhost".to_owned())
@@ -112,12 +135,15 @@ fn address(section: &Section<'_>, key: &str) -> Option<SocketAddr> {
 fn networks(section: &Section<'_>, key: &str) -> Option<Vec<IpNet>> {
     let words = section.words(key)?;
     let networks = words.into_iter().filter_map(|word| {
+        if word.text == "unix" {
+            return Some(IpNet::from(UNIX_PEER));
+        }
         let network = word.text.parse::<IpNet>().map(|network| network.trunc());
         let network =
             network.or_else(|_| word.text.parse().map(|ip: std::net::IpAddr| IpNet::from(ip)));
         if network.is_err() {
             let title = format!("`{}` holds something that is not a network", section.path_of(key));
-            let label = "expected a CIDR, as in \"10.0.0.0/8\" or \"fd00::/8\"";
+            let label = "expected a CIDR, as in \"10.0.0.0/8\" or \"fd00::/8\", or \"unix\"";
             section.problems.push(Problem::at(&word.origin, title).label(label));
         }
         network.ok()

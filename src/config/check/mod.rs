@@ -18,6 +18,7 @@ mod files;
 mod limits;
 mod routes;
 mod template;
+mod tls;
 mod upstream;
 mod url;
 mod voices;

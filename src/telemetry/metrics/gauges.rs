@@ -32,6 +32,10 @@ pub enum ConnectionError {
     Incomplete,
     /// The client stopped reading an answer.
     WriteTimeout,
+    /// The TLS handshake failed, or took too long.
+    Tls,
+    /// An HTTP/2 client began and reset streams, or sent empty frames, without end.
+    Flood,
     /// The connection broke: reset, broken pipe.
     Io,
     /// None of these.
@@ -46,6 +50,8 @@ impl ConnectionError {
             Self::HeadTimeout => "head_timeout",
             Self::Incomplete => "incomplete",
             Self::WriteTimeout => "write_timeout",
+            Self::Tls => "tls",
+            Self::Flood => "flood",
             Self::Io => "io",
             Self::Other => "other",
         }

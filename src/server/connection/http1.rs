@@ -1,4 +1,4 @@
-//! One client connection, from its first byte to its close.
+//! An HTTP/1 connection, from its first byte to its close.
 //!
 //! hyper parses; this drives it, drains it, and says how it ended. A connection that ends in the
 //! middle of a head is counted once, by reason; one that ends in the middle of an exchange is not,
@@ -6,7 +6,6 @@
 
 use std::error::Error;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +13,14 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::guard::Guard;
-use super::rare::Rare;
-use crate::proxy::peer::{Link, Peer};
+use crate::proxy::peer::Peer;
 use crate::proxy::{Proxy, pipeline};
+use crate::server::guard::Guard;
+use crate::server::rare::Rare;
+use crate::server::socket::Socket;
 use crate::telemetry::metrics::ConnectionError;
 
 /// How long a closed connection is read on, so that a reset does not destroy our last answer.
@@ -30,22 +29,19 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 * 1024;
 
 /// Serves a connection until it ends. Once `stop` is cancelled, the running exchange is finished and
-/// the connection closed. Dropping the future cuts the connection.
-pub async fn serve(
-    proxy: Arc<Proxy>,
-    stream: TcpStream,
-    address: SocketAddr,
+/// the connection closed. Dropping the future cuts the connection. `until` is when the first head must be
+/// complete.
+pub(super) async fn serve(
+    proxy: &Arc<Proxy>,
+    stream: impl Socket,
+    peer: Peer,
+    until: Instant,
     stop: CancellationToken,
 ) {
     let metrics = proxy.telemetry().metrics().clone();
-    if stream.set_nodelay(true).is_err() {
-        return; // The client is gone already.
-    }
     let limits = proxy.plan().limits;
-    let link = Arc::<Link>::default();
-    let guard = Guard::new(stream, &link, &limits);
-    let peer = Peer::new(address.ip(), "http", link);
-    let (hall, client) = (&proxy, &peer);
+    let guard = Guard::new(stream, &peer.link, &limits, until);
+    let (hall, client) = (proxy, &peer);
     // hyper keeps room for the service's future as long as the connection lives; boxed, it is there
     // only while there is an exchange. An idle connection is a quarter smaller for it.
     let service = service_fn(move |request| Box::pin(pipeline::handle(hall, client, request)));
@@ -98,7 +94,7 @@ fn broken_head(error: &hyper::Error, was_in_head: bool) -> Option<ConnectionErro
 
 /// Closes the socket. With bytes of the client's still unread, a plain close would be a reset, and
 /// the reset would overtake our last answer (RFC 9112 §9.6): so the write side goes first.
-async fn close(mut stream: TcpStream, has_unread: bool) {
+pub(in crate::server) async fn close(mut stream: impl Socket, has_unread: bool) {
     let said_goodbye = stream.shutdown().await.is_ok();
     if !said_goodbye || !has_unread {
         return;
