@@ -146,7 +146,7 @@ impl App {
         let entrance = app.entrance(config, tls);
         app.open_traffic(data, entrance, redirecting);
         app.health.start();
-        tracing::info!(traffic = %app.data, admin = %app.admin, upstream = %config.upstream.authority, "The doors are open.");
+        tracing::info!(traffic = %app.data, admin = %app.admin, upstream = %config.upstream.shown(), "The doors are open.");
         Ok(app)
     }
 
@@ -197,7 +197,8 @@ impl App {
         self.close(asks, deadline, all_finished).await
     }
 
-    /// Cuts what still runs; its exchanges end as aborted, reason drain.
+    /// Cuts what still runs; its exchanges end as aborted, reason drain. Then nothing needs the upstream
+    /// any more.
     async fn cut(&mut self, all_finished: bool) {
         if !all_finished {
             self.proxy.cut();
@@ -208,6 +209,7 @@ impl App {
                 self.traffic.abort_all();
             }
         }
+        self.proxy.upstream().close(Instant::now() + FOR_CUTTING).await;
     }
 
     /// Closes the audit and the voices, then the doors. An ask meanwhile gives up what is not closed

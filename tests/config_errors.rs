@@ -262,9 +262,13 @@ refused! {
 fn a_wrong_upstream_is_refused() {
     let cases = [
         ("localhost:3000", "expected a URL such as \"http://127.0.0.1:3000\""),
-        ("https://127.0.0.1:3000", "https is not built yet; expected http://"),
-        ("unix:/run/app.sock", "`unix:` is not built yet"),
-        ("ftp://a", "expected a URL that begins with http://"),
+        ("ftp://a", "expected a URL that begins with http://, https://, h2c:// or unix:/"),
+        ("https://127.0.0.1:3000/api", "`upstream.url` has a path"),
+        ("https://a..b", "`upstream.url` has a host that no certificate can name"),
+        ("h2c://127.0.0.1:99999", "expected a port from 1 to 65535"),
+        ("unix:app.sock", "as in \"unix:/run/app.sock\""),
+        ("unix:/run/", "as in \"unix:/run/app.sock\""),
+        ("unix://host/run/app.sock", "as in \"unix:/run/app.sock\""),
         ("http://127.0.0.1:3000/api", "`upstream.url` has a path"),
         ("http://127.0.0.1:0", "expected a port from 1 to 65535"),
     ];
@@ -273,6 +277,39 @@ fn a_wrong_upstream_is_refused() {
         assert_eq!(errors.count(), 1, "{errors}");
         assert_says(&errors, &["--> sidecar.toml:2:7\n", words]);
     }
+}
+
+#[test]
+fn an_upstream_socket_has_a_bounded_path() {
+    let url = format!("unix:/{}", "a".repeat(107));
+    let errors = errors_of_all(&format!("[upstream]\nurl = \"{url}\"\n"));
+    assert_says(&errors, &["a socket's path has at most 107 bytes"]);
+}
+
+#[test]
+fn a_file_of_roots_must_be_usable_and_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let key = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap();
+    let good = path("good.pem", &key.cert.pem());
+    let broken =
+        path("broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    for (url, file, words) in [
+        ("http://a", good.as_str(), "`upstream.url` has no TLS"),
+        ("https://a", broken.as_str(), "holds a certificate that cannot be used"),
+        ("https://a", "/does/not/exist", "`upstream.ca_file` cannot be read"),
+    ] {
+        let text = format!("[upstream]\nurl = \"{url}\"\nca_file = \"{file}\"\n");
+        let errors = errors_of_all(&text);
+        assert_eq!(errors.count(), 1, "{errors}");
+        assert_says(&errors, &["--> sidecar.toml:3:11\n", words]);
+    }
+    let text = format!("[upstream]\nurl = \"https://a\"\nca_file = \"{good}\"\n");
+    Config::from_toml(&text).unwrap_or_else(|errors| panic!("{errors}"));
 }
 
 #[test]
@@ -303,7 +340,7 @@ workers = "many"
 level = "loud"
 
 [upstream]
-url = "https://127.0.0.1:3000"
+url = "gopher://127.0.0.1:3000"
 
 [[routes]]
 match = "GET /a"

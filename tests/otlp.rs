@@ -128,7 +128,7 @@ fn a_refusal_is_no_error_of_the_service() {
     record.status = Some(429);
     record.outcome = Outcome::Refused(Refusal::RateLimited);
     record.upstream = None;
-    let spans = spans::of(&record, &Site::new("service", "127.0.0.1", 3000));
+    let spans = spans::of(&record, &site());
     assert_eq!(spans.len() as u64, spans::count(&record));
     assert!(spans.iter().all(|span| span.status == opentelemetry::trace::Status::Unset));
 }
@@ -189,7 +189,7 @@ fn attribute_keys_are_those_of_the_semantic_conventions() {
         "orchestration.query_length",
     ];
     let mut unused: Vec<_> = known.to_vec();
-    for span in spans::of(&record, &Site::new("service", "127.0.0.1", 3000)) {
+    for span in spans::of(&record, &site()) {
         let events = span.events.iter().flat_map(|event| &event.attributes);
         for attribute in span.attributes.iter().chain(events) {
             let key = attribute.key.as_str();
@@ -291,4 +291,8 @@ async fn a_pause_longer_than_any_clock_counts_as_a_refusal() {
     collector.script([Reply::Status(503, Some(u64::MAX))]);
     let account = export(&config(&collector.endpoint()), vec![orchestration()]).await;
     assert_eq!(account.dropped, BTreeMap::from([("refused", 3)]));
+}
+
+fn site() -> Site {
+    Site::new("service", &Config::for_upstream(SocketAddr::from(([127, 0, 0, 1], 3000))).upstream)
 }

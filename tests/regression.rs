@@ -130,3 +130,20 @@ async fn an_upstream_that_switches_protocols_unasked_is_502() {
     assert_eq!(client.answer().await.status, 502);
     assert_eq!(sidecar.record().await.outcome, Outcome::Failed(Failure::UpstreamProtocol));
 }
+
+#[tokio::test]
+async fn what_a_service_says_to_the_sidecar_does_not_reach_the_client_in_trailers() {
+    let upstream = upstream::answering(
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\
+         trailer: x-sum, x-audit-resource-id, x-error-type\r\n\r\n\
+         3\r\nabc\r\n0\r\nx-sum: 7\r\nx-audit-resource-id: secret\r\nx-error-type: secret\r\n\r\n",
+    )
+    .await;
+    let sidecar = sidecar::in_front_of(&upstream).await;
+
+    let mut client = sidecar.client().await;
+    client.say("GET / HTTP/1.1\r\nhost: a\r\nte: trailers\r\nconnection: te\r\n\r\n").await;
+    let wire = String::from_utf8(client.until(b"x-sum: 7\r\n\r\n").await).expect("ASCII");
+
+    assert!(!wire.contains("secret"), "{wire}");
+}

@@ -72,7 +72,7 @@ pub(super) fn document(
     let (house, health, reload) = (Arc::downgrade(proxy), Arc::clone(health), reload.clone());
     let began = Instant::now();
     let service = config.service.clone();
-    let upstream = config.upstream.authority.clone();
+    let upstream = config.upstream.shown();
     let listen = listen.to_string();
     Box::new(move || {
         let Some(proxy) = house.upgrade() else { return Value::Null };

@@ -68,7 +68,7 @@ fn summary(config: &Config) -> String {
         service.version,
         service.environment,
         config.server.listen,
-        config.upstream.authority,
+        config.upstream.shown(),
         config.admin.listen,
         config.routes.len(),
         config.rate_limits.len(),

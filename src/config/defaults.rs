@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::model::{
     Admin, Audit, AuditMode, Config, Console, Drain, HostHeader, Inspect, Log, LogLevel, Otlp,
-    Overload, Pool, RateLimitHeaders, Server, ServerLimits, Service, Timeouts, Tracing, Trust,
-    Upstream,
+    Overload, Pool, RateLimitHeaders, Scheme, Server, ServerLimits, Service, Timeouts, Tracing,
+    Trust, Upstream,
 };
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -35,9 +35,12 @@ impl Config {
             server: server(),
             admin: Admin { listen: SocketAddr::new(LOOPBACK, 9901), token: None },
             upstream: Upstream {
+                scheme: Scheme::Http,
                 host: upstream.ip().to_string(),
                 port: upstream.port(),
                 authority: upstream.to_string(),
+                socket: None,
+                ca_file: None,
                 host_header: HostHeader::Preserve,
                 timeouts: timeouts(),
                 pool: pool(),

@@ -35,6 +35,7 @@ pub(crate) const KEYS: &[&str] = &[
     "admin.token_file",
     "upstream.url",
     "upstream.host",
+    "upstream.ca_file",
     "upstream.timeouts.connect",
     "upstream.timeouts.response_header",
     "upstream.timeouts.request",

@@ -18,6 +18,10 @@ mod server;
 
 pub use server::{Drain, Listen, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
 
+mod upstream;
+
+pub use upstream::{HostHeader, Pool, Scheme, Timeouts, Upstream};
+
 /// The whole configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -81,62 +85,6 @@ pub struct Admin {
     pub listen: SocketAddr,
     /// Bearer token every request must carry, when set.
     pub token: Option<Secret>,
-}
-
-/// `[upstream]`.
-#[derive(Clone, Debug)]
-pub struct Upstream {
-    /// Host name or address of `url`.
-    pub host: String,
-    /// Port of `url`.
-    pub port: u16,
-    /// The authority as written, for a rewritten Host.
-    pub authority: String,
-    /// Which Host the upstream sees.
-    pub host_header: HostHeader,
-    /// `[upstream.timeouts]`.
-    pub timeouts: Timeouts,
-    /// `[upstream.pool]`.
-    pub pool: Pool,
-}
-
-/// `upstream.host`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HostHeader {
-    /// The client's Host.
-    Preserve,
-    /// The url's authority.
-    Rewrite,
-}
-
-/// `[upstream.timeouts]`; `None` is "0s": off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// To connect.
-    pub connect: Duration,
-    /// From the request's last byte to the response head.
-    pub response_header: Option<Duration>,
-    /// The whole exchange of a non-stream.
-    pub request: Option<Duration>,
-    /// Between bytes of an ordinary answer.
-    pub idle: Option<Duration>,
-    /// Between bytes of a stream.
-    pub stream_idle: Option<Duration>,
-    /// The whole stream.
-    pub stream_max: Option<Duration>,
-}
-
-/// `[upstream.pool]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pool {
-    /// Connections in use and idle together.
-    pub max_connections: usize,
-    /// How long a request waits for a free one.
-    pub queue_timeout: Duration,
-    /// Idle connections kept.
-    pub max_idle: usize,
-    /// How long an idle connection is kept; below the upstream's own.
-    pub idle_timeout: Duration,
 }
 
 /// `[otlp]`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::model::{LimitKey, LogLevel, Take};
+use super::model::{LimitKey, LogLevel, Scheme, Take};
 use super::*;
 
 const UPSTREAM: &str = "[upstream]\nurl = \"http://127.0.0.1:3000\"\n";
@@ -197,6 +197,25 @@ fn an_upstream_may_have_a_name_and_no_port() {
     let upstream = Config::from_toml("upstream.url = \"http://app.internal\"").unwrap().upstream;
     assert_eq!((upstream.host.as_str(), upstream.port), ("app.internal", 80));
     assert_eq!(upstream.authority, "app.internal");
+}
+
+#[test]
+fn an_upstream_is_what_its_scheme_says() {
+    let upstream =
+        |url: &str| Config::from_toml(&format!("upstream.url = \"{url}\"")).unwrap().upstream;
+    let tls = upstream("https://app.internal");
+    assert_eq!((tls.scheme, tls.port, tls.shown().as_str()), (Scheme::Https, 443, "app.internal"));
+    let h2c = upstream("h2c://[::1]:50051");
+    assert_eq!((h2c.scheme, h2c.host.as_str(), h2c.port), (Scheme::H2c, "::1", 50051));
+    for url in ["unix:/run/app.sock", "unix:///run/app.sock"] {
+        let unix = upstream(url);
+        assert_eq!(
+            (unix.scheme, unix.port, unix.authority.as_str()),
+            (Scheme::Http, 0, "localhost")
+        );
+        assert_eq!(unix.socket.as_deref(), Some("/run/app.sock".as_ref()));
+        assert_eq!(unix.shown(), "unix:/run/app.sock");
+    }
 }
 
 #[test]

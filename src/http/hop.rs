@@ -8,6 +8,8 @@
 use http::HeaderMap;
 use http::header::{self, HeaderName};
 
+use super::forwarded;
+
 /// Its fields are about the connection alone, and many servers send it with every answer.
 pub const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
@@ -115,6 +117,29 @@ pub fn is_identity(name: &HeaderName) -> bool {
 
 const IDENTITY: [&str; 4] = ["x-user-id", "x-user-roles", "x-user-email", "x-tenant-id"];
 
+/// Whether a field is one that a service says to us and not to the client: `x-audit-*` refines the
+/// audit record, `x-error-type` the error class.
+pub fn is_internal(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("x-audit-") || name == "x-error-type"
+}
+
+/// Takes out of the trailers what may not pass in a head either, and what describes a message's
+/// framing or target (RFC 9110 §6.5.1): a receiver may merge them into the head.
+pub fn strip_trailers(trailers: &mut HeaderMap) {
+    let may_not = |name: &&HeaderName| {
+        is_hop_by_hop(name)
+            || is_identity(name)
+            || is_internal(name)
+            || forwarded::is_forwarding(name)
+            || matches!(**name, header::CONTENT_LENGTH | header::HOST | header::TRAILER)
+    };
+    let refused: Vec<_> = trailers.keys().filter(may_not).cloned().collect();
+    for name in refused {
+        trailers.remove(name);
+    }
+}
+
 /// Whether a lower-case name equals another once `_` is read as `-`.
 pub fn is_twin(name: &str, of: &str) -> bool {
     let dash = |byte: u8| if byte == b'_' { b'-' } else { byte };
@@ -163,7 +188,7 @@ mod tests {
         for name in usual.split(' ').map(name) {
             assert!(is_usual(&name), "{name}");
             assert!(!is_hop_by_hop(&name) && !is_identity(&name), "{name}");
-            assert!(!crate::http::forwarded::is_forwarding(&name), "{name}");
+            assert!(!forwarded::is_forwarding(&name), "{name}");
         }
         let others = "connection te content-length expect forwarded x-user-id traceparent";
         assert!(!others.split(' ').map(name).any(|name| is_usual(&name)));
@@ -177,6 +202,33 @@ mod tests {
         for other in ["x-user", "x-user-idx", "user-id", "x-tenant", "x-request-id"] {
             assert!(!is_identity(&name(other)), "{other}");
         }
+    }
+
+    #[test]
+    fn trailers_keep_what_describes_the_message_and_lose_what_may_not_pass() {
+        let mut trailers: HeaderMap = [
+            "grpc-status",
+            "grpc-message",
+            "x-sum",
+            "x-user-id",
+            "x_tenant_id",
+            "x-audit-event",
+            "x-error-type",
+            "x-forwarded-for",
+            "content-length",
+            "host",
+            "connection",
+            "transfer-encoding",
+        ]
+        .map(|field| (name(field), "1".parse().unwrap()))
+        .into_iter()
+        .collect();
+
+        strip_trailers(&mut trailers);
+
+        let mut left: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["grpc-message", "grpc-status", "x-sum"]);
     }
 
     proptest! {

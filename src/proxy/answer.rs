@@ -171,11 +171,5 @@ fn failed(failure: Failure) -> (Outcome, u16, &'static str, ErrorType, HeaderMap
 }
 
 fn ends_here(name: &http::HeaderName) -> bool {
-    hop::is_hop_by_hop(name) || is_internal(name)
-}
-
-/// Fields that a trusted upstream says to us, not to the client.
-fn is_internal(name: &http::HeaderName) -> bool {
-    let name = name.as_str();
-    name.starts_with("x-audit-") || name == "x-error-type"
+    hop::is_hop_by_hop(name) || hop::is_internal(name)
 }

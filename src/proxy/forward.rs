@@ -155,6 +155,11 @@ fn stop(reason: &NoResponse, body: State, is_over: bool) -> Stop {
         (_, NoResponse::TimedOut) => Failure::ResponseHeaderTimeout.into(),
         (_, NoResponse::NoConnection(NoConnection::Busy)) => Refusal::Overloaded.into(),
         (_, NoResponse::NoConnection(NoConnection::Unreachable)) => Failure::UpstreamConnect.into(),
+        (_, NoResponse::NoConnection(NoConnection::Tls)) => Failure::UpstreamTls.into(),
+        (_, NoResponse::NoConnection(NoConnection::WrongProtocol)) => {
+            Failure::UpstreamProtocol.into()
+        }
+        (_, NoResponse::Unsendable) => Refusal::BadRequest.into(),
         (_, NoResponse::Reset) => Failure::UpstreamReset.into(),
         (_, NoResponse::Protocol) => Failure::UpstreamProtocol.into(),
     }

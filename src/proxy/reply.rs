@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use super::classify;
 use super::exchange::Exchange;
 use super::upstream::lease::UpstreamBody;
+use crate::http::hop;
 use crate::http::sse::EventCounter;
 use crate::record::{Abort, Failure, Outcome, Phase};
 
@@ -81,15 +82,20 @@ impl Followed {
             return Poll::Ready(Some(Err(CutAnswer)));
         }
         match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
                 self.waiting_since = None;
-                self.pass(&frame);
+                self.pass(&mut frame);
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(_))) => {
+            Poll::Ready(Some(Err(error))) => {
+                let failure = if error.is_malformed() {
+                    Failure::UpstreamProtocol
+                } else {
+                    Failure::UpstreamReset
+                };
                 // Where the upstream answers early, it may be the request that breaks.
                 let outcome = self.exchange.broken_request();
-                self.cut(outcome.unwrap_or(Outcome::Failed(Failure::UpstreamReset)), cx)
+                self.cut(outcome.unwrap_or(Outcome::Failed(failure)), cx)
             }
             Poll::Ready(None) => {
                 self.finish(Outcome::Served);
@@ -99,7 +105,7 @@ impl Followed {
         }
     }
 
-    fn pass(&mut self, frame: &Frame<Bytes>) {
+    fn pass(&mut self, frame: &mut Frame<Bytes>) {
         if let Some(data) = frame.data_ref() {
             self.exchange.note_first_byte();
             self.exchange.bytes_out += data.len() as u64;
@@ -109,7 +115,8 @@ impl Followed {
             if self.body.is_end_stream() {
                 self.finish(Outcome::Served);
             }
-        } else if let Some(trailers) = frame.trailers_ref() {
+        } else if let Some(trailers) = frame.trailers_mut() {
+            hop::strip_trailers(trailers);
             // Trailers are the last frame by definition; hyper does not poll again.
             self.finish(ending(trailers));
         }

@@ -14,11 +14,10 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::http::{forwarded, hop};
+use crate::http::hop;
 
 /// The request body as the upstream connection sees it.
 #[derive(Debug)]
@@ -113,7 +112,7 @@ impl RequestBody {
             }
             Poll::Ready(Some(Ok(mut frame))) => {
                 if let Some(trailers) = frame.trailers_mut() {
-                    strip(trailers);
+                    hop::strip_trailers(trailers);
                 }
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 self.meter.add(length);
@@ -132,17 +131,6 @@ impl RequestBody {
     fn fail(&self, state: State) -> Poll<Option<Result<Frame<Bytes>, BrokenRequest>>> {
         self.meter.enter(state);
         Poll::Ready(Some(Err(BrokenRequest(state))))
-    }
-}
-
-/// Takes out of the trailers what may not pass in the head either (RFC 9110 §6.5.1).
-fn strip(trailers: &mut HeaderMap) {
-    let may_not = |name: &&HeaderName| {
-        hop::is_hop_by_hop(name) || hop::is_identity(name) || forwarded::is_forwarding(name)
-    };
-    let refused: Vec<_> = trailers.keys().filter(may_not).cloned().collect();
-    for name in refused {
-        trailers.remove(name);
     }
 }
 

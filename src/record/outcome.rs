@@ -59,6 +59,9 @@ pub enum Refusal {
 pub enum Failure {
     /// No connection to the upstream. Usually it is not running, or not yet.
     UpstreamConnect,
+    /// The TLS handshake with the upstream failed. Usually its certificate is not trusted, has
+    /// expired or names another host.
+    UpstreamTls,
     /// The upstream closed or reset the connection before its answer was complete.
     UpstreamReset,
     /// The upstream answered with something that is not HTTP.
@@ -174,6 +177,7 @@ impl Failure {
     pub fn status(self) -> u16 {
         match self {
             Self::UpstreamConnect
+            | Self::UpstreamTls
             | Self::UpstreamReset
             | Self::UpstreamProtocol
             | Self::GrpcStatus(_) => 502,
@@ -186,6 +190,7 @@ impl Failure {
     pub fn error_type(self) -> ErrorType {
         ErrorType(match self {
             Self::UpstreamConnect => "upstream_connect",
+            Self::UpstreamTls => "upstream_tls",
             Self::UpstreamReset => "upstream_reset",
             Self::UpstreamProtocol => "upstream_protocol",
             Self::ResponseHeaderTimeout => "response_header_timeout",
@@ -199,6 +204,7 @@ impl Failure {
     pub fn title(self) -> &'static str {
         match self {
             Self::UpstreamConnect => "Upstream unreachable",
+            Self::UpstreamTls => "Upstream TLS failure",
             Self::UpstreamReset => "Upstream connection lost",
             Self::UpstreamProtocol => "Upstream protocol error",
             Self::ResponseHeaderTimeout | Self::RequestTimeout => "Execution timeout",

@@ -5,6 +5,9 @@
 use std::fs;
 use std::path::PathBuf;
 
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+
 use crate::config::section::Section;
 use crate::secret::Secret;
 
@@ -45,6 +48,25 @@ pub(super) fn certificates(section: &Section<'_>, key: &str) -> Option<PathBuf> 
         return None;
     }
     Some(PathBuf::from(path))
+}
+
+/// A file of certificates each of which can be trusted as a root.
+pub(super) fn roots(section: &Section<'_>, key: &str) -> Option<PathBuf> {
+    let path = certificates(section, key)?;
+    let mut roots = rustls::RootCertStore::empty();
+    let read = CertificateDer::pem_file_iter(&path).map_err(|error| error.to_string());
+    let wrong = read.and_then(|mut all| {
+        all.try_for_each(|certificate| {
+            let certificate = certificate.map_err(|error| error.to_string())?;
+            roots.add(certificate).map_err(|error| error.to_string())
+        })
+    });
+    if let Err(error) = wrong {
+        let label = format!("reading `{}`: {error}", path.display());
+        section.refuse(key, "holds a certificate that cannot be used", label, None);
+        return None;
+    }
+    Some(path)
 }
 
 fn readable<T>(

@@ -1,13 +1,20 @@
 //! `[upstream]`: the service behind.
 
-use super::{SOME, url};
+use std::path::PathBuf;
+
+use rustls_pki_types::ServerName;
+
+use super::{SOME, files, url};
 use crate::config::error::Problem;
-use crate::config::model::{HostHeader, Pool, Timeouts, Upstream};
+use crate::config::model::{HostHeader, Pool, Scheme, Timeouts, Upstream};
 use crate::config::section::{Section, lay};
 use crate::config::value::Zero;
 
 const HOSTS: [(&str, HostHeader); 2] =
     [("preserve", HostHeader::Preserve), ("rewrite", HostHeader::Rewrite)];
+
+/// What the kernel's address of a Unix socket holds, less its final zero.
+const MAX_SOCKET_PATH: usize = 107;
 
 /// `[upstream]`; its `url` is the one key that must be there.
 pub(super) fn upstream(section: &Section<'_>, upstream: &mut Upstream) {
@@ -19,6 +26,7 @@ pub(super) fn upstream(section: &Section<'_>, upstream: &mut Upstream) {
         let help = "add `url = \"http://127.0.0.1:3000\"` under `[upstream]`, or run with `--upstream URL`";
         section.problems.push(problem.help(help));
     }
+    roots(section, upstream);
     lay(&mut upstream.host_header, section.choice("host", &HOSTS));
     timeouts(&section.section("timeouts"), &mut upstream.timeouts);
     pool(&section.section("pool"), &mut upstream.pool);
@@ -26,23 +34,52 @@ pub(super) fn upstream(section: &Section<'_>, upstream: &mut Upstream) {
 
 fn address(section: &Section<'_>, upstream: &mut Upstream) {
     let Some(text) = section.text("url") else { return };
+    if let Some(path) = text.strip_prefix("unix:") {
+        socket(section, path, upstream);
+        return;
+    }
     if url::may_hold_credentials(text) {
         section.mask("url");
     }
-    let Some(url) = section.parsed("url", "a usable URL", url::parse) else { return };
-    if url.is_https {
-        let help =
-            "TLS towards the upstream follows; beside an app container, plain HTTP is normal";
-        let label = "https is not built yet; expected http://";
-        section.refuse("url", "is not a usable URL", label, Some(help));
-        return;
-    }
+    let Some(url) = section.parsed("url", "a usable URL", url::parse_upstream) else { return };
     if url.path != "/" {
         let help = "the client's path is passed on as it is";
         section.refuse("url", "has a path", "expected nothing after the port", Some(help));
         return;
     }
+    if url.scheme == Scheme::Https && ServerName::try_from(url.host.as_str()).is_err() {
+        let label = "expected a host name or an address";
+        section.refuse("url", "has a host that no certificate can name", label, None);
+        return;
+    }
+    upstream.scheme = url.scheme;
     (upstream.host, upstream.port, upstream.authority) = (url.host, url.port, url.authority);
+}
+
+/// `unix:/run/app.sock`, or the same as a URL: `unix:///run/app.sock`.
+fn socket(section: &Section<'_>, path: &str, upstream: &mut Upstream) {
+    let path = path.strip_prefix("//").filter(|path| path.starts_with('/')).unwrap_or(path);
+    if !path.starts_with('/') || path.starts_with("//") || path.ends_with('/') {
+        let label = "expected the absolute path of a socket, as in \"unix:/run/app.sock\"";
+        section.refuse("url", "is not a usable URL", label, None);
+    } else if path.len() > MAX_SOCKET_PATH || path.contains('\0') {
+        let label =
+            format!("a socket's path has at most {MAX_SOCKET_PATH} bytes, none of them zero");
+        section.refuse("url", "is not a usable URL", label, None);
+    } else {
+        upstream.scheme = Scheme::Http;
+        (upstream.host, upstream.port) = (path.to_owned(), 0);
+        upstream.authority = "localhost".to_owned();
+        upstream.socket = Some(PathBuf::from(path));
+    }
+}
+
+fn roots(section: &Section<'_>, upstream: &mut Upstream) {
+    upstream.ca_file = files::roots(section, "ca_file");
+    if upstream.ca_file.is_some() && upstream.scheme != Scheme::Https && section.has("url") {
+        let help = "begin `upstream.url` with https://, or leave `ca_file` out";
+        section.refuse("ca_file", "is never used", "`upstream.url` has no TLS", Some(help));
+    }
 }
 
 fn timeouts(section: &Section<'_>, timeouts: &mut Timeouts) {

@@ -1,12 +1,14 @@
-//! The URLs a configuration may hold: absolute, `http` or `https`, without credentials.
+//! The URLs a configuration may hold: absolute, of a scheme we speak, without credentials.
 
 use thiserror::Error;
+
+use crate::config::model::Scheme;
 
 /// An absolute URL in its parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Url {
-    /// Whether its scheme is `https`.
-    pub(super) is_https: bool,
+    /// Its scheme.
+    pub(super) scheme: Scheme,
     /// Host name or address, an IPv6 address without its brackets.
     pub(super) host: String,
     /// The port, or the scheme's.
@@ -23,12 +25,9 @@ pub(super) enum UrlError {
     /// Not a URL, or without scheme or host.
     #[error("expected a URL such as \"http://127.0.0.1:3000\"")]
     Malformed,
-    /// A scheme that other tools know and we do not yet.
-    #[error("`{0}` is not built yet; expected http://")]
-    NotBuilt(&'static str),
-    /// A scheme that means nothing here.
-    #[error("expected a URL that begins with http://")]
-    Scheme,
+    /// A scheme that means nothing here; these would.
+    #[error("expected a URL that begins with {0}")]
+    Scheme(&'static str),
     /// `user:password@`.
     #[error("credentials do not belong in a URL")]
     Credentials,
@@ -39,11 +38,17 @@ pub(super) enum UrlError {
 
 /// Reads an absolute `http` or `https` URL.
 pub(super) fn parse(text: &str) -> Result<Url, UrlError> {
-    match text.split_once(':') {
-        Some(("unix", _)) => return Err(UrlError::NotBuilt("unix:")),
-        Some(("h2c", _)) => return Err(UrlError::NotBuilt("h2c://")),
-        _ => {}
-    }
+    const SCHEMES: &str = "http:// or https://";
+    let url = parse_any(text, SCHEMES)?;
+    if url.scheme == Scheme::H2c { Err(UrlError::Scheme(SCHEMES)) } else { Ok(url) }
+}
+
+/// Reads the URL of a service: `http`, `https` or `h2c`.
+pub(super) fn parse_upstream(text: &str) -> Result<Url, UrlError> {
+    parse_any(text, "http://, https://, h2c:// or unix:/")
+}
+
+fn parse_any(text: &str, schemes: &'static str) -> Result<Url, UrlError> {
     if !text.contains("://") {
         return Err(UrlError::Malformed);
     }
@@ -51,22 +56,18 @@ pub(super) fn parse(text: &str) -> Result<Url, UrlError> {
         return Err(UrlError::Credentials);
     }
     let uri: http::Uri = text.parse().map_err(|_| UrlError::Malformed)?;
-    let is_https = match uri.scheme_str() {
-        Some("http") => false,
-        Some("https") => true,
-        _ => return Err(UrlError::Scheme),
+    let scheme = match uri.scheme_str() {
+        Some("http") => Scheme::Http,
+        Some("https") => Scheme::Https,
+        Some("h2c") => Scheme::H2c,
+        _ => return Err(UrlError::Scheme(schemes)),
     };
     let authority = uri.authority().ok_or(UrlError::Malformed)?;
     let host = authority.host();
     let after = authority.as_str().strip_prefix(host).unwrap_or_default();
     let port = match after.strip_prefix(':') {
-        None => {
-            if is_https {
-                443
-            } else {
-                80
-            }
-        }
+        None if scheme == Scheme::Https => 443,
+        None => 80,
         Some(port) => port.parse().ok().filter(|port| *port > 0).ok_or(UrlError::Port)?,
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -75,7 +76,7 @@ pub(super) fn parse(text: &str) -> Result<Url, UrlError> {
     }
     let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     Ok(Url {
-        is_https,
+        scheme,
         host: host.to_owned(),
         port,
         authority: authority.as_str().to_owned(),
@@ -104,7 +105,10 @@ mod tests {
         let url = parse("http://[::1]:3000/").unwrap();
         assert_eq!((url.host.as_str(), url.authority.as_str()), ("::1", "[::1]:3000"));
         let url = parse("https://collector/v1/traces?a").unwrap();
-        assert_eq!((url.is_https, url.port, url.path.as_str()), (true, 443, "/v1/traces?a"));
+        assert_eq!((url.scheme, url.port), (Scheme::Https, 443));
+        assert_eq!(url.path, "/v1/traces?a");
+        let url = parse_upstream("h2c://app:50051").unwrap();
+        assert_eq!((url.scheme, url.host.as_str(), url.port), (Scheme::H2c, "app", 50051));
     }
 
     #[test]
@@ -113,9 +117,8 @@ mod tests {
         {
             assert_eq!(parse(text), Err(UrlError::Malformed), "{text}");
         }
-        assert_eq!(parse("ftp://a"), Err(UrlError::Scheme));
-        assert_eq!(parse("h2c://a"), Err(UrlError::NotBuilt("h2c://")));
-        assert_eq!(parse("unix:/run/app"), Err(UrlError::NotBuilt("unix:")));
+        assert_eq!(parse("ftp://a"), Err(UrlError::Scheme("http:// or https://")));
+        assert_eq!(parse("h2c://a"), Err(UrlError::Scheme("http:// or https://")));
         assert_eq!(parse("http://a:b@c"), Err(UrlError::Credentials));
         assert_eq!(parse("http://a:0"), Err(UrlError::Port));
         assert_eq!(parse("http://a:99999"), Err(UrlError::Port));

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use super::{LEVELS, doors, files, url};
 use crate::config::env::{Outside, TRACES_ENDPOINT};
 use crate::config::error::{Origin, Problem};
-use crate::config::model::{AuditMode, Console, Log, Otlp, Sentry, Service, Tracing, Trust};
+use crate::config::model::{
+    AuditMode, Console, Log, Otlp, Scheme, Sentry, Service, Tracing, Trust,
+};
 use crate::config::section::{Section, lay};
 use crate::config::value::Zero;
 use crate::secret::Secret;
@@ -119,7 +121,7 @@ fn endpoint(section: &Section<'_>) -> Option<String> {
     }
     let origin = section.origin_of("endpoint");
     let url = section.parsed("endpoint", "a usable URL", url::parse)?;
-    let scheme = if url.is_https { "https" } else { "http" };
+    let scheme = if url.scheme == Scheme::Https { "https" } else { "http" };
     let is_exact = matches!(&origin, Origin::Env(name) if &**name == TRACES_ENDPOINT);
     let path = url.path.trim_end_matches('/');
     Some(match path {

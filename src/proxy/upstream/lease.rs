@@ -1,11 +1,9 @@
 //! A checked-out connection and the response body that travels on it.
 //!
-//! hyper splits a client connection into a sender and a driver future. Whoever holds the [`Lease`]
-//! polls the driver; nothing is spawned. Dropping a lease before its exchange is complete closes the
-//! connection, which is how a leaving client cancels its upstream request.
+//! Whoever holds the [`Lease`] polls the connection; nothing is spawned. Dropping a lease before its
+//! exchange is complete closes the connection, which is how a leaving client cancels its upstream
+//! request.
 
-use std::fmt;
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -13,56 +11,11 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Origin, Upstream};
-use crate::proxy::request_body::RequestBody;
+use super::http1::Connection;
+use super::{Origin, Upstream, http2};
 use crate::telemetry::metrics::ActiveGuard;
-
-type Driver = http1::Connection<TokioIo<TcpStream>, RequestBody>;
-
-/// One connection to the upstream.
-pub struct Connection {
-    pub(super) sender: http1::SendRequest<RequestBody>,
-    /// `None` once the connection has ended.
-    driver: Option<Driver>,
-}
-
-impl Connection {
-    pub(super) fn new(sender: http1::SendRequest<RequestBody>, driver: Driver) -> Self {
-        let mut connection = Self { sender, driver: Some(driver) };
-        // The first poll makes the sender ready.
-        connection.drive(&mut Context::from_waker(Waker::noop()));
-        connection
-    }
-
-    /// Moves bytes both ways as far as they go. Returns whether the connection is still open.
-    pub(super) fn drive(&mut self, cx: &mut Context<'_>) -> bool {
-        if let Some(driver) = &mut self.driver
-            && Pin::new(driver).poll(cx).is_ready()
-        {
-            self.driver = None;
-        }
-        self.driver.is_some()
-    }
-
-    /// Whether it can take a request: open, nothing owed in either direction. Notices a connection
-    /// that the upstream has closed, as far as the socket knows by now.
-    pub(super) fn is_alive(&mut self) -> bool {
-        self.drive(&mut Context::from_waker(Waker::noop())) && self.sender.is_ready()
-    }
-}
-
-impl fmt::Debug for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection")
-            .field("is_open", &self.driver.is_some())
-            .finish_non_exhaustive()
-    }
-}
 
 /// A connection in use. Holds its place in the pool until it is dropped or given back.
 #[derive(Debug)]
@@ -112,54 +65,108 @@ impl Lease {
     }
 }
 
-/// A response body together with the connection it arrives on.
+/// A response body together with what it arrives on.
 #[derive(Debug)]
-pub struct UpstreamBody {
-    incoming: Incoming,
-    lease: Option<Lease>,
+pub struct UpstreamBody(Carrier);
+
+#[derive(Debug)]
+enum Carrier {
+    Http1(Incoming, Option<Lease>),
+    Http2(Box<http2::Answer>),
+}
+
+/// A response body that broke.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokenAnswer {
+    /// On HTTP/1.1.
+    #[error(transparent)]
+    Http1(#[from] hyper::Error),
+    /// On HTTP/2.
+    #[error(transparent)]
+    Http2(#[from] h2::Error),
+}
+
+impl BrokenAnswer {
+    /// Whether the upstream said something wrong, rather than nothing more.
+    pub fn is_malformed(&self) -> bool {
+        match self {
+            Self::Http1(_) => false,
+            Self::Http2(error) => error.is_library(),
+        }
+    }
 }
 
 impl UpstreamBody {
-    pub(super) fn new(incoming: Incoming, lease: Lease) -> Self {
-        Self { incoming, lease: Some(lease) }
+    pub(super) fn http1(incoming: Incoming, lease: Lease) -> Self {
+        Self(Carrier::Http1(incoming, Some(lease)))
+    }
+
+    pub(super) fn http2(answer: http2::Answer) -> Self {
+        Self(Carrier::Http2(Box::new(answer)))
     }
 
     /// Ends the body: a connection that is done with its exchange goes back to the pool.
     pub fn finish(&mut self) {
-        // A keep-alive connection becomes idle only once hyper has seen the body's consumer is done.
-        if let Some(lease) = self.lease.take() {
-            lease.give_back();
+        match &mut self.0 {
+            // A keep-alive connection becomes idle only once hyper has seen the body's consumer is
+            // done.
+            Carrier::Http1(_, lease) => {
+                if let Some(lease) = lease.take() {
+                    lease.give_back();
+                }
+            }
+            Carrier::Http2(answer) => answer.finish(),
         }
     }
 }
 
 impl Body for UpstreamBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BrokenAnswer;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let this = self.get_mut();
-        let Some(connection) = this.lease.as_mut().and_then(Lease::connection) else {
-            return Pin::new(&mut this.incoming).poll_frame(cx);
-        };
-        // The driver holds this task's waker, so the body itself needs none: whatever makes it ready
-        // comes out of driving.
-        let quiet = &mut Context::from_waker(Waker::noop());
-        if let ready @ Poll::Ready(_) = Pin::new(&mut this.incoming).poll_frame(quiet) {
-            return ready;
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
+        match &mut self.get_mut().0 {
+            Carrier::Http1(incoming, lease) => {
+                poll_http1(incoming, lease, cx).map_err(BrokenAnswer::Http1)
+            }
+            Carrier::Http2(answer) => {
+                Pin::new(&mut **answer).poll_frame(cx).map_err(BrokenAnswer::Http2)
+            }
         }
-        let is_open = connection.drive(cx);
-        Pin::new(&mut this.incoming).poll_frame(if is_open { quiet } else { cx })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        match &self.0 {
+            Carrier::Http1(incoming, _) => incoming.is_end_stream(),
+            Carrier::Http2(answer) => answer.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match &self.0 {
+            Carrier::Http1(incoming, _) => incoming.size_hint(),
+            Carrier::Http2(answer) => answer.size_hint(),
+        }
     }
+}
+
+fn poll_http1(
+    incoming: &mut Incoming,
+    lease: &mut Option<Lease>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    let Some(connection) = lease.as_mut().and_then(Lease::connection) else {
+        return Pin::new(incoming).poll_frame(cx);
+    };
+    // The driver holds this task's waker, so the body itself needs none: whatever makes it ready comes
+    // out of driving.
+    let quiet = &mut Context::from_waker(Waker::noop());
+    if let ready @ Poll::Ready(_) = Pin::new(&mut *incoming).poll_frame(quiet) {
+        return ready;
+    }
+    let is_open = connection.drive(cx);
+    Pin::new(incoming).poll_frame(if is_open { quiet } else { cx })
 }

@@ -1,36 +1,38 @@
-//! The service behind: a bounded pool of HTTP/1.1 connections of our own.
+//! The service behind: a bounded pool of connections of our own.
 //!
-//! A connection is polled by the request that uses it ([`lease::Lease`]), which is cheaper than a
-//! task per connection and lets a leaving client take its upstream request with it. Promises: never
-//! more than `max_connections` in use and idle together; a connection found dead at check-out gives
-//! the unsent request back; a request of which a byte may have been written is never sent again.
+//! An HTTP/1.1 connection is polled by the request that uses it ([`lease::Lease`]), which is cheaper
+//! than a task per connection and lets a leaving client take its upstream request with it. An HTTP/2
+//! connection is shared, and driven by a task of the pool ([`http2`]). Promises: never more than
+//! `max_connections` in use and idle together; a connection found dead at check-out gives the unsent
+//! request back; a request that the upstream may have processed is never sent again.
 //!
-//! It knows nothing of routes, records or clients. HTTP/2 and TLS have an issue of their own.
+//! It knows nothing of routes, records or clients.
 
-use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::config::model;
+use crate::config::model::{self, Scheme};
 use crate::telemetry::metrics::{ActiveGuard, Metrics};
 
+mod dial;
+pub mod http1;
+mod http2;
 pub mod lease;
 pub mod send;
+mod stream;
+mod tls;
 
-use lease::{Connection, Lease};
-
-/// Response heads larger than this are refused as a protocol error.
-const MAX_RESPONSE_HEAD: usize = 64 * 1024;
-/// More header fields than this in a response are refused as a protocol error.
-const MAX_RESPONSE_HEADERS: usize = 200;
+use dial::{Dialler, Protocol};
+use http1::Connection;
+use http2::exchange::Target;
+use http2::{Found, Shared, Slot};
+use lease::Lease;
 
 /// A connection that was given back in good order this recently is not looked at again before it is
 /// used. Should it have died since, the request comes back unsent, as from any that dies just then.
@@ -42,15 +44,16 @@ const TEND_INTERVAL: Duration = Duration::from_secs(1);
 /// The upstream and its pool.
 #[derive(Debug)]
 pub struct Upstream {
-    host: String,
-    address: Option<IpAddr>,
-    port: u16,
+    dialler: Dialler,
     connect_timeout: Duration,
     pool: model::Pool,
     idle: Mutex<Vec<Idle>>,
     free: Arc<Semaphore>,
+    shared: Arc<Shared>,
+    /// Whether the upstream speaks HTTP/1.1, as far as is known. With ALPN that is what it chose last.
+    speaks_http1: AtomicBool,
+    target: Target,
     metrics: Metrics,
-    is_reachable: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -68,32 +71,58 @@ pub enum NoConnection {
     Busy,
     /// The upstream did not accept one within `connect`.
     Unreachable,
+    /// The TLS handshake failed, or took longer than what was left of `connect`.
+    Tls,
+    /// The upstream does not speak HTTP/2, though the url says so.
+    WrongProtocol,
+}
+
+/// What a request is sent on.
+#[derive(Debug)]
+enum Line {
+    /// A connection of its own.
+    Http1(Lease),
+    /// A stream of a shared one.
+    Http2(Box<Slot>),
 }
 
 impl Upstream {
     /// An upstream without connections; they are made when they are needed.
     pub fn new(config: &model::Upstream, metrics: &Metrics) -> Self {
         Self {
-            host: config.host.clone(),
-            address: config.host.trim_matches(['[', ']']).parse().ok(),
-            port: config.port,
+            dialler: Dialler::new(config),
             connect_timeout: config.timeouts.connect,
             pool: config.pool,
             idle: Mutex::default(),
             free: Arc::new(Semaphore::new(config.pool.max_connections)),
+            shared: Arc::new(Shared::new(metrics)),
+            speaks_http1: AtomicBool::new(config.scheme == Scheme::Http),
+            target: Target {
+                scheme: match config.scheme {
+                    Scheme::Https => http::uri::Scheme::HTTPS,
+                    Scheme::Http | Scheme::H2c => http::uri::Scheme::HTTP,
+                },
+                authority: config.authority.parse().ok(),
+            },
             metrics: metrics.clone(),
-            is_reachable: AtomicBool::new(false),
         }
     }
 
-    /// Checks a connection out: the idle one used last, else a new one. Waits up to `queue_timeout`
-    /// for a free place and up to `connect` for the upstream.
+    /// Checks a connection out: the idle one used last, else a new one; or a stream of a shared one.
+    /// Waits up to `queue_timeout` for a free place and up to `connect` for the upstream.
     ///
     /// Cancel safe: a dropped call gives back what it holds.
-    pub async fn check_out(self: &Arc<Self>) -> Result<Lease, NoConnection> {
+    async fn check_out(self: &Arc<Self>) -> Result<Line, NoConnection> {
+        if !self.speaks_http1.load(Ordering::Relaxed)
+            && let Some(slot) = Box::pin(self.check_in()).await?
+        {
+            return Ok(slot);
+        }
         let place = self.place().await?;
         match self.pop_idle() {
-            Some(connection) => Ok(Lease::new(connection, self, place, Origin::Reused)),
+            Some(connection) => {
+                Ok(Line::Http1(Lease::new(connection, self, place, Origin::Reused)))
+            }
             // Rare, and too large to keep room for in every request.
             None => Box::pin(self.dial(place)).await,
         }
@@ -103,8 +132,13 @@ impl Upstream {
     /// in need not queue again.
     ///
     /// Cancel safe: a dropped call gives the place back.
-    pub async fn renew(self: &Arc<Self>, lease: Lease) -> Result<Lease, NoConnection> {
+    async fn renew(self: &Arc<Self>, lease: Lease) -> Result<Line, NoConnection> {
         Box::pin(self.dial(lease.into_place())).await
+    }
+
+    /// What every HTTP/2 request to this upstream has in common.
+    fn target(&self) -> &Target {
+        &self.target
     }
 
     /// Looks after the pool until it is dropped: closes idle connections that have grown old, so that
@@ -114,8 +148,8 @@ impl Upstream {
         loop {
             self.reap();
             if !self.is_reachable() {
-                // `connect` notes by itself what it finds.
-                drop(timeout(self.connect_timeout, self.connect()).await);
+                // It notes by itself what it finds.
+                drop(self.dialler.dial(Instant::now() + self.connect_timeout).await);
             }
             sleep(TEND_INTERVAL).await;
         }
@@ -123,10 +157,17 @@ impl Upstream {
 
     /// Whether the last attempt to connect succeeded. `false` before the first.
     pub fn is_reachable(&self) -> bool {
-        self.is_reachable.load(Ordering::Relaxed)
+        self.dialler.is_reachable()
+    }
+
+    /// Closes the shared connections, once nothing runs on them any more; waits for that until
+    /// `deadline`.
+    pub async fn close(&self, deadline: Instant) {
+        self.shared.close(deadline).await;
     }
 
     fn reap(&self) {
+        self.shared.reap(self.pool.idle_timeout, self.pool.max_idle);
         let old = {
             let mut idle = self.idle.lock();
             let (keep, old) = std::mem::take(&mut *idle)
@@ -164,39 +205,67 @@ impl Upstream {
         }
     }
 
-    async fn dial(self: &Arc<Self>, place: OwnedSemaphorePermit) -> Result<Lease, NoConnection> {
+    /// Takes a stream of a shared connection, a new one where the others are full. `None` where the
+    /// upstream turns out to speak HTTP/1.1.
+    async fn check_in(self: &Arc<Self>) -> Result<Option<Line>, NoConnection> {
         let began = Instant::now();
-        let dialled = timeout(self.connect_timeout, async {
-            let stream = self.connect().await?;
-            stream.set_nodelay(true)?;
-            http1::Builder::new()
-                .max_headers(MAX_RESPONSE_HEADERS)
-                .max_header_size(MAX_RESPONSE_HEAD)
-                .handshake(TokioIo::new(stream))
-                .await
-                .map_err(std::io::Error::other)
-        });
-        if let Ok(Ok((sender, driver))) = dialled.await {
-            self.metrics.upstream_connected(began.elapsed());
-            return Ok(Lease::new(
-                Box::new(Connection::new(sender, driver)),
-                self,
-                place,
-                Origin::New,
-            ));
+        let mut failed_before = None;
+        loop {
+            let mut changed = pin!(self.shared.changed.notified());
+            changed.as_mut().enable(); // From here on, no change is missed.
+            if self.speaks_http1.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            let mut patience = self.pool.queue_timeout;
+            match self.shared.find() {
+                Found::Slot(slot) => return Ok(Some(Line::Http2(slot))),
+                Found::Vacancy(dialling) => match Arc::clone(&self.free).try_acquire_owned() {
+                    Ok(place) => {
+                        let dialled = self.dial(place).await;
+                        dialling.end(dialled.as_ref().err().copied());
+                        return dialled.map(Some);
+                    }
+                    Err(_) => dialling.give_up(),
+                },
+                Found::Wait(failed) => {
+                    let before = *failed_before.get_or_insert(failed);
+                    if let Some(reason) = self.shared.failure_since(before) {
+                        return Err(reason);
+                    }
+                    patience += self.connect_timeout;
+                }
+            }
+            if timeout_at(began + patience, changed).await.is_err() {
+                return Err(NoConnection::Busy);
+            }
         }
-        // A `connect` that its deadline cut could not note anything itself.
-        self.is_reachable.store(false, Ordering::Relaxed);
-        Err(NoConnection::Unreachable)
     }
 
-    async fn connect(&self) -> std::io::Result<TcpStream> {
-        let connected = match self.address {
-            Some(ip) => TcpStream::connect(SocketAddr::new(ip, self.port)).await,
-            None => TcpStream::connect((self.host.as_str(), self.port)).await,
+    async fn dial(self: &Arc<Self>, place: OwnedSemaphorePermit) -> Result<Line, NoConnection> {
+        let began = Instant::now();
+        let deadline = began + self.connect_timeout;
+        let (stream, protocol) = self.dialler.dial(deadline).await?;
+        self.speaks_http1.store(protocol == Protocol::Http1, Ordering::Relaxed);
+        let line = match protocol {
+            Protocol::Http1 => match Connection::open(stream).await {
+                Ok(connection) => {
+                    Ok(Line::Http1(Lease::new(Box::new(connection), self, place, Origin::New)))
+                }
+                Err(_) => Err(NoConnection::Unreachable),
+            },
+            Protocol::Http2 => self.shared.join(stream, place, deadline).await.map(Line::Http2),
         };
-        self.is_reachable.store(connected.is_ok(), Ordering::Relaxed);
-        connected
+        self.dialler.note(line.is_ok());
+        if line.is_ok() {
+            self.metrics.upstream_connected(began.elapsed());
+        }
+        line
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.shared.begin_to_close();
     }
 }
 

@@ -1,7 +1,8 @@
 //! Sending one request and waiting for its response head.
 //!
-//! A request that a dying idle connection gave back unsent goes to another one; that is not a retry,
-//! because the upstream has seen nothing. All else is reported as it is.
+//! A request that a dying idle connection gave back unsent goes to another one; so does one of which
+//! the upstream says that it did not process it. That is not a retry, because nothing can happen
+//! twice. All else is reported as it is.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -12,9 +13,13 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
+use super::http2::exchange::exchange;
 use super::lease::{Lease, UpstreamBody};
-use super::{NoConnection, Origin, Upstream};
+use super::{Line, NoConnection, Origin, Upstream};
 use crate::proxy::request_body::RequestBody;
+
+/// How often a request that the upstream provably did not process is sent again.
+const MAX_RESENDS: u32 = 2;
 
 /// Why there is no response head.
 #[derive(Debug)]
@@ -26,6 +31,8 @@ pub enum NoResponse {
     Reset,
     /// What came back is not HTTP.
     Protocol,
+    /// The request cannot be said in HTTP/2: its Host is no authority.
+    Unsendable,
     /// The watch ended the wait.
     TimedOut,
 }
@@ -33,29 +40,53 @@ pub enum NoResponse {
 /// Sends `request` and returns the response with its body still to come. `watch` is polled while
 /// waiting; once it is ready, the request is cut.
 ///
-/// Cancel safe in the sense that matters: dropping the future closes the connection, so a half-sent
-/// request is never mistaken for a whole one.
+/// Cancel safe in the sense that matters: dropping the future closes the connection (HTTP/1.1) or
+/// resets the stream (HTTP/2), so a half-sent request is never mistaken for a whole one.
 pub async fn send(
     upstream: &Arc<Upstream>,
     mut request: Request<RequestBody>,
     mut watch: impl FnMut(&mut Context<'_>) -> Poll<()>,
 ) -> Result<Response<UpstreamBody>, NoResponse> {
-    let mut lease = upstream.check_out().await.map_err(NoResponse::NoConnection)?;
+    let mut line = upstream.check_out().await.map_err(NoResponse::NoConnection)?;
+    let mut resends = 0;
     loop {
-        match attempt(&mut lease, request, &mut watch).await {
-            Ok(response) => return Ok(response.map(|body| UpstreamBody::new(body, lease))),
-            Err(Cut::Unsent(unsent)) if lease.origin == Origin::Reused => {
-                request = *unsent;
-                lease = upstream.renew(lease).await.map_err(NoResponse::NoConnection)?;
+        let cut = match line {
+            Line::Http1(mut lease) => match attempt(&mut lease, request, &mut watch).await {
+                Ok(response) => return Ok(response.map(|body| UpstreamBody::http1(body, lease))),
+                Err(Cut::Unsent(unsent)) if lease.origin == Origin::Reused => {
+                    request = *unsent;
+                    line = upstream.renew(lease).await.map_err(NoResponse::NoConnection)?;
+                    continue;
+                }
+                Err(cut) => cut,
+            },
+            // Boxed, so that an exchange on HTTP/1.1 keeps no room for it.
+            Line::Http2(slot) => {
+                let sent = exchange(slot, upstream.target(), request, &mut watch);
+                match Box::pin(sent).await {
+                    Ok(response) => return Ok(response.map(UpstreamBody::http2)),
+                    Err(Cut::Unsent(unsent)) if resends < MAX_RESENDS => {
+                        resends += 1;
+                        request = *unsent;
+                        line = upstream.check_out().await.map_err(NoResponse::NoConnection)?;
+                        continue;
+                    }
+                    Err(cut) => cut,
+                }
             }
-            Err(Cut::Unsent(_)) => return Err(NoResponse::Reset),
-            Err(Cut::Failed(reason)) => return Err(reason),
-        }
+        };
+        return Err(match cut {
+            Cut::Unsent(_) => NoResponse::Reset,
+            Cut::Failed(reason) => reason,
+        });
     }
 }
 
-enum Cut {
+/// How an attempt ended without a response head.
+pub(super) enum Cut {
+    /// The upstream has provably not processed the request: here it is again.
     Unsent(Box<Request<RequestBody>>),
+    /// The upstream may have.
     Failed(NoResponse),
 }
 

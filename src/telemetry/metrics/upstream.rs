@@ -42,8 +42,11 @@ impl UpstreamMetrics {
             if let Some(error_type) = ending.error_type {
                 labels = labels.closed("error_type", error_type.as_str());
             }
-            let labels =
-                labels.named("server_address", &self.host).number("server_port", self.port);
+            let mut labels = labels.named("server_address", &self.host);
+            // A Unix socket has no port.
+            if self.port != 0 {
+                labels = labels.number("server_port", self.port);
+            }
             all.client_duration.get_or_create_owned(&labels)
         };
         slots.visit(&ending, resolve, |h| h.observe_duration(leg.duration));

@@ -86,7 +86,7 @@ impl Otlp {
             headers.insert(parsed, value);
         }
         let client = ExportClient::new(otlp.ca_file.as_deref())?;
-        let site = Site::new(&config.service.name, &config.upstream.host, config.upstream.port);
+        let site = Site::new(&config.service.name, &config.upstream);
         let encoder = Encoder::new(endpoint, otlp.gzip, site, &resource(&config.service))?;
         let sender = Sender::new(client, uri, headers, otlp.timeout, otlp.is_configured);
         Ok(Some(Self { encoder: Arc::new(encoder), sender }))

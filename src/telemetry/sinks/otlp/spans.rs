@@ -16,6 +16,7 @@ use opentelemetry::trace::{
 use opentelemetry::{InstrumentationScope, KeyValue, StringValue, Value as Attribute};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
+use crate::config::model::{Scheme, Upstream};
 use crate::http::method::Method;
 use crate::http::{sanitise, traceparent};
 use crate::record::{Outcome, Record, UpstreamLeg, Value};
@@ -25,21 +26,35 @@ use crate::record::{Outcome, Record, UpstreamLeg, Value};
 pub struct Site {
     scope: InstrumentationScope,
     server_address: StringValue,
-    server_port: i64,
+    /// `None` with a Unix socket.
+    server_port: Option<i64>,
     /// `http://host:port` of the upstream.
     base_url: String,
+    /// The version of HTTP, where the url alone decides it.
+    protocol: Option<&'static str>,
 }
 
 impl Site {
     /// Spans in the scope of this service, in front of this upstream.
-    pub fn new(service_name: &str, upstream_host: &str, upstream_port: u16) -> Self {
-        let is_ipv6 = upstream_host.contains(':') && !upstream_host.starts_with('[');
+    pub fn new(service_name: &str, upstream: &Upstream) -> Self {
+        let (scheme, protocol) = match upstream.scheme {
+            Scheme::Http => ("http", Some("1.1")),
+            Scheme::H2c => ("http", Some("2")),
+            Scheme::Https => ("https", None),
+        };
+        let (host, port) = (&upstream.host, upstream.port);
+        let is_ipv6 = host.contains(':') && !host.starts_with('[');
         let [open, close] = if is_ipv6 { ["[", "]"] } else { ["", ""] };
+        let base_url = match upstream.socket {
+            Some(_) => format!("{scheme}://{}", upstream.authority),
+            None => format!("{scheme}://{open}{host}{close}:{port}"),
+        };
         Self {
             scope: InstrumentationScope::builder(service_name.to_owned()).build(),
-            server_address: upstream_host.to_owned().into(),
-            server_port: i64::from(upstream_port),
-            base_url: format!("http://{open}{upstream_host}{close}:{upstream_port}"),
+            server_address: host.to_owned().into(),
+            server_port: upstream.socket.is_none().then(|| i64::from(port)),
+            base_url,
+            protocol,
         }
     }
 }
@@ -143,10 +158,11 @@ fn client(record: &Record, leg: &UpstreamLeg, parent: SpanId, site: &Site) -> Sp
     span.end_time = span.start_time + leg.duration;
     span.attributes.extend([
         KeyValue::new("server.address", site.server_address.clone()),
-        KeyValue::new("server.port", site.server_port),
         KeyValue::new("url.full", format!("{}{}", site.base_url, record.url)),
-        KeyValue::new("network.protocol.version", "1.1"),
     ]);
+    span.attributes.extend(site.server_port.map(|port| KeyValue::new("server.port", port)));
+    let protocol = site.protocol.map(|version| KeyValue::new("network.protocol.version", version));
+    span.attributes.extend(protocol);
     if let Some(status) = leg.status {
         span.attributes.push(KeyValue::new("http.response.status_code", i64::from(status)));
     }

@@ -1,0 +1,71 @@
+//! One HTTP/1.1 connection to the upstream, polled by whoever holds it.
+//!
+//! hyper splits a client connection into a sender and a driver future. Nothing is spawned: the
+//! exchange that uses the connection polls the driver, so dropping the connection cancels whatever
+//! is under way on it.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Waker};
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+
+use super::stream::Stream;
+use crate::proxy::request_body::RequestBody;
+
+/// Response heads larger than this are refused as a protocol error.
+pub(super) const MAX_RESPONSE_HEAD: usize = 64 * 1024;
+/// More header fields than this in a response are refused as a protocol error.
+pub(super) const MAX_RESPONSE_HEADERS: usize = 200;
+
+type Driver = http1::Connection<TokioIo<Stream>, RequestBody>;
+
+/// One connection to the upstream.
+pub struct Connection {
+    pub(super) sender: http1::SendRequest<RequestBody>,
+    /// `None` once the connection has ended.
+    driver: Option<Driver>,
+}
+
+impl Connection {
+    /// Makes a connection of a stream. Nothing is written yet.
+    pub(super) async fn open(stream: Stream) -> io::Result<Self> {
+        let (sender, driver) = http1::Builder::new()
+            .max_headers(MAX_RESPONSE_HEADERS)
+            .max_header_size(MAX_RESPONSE_HEAD)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(io::Error::other)?;
+        let mut connection = Self { sender, driver: Some(driver) };
+        // The first poll makes the sender ready.
+        connection.drive(&mut Context::from_waker(Waker::noop()));
+        Ok(connection)
+    }
+
+    /// Moves bytes both ways as far as they go. Returns whether the connection is still open.
+    pub(super) fn drive(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(driver) = &mut self.driver
+            && Pin::new(driver).poll(cx).is_ready()
+        {
+            self.driver = None;
+        }
+        self.driver.is_some()
+    }
+
+    /// Whether it can take a request: open, nothing owed in either direction. Notices a connection
+    /// that the upstream has closed, as far as the socket knows by now.
+    pub(super) fn is_alive(&mut self) -> bool {
+        self.drive(&mut Context::from_waker(Waker::noop())) && self.sender.is_ready()
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("is_open", &self.driver.is_some())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,82 @@
+//! TLS towards the upstream: whom to trust, what name to expect, which protocols to offer.
+//!
+//! The certificate is always verified, against `ca_file` or the system's roots and against the host of
+//! the url. The provider is named, so that no other crate's choice can take its place. Roots are read
+//! once, at the start.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::config::model;
+
+const HTTP2: &[u8] = b"h2";
+const HTTP11: &[u8] = b"http/1.1";
+
+/// The client's side of TLS, ready for handshakes.
+pub(super) struct Tls {
+    connector: TlsConnector,
+    name: ServerName<'static>,
+}
+
+impl Tls {
+    /// Reads the roots. What can be wrong here was found by `check`, unless a file has changed since.
+    pub(super) fn new(config: &model::Upstream) -> io::Result<Self> {
+        let name = ServerName::try_from(config.host.clone()).map_err(io::Error::other)?;
+        let roots = match &config.ca_file {
+            Some(path) => read_roots(path)?,
+            None => system_roots()?,
+        };
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut client = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        client.alpn_protocols = vec![HTTP2.to_vec(), HTTP11.to_vec()];
+        Ok(Self { connector: TlsConnector::from(Arc::new(client)), name })
+    }
+
+    /// Shakes hands. The caller sets the deadline.
+    pub(super) async fn shake(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        self.connector.connect(self.name.clone(), stream).await
+    }
+}
+
+/// Whether the upstream chose HTTP/2.
+pub(super) fn chose_http2(stream: &TlsStream<TcpStream>) -> bool {
+    stream.get_ref().1.alpn_protocol() == Some(HTTP2)
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+fn read_roots(path: &Path) -> io::Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(path).map_err(io::Error::other)? {
+        let certificate = certificate.map_err(io::Error::other)?;
+        roots.add(certificate).map_err(io::Error::other)?;
+    }
+    Ok(roots)
+}
+
+/// The system's roots. Single broken certificates are passed over, as every other client does.
+fn system_roots() -> io::Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        let message = "the system has no root certificates; set `upstream.ca_file`";
+        return Err(io::Error::other(message));
+    }
+    Ok(roots)
+}
