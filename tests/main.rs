@@ -50,10 +50,14 @@ mod misbehaviour;
 mod otlp;
 // Connections whose client is silent between two messages.
 mod parking;
+// Permits: who waits, who is refused, what a stream holds.
+mod overload;
 // What holds under pressure: back-pressure, full pools, dying connections, old dialects.
 mod pressure;
 // The files under `config/`, and that they name every key at its default.
 mod reference;
+// Another configuration for a sidecar that runs.
+mod reload;
 // Bugs that were found once.
 mod regression;
 // How the real process ends.

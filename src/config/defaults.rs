@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::model::{
     Admin, Audit, AuditMode, Breaker, Config, Console, Drain, Health, HostHeader, Inspect, Log,
-    LogLevel, Mode, Otlp, PathForm, Pool, RateLimitHeaders, Retry, Scheme, Server, ServerLimits,
-    Service, Timeouts, Tracing, Trust, Upstream,
+    LogLevel, Mode, Otlp, Overload, PathForm, Pool, RateLimitHeaders, Retry, Scheme, Server,
+    ServerLimits, Service, Timeouts, Tracing, Trust, Upstream,
 };
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -63,6 +63,7 @@ impl Config {
             inspect: Inspect { max_body: 64 * KIB, max_memory: 64 * MIB },
             rate_limits: Vec::new(),
             rate_limit_headers: RateLimitHeaders::Ietf,
+            overload: overload(),
             audit: Audit {
                 directory: PathBuf::from("audit"),
                 mode: AuditMode::Strict,
@@ -117,6 +118,10 @@ fn pool() -> Pool {
         // Node closes idle connections after 5 s; being first avoids the race.
         idle_timeout: Duration::from_secs(4),
     }
+}
+
+fn overload() -> Overload {
+    Overload { max_in_flight: 1024, max_streams: 512, queue_timeout: Duration::from_secs(1) }
 }
 
 fn otlp() -> Otlp {

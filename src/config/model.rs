@@ -17,7 +17,7 @@ mod upstream;
 mod voices;
 
 pub use faults::{Breaker, Health, Retry};
-pub use gates::{LimitKey, Mode, RateLimit, RateLimitHeaders};
+pub use gates::{LimitKey, Mode, Overload, RateLimit, RateLimitHeaders};
 pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
 pub use upstream::{HostHeader, Pool, Scheme, Timeouts, Upstream};
 pub use voices::{Console, Log, LogLevel, Otlp, Sentry, Tracing, Trust};
@@ -55,6 +55,8 @@ pub struct Config {
     pub rate_limits: Vec<RateLimit>,
     /// `[rate_limit_headers] form`.
     pub rate_limit_headers: RateLimitHeaders,
+    /// `[overload]`: how much runs at once.
+    pub overload: Overload,
     /// `[audit]`: needed only where a route is audited.
     pub audit: Audit,
     /// `[sentry]`: absent without a DSN or in a disabled environment.

@@ -4,6 +4,7 @@
 //! the upstream's.
 
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::Body;
 
@@ -23,15 +24,17 @@ pub struct Asked {
     is_head: bool,
     expects_continue: bool,
     prefers_html: bool,
+    version: Version,
 }
 
 impl Asked {
     /// Reads it off a head, before the head is taken apart.
-    pub fn of(method: &Method, survey: &Survey) -> Self {
+    pub fn of(head: &Parts, survey: &Survey) -> Self {
         Self {
-            is_head: *method == Method::HEAD,
+            is_head: head.method == Method::HEAD,
             expects_continue: survey.has_expectation,
             prefers_html: survey.prefers_html,
+            version: head.version,
         }
     }
 }
@@ -162,6 +165,14 @@ pub fn refuse(mut exchange: Box<Exchange>, stop: Stop, asked: Asked) -> Response
         fields.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// Asks the client to open its next connection elsewhere. HTTP/2 has GOAWAY for that; a connection that
+/// changes its protocol is no longer HTTP.
+pub fn part(response: &mut Response<ReplyBody>, asked: Asked) {
+    if asked.version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 fn explain(stop: Stop, phase: Phase) -> (Outcome, u16, &'static str, ErrorType, HeaderMap) {

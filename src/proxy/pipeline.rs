@@ -22,7 +22,8 @@ use super::request_body::{Meter, RequestBody};
 use super::survey::Survey;
 use super::upstream::lease::UpstreamBody;
 use super::{
-    Proxy, answer, classify, door, forward, inspect_body, last_hop, screen, seat, target, upgrade,
+    Proxy, answer, classify, door, forward, inspect_body, last_hop, overload, screen, seat, target,
+    upgrade,
 };
 use crate::record::Failure;
 
@@ -41,13 +42,13 @@ pub fn handle<H: Borrow<Arc<Proxy>> + Send, P: Borrow<Peer> + Send>(
     let has_body = !body.is_end_stream();
     let (house, client) = (proxy.borrow(), peer.borrow());
     let mut exchange = Exchange::begin(house, plan, client, &head, &mut survey, has_body);
-    let asked = answer::Asked::of(&head.method, &survey);
+    let asked = answer::Asked::of(&head, &survey);
     async move {
         let (proxy, peer) = (proxy.borrow(), peer.borrow());
         // By reference: what a future is handed by value it keeps twice.
         let walk = walk(proxy, peer, &mut exchange, &mut head, &mut survey, body);
         let outcome = contain(pin!(walk)).await;
-        Ok(match outcome {
+        let mut response = match outcome {
             Ok(None) => answer::arrive(exchange),
             Ok(Some((response, _))) if upgrade::is_switch(&response) => {
                 upgrade::splice(exchange, peer, response).unwrap_or_else(|exchange| {
@@ -59,7 +60,11 @@ pub fn handle<H: Borrow<Arc<Proxy>> + Send, P: Borrow<Peer> + Send>(
                 answer::follow(exchange, response, shape)
             }
             Err(stop) => answer::refuse(exchange, stop, asked),
-        })
+        };
+        if proxy.is_draining() {
+            answer::part(&mut response, asked);
+        }
+        Ok(response)
     }
 }
 
@@ -77,6 +82,7 @@ async fn walk(
     let route = plan.find(&head.method, target.path());
     exchange.enter(route, target.path());
     target.judge(&plan, &head.method)?;
+    overload::enter(proxy, exchange).await?;
     let verdict = door::admit(exchange, &head.headers)?;
     screen::judge(exchange, &body)?;
     if last_hop::is_here(head)? {
@@ -94,6 +100,9 @@ async fn walk(
     let request = &mut Some(request);
     let mut response = forward::forward(exchange, proxy.upstream(), meter, request, offer).await?;
     let shape = classify::head(exchange, &head.method, response.status(), response.headers());
+    if exchange.stream.is_some() {
+        overload::swap(proxy, exchange);
+    }
     answer::dress(exchange, &verdict, response.headers_mut());
     Ok(Some((response, shape)))
 }

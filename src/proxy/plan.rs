@@ -46,6 +46,8 @@ pub struct Plan {
     pub audit_mode: AuditMode,
     /// How long a request waits for its durable record.
     pub audit_deadline: std::time::Duration,
+    /// How long a request waits for its permit.
+    pub queue_timeout: std::time::Duration,
     /// What a body may cost to inspect.
     pub inspect: crate::config::model::Inspect,
     /// The policy of a request that no route knows.
@@ -108,6 +110,7 @@ impl Plan {
             errors_type_base: config.errors_type_base.clone(),
             audit_mode: config.audit.mode,
             audit_deadline: config.audit.deadline,
+            queue_timeout: config.overload.queue_timeout,
             inspect: config.inspect,
             unmatched: Arc::new(compile(Compiled::Unmatched)),
             invalid: Arc::new(compile(Compiled::Invalid)),
@@ -124,6 +127,11 @@ impl Plan {
             .find(method, path)
             .and_then(|index| self.routes.get(index))
             .unwrap_or(&self.unmatched)
+    }
+
+    /// How many routes there are.
+    pub fn route_count(&self) -> usize {
+        self.routes.len()
     }
 
     /// Whether a peer's `X-Forwarded-*`, request id and trace context are believed.

@@ -50,7 +50,7 @@ pub enum Refusal {
     Forbidden,
     /// A token bucket is empty.
     RateLimited,
-    /// No connection, or no memory for inspection, was free in time.
+    /// No permit, no connection, or no memory for inspection was free in time.
     Overloaded,
     /// Nobody gets a connection to the upstream, so nobody tries for a while.
     CircuitOpen,

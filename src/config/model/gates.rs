@@ -1,7 +1,8 @@
-//! What may come in: rate limits.
+//! What may come in, and how much of it at once: rate limits, overload.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::units::Rate;
 
@@ -51,4 +52,15 @@ pub enum RateLimitHeaders {
     Ietf,
     /// None.
     Off,
+}
+
+/// `[overload]`: how much runs at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overload {
+    /// Requests between their head and their record.
+    pub max_in_flight: usize,
+    /// Streams that do not count as in flight.
+    pub max_streams: usize,
+    /// How long a request waits for its turn.
+    pub queue_timeout: Duration,
 }
