@@ -6,8 +6,11 @@
 //! object. An answer other than 2xx, or one that breaks off, is an error and ends the run: figures
 //! over failed requests mean nothing. It speaks only as much HTTP as the benchmark needs.
 //!
-//! Usage: `load closed ADDRESS PATH CONNECTIONS seconds|requests N`
-//! or `load open ADDRESS PATH CONNECTIONS RATE SECONDS`.
+//! `load events` reads event streams whose events say when they were sent, and tells how long they were
+//! on their way.
+//!
+//! Usage: `load closed ADDRESS PATH CONNECTIONS seconds|requests N`,
+//! `load open ADDRESS PATH CONNECTIONS RATE SECONDS` or `load events ADDRESS PATH CONNECTIONS`.
 #![expect(clippy::print_stdout, reason = "the result is read from standard output")]
 
 use std::error::Error;
@@ -15,7 +18,7 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
@@ -50,6 +53,9 @@ fn main() -> Result<(), Failure> {
             rate.parse()?,
             Duration::from_secs_f64(seconds.parse()?),
         ),
+        ["events", address, path, connections] => {
+            events(&Target::new(address, path)?, connections.parse()?)
+        }
         _ => Err("usage: see the head of examples/load.rs".into()),
     }
 }
@@ -150,18 +156,28 @@ async fn ask_again_and_again(
 fn open(target: &Target, connections: u32, rate: f64, time: Duration) -> Result<(), Failure> {
     let start = Barrier::new(usize::try_from(connections)?);
     let gap = f64::from(connections) / rate;
-    let mut micros = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..connections)
-            .map(|_| scope.spawn(|| ask_when_due(target, gap, time, &start)))
-            .collect();
+    told(in_threads(connections, || ask_when_due(target, gap, time, &start))?)
+}
+
+/// What this many threads find, together.
+fn in_threads(
+    count: u32,
+    work: impl Fn() -> io::Result<Vec<f64>> + Sync,
+) -> Result<Vec<f64>, Failure> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..count).map(|_| scope.spawn(&work)).collect();
         let mut all = Vec::new();
         for thread in threads {
             all.extend(thread.join().map_err(|_| "a thread panicked")??);
         }
-        Ok::<_, Failure>(all)
-    })?;
+        Ok(all)
+    })
+}
+
+/// Prints how many there were, and their percentiles.
+fn told(mut micros: Vec<f64>) -> Result<(), Failure> {
     if micros.is_empty() {
-        return Err("no request was due in so short a time".into());
+        return Err("nothing came in so short a time".into());
     }
     micros.sort_by(f64::total_cmp);
     let at = |per_mille: usize| micros[(micros.len() * per_mille / 1000).min(micros.len() - 1)];
@@ -206,6 +222,37 @@ fn ask_when_due(
         ask(&mut stream, target, &mut block)?;
         micros.push(from.elapsed().as_secs_f64() * 1e6);
     }
+}
+
+// === event streams ===
+
+fn events(target: &Target, connections: u32) -> Result<(), Failure> {
+    told(in_threads(connections, || listen(target))?)
+}
+
+/// How long each event of a stream was on its way, in microseconds.
+fn listen(target: &Target) -> io::Result<Vec<f64>> {
+    const MARK: &[u8] = b"data: ";
+    const STAMP: usize = 20;
+    let mut stream = std::net::TcpStream::connect(target.address)?;
+    stream.write_all(&target.request)?;
+    let (mut block, mut unread, mut micros) = (vec![0; BLOCK], Vec::new(), Vec::new());
+    while !unread.ends_with(b"\r\n0\r\n\r\n") {
+        let count = stream.read(&mut block)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        unread.extend_from_slice(&block[..count]);
+        while let Some(at) = unread.windows(MARK.len()).position(|window| window == MARK) {
+            let Some(digits) = unread.get(at + MARK.len()..at + MARK.len() + STAMP) else { break };
+            let sent = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+            let sent = Duration::from_nanos(sent.ok_or(io::ErrorKind::InvalidData)?);
+            micros.push(now.saturating_sub(sent).as_secs_f64() * 1e6);
+            unread.drain(..at + MARK.len() + STAMP);
+        }
+    }
+    Ok(micros)
 }
 
 fn ask(stream: &mut std::net::TcpStream, target: &Target, block: &mut [u8]) -> io::Result<()> {

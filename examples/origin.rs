@@ -11,7 +11,7 @@
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,6 +22,8 @@ const MIB: usize = 1024 * 1024;
 const BODY: usize = 10 * MIB;
 const BLOCK: usize = 64 * 1024;
 const EVENT: usize = 100;
+/// Digits of the time in an event, in nanoseconds since 1970.
+const STAMP: usize = 20;
 const GAP: Duration = Duration::from_millis(10);
 const MAX_HEAD: usize = 64 * 1024;
 
@@ -133,12 +135,14 @@ impl Peer {
         let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Accel-Buffering: no\r\n\
                     Transfer-Encoding: chunked\r\n\r\n";
         self.stream.write_all(head.as_bytes()).await?;
-        let text = "e".repeat(EVENT - "data: \n\n".len());
-        let event = format!("{EVENT:x}\r\ndata: {text}\n\n\r\n");
+        let text = "e".repeat(EVENT - "data: \n\n".len() - STAMP);
         let mut ticks = tokio::time::interval(GAP);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for _ in 0..count {
             ticks.tick().await;
+            // When it left, for whoever wants to know how long it was on its way.
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+            let event = format!("{EVENT:x}\r\ndata: {now:0STAMP$}{text}\n\n\r\n");
             self.stream.write_all(event.as_bytes()).await?;
         }
         self.stream.write_all(b"0\r\n\r\n").await

@@ -76,9 +76,10 @@ def column(results: Results, name: str, metric: str) -> dict[int, float]:
 
 
 def add_latencies(results: Results, direct: str) -> None:
-    """Takes the origin's own latency, in the same round, from each proxy's."""
-    floor = column(results, direct, "p50_us")
-    for name, rows in results.items():
-        for number, row in enumerate(rows):
-            if name != direct and "p50_us" in row and number in floor:
-                row["added_p50_us"] = row["p50_us"] - floor[number]
+    """Takes the origin's own latencies, in the same round, from each proxy's."""
+    for metric in ("p50_us", "event_p50_us"):
+        floor = column(results, direct, metric)
+        for name, rows in results.items():
+            for number, row in enumerate(rows):
+                if name != direct and metric in row and number in floor:
+                    row[f"added_{metric}"] = row[metric] - floor[number]

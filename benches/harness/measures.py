@@ -21,6 +21,7 @@ LATENCY_CONNECTIONS = 4
 BODY_CONNECTIONS = 4
 EVENT_CLIENTS = 100
 EVENTS_PER_SECOND = 100
+DELAY_CLIENTS = 8
 ANSWER_BYTES = 1024
 IDLE_BEFORE = 100
 IDLE_MORE = 1000
@@ -112,6 +113,15 @@ def events(subject: Subject, durations: Durations) -> Figures:
     return {"event_us": run["cpu"] * 1e6 / (EVENT_CLIENTS * count)}
 
 
+def delay(subject: Subject, durations: Durations) -> Figures:
+    """How long an event is on its way, on few streams."""
+    count = max(1, round(durations.events * EVENTS_PER_SECOND))
+    run = drive(
+        subject.cores, "events", f"127.0.0.1:{subject.port}", f"/sse/{count}", DELAY_CLIENTS
+    )
+    return {"event_p50_us": run["p50_us"]}
+
+
 def memory(subject: Subject) -> Figures:
     """A proxy that has just started, and what a client's idle connection adds."""
     time.sleep(SETTLE)
@@ -145,4 +155,4 @@ def hold(clients: list[socket.socket], port: int, count: int) -> None:
 
 
 #: What is measured in rounds, by aspect.
-MEASURES = {"load": saturation, "latency": latency, "bodies": bodies, "events": events}
+MEASURES = {"load": saturation, "latency": latency, "bodies": bodies, "events": events, "delay": delay}

@@ -35,7 +35,7 @@ class Proxy:
     template: str | None = None
     values: dict[str, str] = field(default_factory=dict)
     #: What is measured, beside CPU and throughput.
-    aspects: frozenset[str] = frozenset({"latency", "bodies", "events", "memory"})
+    aspects: frozenset[str] = frozenset({"latency", "bodies", "events", "delay", "memory"})
     #: A file of the run that is not empty afterwards, if the features are really on.
     evidence: str | None = None
 

@@ -11,6 +11,7 @@ COLUMNS = [
     ("added_p50_us", "added p50 µs"),
     ("body_ms_per_gib", "bodies ms/GiB"),
     ("event_us", "event µs"),
+    ("added_event_p50_us", "added to an event µs"),
     ("started_mib", "started MiB"),
     ("idle_kib", "KiB/idle conn"),
 ]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .budgets import Results
 from .machine import Broken, Process, free_port, running_on, split_cores
-from .measures import MEASURES, Durations, Subject, latency, memory
+from .measures import MEASURES, Durations, Subject, delay, latency, memory
 from .proxies import RELEASE, Proxy
 
 #: The origin without a proxy in front.
@@ -99,6 +99,8 @@ class Bench:
             direct = Subject(self.origin_port, self.other_cores)
             self.row(DIRECT, number).update(latency(direct, durations))
             self.measure_once("latency", order, subjects, number, durations)
+            self.row(DIRECT, number).update(delay(direct, durations))
+            self.measure_once("delay", order, subjects, number, durations)
             self.measure_once("bodies", order, subjects, number, durations)
             # The noisiest again, backwards: a machine that speeds up or slows down meanwhile does
             # the first and the last in line the same favour.
