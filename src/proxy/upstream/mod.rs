@@ -2,7 +2,7 @@
 //!
 //! An HTTP/1.1 connection is polled by the request that uses it ([`lease::Lease`]), which is cheaper
 //! than a task per connection and lets a leaving client take its upstream request with it. An HTTP/2
-//! connection is shared, and driven by a task of the pool ([`http2`]). Promises: never more than
+//! connection is shared, and driven by a task of the pool (`http2`). Promises: never more than
 //! `max_connections` in use and idle together; a connection found dead at check-out gives the unsent
 //! request back; a request that the upstream may have processed is never sent again.
 //!
