@@ -146,7 +146,8 @@ impl App {
         let entrance = app.entrance(config, tls);
         app.open_traffic(data, entrance, redirecting);
         app.health.start();
-        tracing::info!(traffic = %app.data, admin = %app.admin, upstream = %config.upstream.shown(), "The doors are open.");
+        let (tls, upstream) = (config.server.tls.is_some(), config.upstream.shown_url());
+        tracing::info!(traffic = %app.data, tls, admin = %app.admin, %upstream, "The doors are open.");
         Ok(app)
     }
 

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use vital_sidecar::cli;
 
-/// Every record is made by one thread and freed by another, which costs the system's allocator a
-/// tenth of all instructions (docs/decisions/0006-allocator.md).
+/// Every record is made by one thread and freed by another, which is what the system's allocator does
+/// worst (docs/decisions/0006-allocator.md).
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -47,11 +47,12 @@ struct Configured {
     /// The configuration file; without one, the defaults and the environment decide.
     #[arg(long, short, value_name = "FILE", env = "VITAL_SIDECAR_CONFIG")]
     config: Option<PathBuf>,
-    /// The service behind, `http://HOST:PORT`; overrides `upstream.url`.
+    /// The service behind: `http`, `https` or `h2c://HOST[:PORT]`, or `unix:/PATH`; overrides
+    /// `upstream.url`.
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
-    /// Where clients connect; overrides `server.listen` (127.0.0.1:8080).
-    #[arg(long, value_name = "IP:PORT")]
+    /// Where clients connect, `IP:PORT` or `unix:/PATH`; overrides `server.listen` (127.0.0.1:8080).
+    #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
     /// Where operators connect; overrides `admin.listen` (127.0.0.1:9901).
     #[arg(long, value_name = "IP:PORT")]

@@ -24,7 +24,7 @@ async fn two_lines_are_a_whole_configuration() {
     let (code, out, err) = said(place.path(), &["check", "--config", "sidecar.toml"]).await;
     assert_eq!((code, &*err), (0, ""));
     assert!(out.starts_with("The configuration is valid.\n"), "{out}");
-    assert!(out.contains("127.0.0.1:8080 -> 127.0.0.1:3000"), "{out}");
+    assert!(out.contains("127.0.0.1:8080 -> http://127.0.0.1:3000"), "{out}");
 }
 
 #[tokio::test]

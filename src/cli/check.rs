@@ -54,13 +54,14 @@ fn summary(config: &Config) -> String {
         Some(listen) => format!(", metrics on {listen}"),
         None => String::new(),
     };
+    let tls = if config.server.tls.is_some() { " (TLS)" } else { "" };
     let spans = config.otlp.traces_endpoint.as_deref().unwrap_or("nowhere");
     // Some collectors take a key in the query.
     let spans = spans.split('?').next().unwrap_or(spans);
     format!(
         "The configuration is valid.\n\
          \x20 service   {} {} ({})\n\
-         \x20 traffic   {} -> {}\n\
+         \x20 traffic   {}{tls} -> {}\n\
          \x20 admin     {}{metrics}\n\
          \x20 policy    {} routes ({audited} audited), {} rate limits, {} captures\n\
          \x20 spans     {spans}\n",
@@ -68,7 +69,7 @@ fn summary(config: &Config) -> String {
         service.version,
         service.environment,
         config.server.listen,
-        config.upstream.shown(),
+        config.upstream.shown_url(),
         config.admin.listen,
         config.routes.len(),
         config.rate_limits.len(),

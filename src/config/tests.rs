@@ -205,6 +205,7 @@ fn an_upstream_is_what_its_scheme_says() {
         |url: &str| Config::from_toml(&format!("upstream.url = \"{url}\"")).unwrap().upstream;
     let tls = upstream("https://app.internal");
     assert_eq!((tls.scheme, tls.port, tls.shown().as_str()), (Scheme::Https, 443, "app.internal"));
+    assert_eq!(tls.shown_url(), "https://app.internal");
     let h2c = upstream("h2c://[::1]:50051");
     assert_eq!((h2c.scheme, h2c.host.as_str(), h2c.port), (Scheme::H2c, "::1", 50051));
     for url in ["unix:/run/app.sock", "unix:///run/app.sock"] {
@@ -215,6 +216,7 @@ fn an_upstream_is_what_its_scheme_says() {
         );
         assert_eq!(unix.socket.as_deref(), Some("/run/app.sock".as_ref()));
         assert_eq!(unix.shown(), "unix:/run/app.sock");
+        assert_eq!(unix.shown_url(), "unix:/run/app.sock");
     }
 }
 

@@ -44,6 +44,17 @@ impl Upstream {
             None => self.authority.clone(),
         }
     }
+
+    /// The same with what is spoken: `https://app:3000`, `unix:/run/app.sock`.
+    pub fn shown_url(&self) -> String {
+        let scheme = match (&self.socket, self.scheme) {
+            (Some(_), _) => "",
+            (None, Scheme::Http) => "http://",
+            (None, Scheme::Https) => "https://",
+            (None, Scheme::H2c) => "h2c://",
+        };
+        format!("{scheme}{}", self.shown())
+    }
 }
 
 /// The scheme of `upstream.url`.
