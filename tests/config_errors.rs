@@ -408,3 +408,12 @@ fn a_token_file_must_hold_one_line_of_visible_text() {
         assert_says(&errors, &["sidecar.toml:1:20", words]);
     }
 }
+
+#[test]
+fn an_upstream_that_is_the_sidecars_own_socket_is_refused() {
+    let errors = errors_of_all(
+        "server.listen = \"unix:/run/a.sock\"\nupstream.url = \"unix:///run/a.sock\"\n",
+    );
+    assert_eq!(errors.count(), 1, "{errors}");
+    assert_says(&errors, &["--> sidecar.toml:2:16", "`upstream.url` is the sidecar itself"]);
+}

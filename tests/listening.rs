@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use vital_sidecar::config::Config;
 use vital_sidecar::config::model::Listen;
-use vital_sidecar::server::port::Port;
+use vital_sidecar::server::port::{Inherited, Port};
 
 use crate::support::client::Client;
 use crate::support::h2;
@@ -130,6 +130,17 @@ async fn a_file_that_took_the_place_of_ours_is_not_removed() {
     drop(first);
 
     UnixStream::connect(&path).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_socket_of_the_parent_process_that_does_not_listen_is_refused() {
+    let bound = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let anywhere: SocketAddr = ([127, 0, 0, 1], 0).into();
+    bound.bind(&anywhere.into()).unwrap();
+
+    let refused = Port::adopt(Inherited::Tcp(bound.into())).unwrap_err();
+
+    assert_eq!(refused.to_string(), "the socket does not listen");
 }
 
 #[tokio::test]

@@ -92,13 +92,16 @@ async fn walk(
     let meter = if body.is_end_stream() { &peer.no_body } else { &Arc::<Meter>::default() };
     exchange.measure(meter);
     let inspected = inspect_body::read(proxy, exchange, &head.headers, body, meter).await?;
-    let _probe = proxy.upstream().breaker().admit()?; // Held until the head is here.
+    let probe = proxy.upstream().breaker().admit()?; // Held until the head is here.
     seat::initiate(proxy, exchange).await?;
 
     let body = RequestBody::new(inspected.lead, inspected.rest, meter, route.max_request_body);
     let (request, offer) = forward::prepare(exchange, peer, head, survey, target, body);
     let request = &mut Some(request);
     let mut response = forward::forward(exchange, proxy.upstream(), meter, request, offer).await?;
+    if let Some(probe) = probe {
+        probe.succeed();
+    }
     let shape = classify::head(exchange, &head.method, response.status(), response.headers());
     if exchange.stream.is_some() {
         overload::swap(proxy, exchange);

@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use listenfd::ListenFd;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::socket::{Stream, Unix};
@@ -78,8 +78,16 @@ impl Port {
         }
     }
 
-    /// Adopts a socket of the parent's.
+    /// Adopts a socket of the parent's. One that nobody can connect to, such as a connection, is
+    /// refused.
     pub fn adopt(inherited: Inherited) -> io::Result<Self> {
+        let socket = match &inherited {
+            Inherited::Tcp(listener) => SockRef::from(listener),
+            Inherited::Unix(listener) => SockRef::from(listener),
+        };
+        if !socket.is_listener()? {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket does not listen"));
+        }
         match inherited {
             Inherited::Tcp(listener) => {
                 listener.set_nonblocking(true)?;

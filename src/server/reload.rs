@@ -131,10 +131,15 @@ impl Handle {
 /// force; it must not wait.
 pub async fn run(
     source: Source,
-    mut asks: Asks,
+    asks: Asks,
     adopt: impl Fn(&Config) + Send,
     stop: CancellationToken,
 ) {
+    // Also ends an attempt that hangs in reading, say from a pipe or a disk that is gone.
+    stop.run_until_cancelled(serve(source, asks, adopt)).await;
+}
+
+async fn serve(source: Source, mut asks: Asks, adopt: impl Fn(&Config) + Send) {
     let mut watch = Watch { file: source.file, ..Watch::default() };
     let mut reloads = Reloads {
         start: Arc::new(source.written.clone()),
@@ -149,7 +154,6 @@ pub async fn run(
     loop {
         tokio::select! {
             biased;
-            () = stop.cancelled() => return,
             Some((cause, reply)) = asks.heard.recv() => {
                 let answer = reloads.attempt(cause).await;
                 // Who asked may have gone; the log has been told.
@@ -158,6 +162,9 @@ pub async fn run(
             _ = looks.tick() => {
                 if watch.has_settled().await {
                     reloads.attempt(Cause::File).await;
+                    if reloads.tried.is_none() {
+                        watch.settled = None; // It could not be read, perhaps just now.
+                    }
                 }
             }
         }
@@ -195,6 +202,8 @@ impl<F: Fn(&Config)> Reloads<F> {
                 tracing::info!(cause = cause.as_str(), changed, "The configuration was reloaded.");
                 *self.state.lock() = State { last_success: SystemTime::now(), complaint: None };
             }
+            // A file that still cannot be read is no news.
+            Err(errors) if cause == Cause::File && self.is_known(errors) => {}
             Err(errors) => {
                 tracing::error!(
                     cause = cause.as_str(),
@@ -205,6 +214,10 @@ impl<F: Fn(&Config)> Reloads<F> {
             }
         }
         Some(answer)
+    }
+
+    fn is_known(&self, errors: &str) -> bool {
+        self.state.lock().complaint.as_deref() == Some(errors)
     }
 
     fn adopt(&mut self, loaded: Loaded) -> Vec<String> {
@@ -294,37 +307,4 @@ impl fmt::Debug for Source {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::SourceFile;
-
-    #[tokio::test]
-    async fn a_file_has_settled_once_it_stays_as_it_is_for_a_look() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("sidecar.toml");
-        let mut watch = Watch { file: Some(path.clone()), ..Watch::default() };
-        assert!(!watch.has_settled().await && !watch.has_settled().await, "no file yet");
-        fs::write(&path, "one").unwrap();
-        assert!(!watch.has_settled().await, "it may still be written");
-        fs::write(&path, "one more").unwrap();
-        assert!(!watch.has_settled().await, "it was");
-        assert!(watch.has_settled().await);
-        assert!(!watch.has_settled().await && !watch.has_settled().await, "said once");
-        fs::remove_file(&path).unwrap();
-        assert!(!watch.has_settled().await, "gone is no change: it will be back");
-        fs::write(&path, "two").unwrap();
-        assert!(!watch.has_settled().await);
-        assert!(watch.has_settled().await);
-    }
-
-    #[test]
-    fn a_file_that_says_what_was_tried_last_is_left_alone() {
-        let text = "upstream.url = \"http://127.0.0.1:3000\"\n".to_owned();
-        let file = SourceFile { path: "sidecar.toml".to_owned(), text: text.clone() };
-        let gather = move || Ok(Sources { file: Some(file.clone()), ..Sources::default() });
-        let start = config::load(&gather().unwrap()).unwrap().written;
-        assert!(read(&gather, &start, Some(&Some(text))).is_none());
-        assert!(read(&gather, &start, Some(&Some("other".to_owned()))).is_some());
-        assert!(read(&gather, &start, None).is_some(), "whoever asks is always served");
-    }
-}
+mod tests;

@@ -1,10 +1,14 @@
 //! The breaker of a whole sidecar.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpSocket;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use vital_sidecar::config::Config;
 use vital_sidecar::config::model::Mode;
 
@@ -142,4 +146,44 @@ async fn operators_see_it_in_readiness_status_and_metrics() {
     }
     assert!(is_served && state("closed").await);
     house.close().await;
+}
+
+#[tokio::test]
+async fn a_probe_that_is_served_on_a_connection_that_stayed_closes_it() {
+    let (socket, address) = silent();
+    let listener = socket.listen(16).expect("listen");
+    let release = Arc::new(Notify::new());
+    let held = Arc::clone(&release);
+    let mut upstream = JoinSet::new();
+    // One connection, and no other will be accepted.
+    upstream.spawn(async move {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        drop(listener);
+        let mut stream = BufReader::new(stream);
+        let mut line = String::new();
+        while stream.read_line(&mut line).await.is_ok_and(|read| read > 0) {
+            if line.ends_with("\r\n\r\n") {
+                if line.starts_with("GET /held ") {
+                    held.notified().await;
+                }
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine";
+                stream.write_all(answer).await.expect("a sidecar");
+                line.clear();
+            }
+        }
+    });
+    let sidecar = sidecar::with(&config(address, Mode::Enforce)).await;
+    let (mut one, mut other) = (sidecar.client().await, sidecar.client().await);
+    one.say("GET /held HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    eventually("it is under way", || sidecar.proxy.upstream().is_reachable()).await;
+    assert_eq!(other.get("/").await.status, 502);
+    assert_eq!(other.get("/").await.status, 502);
+    let breaker = sidecar.proxy.upstream().breaker();
+    assert!(!breaker.is_closed());
+
+    release.notify_one();
+    assert_eq!(one.answer().await.status, 200);
+    eventually("somebody may try", || !breaker.refuses()).await;
+    assert_eq!(other.get("/").await.status, 200);
+    assert!(breaker.is_closed());
 }

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::config::error::{Origin, Problem};
-use crate::config::model::Config;
+use crate::config::model::{Config, Listen};
 use crate::config::section::Section;
 
 /// Ports used twice, an upstream that is ourselves, and bounds that contradict each other.
@@ -53,11 +53,16 @@ fn refuse(door: &Door<'_>, taken: &Door<'_>) {
 
 fn itself(root: &Section<'_>, config: &Config) {
     let upstream = root.section("upstream");
-    let Ok(ip) = config.upstream.host.parse::<IpAddr>() else { return };
     let is_known = upstream.origin_of("url") != Origin::Nowhere;
-    let Some(listen) = config.server.listen.tcp() else { return };
-    let is_here = ip == listen.ip() || (listen.ip().is_unspecified() && ip.is_loopback());
-    if is_known && is_here && config.upstream.port == listen.port() {
+    let is_here = match (&config.server.listen, &config.upstream.socket) {
+        (Listen::Unix(listen), Some(socket)) => listen == socket,
+        (Listen::Tcp(listen), None) => config.upstream.host.parse().is_ok_and(|ip: IpAddr| {
+            let is_near = listen.ip().is_unspecified() && ip.is_loopback();
+            (ip == listen.ip() || is_near) && config.upstream.port == listen.port()
+        }),
+        _ => false,
+    };
+    if is_known && is_here {
         let label = "every request would come back";
         upstream.refuse(
             "url",

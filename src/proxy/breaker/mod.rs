@@ -133,6 +133,13 @@ impl Breaker {
     }
 }
 
+impl Probe<'_> {
+    /// It was answered, be it on a connection that had stayed: nobody need wait any longer.
+    pub fn succeed(self) {
+        self.breaker.succeed();
+    }
+}
+
 impl Drop for Probe<'_> {
     fn drop(&mut self) {
         self.breaker.turn(|machine, now| machine.give_up(self.id, now));
