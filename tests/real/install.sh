@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the real tier runs against, and nothing that is already there.
 #
-#   Debian:  nginx, Prometheus (with promtool), Node, strace, curl, jq, Python
+#   Debian:  nginx, Prometheus (with promtool), Node and its `ws`, strace, curl, jq, openssl, Python,
+#            h2load, nghttp, nghttpd, testssl.sh, slowhttptest
 #   PyPI:    requirements.txt, into target/real/venv
 #
 # Needs root (or sudo without a password) only where a Debian package is missing.
@@ -14,9 +15,12 @@ venv=target/real/venv
 missing_packages() {
   local tool_package
   for tool_package in nginx:nginx-light prometheus:prometheus promtool:prometheus node:nodejs \
-                      strace:strace curl:curl jq:jq python3:python3; do
+                      strace:strace curl:curl jq:jq python3:python3 openssl:openssl \
+                      h2load:nghttp2-client nghttp:nghttp2-client nghttpd:nghttp2-server \
+                      testssl:testssl.sh slowhttptest:slowhttptest; do
     find_tool "${tool_package%%:*}" || echo "${tool_package##*:}"
   done | sort -u
+  [ -e /usr/share/nodejs/ws ] || echo node-ws
   python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
 }
 
@@ -70,7 +74,7 @@ fi
 # A venv whose Python was replaced is as good as none.
 is_current() {
   cmp -s tests/real/requirements.txt "$venv/installed.txt" &&
-    "$venv/bin/python" -c 'import uvicorn, sentry_relay' 2>/dev/null
+    "$venv/bin/python" -c 'import uvicorn, sentry_relay, grpc, websockets' 2>/dev/null
 }
 if ! is_current; then
   echo "installing from PyPI into $venv"
