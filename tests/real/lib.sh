@@ -92,7 +92,7 @@ launch_server() {
 
 # make_authority: a certificate authority of this run's own, $RUN/ca.crt.
 make_authority() {
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 7 -subj '/CN=real tier' \
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 90 -subj '/CN=real tier' \
     -keyout "$RUN/ca.key" -out "$RUN/ca.crt" 2>"$RUN/openssl.err" || abandon "openssl made no authority"
 }
 
@@ -100,10 +100,10 @@ make_authority() {
 make_certificate() {
   openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$1" \
     -keyout "$RUN/$1.key" -out "$RUN/$1.csr" 2>"$RUN/openssl.err" &&
-    openssl x509 -req -days 7 -in "$RUN/$1.csr" -CA "$RUN/ca.crt" -CAkey "$RUN/ca.key" -out "$RUN/$1.crt" \
+    openssl x509 -req -days 80 -in "$RUN/$1.csr" -CA "$RUN/ca.crt" -CAkey "$RUN/ca.key" -out "$RUN/$1.crt" \
       -extfile <(printf '%s\n' 'subjectAltName = DNS:localhost, IP:127.0.0.1' \
         'basicConstraints = critical, CA:false' 'keyUsage = critical, digitalSignature' \
-        'extendedKeyUsage = serverAuth') 2>"$RUN/openssl.err" ||
+        'extendedKeyUsage = serverAuth' 'crlDistributionPoints = URI:http://localhost/ca.crl') 2>"$RUN/openssl.err" ||
     abandon "openssl made no certificate"
 }
 
