@@ -4,12 +4,11 @@
 //! is an error of the start. Death: not ready, accept no more, let exchanges finish, cut what is
 //! left, close the audit and the voices, close the admin door. One deadline, counted from the signal.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use thiserror::Error;
+use arc_swap::ArcSwapOption;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -22,15 +21,20 @@ use crate::proxy::Proxy;
 use crate::server::admin::{self, Door, Health, House};
 use crate::server::entrance::Entrance;
 use crate::server::listener::{self, Signals};
-use crate::server::port::{Inherited, Port};
+use crate::server::port::Port;
 use crate::server::redirect::Redirect;
-use crate::server::tls::{NotServed, Tls};
+use crate::server::reload::{self, Asks, Source};
+use crate::server::tls::Tls;
 use crate::telemetry::ledger::Ledger;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::sinks::audit::{self, Audit, RealDisk};
-use crate::telemetry::{Console, StartError, Telemetry};
+use crate::telemetry::sinks::audit::{self, Audit};
+use crate::telemetry::{Console, Telemetry};
 
+mod parts;
 mod status;
+
+pub use parts::{Given, NotStarted};
+use parts::{address, bind, bind_port, load_tls, open_audit};
 
 /// The last part of the drain deadline, kept for the sinks.
 const FOR_SINKS: Duration = Duration::from_secs(5);
@@ -44,6 +48,7 @@ const FOR_CUTTING: Duration = Duration::from_millis(500);
 pub struct App {
     proxy: Arc<Proxy>,
     health: Arc<Health>,
+    reload: reload::Handle,
     drain: Drain,
     data: Listen,
     admin: SocketAddr,
@@ -53,36 +58,6 @@ pub struct App {
     doors_stop: CancellationToken,
     traffic: JoinSet<()>,
     doors: JoinSet<()>,
-}
-
-/// Why the sidecar could not start.
-#[derive(Debug, Error)]
-pub enum NotStarted {
-    /// A voice could not start.
-    #[error("{0}")]
-    Telemetry(#[from] StartError),
-    /// The audit could not be opened.
-    #[error("{0}")]
-    Audit(#[from] audit::OpenError),
-    /// TLS cannot be served. The configuration was right when it was checked.
-    #[error("{0}")]
-    Tls(#[from] NotServed),
-    /// A socket of the parent process cannot be used.
-    #[error("using the socket of the parent process (LISTEN_FDS): {0}")]
-    Inherited(#[source] io::Error),
-    /// A part of the start panicked.
-    #[error("starting: {0}")]
-    Panicked(#[source] tokio::task::JoinError),
-    /// A port could not be had. Usually another process has it.
-    #[error("listening on {address} (`{key}`): {source}")]
-    Listen {
-        /// The configuration's key.
-        key: &'static str,
-        /// The address that was asked for.
-        address: Listen,
-        /// What the system said.
-        source: io::Error,
-    },
 }
 
 /// What the outside asks of a running sidecar.
@@ -119,18 +94,18 @@ fn is_whole(report: &audit::Report) -> bool {
 impl App {
     /// Starts everything, in order. On an error nothing has been served.
     pub async fn start(config: &Config, console: Console) -> Result<Self, NotStarted> {
-        Self::start_on(None, config, console).await
+        Self::start_with(config, console, Given::default()).await
     }
 
-    /// Starts everything, with a socket of the parent's as the clients' door.
-    pub async fn start_on(
-        inherited: Option<Inherited>,
+    /// Starts everything, with what the caller has for it.
+    pub async fn start_with(
         config: &Config,
         console: Console,
+        given: Given,
     ) -> Result<Self, NotStarted> {
         let (upstream, port) = (&config.upstream.host, config.upstream.port);
         let metrics = Metrics::new(&config.service).for_upstream(upstream, port);
-        let data = match inherited {
+        let data = match given.inherited {
             Some(inherited) => Port::adopt(inherited).map_err(NotStarted::Inherited)?,
             None => bind_port(&config.server.listen)?,
         };
@@ -146,7 +121,8 @@ impl App {
         let audit = open_audit(config).await?;
         let telemetry = Arc::new(Telemetry::start(config, metrics.clone(), console)?);
         let proxy = Arc::new(Proxy::new(config, telemetry, audit));
-        status::register(&proxy, &metrics);
+        let (reload, asks) = reload::channel();
+        status::register(&proxy, &reload, &metrics);
 
         let health = Arc::new(Health::new(status::probes(&proxy)));
         let mut app = Self {
@@ -160,9 +136,13 @@ impl App {
             traffic: JoinSet::new(),
             doors: JoinSet::new(),
             health,
+            reload,
             proxy,
         };
-        app.open_doors(config, metrics, operators, scrapers);
+        let house = app.open_doors(config, metrics, operators, scrapers);
+        if let Some(source) = given.source {
+            app.listen_for_reloads(source, asks, house);
+        }
         let entrance = app.entrance(config, tls);
         app.open_traffic(data, entrance, redirecting);
         app.health.start();
@@ -185,6 +165,11 @@ impl App {
         self.metrics
     }
 
+    /// How to ask it for another configuration.
+    pub fn reload(&self) -> reload::Handle {
+        self.reload.clone()
+    }
+
     /// Serves until the first ask, then drains. A second ask ends at once.
     pub async fn run(mut self, mut asks: mpsc::Receiver<Ask>) -> Farewell {
         let first = tokio::select! {
@@ -195,6 +180,7 @@ impl App {
         let deadline = began + self.drain.timeout;
         let delay = if first == Ask::Drain { self.drain.delay } else { Duration::ZERO };
         tracing::info!(delay = %seconds(delay), timeout = %seconds(self.drain.timeout), "Draining.");
+        self.proxy.drain();
         self.health.drain();
 
         let cut_at = deadline - FOR_SINKS.min(self.drain.timeout / 2);
@@ -262,20 +248,31 @@ impl App {
         metrics: Metrics,
         operators: TcpListener,
         scrapers: Option<TcpListener>,
-    ) {
+    ) -> Arc<House> {
         let house = Arc::new(House {
             metrics,
             health: Arc::clone(&self.health),
-            status: status::document(config, &self.data, &self.proxy, &self.health),
+            status: status::document(config, &self.data, &self.proxy, &self.health, &self.reload),
             drain: self.drain_asked.clone(),
-            token: config.admin.token.clone(),
+            reload: self.reload.clone(),
+            token: ArcSwapOption::from_pointee(config.admin.token.clone()),
         });
         let stop = self.doors_stop.clone();
         if let Some(listener) = scrapers {
             let serve = admin::serve(listener, Door::Scrapers, Arc::clone(&house), stop.clone());
             self.doors.spawn(serve);
         }
-        self.doors.spawn(admin::serve(operators, Door::Operators, house, stop));
+        self.doors.spawn(admin::serve(operators, Door::Operators, Arc::clone(&house), stop));
+        house
+    }
+
+    fn listen_for_reloads(&mut self, source: Source, asks: Asks, house: Arc<House>) {
+        let proxy = Arc::clone(&self.proxy);
+        let adopt = move |config: &Config| {
+            proxy.adopt(config);
+            house.token.store(config.admin.token.clone().map(Arc::new));
+        };
+        self.doors.spawn(reload::run(source, asks, adopt, self.doors_stop.clone()));
     }
 
     /// The clients' door, and what keeps its certificate true.
@@ -329,44 +326,7 @@ async fn join_all(tasks: &mut JoinSet<()>) {
     }
 }
 
-/// Opens the audit where a route is audited. It reads the whole trail, so not on a worker.
-async fn open_audit(config: &Config) -> Result<Option<Audit>, NotStarted> {
-    if !config.routes.iter().any(|route| route.audit.is_some()) {
-        return Ok(None);
-    }
-    let settings = config.audit.clone();
-    let open = move || Audit::open(&settings, RealDisk::new(&settings.directory));
-    match tokio::task::spawn_blocking(open).await {
-        Ok(opened) => Ok(Some(opened?)),
-        Err(panicked) => Err(NotStarted::Panicked(panicked)),
-    }
-}
-
 /// As the configuration writes it; the standard form of no delay is `0ns`.
 fn seconds(duration: Duration) -> String {
     format!("{}s", duration.as_secs_f64())
-}
-
-/// Reads the certificate where there is one. Files may block, so not on a worker.
-async fn load_tls(config: &Config) -> Result<Option<Tls>, NotStarted> {
-    let Some(settings) = config.server.tls.clone() else { return Ok(None) };
-    match tokio::task::spawn_blocking(move || Tls::load(&settings)).await {
-        Ok(loaded) => Ok(Some(loaded?)),
-        Err(panicked) => Err(NotStarted::Panicked(panicked)),
-    }
-}
-
-fn bind_port(listen: &Listen) -> Result<Port, NotStarted> {
-    let refused =
-        |source| NotStarted::Listen { key: "server.listen", address: listen.clone(), source };
-    Port::bind(listen).map_err(refused)
-}
-
-fn bind(key: &'static str, address: SocketAddr) -> Result<TcpListener, NotStarted> {
-    let refused = |source| NotStarted::Listen { key, address: address.into(), source };
-    listener::bind(address).map_err(refused)
-}
-
-fn address(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
-    listener.local_addr().unwrap_or(asked)
 }

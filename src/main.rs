@@ -32,6 +32,8 @@ enum Command {
     Health(Running),
     /// Show the state and the ledger of a running sidecar.
     Status(Running),
+    /// Ask a running sidecar to read its configuration again.
+    Reload(Running),
     /// Ask a running sidecar to finish and stop.
     Drain(Running),
     /// Work on audit files. No running sidecar is needed.
@@ -104,6 +106,7 @@ fn main() -> ExitCode {
         }
         Command::Health(running) => running.ask(cli::health::run),
         Command::Status(running) => running.ask(cli::status::run),
+        Command::Reload(running) => running.ask(cli::reload::run),
         Command::Drain(running) => running.ask(cli::drain::run),
         Command::Audit(Audit::Verify { directory }) => cli::audit::run(&directory),
     }

@@ -40,6 +40,9 @@ pub enum UnitError {
     /// Not a count and a period.
     #[error("expected a rate such as \"5/s\", \"60/min\", \"600/h\" or \"1000/day\"")]
     Rate,
+    /// Not a size per second.
+    #[error("expected bytes per second, such as \"512B/s\" or \"1KiB/s\"")]
+    ByteRate,
     /// No tokens at all.
     #[error("expected a rate above zero")]
     ZeroRate,
@@ -90,6 +93,13 @@ pub fn size(text: &str) -> Result<u64, UnitError> {
         _ => return Err(UnitError::Size),
     };
     count.checked_mul(unit).ok_or(UnitError::TooLarge)
+}
+
+/// Reads a number of bytes per second, e.g. `1KiB/s`.
+pub fn byte_rate(text: &str) -> Result<u64, UnitError> {
+    let per_second = text.strip_suffix("/s").ok_or(UnitError::ByteRate)?;
+    size(per_second)
+        .map_err(|error| if error == UnitError::Size { UnitError::ByteRate } else { error })
 }
 
 /// Reads a rate: a whole number of tokens per `s`, `min`, `h` or `day`. At least one token per

@@ -550,7 +550,7 @@ where
             let plan = proxy.plan();
             let mut survey = Survey::of(&head.headers, &plan, &peer);
             let exchange = Exchange::begin(&proxy, plan, &peer, &head, &mut survey, false);
-            Ok::<_, Infallible>(stage(exchange, Asked::of(&head.method, &survey)).await)
+            Ok::<_, Infallible>(stage(exchange, Asked::of(&head, &survey)).await)
         });
         http1::Builder::new().serve_connection(TokioIo::new(stream), service).await
     });

@@ -43,6 +43,7 @@ const ROOMS: [Room; 2] = [
             "exchange",
             "inspect",
             "limits",
+            "patience",
             "peer",
             "plan",
             "reply",
@@ -50,6 +51,7 @@ const ROOMS: [Room; 2] = [
             "survey",
             "target",
             "trace",
+            "tunnel",
             "upstream",
         ],
         // The pipeline runs the stages, the plan compiles them, the exchange begins and ends with some.

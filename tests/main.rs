@@ -50,10 +50,14 @@ mod misbehaviour;
 mod otlp;
 // Connections whose client is silent between two messages.
 mod parking;
+// Permits: who waits, who is refused, what a stream holds.
+mod overload;
 // What holds under pressure: back-pressure, full pools, dying connections, old dialects.
 mod pressure;
 // The files under `config/`, and that they name every key at its default.
 mod reference;
+// Another configuration for a sidecar that runs.
+mod reload;
 // Bugs that were found once.
 mod regression;
 // How the real process ends.
@@ -66,5 +70,11 @@ mod tls;
 mod tracing;
 // Upstreams that are not there, break, stall or talk nonsense: one test per fault and protocol.
 mod upstream_faults;
+// What RFC 9110 and 9112 ask of an intermediary.
+mod intermediary;
+// Streams: their flushing, their clocks, their last words.
+mod streams;
+// Connections that switch protocols.
+mod upgrades;
 // What is spoken towards the upstream: TLS, HTTP/2, Unix sockets.
 mod upstream_protocols;

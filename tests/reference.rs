@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use vital_sidecar::cli::check;
-use vital_sidecar::config::{Config, keys};
+use vital_sidecar::config::{Config, keys, live_keys};
 
 fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config").join(name)
@@ -66,6 +66,16 @@ fn the_reference_names_every_key() {
             });
         }
         assert!(value.is_some(), "config/sidecar.toml does not name `{key}`");
+    }
+}
+
+#[test]
+fn the_documentation_names_every_key_that_can_change_live() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, text) = text.split_once("\n## Reload\n").unwrap();
+    for key in live_keys() {
+        assert!(text.contains(&format!("`{key}`")), "docs/configuration.md does not name `{key}`");
     }
 }
 

@@ -123,9 +123,7 @@ async fn an_upstream_that_switches_protocols_unasked_is_502() {
     let mut sidecar = sidecar::in_front_of(&upstream).await;
 
     let mut client = sidecar.client().await;
-    client
-        .say("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
-        .await;
+    client.say("GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: other\r\n\r\n").await;
 
     assert_eq!(client.answer().await.status, 502);
     assert_eq!(sidecar.record().await.outcome, Outcome::Failed(Failure::UpstreamProtocol));
@@ -146,4 +144,29 @@ async fn what_a_service_says_to_the_sidecar_does_not_reach_the_client_in_trailer
     let wire = String::from_utf8(client.until(b"x-sum: 7\r\n\r\n").await).expect("ASCII");
 
     assert!(!wire.contains("secret"), "{wire}");
+}
+
+#[tokio::test]
+async fn a_request_put_on_a_connection_that_has_just_closed_goes_to_another() {
+    let (closed, mut was_closed) = tokio::sync::mpsc::channel(1);
+    let upstream = upstream::scripted(move |mut wire: upstream::Wire| {
+        let closed = closed.clone();
+        async move {
+            wire.head().await;
+            wire.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+            drop(wire);
+            closed.send(()).await.expect("the test waits");
+        }
+    })
+    .await;
+    let mut config = Config::for_upstream(upstream.address);
+    config.upstream.timeouts.response_header = Some(std::time::Duration::from_secs(2));
+    let sidecar = sidecar::with(&config).await;
+
+    let mut client = sidecar.client().await;
+    for _ in 0..10 {
+        assert_eq!(client.get("/").await.status, 200);
+        was_closed.recv().await.expect("a close");
+    }
+    assert_eq!(upstream.connections(), 10);
 }

@@ -63,11 +63,11 @@ async fn sigterm_drains_in_order_and_loses_nothing() {
 
     process.until("/readyz", 503).await;
     assert_eq!(process.ask("/livez").await.status, 200);
-    assert_eq!(
-        process.client().await.get("/new").await.status,
-        200,
-        "accepting all through the delay"
-    );
+    let mut newcomer = process.client().await;
+    let answer = newcomer.get("/new").await;
+    assert_eq!(answer.status, 200, "accepting all through the delay");
+    assert_eq!(answer.field("connection"), Some("close"), "but for one answer each");
+    assert!(newcomer.rest().await.is_empty());
     // After the delay the door closes; the running exchange goes on.
     let data = process.data;
     let closing = async {
@@ -217,6 +217,111 @@ async fn idle_connections_do_not_hold_a_drain_up() {
     assert!(house.farewell().await.is_clean());
     assert!(began.elapsed() < Duration::from_secs(8), "took {:?}", began.elapsed());
     idle.rest().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_during_the_drain_closes_its_connection() {
+    let (go, wait) = watch::channel(false);
+    let upstream = upstream::scripted(move |mut wire| {
+        let mut wait = wait.clone();
+        async move {
+            while let Some(head) = wire.head().await {
+                if head.starts_with("GET /slow") && wait.wait_for(|go| *go).await.is_err() {
+                    return;
+                }
+                wire.say(OK).await;
+            }
+        }
+    })
+    .await;
+    let house = house::open(&config(upstream.address, "")).await;
+    let mut client = house.client().await;
+    assert_eq!(client.get("/").await.field("connection"), None, "before the drain");
+    client.say("GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    eventually("it is with the upstream", || upstream.heads().len() == 2).await;
+    house.tell(Ask::Drain).await;
+    let data = house.data;
+    let closing = async { while tokio::net::TcpStream::connect(data).await.is_ok() {} };
+    tokio::time::timeout(Duration::from_secs(10), closing).await.expect("a closed door");
+    go.send(true).expect("an upstream");
+    let answer = client.answer().await;
+    assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
+    assert!(client.rest().await.is_empty());
+    assert!(house.farewell().await.is_clean());
+}
+
+/// An upstream that streams an event for each number it is told, and ends with 0.
+async fn streaming() -> (Upstream, watch::Sender<u32>) {
+    let (tell, told) = watch::channel(1);
+    let upstream = upstream::scripted(move |mut wire| {
+        let mut told = told.clone();
+        async move {
+            wire.head().await;
+            wire.say("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n").await;
+            wire.say("transfer-encoding: chunked\r\n\r\n").await;
+            loop {
+                let number = *told.borrow_and_update();
+                if number == 0 {
+                    return wire.say("0\r\n\r\n").await;
+                }
+                wire.say(format!("9\r\ndata: {number}\n\n\r\n")).await;
+                if told.changed().await.is_err() {
+                    return;
+                }
+            }
+        }
+    })
+    .await;
+    (upstream, tell)
+}
+
+#[tokio::test]
+async fn a_stream_runs_on_through_the_drain_until_it_ends() {
+    let (upstream, tell) = streaming().await;
+    let mut config = config(upstream.address, "");
+    config.server.drain.timeout = Duration::from_mins(1);
+    let house = house::open(&config).await;
+    let mut client = house.client().await;
+    client.say("GET /events HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    client.until(b"data: 1").await;
+    house.tell(Ask::Drain).await;
+    house.until("/readyz", 503).await;
+    for number in [2, 3] {
+        tell.send(number).expect("an upstream");
+        client.until(format!("data: {number}\n\n").as_bytes()).await;
+    }
+    tell.send(0).expect("an upstream");
+    client.until(b"0\r\n\r\n").await;
+    let paper = house.paper.clone();
+    assert!(house.farewell().await.is_clean());
+    let lines = paper.lines();
+    assert_eq!((lines.len(), &lines[0]["outcome"]), (1, &"served".into()));
+    assert_eq!((&lines[0]["events"], &lines[0]["stream"]), (&3.into(), &true.into()));
+}
+
+#[tokio::test]
+async fn a_stream_that_does_not_end_is_cut_at_the_deadline() {
+    let (upstream, tell) = streaming().await;
+    let mut config = config(upstream.address, "");
+    config.server.drain.timeout = Duration::from_secs(2);
+    let house = house::open(&config).await;
+    let mut client = house.client().await;
+    client.say("GET /events HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    client.until(b"data: 1").await;
+    house.tell(Ask::Drain).await;
+    house.until("/readyz", 503).await;
+    tell.send(2).expect("an upstream");
+    client.until(b"data: 2").await;
+    client.rest().await;
+    let paper = house.paper.clone();
+    assert!(!house.farewell().await.all_finished);
+    let lines = paper.lines();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(
+        (&lines[0]["outcome"], &lines[0]["errorType"]),
+        (&"aborted".into(), &"drain".into())
+    );
+    assert_eq!((&lines[0]["events"], &lines[0]["status"]), (&2.into(), &200.into()));
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! that two sidecars can live and die in one process.
 
 use std::sync::{Arc, Weak};
+use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -15,6 +16,7 @@ use crate::proxy::Proxy;
 use crate::proxy::breaker::State;
 use crate::proxy::limits::Limiter;
 use crate::server::admin::{Health, Probe};
+use crate::server::reload;
 use crate::telemetry::metrics::{Metrics, sources};
 use crate::telemetry::sinks::audit::{Audit, Stats};
 
@@ -57,8 +59,13 @@ pub(super) fn probes(proxy: &Arc<Proxy>) -> Vec<Probe> {
     probes
 }
 
-/// Puts limits and audit on the pages of `/metrics`.
-pub(super) fn register(proxy: &Arc<Proxy>, metrics: &Metrics) {
+/// Puts limits, audit and reloads on the pages of `/metrics`.
+pub(super) fn register(proxy: &Arc<Proxy>, reload: &reload::Handle, metrics: &Metrics) {
+    let handle = reload.clone();
+    metrics.register(sources::reloads(move || {
+        let state = handle.state();
+        (state.complaint.is_none(), state.last_success)
+    }));
     let house = Arc::downgrade(proxy);
     metrics.register(sources::rules(move || rules(&house)));
     let house = Arc::downgrade(proxy);
@@ -79,12 +86,12 @@ pub(super) fn document(
     listen: &Listen,
     proxy: &Arc<Proxy>,
     health: &Arc<Health>,
+    reload: &reload::Handle,
 ) -> Box<dyn Fn() -> Value + Send + Sync> {
-    let (house, health) = (Arc::downgrade(proxy), Arc::clone(health));
+    let (house, health, reload) = (Arc::downgrade(proxy), Arc::clone(health), reload.clone());
     let began = Instant::now();
     let service = config.service.clone();
     let upstream = config.upstream.shown();
-    let routes = config.routes.len();
     let listen = listen.to_string();
     Box::new(move || {
         let Some(proxy) = house.upgrade() else { return Value::Null };
@@ -95,11 +102,13 @@ pub(super) fn document(
             "uptime_seconds": began.elapsed().as_secs(),
             "started": health.is_started(),
             "draining": health.is_draining(),
-            "config": { "listen": listen, "upstream": upstream, "routes": routes },
+            "config": { "listen": listen, "upstream": upstream, "routes": proxy.plan().route_count() },
+            "last_reload": attempt(&reload.state()),
             "upstream": upstream_of(&proxy),
             "connections": { "open": telemetry.metrics().open_connections() },
             "ledger": telemetry.ledger().snapshot(),
             "limits": limits(&proxy),
+            "overload": load(&proxy),
             "audit": proxy.audit().map(|audit| trail(&audit.stats())),
         })
     })
@@ -134,6 +143,20 @@ fn limits(proxy: &Proxy) -> Vec<Value> {
         })
     };
     plan.rate_limits.iter().map(show).collect()
+}
+
+fn attempt(state: &reload::State) -> Value {
+    let since = state.last_success.duration_since(UNIX_EPOCH).unwrap_or_default();
+    json!({
+        "successful": state.complaint.is_none(),
+        "last_success_seconds": since.as_secs(),
+        "errors": state.complaint,
+    })
+}
+
+fn load(proxy: &Proxy) -> Value {
+    let load = proxy.overload().load();
+    json!({ "in_flight": load.in_flight, "streams": load.streams, "waiting": load.waiting })
 }
 
 fn rules(house: &Weak<Proxy>) -> Vec<sources::RuleCounts> {

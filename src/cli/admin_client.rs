@@ -1,4 +1,5 @@
-//! One request to the admin port of a running sidecar, for `health`, `status` and `drain`.
+//! One request to the admin port of a running sidecar, for `health`, `status`, `reload` and
+//! `drain`.
 //!
 //! Plain blocking HTTP/1.1 on one connection: bounded in bytes and in time, and without a runtime,
 //! so that it works as a container's health check. It follows nothing and retries nothing.
@@ -175,6 +176,7 @@ mod tests {
 mod against_a_sidecar {
     use std::sync::Arc;
 
+    use arc_swap::ArcSwapOption;
     use serde_json::json;
     use tokio::net::TcpListener;
     use tokio::task::{JoinSet, spawn_blocking};
@@ -185,6 +187,7 @@ mod against_a_sidecar {
     use crate::config::model::Config;
     use crate::secret::Secret;
     use crate::server::admin::{Door, Health, House, serve};
+    use crate::server::reload;
     use crate::telemetry::metrics::Metrics;
 
     async fn start(serving: &mut JoinSet<()>) -> (SocketAddr, Arc<House>) {
@@ -194,7 +197,8 @@ mod against_a_sidecar {
             health: Arc::new(Health::new(Vec::new())),
             status: Box::new(|| json!({ "version": "test" })),
             drain: CancellationToken::new(),
-            token: Some(Secret::new("s3cret")),
+            reload: reload::channel().0,
+            token: ArcSwapOption::from_pointee(Secret::new("s3cret")),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -41,7 +41,7 @@ pub fn verdict(
     colour: bool,
 ) -> Result<(String, String), String> {
     let sources = source::gather(path, env, flags).map_err(|error| format!("error: {error}\n"))?;
-    let Loaded { config, notices } =
+    let Loaded { config, notices, .. } =
         config::load(&sources).map_err(|errors| format!("{}\n", errors.render(colour)))?;
     let noted: Vec<_> = notices.iter().map(|notice| format!("note: {notice}\n")).collect();
     Ok((summary(&config), noted.concat()))

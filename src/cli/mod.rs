@@ -6,6 +6,7 @@ pub mod check;
 pub mod demo;
 pub mod drain;
 pub mod health;
+pub mod reload;
 pub mod run;
 pub mod running;
 pub mod source;

@@ -7,15 +7,17 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::{check, source};
-use crate::app::{App, Ask, Farewell, NotStarted};
+use crate::app::{App, Ask, Farewell, Given, NotStarted};
 use crate::config::{self, Config, Loaded};
-use crate::server::port::{self, Inherited};
+use crate::server::port;
+use crate::server::reload::{self, Cause, Gather, Source};
 use crate::telemetry::sinks::audit;
 use crate::telemetry::{Console, diagnostics};
 
@@ -30,29 +32,35 @@ pub fn run(
 ) -> ExitCode {
     // First of all: it changes the environment, and there is one thread yet.
     let inherited = port::inherited();
-    match load(path, env, flags) {
-        Ok(loaded) => match inherited {
-            Ok(inherited) => serve(&loaded, inherited),
-            Err(error) => fail(&NotStarted::Inherited(error).to_string()),
-        },
-        Err(complaint) => {
+    // https://no-color.org: any value that is not empty.
+    let colour = io::stderr().is_terminal() && env.get("NO_COLOR").is_none_or(String::is_empty);
+    let file = path.map(Path::to_path_buf);
+    // The environment of a process never changes from outside; files may.
+    let gather = move || {
+        source::gather(file.as_deref(), env.clone(), flags.clone()).map_err(|e| e.to_string())
+    };
+    match (load(&gather, colour), inherited) {
+        (Ok((loaded, text)), Ok(inherited)) => {
+            let file = path.map(Path::to_path_buf);
+            let written = loaded.written.clone();
+            let source = Some(Source { gather: Arc::new(gather), file, text, written });
+            serve(&loaded, Given { inherited, source })
+        }
+        (Ok(_), Err(error)) => fail(&NotStarted::Inherited(error).to_string()),
+        (Err(complaint), _) => {
             say(&complaint);
             ExitCode::from(check::INVALID)
         }
     }
 }
-
-fn load(
-    path: Option<&Path>,
-    env: BTreeMap<String, String>,
-    flags: Vec<(String, String)>,
-) -> Result<Loaded, String> {
-    let colour = io::stderr().is_terminal() && env.get("NO_COLOR").is_none_or(String::is_empty);
-    let sources = source::gather(path, env, flags).map_err(|error| format!("error: {error}\n"))?;
-    config::load(&sources).map_err(|errors| format!("{}\n", errors.render(colour)))
+/// The configuration, and the file's text.
+fn load(gather: &Gather, colour: bool) -> Result<(Loaded, Option<String>), String> {
+    let sources = gather().map_err(|error| format!("error: {error}\n"))?;
+    let loaded = config::load(&sources).map_err(|errors| format!("{}\n", errors.render(colour)))?;
+    Ok((loaded, sources.file.map(|file| file.text)))
 }
 
-fn serve(loaded: &Loaded, inherited: Option<Inherited>) -> ExitCode {
+fn serve(loaded: &Loaded, given: Given) -> ExitCode {
     let config = &loaded.config;
     let diagnostics = match diagnostics::init(config.log.level, &config.service.name) {
         Ok(diagnostics) => diagnostics,
@@ -63,7 +71,7 @@ fn serve(loaded: &Loaded, inherited: Option<Inherited>) -> ExitCode {
         tracing::warn!("{notice}");
     }
     let ended = runtime(config).map(|runtime| {
-        let ended = runtime.block_on(live(config, inherited));
+        let ended = runtime.block_on(live(config, given));
         // Sinks run on threads of their own; nothing that matters is left on the runtime.
         runtime.shutdown_timeout(LAST_WORDS);
         ended
@@ -86,16 +94,31 @@ pub fn runtime(config: &Config) -> io::Result<tokio::runtime::Runtime> {
         .build()
 }
 
-async fn live(config: &Config, inherited: Option<Inherited>) -> Result<Farewell, NotStarted> {
-    let app = App::start_on(inherited, config, Console::Stdout).await?;
+async fn live(config: &Config, given: Given) -> Result<Farewell, NotStarted> {
+    // From here on SIGHUP no longer ends the process; one that comes during the start waits.
+    let hangups = signal(SignalKind::hangup());
+    let app = App::start_with(config, Console::Stdout, given).await?;
     let (ask, asks) = mpsc::channel(2);
-    let listening = listen_for_signals(ask);
+    let reloading = reload_on(hangups, app.reload());
+    let listening = async { tokio::join!(listen_for_signals(ask), reloading) };
     tokio::pin!(listening);
     let running = app.run(asks);
     tokio::pin!(running);
     tokio::select! {
         farewell = &mut running => Ok(farewell),
-        () = &mut listening => Ok(running.await),
+        _ = &mut listening => Ok(running.await),
+    }
+}
+
+/// Asks for a reload at each SIGHUP. What comes of it goes to the log.
+async fn reload_on(hangups: io::Result<Signal>, reload: reload::Handle) {
+    match hangups {
+        Ok(mut hangups) => {
+            while hangups.recv().await.is_some() {
+                drop(reload.reload(Cause::Signal).await);
+            }
+        }
+        Err(error) => tracing::error!(%error, "SIGHUP cannot be heard; `reload` still works."),
     }
 }
 

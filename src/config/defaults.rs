@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::model::{
     Admin, Audit, AuditMode, Breaker, Config, Console, Drain, Health, HostHeader, Inspect, Log,
-    LogLevel, Mode, Otlp, Pool, RateLimitHeaders, Retry, Scheme, Server, ServerLimits, Service,
-    Timeouts, Tracing, Trust, Upstream,
+    LogLevel, Mode, Otlp, Overload, PathForm, Pool, RateLimitHeaders, Retry, Scheme, Server,
+    ServerLimits, Service, Timeouts, Tracing, Trust, Upstream,
 };
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -63,6 +63,7 @@ impl Config {
             inspect: Inspect { max_body: 64 * KIB, max_memory: 64 * MIB },
             rate_limits: Vec::new(),
             rate_limit_headers: RateLimitHeaders::Ietf,
+            overload: overload(),
             audit: Audit {
                 directory: PathBuf::from("audit"),
                 mode: AuditMode::Strict,
@@ -80,10 +81,12 @@ fn server() -> Server {
         workers: std::thread::available_parallelism().map_or(1, usize::from),
         trusted_proxies: Vec::new(),
         max_connections: 10_000,
+        path: PathForm::Strict,
         limits: ServerLimits {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             body_idle_timeout: Duration::from_secs(30),
+            min_body_rate: 0,
             write_timeout: Duration::from_secs(30),
             max_header_bytes: 32 * KIB,
             max_headers: 100,
@@ -103,6 +106,7 @@ fn timeouts() -> Timeouts {
         idle: Some(Duration::from_mins(1)),
         stream_idle: Some(Duration::from_mins(5)),
         stream_max: None,
+        upgrade_idle: Some(Duration::from_mins(5)),
     }
 }
 
@@ -114,6 +118,10 @@ fn pool() -> Pool {
         // Node closes idle connections after 5 s; being first avoids the race.
         idle_timeout: Duration::from_secs(4),
     }
+}
+
+fn overload() -> Overload {
+    Overload { max_in_flight: 1024, max_streams: 512, queue_timeout: Duration::from_secs(1) }
 }
 
 fn otlp() -> Otlp {

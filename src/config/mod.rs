@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub mod certificate;
+mod change;
 mod check;
 pub mod defaults;
 mod env;
@@ -27,6 +28,7 @@ mod section;
 mod tests;
 mod value;
 
+pub use change::Written;
 pub use error::Errors;
 pub use model::Config;
 
@@ -60,6 +62,8 @@ pub struct Loaded {
     pub config: Config,
     /// What was set aside, and why. Nothing here stops the sidecar.
     pub notices: Vec<Notice>,
+    /// What it was made from, for comparing it with the next one.
+    pub written: Written,
 }
 
 /// One sentence about a setting that was set aside. Never holds a secret.
@@ -76,6 +80,16 @@ impl fmt::Display for Notice {
 ///
 /// Reads the files that the configuration names for secrets and certificates.
 pub fn load(sources: &Sources) -> Result<Loaded, Errors> {
+    load_over(sources, None)
+}
+
+/// Makes the next configuration of a sidecar that runs since `start`. A change that must wait for a
+/// restart is one more thing that can be wrong with it.
+pub fn reload(sources: &Sources, start: &Written) -> Result<Loaded, Errors> {
+    load_over(sources, Some(start))
+}
+
+fn load_over(sources: &Sources, start: Option<&Written>) -> Result<Loaded, Errors> {
     let problems = Problems::default();
     // An empty variable counts as unset, as OpenTelemetry asks.
     let set = sources.env.iter().filter(|(_, value)| !value.is_empty());
@@ -102,8 +116,13 @@ pub fn load(sources: &Sources) -> Result<Loaded, Errors> {
 
     keys::refuse_unknown(&root, &problems);
     let config = check::check(&root, &mut outside, &problems);
+    if let Some(start) = start
+        && problems.is_empty()
+    {
+        change::refuse_unless_live(&root, start, &problems);
+    }
     if problems.is_empty() {
-        Ok(Loaded { config, notices: outside.notices })
+        Ok(Loaded { config, notices: outside.notices, written: Written::new(root) })
     } else {
         Err(problems.errors(sources.file.as_ref()))
     }
@@ -113,6 +132,11 @@ pub fn load(sources: &Sources) -> Result<Loaded, Errors> {
 /// list.
 pub fn keys() -> &'static [&'static str] {
     keys::KEYS
+}
+
+/// The keys and tables that can change while the sidecar runs.
+pub fn live_keys() -> &'static [&'static str] {
+    change::LIVE
 }
 
 impl Config {

@@ -9,15 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::secret::Secret;
-use crate::units::Rate;
 
 mod faults;
+mod gates;
 mod server;
 mod upstream;
 mod voices;
 
 pub use faults::{Breaker, Health, Retry};
-pub use server::{Drain, Listen, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
+pub use gates::{LimitKey, Mode, Overload, RateLimit, RateLimitHeaders};
+pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
 pub use upstream::{HostHeader, Pool, Scheme, Timeouts, Upstream};
 pub use voices::{Console, Log, LogLevel, Otlp, Sentry, Tracing, Trust};
 
@@ -54,6 +55,8 @@ pub struct Config {
     pub rate_limits: Vec<RateLimit>,
     /// `[rate_limit_headers] form`.
     pub rate_limit_headers: RateLimitHeaders,
+    /// `[overload]`: how much runs at once.
+    pub overload: Overload,
     /// `[audit]`: needed only where a route is audited.
     pub audit: Audit,
     /// `[sentry]`: absent without a DSN or in a disabled environment.
@@ -147,54 +150,6 @@ pub struct Inspect {
     pub max_body: usize,
     /// Bytes of all bodies together.
     pub max_memory: usize,
-}
-
-/// One of `[rate_limits]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RateLimit {
-    /// Its name.
-    pub name: Arc<str>,
-    /// What a bucket belongs to.
-    pub key: Vec<LimitKey>,
-    /// How fast it fills.
-    pub rate: Rate,
-    /// How many tokens it holds.
-    pub burst: std::num::NonZeroU32,
-    /// What an empty bucket means.
-    pub mode: Mode,
-    /// Buckets kept.
-    pub max_keys: usize,
-}
-
-/// A part of a limit's key.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum LimitKey {
-    /// The client's address (IPv6 by /64).
-    Ip,
-    /// The route's template.
-    Route,
-    /// A header's value, by lower-case name.
-    Header(Arc<str>),
-}
-
-/// `mode` of a gate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Refuse.
-    Enforce,
-    /// Only count.
-    Shadow,
-    /// Not there.
-    Off,
-}
-
-/// `rate_limit_headers.form`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RateLimitHeaders {
-    /// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10).
-    Ietf,
-    /// None.
-    Off,
 }
 
 /// `[audit]`.

@@ -4,14 +4,15 @@
 //! answer is the first address that is not a trusted proxy. What an untrusted peer says about others
 //! is neither believed nor passed on.
 //!
-//! `Forwarded` (RFC 7239) is not read.
+//! `Forwarded` (RFC 7239) says the same in another form. It is read where a trusted peer speaks that
+//! one only, and continued where it is there; it is never begun.
 
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
-use super::hop;
+use super::{hop, rfc7239};
 
 /// The chain of addresses.
 pub const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -34,6 +35,15 @@ pub fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr
     let mut nearest = peer.to_canonical();
     if !is_trusted(nearest, trusted) {
         return nearest;
+    }
+    if !headers.contains_key(FOR) {
+        for element in rfc7239::elements(headers).into_iter().rev() {
+            let Some(ip) = element.client else { return nearest };
+            nearest = ip;
+            if !is_trusted(ip, trusted) {
+                return nearest;
+            }
+        }
     }
     for line in headers.get_all(FOR).iter().rev() {
         for entry in line.as_bytes().rsplit(|byte| *byte == b',') {
@@ -90,10 +100,23 @@ pub fn append(headers: &mut HeaderMap, hop: Hop<'_>) {
     // What a trusted peer says of scheme and host stays; an untrusted one's word is overwritten.
     let is_said = |name| hop.is_trusted && headers.contains_key(name);
     let (says_proto, says_host) = (is_said(PROTO), is_said(HOST));
-    if !says_proto {
-        headers.insert(PROTO, HeaderValue::from_static(hop.scheme));
+    let (mut scheme, mut host) = (hop.scheme, hop.host);
+    if is_said(header::FORWARDED) {
+        let nearest = rfc7239::elements(headers).pop().unwrap_or_default();
+        if let Some(peer) = hop.peer {
+            rfc7239::append(headers, peer, scheme, host.as_ref());
+        }
+        scheme = match nearest.is_https {
+            Some(true) => "https",
+            Some(false) => "http",
+            None => scheme,
+        };
+        host = nearest.host.or(host);
     }
-    if let Some(host) = hop.host.filter(|_| !says_host) {
+    if !says_proto {
+        headers.insert(PROTO, HeaderValue::from_static(scheme));
+    }
+    if let Some(host) = host.filter(|_| !says_host) {
         headers.insert(HOST, host);
     }
 }
@@ -219,6 +242,36 @@ mod tests {
             ("accept", "*/*"),
         ]);
         assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn a_trusted_peer_may_speak_the_standard_form_alone() {
+        let mut headers = head(&[(
+            "forwarded",
+            "for=203.0.113.9, for=198.51.100.7;proto=https;host=shop.example, for=10.1.1.1;proto=https;host=shop.example",
+        )]);
+        assert_eq!(
+            client_ip(PROXY.parse().unwrap(), &headers, &trusted()).to_string(),
+            "198.51.100.7"
+        );
+        let peer = &address_value(PROXY.parse().unwrap());
+        let host = Some(HeaderValue::from_static("inner.example"));
+        append(&mut headers, Hop { peer: Some(peer), is_trusted: true, scheme: "http", host });
+        assert_eq!(
+            (&headers[PROTO], &headers[HOST]),
+            (&"https".parse().unwrap(), &"shop.example".parse().unwrap())
+        );
+        let chain = headers["forwarded"].to_str().unwrap();
+        assert!(chain.ends_with(", for=10.0.0.9;proto=http;host=\"inner.example\""), "{chain}");
+    }
+
+    #[test]
+    fn the_usual_form_rules_where_both_are_there() {
+        let headers = head(&[("x-forwarded-for", "192.0.2.1"), ("forwarded", "for=192.0.2.2")]);
+        assert_eq!(
+            client_ip(PROXY.parse().unwrap(), &headers, &trusted()).to_string(),
+            "192.0.2.1"
+        );
     }
 
     proptest! {

@@ -27,9 +27,9 @@ impl RequestId {
         let nanos = since_epoch.subsec_nanos();
         let millis = since_epoch.as_secs() * 1000 + u64::from(nanos / 1_000_000);
         let fraction = u64::from(nanos % 1_000_000) * 4096 / 1_000_000;
-        let [.., high, low] = fraction.to_be_bytes();
-        let [a, b, c, d, e, f, g, h] = fastrand::u64(..).to_be_bytes();
-        let random = [high, low, a, b, c, d, e, f, g, h];
+        let mut random = [0; 10];
+        random[..2].copy_from_slice(&fraction.to_be_bytes()[6..]);
+        random[2..].copy_from_slice(&fastrand::u64(..).to_be_bytes());
         Self::Ours(Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
     }
 

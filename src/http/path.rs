@@ -104,6 +104,37 @@ fn decode(segment: &str, out: &mut String) -> Result<(), PathError> {
     Ok(())
 }
 
+/// The path as the most generous reader could understand it: every escape decoded once, backslashes
+/// for slashes, dot segments and repeated slashes resolved. For judging what has no canonical form,
+/// never for forwarding.
+pub fn loosest(path: &str) -> String {
+    let mut plain = Vec::with_capacity(path.len());
+    let mut bytes = path.as_bytes();
+    while let [byte, rest @ ..] = bytes {
+        bytes = rest;
+        match (byte, rest) {
+            (b'%', [high, low, rest @ ..]) => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => {
+                    bytes = rest;
+                    plain.push(high << 4 | low);
+                }
+                _ => plain.push(b'%'),
+            },
+            _ => plain.push(*byte),
+        }
+    }
+    let text = String::from_utf8_lossy(&plain).replace('\\', "/");
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in text.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            segment => segments.push(segment),
+        }
+    }
+    format!("/{}", segments.join("/"))
+}
+
 fn hex(byte: u8) -> Option<u8> {
     match byte {
         b'0'..=b'9' => Some(byte - b'0'),
@@ -151,6 +182,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_loosest_reading_finds_what_is_hidden() {
+        for hidden in ["/a%2Fb", "/a%5Cb", "/a\\b", "//x/%2e%2e/a/./b/", "/a/x/..%2fb", "/%61/b"] {
+            assert_eq!(loosest(hidden), "/a/b", "{hidden}");
+        }
+        assert_eq!(loosest("/a%2"), "/a%2");
+        assert_eq!(loosest("/%zz%"), "/%zz%");
+        assert_eq!(loosest("/%252F"), "/%2F", "nothing is decoded twice");
+    }
 
     #[track_caller]
     fn becomes(path: &str, expected: &str) {

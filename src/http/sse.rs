@@ -51,6 +51,11 @@ impl EventCounter {
         events
     }
 
+    /// Whether the stream stands between two events: nothing of another has begun.
+    pub fn is_between_events(&self) -> bool {
+        self.head_len == 0 && !self.is_event
+    }
+
     fn remember(&mut self, bytes: &[u8]) {
         let taken = bytes.len().min(HEAD - self.head_len);
         self.head[self.head_len..][..taken].copy_from_slice(&bytes[..taken]);
@@ -74,6 +79,12 @@ impl EventCounter {
         self.is_event |= is_field(b"data") || is_field(b"event");
         false
     }
+}
+
+/// An event of type `error` whose data is `document`, a single line. It begins with a blank line, so
+/// it is an event of its own wherever the stream stands.
+pub fn error_event(document: &[u8]) -> Vec<u8> {
+    [&b"\n\nevent: error\ndata: "[..], document, b"\n\n"].concat()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! the upstream's.
 
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::Body;
 
@@ -23,15 +24,17 @@ pub struct Asked {
     is_head: bool,
     expects_continue: bool,
     prefers_html: bool,
+    version: Version,
 }
 
 impl Asked {
     /// Reads it off a head, before the head is taken apart.
-    pub fn of(method: &Method, survey: &Survey) -> Self {
+    pub fn of(head: &Parts, survey: &Survey) -> Self {
         Self {
-            is_head: *method == Method::HEAD,
+            is_head: head.method == Method::HEAD,
             expects_continue: survey.has_expectation,
             prefers_html: survey.prefers_html,
+            version: head.version,
         }
     }
 }
@@ -96,6 +99,25 @@ fn version(exchange: &Exchange, body: &UpstreamBody) -> Version {
     if ends_at_the_close { Version::HTTP_10 } else { Version::HTTP_11 }
 }
 
+/// Says of an upstream's answer that the connection ends with it, where its client holds a body back
+/// that nobody asked for: whether it comes after all, no one can know.
+pub fn give_up_body(exchange: &Exchange, asked: Asked, headers: &mut HeaderMap) {
+    if asked.expects_continue && exchange.is_body_untouched() {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+/// Answers as the last recipient of a request (`Max-Forwards: 0`). The exchange ends here.
+pub fn arrive(mut exchange: Box<Exchange>) -> Response<ReplyBody> {
+    exchange.status = Some(StatusCode::OK.as_u16());
+    exchange.end(Outcome::Served);
+    let mut response = Response::new(ReplyBody::Empty);
+    let fields = response.headers_mut();
+    fields.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    fields.insert(exchange.plan.request_id_header.clone(), exchange.request_id.clone());
+    response
+}
+
 /// Answers a stop ourselves. The exchange ends here.
 pub fn refuse(mut exchange: Box<Exchange>, stop: Stop, asked: Asked) -> Response<ReplyBody> {
     let (outcome, status, title, error_type, headers) = explain(stop, exchange.phase);
@@ -143,6 +165,14 @@ pub fn refuse(mut exchange: Box<Exchange>, stop: Stop, asked: Asked) -> Response
         fields.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// Asks the client to open its next connection elsewhere. HTTP/2 has GOAWAY for that; a connection that
+/// changes its protocol is no longer HTTP.
+pub fn part(response: &mut Response<ReplyBody>, asked: Asked) {
+    if asked.version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 fn explain(stop: Stop, phase: Phase) -> (Outcome, u16, &'static str, ErrorType, HeaderMap) {

@@ -1,6 +1,6 @@
 //! What a response head says about the answer: its shape, its cache, its gRPC status.
 
-use http::header::{CACHE_STATUS, CONTENT_TYPE, HeaderMap};
+use http::header::{CACHE_STATUS, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use http::{HeaderName, Method, StatusCode};
 
 use super::exchange::Exchange;
@@ -13,6 +13,9 @@ pub struct Shape {
     pub has_no_body: bool,
     /// Server-sent events: counted.
     pub is_event_stream: bool,
+    /// An event stream to which an event of ours can be added: it is neither encoded nor of a
+    /// declared length.
+    pub takes_events: bool,
     /// An ending that the head itself declares (a gRPC trailers-only answer).
     pub ending: Option<Outcome>,
 }
@@ -32,7 +35,7 @@ pub fn head(
     exchange.cache = cache(headers);
     let media_type = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
     let kind = Kind::of(media_type);
-    if kind != Kind::Ordinary {
+    if kind != Kind::Ordinary || status == StatusCode::SWITCHING_PROTOCOLS {
         exchange.stream = Some(Stream::default());
     }
     let has_no_body = method == Method::HEAD
@@ -40,6 +43,9 @@ pub fn head(
     Shape {
         has_no_body,
         is_event_stream: kind == Kind::EventStream,
+        takes_events: kind == Kind::EventStream
+            && !headers.contains_key(CONTENT_ENCODING)
+            && !headers.contains_key(CONTENT_LENGTH),
         // A head that is all there is of a gRPC answer has its media type, too.
         ending: (kind == Kind::OtherStream)
             .then(|| grpc_failure(headers))
@@ -73,6 +79,7 @@ impl Kind {
         } else if is_grpc
             || is("application/x-ndjson")
             || is("application/ndjson")
+            || is("application/jsonl")
             || is("application/json-seq")
         {
             Self::OtherStream
@@ -147,7 +154,12 @@ mod tests {
     fn streams_are_known_at_the_head() {
         assert_eq!(Kind::of(b"text/event-stream; charset=utf-8"), Kind::EventStream);
         assert_eq!(Kind::of(b"application/grpc+proto"), Kind::OtherStream);
-        assert_eq!(Kind::of(b"application/x-ndjson"), Kind::OtherStream);
+        for lines in
+            ["application/x-ndjson", "Application/NDJSON", "application/jsonl;charset=utf-8"]
+        {
+            assert_eq!(Kind::of(lines.as_bytes()), Kind::OtherStream, "{lines}");
+        }
+        assert_eq!(Kind::of(b"application/json-seq"), Kind::OtherStream);
         assert_eq!(Kind::of(b"application/json"), Kind::Ordinary);
         assert_eq!(Kind::of(b""), Kind::Ordinary);
     }

@@ -15,6 +15,7 @@ use http::request::Parts;
 use http::{HeaderValue, Version};
 use tokio::time::Instant;
 
+use super::overload::Permit;
 use super::peer::{Busy, Link, Peer};
 use super::plan::{Plan, RoutePlan};
 use super::request_body::{Meter, State};
@@ -57,6 +58,8 @@ pub struct Exchange {
     pub bytes_out: u64,
     /// The status the client gets.
     pub status: Option<u16>,
+    /// What it holds of the permits of all.
+    pub permit: Permit,
     /// The place reserved in the audit.
     pub seat: Option<Seat>,
     /// The canonical path, kept only where the audit will want it.
@@ -114,6 +117,7 @@ impl Exchange {
             stream: None,
             bytes_out: 0,
             status: None,
+            permit: Permit::None,
             seat: None,
             audit_path: None,
             id,
@@ -187,6 +191,12 @@ impl Exchange {
         }
     }
 
+    /// Whether the client was never asked for the body it announced.
+    pub fn is_body_untouched(&self) -> bool {
+        let is_idle = |meter: &Arc<Meter>| meter.state() == State::Idle && meter.bytes() == 0;
+        self.has_body && self.meter.as_ref().is_some_and(is_idle)
+    }
+
     /// The house this exchange is in.
     pub fn proxy(&self) -> &Proxy {
         &self.proxy
@@ -247,6 +257,7 @@ impl Exchange {
             seat::complete(audit, self.seat.take(), draft, &record);
         }
         self.proxy.telemetry.emit(record, &self.route.metrics);
+        self.proxy.overload.leave(std::mem::take(&mut self.permit));
     }
 
     /// Made where it stays: a record is half a kilobyte, and every voice reads the same one.

@@ -8,27 +8,35 @@
 //! It does not choose whether to forward.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING,
+    UPGRADE,
+};
 use http::request::Parts;
-use http::{Method, Request, Response, Uri, Version};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use tokio::time::Instant;
 
 use super::claims::Claimed;
 use super::exchange::{Exchange, Stop};
+use super::patience::Patience;
 use super::peer::Peer;
 use super::request_body::{Meter, RequestBody, State};
 use super::survey::Survey;
 use super::target::{self, Target};
 use super::trace;
-use super::upstream::lease::UpstreamBody;
+use super::upstream::lease::{Accepted, UpstreamBody};
 use super::upstream::send::{NoResponse, send};
 use super::upstream::{NoConnection, Upstream};
 use crate::http::answer::judge;
-use crate::http::{forwarded, http2};
+use crate::http::{forwarded, http2, upgrade};
 use crate::record::{Failure, Refusal};
+
+/// How long an upstream may leave a client's `Expect: 100-continue` unanswered.
+const SILENCE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// Builds the request that the upstream sees. The fields of `head` move into it.
 pub fn prepare(
@@ -38,7 +46,7 @@ pub fn prepare(
     survey: &mut Survey,
     target: Target,
     body: RequestBody,
-) -> Request<RequestBody> {
+) -> (Request<RequestBody>, Option<Offer>) {
     let plan = &exchange.plan;
     let is_trusted = survey.is_trusted;
     let named_host = target::host(&head.uri);
@@ -47,6 +55,10 @@ pub fn prepare(
     // The map itself goes on: hyper hands the same few maps round and round.
     let mut headers = std::mem::take(&mut head.headers);
     exchange.proxy().claims().note(Claimed::among(&survey.ending, is_trusted), &peer.ip);
+    let asks_for_trailers = survey.accepts_trailers;
+    let expects = survey.has_expectation && head.version == Version::HTTP_11 && body.is_untouched();
+    let offers = survey.ending.contains(&UPGRADE);
+    let offer = if offers { offer(head.version, &headers, &body) } else { None };
     for name in &survey.ending {
         headers.remove(name);
     }
@@ -54,8 +66,18 @@ pub fn prepare(
     if host.is_some() || client_host.is_none() {
         headers.insert(HOST, host.unwrap_or_else(|| plan.authority.clone()));
     }
-    if survey.accepts_trailers {
+    if asks_for_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if let Some(offer) = &offer {
+        let options = if asks_for_trailers { "upgrade, te" } else { "upgrade" };
+        headers.insert(CONNECTION, HeaderValue::from_static(options));
+        headers.insert(UPGRADE, HeaderValue::clone(offer));
+    } else if asks_for_trailers {
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+    if expects {
+        headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
     }
     if head.version == Version::HTTP_2 {
         http2::join_cookies(&mut headers);
@@ -76,7 +98,22 @@ pub fn prepare(
     *request.uri_mut() = Uri::from(target.origin_form);
     *request.version_mut() = Version::HTTP_11;
     *request.headers_mut() = headers;
-    request
+    if expects {
+        hold(&mut request, exchange.route.response_header);
+    }
+    (request, offer)
+}
+
+/// Lets the upstream say whether the client is to send its body. One that keeps silent about it (it
+/// may not know how) gets the body all the same, while there is still time for its answer.
+fn hold(request: &mut Request<RequestBody>, response_header: Option<std::time::Duration>) {
+    let patience = response_header.map_or(SILENCE, |due| SILENCE.min(due / 2));
+    let asked = request.body_mut().hold(patience);
+    hyper::ext::on_informational(request, move |interim| {
+        if interim.status() == StatusCode::CONTINUE {
+            asked.store(true, Ordering::Relaxed);
+        }
+    });
 }
 
 /// Sends the request and waits for the response head.
@@ -85,6 +122,7 @@ pub async fn forward(
     upstream: &Arc<Upstream>,
     meter: &Meter,
     request: &mut Option<Request<RequestBody>>,
+    offer: Option<Offer>,
 ) -> Result<Response<UpstreamBody>, Stop> {
     let now = Instant::now();
     exchange.depart(now);
@@ -92,6 +130,9 @@ pub async fn forward(
     let answer = send(upstream, now, request, |cx| wait.poll(exchange, meter, cx)).await;
     let answer = answer.and_then(|response| {
         match judge(response.version(), response.status(), response.headers()) {
+            Ok(()) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                switched(response, offer)
+            }
             Ok(()) => Ok(response),
             Err(what) => {
                 tracing::debug!(?what, "The upstream's answer is malformed.");
@@ -106,11 +147,32 @@ pub async fn forward(
     answer.map_err(|reason| stop(&reason, meter.state(), wait.is_over()))
 }
 
+/// The protocols that a request offers to switch to. Boxed: few requests do.
+pub type Offer = Box<HeaderValue>;
+
+/// What of the client's offer goes on. A body would have to be read to its end before the switch, and
+/// HTTP/1.0 cannot switch (RFC 9110 §7.8): such an offer is left out.
+fn offer(version: Version, headers: &HeaderMap, body: &RequestBody) -> Option<Offer> {
+    let can_switch = version == Version::HTTP_11 && body.is_end_stream();
+    if can_switch { upgrade::offer(headers).map(Box::new) } else { None }
+}
+
+/// Takes note of what a 101 switches to. One that was not asked for, or that switches to something
+/// else, is no answer.
+fn switched(
+    mut response: Response<UpstreamBody>,
+    offer: Option<Offer>,
+) -> Result<Response<UpstreamBody>, NoResponse> {
+    let accepted = offer.and_then(|offer| upgrade::accepted(&offer, response.headers()));
+    response.extensions_mut().insert(Accepted(accepted.ok_or(NoResponse::Protocol)?));
+    Ok(response)
+}
+
 /// The clocks of the wait for a response head. The response clock starts when the request has been
 /// sent; until then each pause of the client, and each pause of the upstream's reading, is bounded.
 struct Wait {
     response_header: Option<std::time::Duration>,
-    body_idle: std::time::Duration,
+    patience: Patience,
     end_by: Option<Instant>,
     seen: (State, u64),
     since: Option<Instant>,
@@ -120,7 +182,7 @@ impl Wait {
     fn new(exchange: &Exchange, meter: &Meter) -> Self {
         Self {
             response_header: exchange.route.response_header,
-            body_idle: exchange.plan.limits.body_idle_timeout,
+            patience: Patience::new(&exchange.plan.limits),
             end_by: exchange.plan.timeouts.request.map(|max| exchange.began() + max),
             seen: (meter.state(), meter.bytes()),
             since: None,
@@ -130,12 +192,16 @@ impl Wait {
     fn poll(&mut self, exchange: &Exchange, meter: &Meter, cx: &mut Context<'_>) -> Poll<()> {
         let now_seen = (meter.state(), meter.bytes());
         if self.seen != now_seen {
+            let now = Instant::now();
+            if let (State::Waiting, Some(since)) = (self.seen.0, self.since) {
+                self.patience.spend(now - since);
+            }
             self.seen = now_seen;
-            self.since = Some(Instant::now());
+            self.since = Some(now);
         }
         let since = *self.since.get_or_insert_with(Instant::now);
         let patience = match self.seen.0 {
-            State::Waiting => Some(self.body_idle),
+            State::Waiting => Some(self.patience.next_pause(self.seen.1)),
             _ => self.response_header,
         };
         let due = patience.map(|patience| since + patience);

@@ -13,11 +13,12 @@ use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use http_body::{Body, Frame};
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Proxy;
 use super::exchange::{Exchange, Stop};
 use super::inspect::Reservation;
+use super::patience::Patience;
 use super::request_body::{Meter, is_gone};
 use crate::record::{Phase, Refusal};
 
@@ -78,12 +79,15 @@ async fn gather(
     max: usize,
     meter: &Meter,
 ) -> Result<bool, Stop> {
-    let patience = exchange.plan.limits.body_idle_timeout;
+    let mut patience = Patience::new(&exchange.plan.limits);
     let (mut text, mut trailers) = (Text::default(), None);
     let mut is_whole = true;
     while !inspected.rest.is_end_stream() {
         let next = std::future::poll_fn(|cx| Pin::new(&mut inspected.rest).poll_frame(cx));
-        let frame = match timeout(patience, next).await {
+        let asked = Instant::now();
+        let came = timeout(patience.next_pause(meter.bytes()), next).await;
+        patience.spend(asked.elapsed());
+        let frame = match came {
             Err(_) => return Err(Refusal::RequestBodyTimeout.into()),
             Ok(None) => break,
             Ok(Some(Err(error))) if is_gone(&error) => return Err(Stop::Gone),

@@ -22,7 +22,10 @@ pub mod exchange;
 pub mod forward;
 pub mod inspect;
 pub mod inspect_body;
+pub mod last_hop;
 pub mod limits;
+pub mod overload;
+pub mod patience;
 pub mod peer;
 pub mod pipeline;
 pub mod plan;
@@ -34,8 +37,11 @@ pub mod seat;
 pub mod survey;
 pub mod target;
 pub mod trace;
+pub mod tunnel;
+pub mod upgrade;
 pub mod upstream;
 
+use overload::Overload;
 use plan::Plan;
 use upstream::Upstream;
 
@@ -46,8 +52,10 @@ pub struct Proxy {
     telemetry: Arc<Telemetry>,
     upstream: Arc<Upstream>,
     audit: Option<Audit>,
+    overload: Overload,
     inspection: inspect::Budget,
     claims: claims::Claims,
+    is_draining: AtomicBool,
     is_cut: AtomicBool,
 }
 
@@ -58,10 +66,12 @@ impl Proxy {
         Self {
             plan: ArcSwap::from_pointee(plan),
             upstream: Arc::new(Upstream::new(&config.upstream, telemetry.metrics())),
+            overload: Overload::new(config.overload),
             inspection: inspect::Budget::new(config.inspect.max_memory),
             claims: claims::Claims::new(telemetry.metrics()),
             telemetry,
             audit,
+            is_draining: AtomicBool::new(false),
             is_cut: AtomicBool::new(false),
         }
     }
@@ -71,6 +81,8 @@ impl Proxy {
     pub fn adopt(&self, config: &Config) {
         let next = Plan::compile(config, self.telemetry.metrics(), Some(&self.plan.load()));
         self.plan.store(Arc::new(next));
+        self.overload.resize(config.overload);
+        self.inspection.resize(config.inspect.max_memory);
     }
 
     /// The plan in force.
@@ -93,6 +105,11 @@ impl Proxy {
         self.audit.as_ref()
     }
 
+    /// The permits of all requests together.
+    pub fn overload(&self) -> &Overload {
+        &self.overload
+    }
+
     /// The memory that inspection may use, of all requests together.
     pub fn inspection(&self) -> &inspect::Budget {
         &self.inspection
@@ -101,6 +118,16 @@ impl Proxy {
     /// What clients claim that they may not.
     pub fn claims(&self) -> &claims::Claims {
         &self.claims
+    }
+
+    /// From now on, answers ask HTTP/1 clients to close their connections and go elsewhere.
+    pub fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether clients are asked to go elsewhere.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
     }
 
     /// From now on, an exchange that is dropped was cut by the shutdown, not left by its client.

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::clock::Timer;
 use super::request_body::Meter;
+use super::tunnel::Tunnel;
 use crate::config::model::UNIX_PEER;
 use crate::http::{forwarded, sanitise};
 
@@ -30,19 +31,47 @@ pub struct Peer {
     pub link: Arc<Link>,
     /// The meter of each request of its that has no body, the usual case.
     pub no_body: Arc<Meter>,
+    /// Where a tunnel waits for the connection's socket.
+    pub tunnel: Handover,
 }
 
 impl Peer {
     /// A client at this address, over the connection at the other end of `link`.
     pub fn new(ip: IpAddr, scheme: &'static str, link: Arc<Link>) -> Self {
         let address = (ip != UNIX_PEER).then(|| forwarded::address_value(ip));
-        Self { ip: ip.to_canonical(), address, scheme, link, no_body: Arc::default() }
+        let tunnel = Handover::default();
+        Self { ip: ip.to_canonical(), address, scheme, link, no_body: Arc::default(), tunnel }
     }
 
     /// The same client, for a stream with a line of its own.
     #[must_use]
     pub fn with_link(&self, link: Arc<Link>) -> Self {
         Self { link, ..self.clone() }
+    }
+}
+
+/// Where the exchange that switched protocols leaves its tunnel, and the connection's owner finds it
+/// once hyper has written the 101. Not part of the [`Link`], which the exchange in the tunnel holds:
+/// a tunnel that nobody takes must end with its connection.
+#[derive(Debug, Default)]
+pub struct Handover(Mutex<Option<Box<Tunnel>>>);
+
+impl Handover {
+    /// Leaves a tunnel.
+    pub fn leave(&self, tunnel: Tunnel) {
+        *self.0.lock() = Some(Box::new(tunnel));
+    }
+
+    /// Takes what was left.
+    pub fn take(&self) -> Option<Box<Tunnel>> {
+        self.0.lock().take()
+    }
+}
+
+impl Clone for Handover {
+    /// An empty one: a tunnel belongs to one connection.
+    fn clone(&self) -> Self {
+        Self::default()
     }
 }
 

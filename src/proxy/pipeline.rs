@@ -21,7 +21,11 @@ use super::reply::ReplyBody;
 use super::request_body::{Meter, RequestBody};
 use super::survey::Survey;
 use super::upstream::lease::UpstreamBody;
-use super::{Proxy, answer, classify, door, forward, inspect_body, screen, seat, target};
+use super::{
+    Proxy, answer, classify, door, forward, inspect_body, last_hop, overload, screen, seat, target,
+    upgrade,
+};
+use crate::record::Failure;
 
 /// Answers one request. The exchange begins with the call, not with the first poll: hyper drops the
 /// future unpolled where the client's end of file comes in the same read as its head.
@@ -38,20 +42,33 @@ pub fn handle<H: Borrow<Arc<Proxy>> + Send, P: Borrow<Peer> + Send>(
     let has_body = !body.is_end_stream();
     let (house, client) = (proxy.borrow(), peer.borrow());
     let mut exchange = Exchange::begin(house, plan, client, &head, &mut survey, has_body);
-    let asked = answer::Asked::of(&head.method, &survey);
+    let asked = answer::Asked::of(&head, &survey);
     async move {
         let (proxy, peer) = (proxy.borrow(), peer.borrow());
         // By reference: what a future is handed by value it keeps twice.
         let walk = walk(proxy, peer, &mut exchange, &mut head, &mut survey, body);
         let outcome = contain(pin!(walk)).await;
-        Ok(match outcome {
-            Ok((response, shape)) => answer::follow(exchange, response, shape),
+        let mut response = match outcome {
+            Ok(None) => answer::arrive(exchange),
+            Ok(Some((response, _))) if upgrade::is_switch(&response) => {
+                upgrade::splice(exchange, peer, response).unwrap_or_else(|exchange| {
+                    answer::refuse(exchange, Failure::UpstreamProtocol.into(), asked)
+                })
+            }
+            Ok(Some((mut response, shape))) => {
+                answer::give_up_body(&exchange, asked, response.headers_mut());
+                answer::follow(exchange, response, shape)
+            }
             Err(stop) => answer::refuse(exchange, stop, asked),
-        })
+        };
+        if proxy.is_draining() {
+            answer::part(&mut response, asked);
+        }
+        Ok(response)
     }
 }
 
-/// Every stage in order; `?` is the only way out.
+/// Every stage in order; `?` is the only way out. `None` where the request was meant for us.
 async fn walk(
     proxy: &Arc<Proxy>,
     peer: &Peer,
@@ -59,13 +76,18 @@ async fn walk(
     head: &mut http::request::Parts,
     survey: &mut Survey,
     body: Incoming,
-) -> Result<(Response<UpstreamBody>, classify::Shape), Stop> {
+) -> Result<Option<(Response<UpstreamBody>, classify::Shape)>, Stop> {
     let plan = Arc::clone(&exchange.plan);
     let target = target::canonical(&plan, head)?;
     let route = plan.find(&head.method, target.path());
     exchange.enter(route, target.path());
+    target.judge(&plan, &head.method)?;
+    overload::enter(proxy, exchange).await?;
     let verdict = door::admit(exchange, &head.headers)?;
     screen::judge(exchange, &body)?;
+    if last_hop::is_here(head)? {
+        return Ok(None);
+    }
 
     let meter = if body.is_end_stream() { &peer.no_body } else { &Arc::<Meter>::default() };
     exchange.measure(meter);
@@ -74,11 +96,15 @@ async fn walk(
     seat::initiate(proxy, exchange).await?;
 
     let body = RequestBody::new(inspected.lead, inspected.rest, meter, route.max_request_body);
-    let mut request = Some(forward::prepare(exchange, peer, head, survey, target, body));
-    let mut response = forward::forward(exchange, proxy.upstream(), meter, &mut request).await?;
+    let (request, offer) = forward::prepare(exchange, peer, head, survey, target, body);
+    let request = &mut Some(request);
+    let mut response = forward::forward(exchange, proxy.upstream(), meter, request, offer).await?;
     let shape = classify::head(exchange, &head.method, response.status(), response.headers());
+    if exchange.stream.is_some() {
+        overload::swap(proxy, exchange);
+    }
     answer::dress(exchange, &verdict, response.headers_mut());
-    Ok((response, shape))
+    Ok(Some((response, shape)))
 }
 
 /// Runs a walk and turns a panic into a stop. The exchange lives outside, so it can still answer. The

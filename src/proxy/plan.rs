@@ -13,7 +13,9 @@ use super::inspect::Captures;
 use super::limits::{Limiter, Limits};
 use crate::audit::Event;
 use crate::config::Config;
-use crate::config::model::{Action, AuditMode, HostHeader, Route, ServerLimits, Timeouts, Trust};
+use crate::config::model::{
+    Action, AuditMode, HostHeader, PathForm, Route, ServerLimits, Timeouts, Trust,
+};
 use crate::http::forwarded;
 use crate::http::template::{Table, Template};
 use crate::record::RouteNames;
@@ -24,6 +26,8 @@ use crate::telemetry::metrics::{Metrics, RouteMetrics};
 pub struct Plan {
     /// Bounds of what a client may send.
     pub limits: ServerLimits,
+    /// What path the upstream gets.
+    pub path: PathForm,
     /// Clocks of the upstream leg.
     pub timeouts: Timeouts,
     /// The header that carries the request id.
@@ -42,6 +46,8 @@ pub struct Plan {
     pub audit_mode: AuditMode,
     /// How long a request waits for its durable record.
     pub audit_deadline: std::time::Duration,
+    /// How long a request waits for its permit.
+    pub queue_timeout: std::time::Duration,
     /// What a body may cost to inspect.
     pub inspect: crate::config::model::Inspect,
     /// The policy of a request that no route knows.
@@ -93,6 +99,7 @@ impl Plan {
         }
         Self {
             limits: config.server.limits,
+            path: config.server.path,
             timeouts: config.upstream.timeouts,
             request_id_header: header_name(&config.request_id_header),
             trust: config.tracing.trust,
@@ -103,6 +110,7 @@ impl Plan {
             errors_type_base: config.errors_type_base.clone(),
             audit_mode: config.audit.mode,
             audit_deadline: config.audit.deadline,
+            queue_timeout: config.overload.queue_timeout,
             inspect: config.inspect,
             unmatched: Arc::new(compile(Compiled::Unmatched)),
             invalid: Arc::new(compile(Compiled::Invalid)),
@@ -121,6 +129,11 @@ impl Plan {
             .unwrap_or(&self.unmatched)
     }
 
+    /// How many routes there are.
+    pub fn route_count(&self) -> usize {
+        self.routes.len()
+    }
+
     /// Whether a peer's `X-Forwarded-*`, request id and trace context are believed.
     pub fn trusts(&self, ip: IpAddr) -> bool {
         !self.trusted.is_empty() && forwarded::is_trusted(ip, &self.trusted)
@@ -132,6 +145,18 @@ impl Plan {
             return peer;
         }
         forwarded::client_ip(peer, headers, &self.trusted)
+    }
+}
+
+impl RoutePlan {
+    /// Whether somebody relies on this route to see every request to its path: it denies, limits,
+    /// audits or captures.
+    pub fn has_policy(&self) -> bool {
+        self.template.is_some()
+            && (self.action == Action::Deny
+                || !self.limiters.is_empty()
+                || self.audit.is_some()
+                || self.captures.is_some())
     }
 }
 

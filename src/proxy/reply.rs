@@ -21,7 +21,8 @@ use tokio::time::Instant;
 use super::classify;
 use super::exchange::Exchange;
 use super::upstream::lease::UpstreamBody;
-use crate::http::sse::EventCounter;
+use crate::http::problem::{self, Problem};
+use crate::http::sse::{self, EventCounter};
 use crate::http::{answer, hop};
 use crate::record::{Abort, Failure, Outcome, Phase};
 
@@ -48,13 +49,26 @@ pub struct Followed {
     waiting_since: Option<Instant>,
     /// When the whole answer must be over, and what it means if it is not.
     end_by: Option<(Instant, Outcome)>,
-    /// The answer broke; hyper is told at the next poll.
-    is_cut: bool,
+    /// Whether an event of ours may follow the upstream's.
+    takes_events: bool,
+    cut: Cut,
+}
+
+/// How far an answer that broke has been cut. On an error hyper drops what it has buffered, so it
+/// gets one turn to flush first: the client sees all that was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    /// It is whole so far.
+    Not,
+    /// The last event has been handed over, and is to be flushed.
+    Told,
+    /// hyper is told at the next poll.
+    Now,
 }
 
 impl Followed {
     /// Follows `body` with the clocks of the plan.
-    pub fn new(body: UpstreamBody, exchange: Box<Exchange>, is_event_stream: bool) -> Self {
+    pub fn new(body: UpstreamBody, exchange: Box<Exchange>, shape: classify::Shape) -> Self {
         let timeouts = &exchange.plan.timeouts;
         let is_stream = exchange.stream.is_some();
         let (idle, end_by) = if is_stream {
@@ -67,9 +81,10 @@ impl Followed {
         };
         Self {
             expected: body.size_hint().exact(),
-            events: is_event_stream.then(EventCounter::default),
+            events: shape.is_event_stream.then(EventCounter::default),
+            takes_events: shape.takes_events,
             waiting_since: None,
-            is_cut: false,
+            cut: Cut::Not,
             body,
             exchange,
             idle,
@@ -78,8 +93,10 @@ impl Followed {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutAnswer>>> {
-        if self.is_cut {
-            return Poll::Ready(Some(Err(CutAnswer)));
+        match self.cut {
+            Cut::Not => {}
+            Cut::Told => return self.flush_and_cut(cx),
+            Cut::Now => return Poll::Ready(Some(Err(CutAnswer))),
         }
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
@@ -146,17 +163,49 @@ impl Followed {
         self.cut(outcome, cx)
     }
 
-    /// Ends the exchange, and the answer at the next poll: on an error hyper drops what it has
-    /// buffered, so it gets one turn to flush first. The client sees all that the upstream said.
+    /// Ends the exchange, and the answer soon after; an event stream first says why, where it can.
     fn cut(
         &mut self,
         outcome: Outcome,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CutAnswer>>> {
+        let event = self.last_event(outcome);
+        self.exchange.bytes_out += event.as_ref().map_or(0, Bytes::len) as u64;
         self.exchange.end(outcome);
-        self.is_cut = true;
+        let Some(event) = event else { return self.flush_and_cut(cx) };
+        self.cut = Cut::Told;
+        Poll::Ready(Some(Ok(Frame::data(event))))
+    }
+
+    fn flush_and_cut(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutAnswer>>> {
+        self.cut = Cut::Now;
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// The `error` event of a stream that a clock of ours ended, or that its upstream broke off between
+    /// two events: half an event must not be made a whole one.
+    fn last_event(&self, outcome: Outcome) -> Option<Bytes> {
+        let (status, title) = match outcome {
+            _ if !self.takes_events => return None,
+            Outcome::Aborted(abort) => (abort.status(), abort.title()),
+            Outcome::Failed(failure) => (failure.status(), failure.title()),
+            _ => return None,
+        };
+        let is_whole = self.events.as_ref().is_some_and(EventCounter::is_between_events);
+        if !is_whole && matches!(outcome, Outcome::Failed(_)) {
+            return None;
+        }
+        let error_type = outcome.error_type(Some(status))?.as_str();
+        let document = self.exchange.id().with_str(|id| {
+            let mut problem = Problem::new(status, title, error_type, id);
+            problem.type_uri = problem::type_uri(&self.exchange.plan.errors_type_base, error_type);
+            problem.json()
+        });
+        Some(sse::error_event(&document).into())
     }
 
     fn finish(&mut self, now: Instant, outcome: Outcome) {
@@ -195,7 +244,7 @@ impl ReplyBody {
             }
             return Self::Empty;
         }
-        Self::Followed(Box::new(Followed::new(body, exchange, shape.is_event_stream)))
+        Self::Followed(Box::new(Followed::new(body, exchange, shape)))
     }
 }
 

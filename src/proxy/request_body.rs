@@ -8,14 +8,17 @@
 use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::Sleep;
 
 use crate::http::hop;
 
@@ -27,6 +30,15 @@ pub struct RequestBody {
     rest: Option<Incoming>,
     meter: Arc<Meter>,
     max: u64,
+    held: Option<Box<Held>>,
+}
+
+/// A body that the client holds back until it is asked for (`Expect: 100-continue`), and so do we until
+/// the upstream has asked, or has kept silent for a while (RFC 9110 §10.1.1).
+#[derive(Debug)]
+struct Held {
+    asked: Arc<AtomicBool>,
+    patience: Pin<Box<Sleep>>,
 }
 
 /// What is known of a request body from outside.
@@ -90,12 +102,31 @@ impl RequestBody {
         if lead.is_empty() && rest.is_none() {
             meter.enter(State::Complete);
         }
-        Self { lead, rest, meter: Arc::clone(meter), max }
+        Self { lead, rest, meter: Arc::clone(meter), max, held: None }
+    }
+
+    /// Whether the client has not been asked for any of it yet.
+    pub fn is_untouched(&self) -> bool {
+        self.lead.is_empty() && self.rest.is_some()
+    }
+
+    /// Holds the body back until the flag is set, but no longer than `patience`. Whoever sets the flag
+    /// does so in the task that polls the body; nobody else is woken.
+    pub fn hold(&mut self, patience: Duration) -> Arc<AtomicBool> {
+        let asked = Arc::<AtomicBool>::default();
+        let patience = Box::pin(tokio::time::sleep(patience));
+        self.held = Some(Box::new(Held { asked: Arc::clone(&asked), patience }));
+        asked
+    }
+
+    /// Holds nothing back any longer.
+    pub fn release(&mut self) {
+        self.held = None;
     }
 
     /// No body, of a request that no client sent.
     pub fn nothing() -> Self {
-        Self { lead: VecDeque::new(), rest: None, meter: Arc::default(), max: 0 }
+        Self { lead: VecDeque::new(), rest: None, meter: Arc::default(), max: 0, held: None }
     }
 
     fn poll_rest(
@@ -161,6 +192,12 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenRequest>>> {
+        if let Some(held) = &mut self.held {
+            if !held.asked.load(Ordering::Relaxed) {
+                ready!(held.patience.as_mut().poll(cx));
+            }
+            self.held = None;
+        }
         if let Some(frame) = self.lead.pop_front() {
             if self.lead.is_empty() && self.rest.is_none() {
                 self.meter.enter(State::Complete);

@@ -22,6 +22,10 @@ use crate::http::{forwarded, hop, problem};
 
 /// What the fields of a request head say to us.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "answers to questions that have nothing to do with each other"
+)]
 pub struct Survey {
     /// Whether the peer is believed.
     pub is_trusted: bool,

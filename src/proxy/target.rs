@@ -8,24 +8,46 @@ use std::borrow::Cow;
 
 use http::header::{EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::uri::PathAndQuery;
+use http::uri::{PathAndQuery, Scheme};
 use http::{Method, Uri, Version};
 
 use super::plan::Plan;
-use crate::http::{http2, path};
+use crate::config::model::PathForm;
+use crate::http::http2;
+use crate::http::path::{self, PathError};
 use crate::record::Refusal;
 
 /// The target of a request, canonical.
 #[derive(Debug)]
 pub struct Target {
-    /// Path and query in origin form, as the upstream gets it.
+    /// Path and query in origin form, as the upstream gets it; or `*`.
     pub origin_form: PathAndQuery,
+    /// Where another path than the canonical one is forwarded: how else it could be read.
+    readings: Option<Box<Readings>>,
+}
+
+/// The ways to read a path that is not canonical.
+#[derive(Debug)]
+struct Readings {
+    /// By which the request is counted and told of.
+    path: String,
+    /// By which it is judged, too.
+    other: String,
 }
 
 impl Target {
     /// The canonical path, without a query.
     pub fn path(&self) -> &str {
-        self.origin_form.path()
+        self.readings.as_ref().map_or_else(|| self.origin_form.path(), |readings| &readings.path)
+    }
+
+    /// Refuses a path that is not canonical where any reading of it meets a route with a policy: the
+    /// policy could be for another resource than the one that the upstream finds.
+    pub fn judge(&self, plan: &Plan, method: &Method) -> Result<(), Refusal> {
+        let Some(readings) = &self.readings else { return Ok(()) };
+        let paths = [&*readings.path, &*readings.other, self.origin_form.path()];
+        let is_free = |path: &str| !plan.find(method, path).has_policy();
+        if paths.into_iter().all(is_free) { Ok(()) } else { Err(Refusal::BadRequest) }
     }
 }
 
@@ -45,17 +67,33 @@ pub fn canonical(plan: &Plan, head: &Parts) -> Result<Target, Refusal> {
     // An absolute-form target may leave its path out (RFC 9112 §3.2.2).
     let path =
         if head.uri.authority().is_some() && sent.path().is_empty() { "/" } else { sent.path() };
-    let origin_form = match path::canonical(path).map_err(|_| Refusal::BadRequest)? {
-        Cow::Borrowed(_) => sent.clone(),
-        Cow::Owned(path) => {
-            let target = match sent.query() {
-                Some(query) => format!("{path}?{query}"),
-                None => path,
-            };
-            PathAndQuery::try_from(target).map_err(|_| Refusal::BadRequest)?
+    let is_strict = plan.path == PathForm::Strict;
+    let path = match path::canonical(path) {
+        Ok(Cow::Borrowed(_)) => return Ok(sent.clone().into()),
+        Ok(Cow::Owned(path)) => path,
+        // The server as a whole (RFC 9112 §3.2.4).
+        Err(PathError::NotAbsolute) if head.method == Method::OPTIONS && sent.as_str() == "*" => {
+            return Ok(sent.clone().into());
         }
+        Err(PathError::NotAbsolute) => return Err(Refusal::BadRequest),
+        Err(_) if is_strict => return Err(Refusal::BadRequest),
+        Err(_) => sent.path().to_owned(),
     };
-    Ok(Target { origin_form })
+    if !is_strict {
+        let readings = Box::new(Readings { path, other: path::loosest(sent.path()) });
+        return Ok(Target { origin_form: sent.clone(), readings: Some(readings) });
+    }
+    let target = match sent.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
+    };
+    PathAndQuery::try_from(target).map(Target::from).map_err(|_| Refusal::BadRequest)
+}
+
+impl From<PathAndQuery> for Target {
+    fn from(origin_form: PathAndQuery) -> Self {
+        Self { origin_form, readings: None }
+    }
 }
 
 /// Refuses heads that two parsers could read differently.
@@ -76,6 +114,11 @@ fn screen(head: &Parts) -> Result<(), Refusal> {
     }
     let is_old = head.version == Version::HTTP_10;
     if hosts > 1 || (hosts == 0 && !is_old && head.uri.authority().is_none()) {
+        return Err(Refusal::BadRequest);
+    }
+    // Nothing but HTTP can be asked for here (RFC 9110 §4.2).
+    let is_http = |scheme: &Scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS;
+    if head.uri.scheme().is_some_and(|scheme| !is_http(scheme)) {
         return Err(Refusal::BadRequest);
     }
     // User information in a target is obsolete, and would end up in Host (RFC 9110 §4.2.4).

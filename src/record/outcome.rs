@@ -50,7 +50,7 @@ pub enum Refusal {
     Forbidden,
     /// A token bucket is empty.
     RateLimited,
-    /// No connection, or no memory for inspection, was free in time.
+    /// No permit, no connection, or no memory for inspection was free in time.
     Overloaded,
     /// Nobody gets a connection to the upstream, so nobody tries for a while.
     CircuitOpen,
@@ -219,6 +219,24 @@ impl Failure {
 }
 
 impl Abort {
+    /// The status that would have been the answer, had none been sent yet.
+    pub fn status(self) -> u16 {
+        match self {
+            Self::IdleTimeout | Self::StreamIdleTimeout | Self::StreamMaxDuration => 504,
+            Self::Drain => 503,
+        }
+    }
+
+    /// The `title` of the problem document.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::IdleTimeout | Self::StreamIdleTimeout | Self::StreamMaxDuration => {
+                "Execution timeout"
+            }
+            Self::Drain => "Shutting down",
+        }
+    }
+
     /// The closed `error.type` value.
     pub fn error_type(self) -> ErrorType {
         ErrorType(match self {

@@ -9,5 +9,6 @@ mod pause;
 pub mod port;
 mod rare;
 pub mod redirect;
+pub mod reload;
 pub mod socket;
 pub mod tls;

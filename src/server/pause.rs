@@ -128,7 +128,7 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_end_the_wait_and_stay_where_they_are() {
-        let long = pause(Duration::from_secs(60));
+        let long = pause(Duration::from_mins(1));
         let open = CancellationToken::new();
         let (near, far) = UnixStream::pair().unwrap();
         let (tcp_client, tcp_server) = tcp().await;
@@ -161,7 +161,7 @@ mod tests {
         let (mut client, server) = tcp().await;
         let closing = CancellationToken::new();
         closing.cancel();
-        let long = pause(Duration::from_secs(60));
+        let long = pause(Duration::from_mins(1));
         assert_eq!(long.wait(&server, &closing).await, Sign::Stopped);
         client.write_all(b"G").await.unwrap();
         assert_eq!(long.wait(&server, &CancellationToken::new()).await, Sign::Readable);

@@ -91,11 +91,7 @@ impl Redirect {
         let mut exchange =
             Exchange::begin(proxy, Arc::clone(&plan), peer, &head, &mut survey, false);
         let Some(location) = self.location(&head) else {
-            return answer::refuse(
-                exchange,
-                Refusal::BadRequest.into(),
-                Asked::of(&head.method, &survey),
-            );
+            return answer::refuse(exchange, Refusal::BadRequest.into(), Asked::of(&head, &survey));
         };
         exchange.enter(&plan.unmatched, head.uri.path());
         exchange.status = Some(StatusCode::PERMANENT_REDIRECT.as_u16());

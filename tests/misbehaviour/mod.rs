@@ -103,6 +103,10 @@ async fn play(scenario: Scenario) -> Result<(), String> {
         ("in use", sidecar.metric("sidecar_upstream_connections{state=\"in_use\"}")),
     ];
     let proxy = Arc::clone(&sidecar.proxy);
+    let load = proxy.overload().load();
+    if (load.in_flight, load.streams, load.waiting) != (0, 0, 0) {
+        return Err(format!("{load:?} after the end"));
+    }
     let mut channel = sidecar.stop().await;
     let mut records = Vec::new();
     while let Ok(record) = channel.try_recv() {

@@ -1,7 +1,9 @@
 //! A whole sidecar in this process: every door, every voice, and its console at hand.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +11,11 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use vital_sidecar::app::{App, Ask, Farewell};
-use vital_sidecar::config::Config;
+use vital_sidecar::app::{App, Ask, Farewell, Given};
+use vital_sidecar::cli::source;
 use vital_sidecar::config::model::Console as Form;
+use vital_sidecar::config::{Config, load};
+use vital_sidecar::server::reload::Source;
 use vital_sidecar::telemetry::Console;
 
 use super::client::{Answer, Client};
@@ -84,7 +88,29 @@ pub async fn open(config: &Config) -> House {
 
 /// Starts one whose console is given; `paper` is what the test reads.
 pub async fn open_with(config: &Config, console: Console, paper: Paper) -> House {
-    let app = App::start(config, console).await.expect("a start");
+    inhabit(App::start(config, console).await.expect("a start"), paper)
+}
+
+/// Starts one from a file, which it can read again and may watch. Its doors must be on port 0.
+pub async fn open_from(path: &Path, is_watching: bool) -> House {
+    let file = path.to_owned();
+    let gather = move || source::gather(Some(&file), BTreeMap::new(), Vec::new());
+    let sources = gather().expect("a file");
+    let loaded = load(&sources).unwrap_or_else(|errors| panic!("{errors}"));
+    let source = Source {
+        gather: Arc::new(move || gather().map_err(|error| error.to_string())),
+        file: is_watching.then(|| path.to_owned()),
+        text: sources.file.map(|file| file.text),
+        written: loaded.written,
+    };
+    let paper = Paper::default();
+    let console = Console::To(Box::new(paper.clone()));
+    let given = Given { source: Some(source), ..Given::default() };
+    let app = App::start_with(&loaded.config, console, given).await.expect("a start");
+    inhabit(app, paper)
+}
+
+fn inhabit(app: App, paper: Paper) -> House {
     let (asks, heard) = mpsc::channel(4);
     let data = app.data().tcp().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
     let (admin, metrics) = (app.admin(), app.metrics());
@@ -109,6 +135,11 @@ impl House {
         let mut client = Client::connect(self.admin).await;
         client.say(request).await;
         client.answer().await
+    }
+
+    /// Asks for a reload.
+    pub async fn reload(&self) -> Answer {
+        self.ask_as("POST /reload HTTP/1.1\r\nhost: localhost\r\n\r\n").await
     }
 
     /// The page of metrics, text 0.0.4.

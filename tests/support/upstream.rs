@@ -148,6 +148,19 @@ pub async fn answering(answer: impl Into<Vec<u8>>) -> Upstream {
     .await
 }
 
+/// An upstream that answers the first request of each connection with these bytes, and closes.
+pub async fn answering_once(answer: impl Into<Vec<u8>>) -> Upstream {
+    let answer: Arc<[u8]> = answer.into().into();
+    scripted(move |mut wire| {
+        let answer = Arc::clone(&answer);
+        async move {
+            wire.head().await;
+            wire.say(&answer).await;
+        }
+    })
+    .await
+}
+
 /// The `content-length` of a head; 0 without one.
 pub fn content_length(head: &str) -> usize {
     head.lines()

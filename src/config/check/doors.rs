@@ -8,14 +8,16 @@ use ipnet::IpNet;
 
 use super::{SOME, SOME_BYTES, files, tls};
 use crate::config::error::Problem;
-use crate::config::model::{Admin, Listen, Server, ServerLimits, UNIX_PEER};
+use crate::config::model::{Admin, Listen, PathForm, Server, ServerLimits, UNIX_PEER};
 use crate::config::section::{Section, lay};
 use crate::config::value::Zero;
+use crate::units;
 
 /// hyper refuses to work with a smaller buffer for a head.
 const HEAD: std::ops::RangeInclusive<u64> = 8 * 1024..=16 * 1024 * 1024;
 /// The `http` crate holds no longer target.
 const TARGET: std::ops::RangeInclusive<u64> = 1..=65_534;
+const PATHS: [(&str, PathForm); 2] = [("strict", PathForm::Strict), ("as_is", PathForm::AsIs)];
 /// What fits into a `sockaddr_un`, its closing NUL taken off.
 const LONGEST_SOCKET_PATH: usize = 107;
 /// Header names that frame the message or route it: an id cannot live there.
@@ -39,6 +41,7 @@ pub(super) fn server(section: &Section<'_>, server: &mut Server) {
     lay(&mut server.workers, workers);
     lay(&mut server.trusted_proxies, networks(section, "trusted_proxies"));
     lay(&mut server.max_connections, section.count("max_connections", &SOME));
+    lay(&mut server.path, section.choice("path", &PATHS));
     limits(&section.section("limits"), &mut server.limits);
     server.tls = tls::tls(&section.section("tls"));
     let drain = section.section("drain");
@@ -87,6 +90,8 @@ fn limits(section: &Section<'_>, limits: &mut ServerLimits) {
     lay(&mut limits.header_timeout, section.duration("header_timeout", Zero::Refused));
     lay(&mut limits.idle_timeout, section.duration("idle_timeout", Zero::Refused));
     lay(&mut limits.body_idle_timeout, section.duration("body_idle_timeout", Zero::Refused));
+    let rate = section.parsed("min_body_rate", "a rate in bytes", units::byte_rate);
+    lay(&mut limits.min_body_rate, rate);
     lay(&mut limits.write_timeout, section.duration("write_timeout", Zero::Refused));
     lay(&mut limits.max_header_bytes, section.bytes("max_header_bytes", &HEAD));
     lay(&mut limits.max_headers, section.count("max_headers", &(1..=10_000)));

@@ -1,13 +1,14 @@
-//! `[rate_limits.…]` and `[rate_limit_headers]`.
+//! `[rate_limits.…]`, `[rate_limit_headers]` and `[overload]`.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::doors;
+use super::{SOME, doors};
 use crate::config::defaults::{BURST, MAX_KEYS};
 use crate::config::error::Problem;
-use crate::config::model::{LimitKey, Mode, RateLimit, RateLimitHeaders};
-use crate::config::section::{Section, Word};
+use crate::config::model::{LimitKey, Mode, Overload, RateLimit, RateLimitHeaders};
+use crate::config::section::{Section, Word, lay};
+use crate::config::value::Zero;
 use crate::units;
 
 /// The words of `rate_limit_headers.form`.
@@ -26,6 +27,13 @@ pub(super) fn rate_limits(root: &Section<'_>) -> (Vec<String>, Vec<RateLimit>) {
         names.push(name.text);
     }
     (names, limits)
+}
+
+/// `[overload]`.
+pub(super) fn overload(section: &Section<'_>, overload: &mut Overload) {
+    lay(&mut overload.max_in_flight, section.count("max_in_flight", &SOME));
+    lay(&mut overload.max_streams, section.count("max_streams", &(0..=*SOME.end())));
+    lay(&mut overload.queue_timeout, section.duration("queue_timeout", Zero::Meaningful));
 }
 
 /// A name that is written into a header or a label.

@@ -72,6 +72,7 @@ fn policy(root: &Section<'_>, config: &mut Config) {
     config.rate_limits = rate_limits;
     let form = root.section("rate_limit_headers").choice("form", &limits::FORMS);
     lay(&mut config.rate_limit_headers, form);
+    limits::overload(&root.section("overload"), &mut config.overload);
     let (capture_names, captures) = routes::captures(root);
     config.captures = captures;
     let known = routes::Known { rate_limits: limit_names, captures: capture_names };

@@ -95,6 +95,7 @@ fn timeouts(section: &Section<'_>, timeouts: &mut Timeouts) {
     lay(&mut timeouts.idle, section.deadline("idle"));
     lay(&mut timeouts.stream_idle, section.deadline("stream_idle"));
     lay(&mut timeouts.stream_max, section.deadline("stream_max"));
+    lay(&mut timeouts.upgrade_idle, section.deadline("upgrade_idle"));
 }
 
 fn pool(section: &Section<'_>, pool: &mut Pool) {

@@ -19,12 +19,24 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// Connections held at once; more wait in the listen queue.
     pub max_connections: usize,
+    /// Which path the upstream gets.
+    pub path: PathForm,
     /// `[server.limits]`.
     pub limits: ServerLimits,
     /// `[server.tls]`; absent where no certificate is named.
     pub tls: Option<Tls>,
     /// `[server.drain]`.
     pub drain: Drain,
+}
+
+/// `server.path`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathForm {
+    /// The canonical one; what has none is refused.
+    Strict,
+    /// The client's own. What is not canonical is refused only where a route with a policy could be
+    /// meant.
+    AsIs,
 }
 
 /// `[server.limits]`: what a client may send, and how slowly.
@@ -36,6 +48,9 @@ pub struct ServerLimits {
     pub idle_timeout: Duration,
     /// Between two reads of a request body.
     pub body_idle_timeout: Duration,
+    /// Bytes per second that a request body must reach, taking only the client's own pauses for
+    /// time; 0 = off.
+    pub min_body_rate: u64,
     /// For a client that stops reading.
     pub write_timeout: Duration,
     /// Bytes of a head.

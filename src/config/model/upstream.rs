@@ -81,6 +81,8 @@ pub struct Timeouts {
     pub stream_idle: Option<Duration>,
     /// The whole stream.
     pub stream_max: Option<Duration>,
+    /// Between bytes of a connection that has switched protocols, either way.
+    pub upgrade_idle: Option<Duration>,
 }
 
 /// `[upstream.pool]`.

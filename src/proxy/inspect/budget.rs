@@ -6,27 +6,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// A bound in bytes, shared by all requests.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Budget {
     reserved: Arc<AtomicUsize>,
-    limit: usize,
+    limit: AtomicUsize,
 }
 
 impl Budget {
     /// A budget of `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self { reserved: Arc::default(), limit }
+        Self { reserved: Arc::default(), limit: AtomicUsize::new(limit) }
     }
 
-    /// The same budget with another limit, for a reload: what is reserved now stays counted.
-    #[must_use]
-    pub fn with_limit(&self, limit: usize) -> Self {
-        Self { reserved: Arc::clone(&self.reserved), limit }
+    /// Another limit from now on, for a reload. What is reserved stays counted.
+    pub fn resize(&self, limit: usize) {
+        self.limit.store(limit, Relaxed);
     }
 
     /// Reserves `bytes`, or `None` where so many are not left. It never waits.
     pub fn reserve(&self, bytes: usize) -> Option<Reservation> {
-        let more = |reserved: usize| reserved.checked_add(bytes).filter(|sum| *sum <= self.limit);
+        let limit = self.limit.load(Relaxed);
+        let more = |reserved: usize| reserved.checked_add(bytes).filter(|sum| *sum <= limit);
         self.reserved.fetch_update(Relaxed, Relaxed, more).ok()?;
         Some(Reservation { reserved: Arc::clone(&self.reserved), bytes })
     }
@@ -75,11 +75,11 @@ mod tests {
 
     #[test]
     fn a_smaller_limit_counts_what_was_reserved_before() {
-        let before = Budget::new(10);
-        let held = before.reserve(8);
-        let after = before.with_limit(5);
-        assert!(after.reserve(1).is_none());
+        let budget = Budget::new(10);
+        let held = budget.reserve(8);
+        budget.resize(5);
+        assert!(budget.reserve(1).is_none());
         drop(held);
-        assert!(after.reserve(5).is_some());
+        assert!(budget.reserve(6).is_none() && budget.reserve(5).is_some());
     }
 }

@@ -79,8 +79,24 @@ impl Dialler {
     ///
     /// Cancel safe: a dropped call notes nothing and leaves nothing open.
     pub(super) async fn dial(&self, deadline: Instant) -> Result<(Stream, Protocol), NoConnection> {
+        self.dial_for(deadline, true).await
+    }
+
+    /// The same, offering HTTP/1.1 alone where there is a choice.
+    pub(super) async fn dial_http1(
+        &self,
+        deadline: Instant,
+    ) -> Result<(Stream, Protocol), NoConnection> {
+        self.dial_for(deadline, false).await
+    }
+
+    async fn dial_for(
+        &self,
+        deadline: Instant,
+        offers_http2: bool,
+    ) -> Result<(Stream, Protocol), NoConnection> {
         let dialled = match timeout_at(deadline, self.connect()).await {
-            Ok(Ok(stream)) => self.wrap(stream, deadline).await,
+            Ok(Ok(stream)) => self.wrap(stream, deadline, offers_http2).await,
             Ok(Err(_)) | Err(_) => Err(NoConnection::Unreachable),
         };
         self.note(dialled.is_ok());
@@ -111,13 +127,14 @@ impl Dialler {
         &self,
         stream: Stream,
         deadline: Instant,
+        offers_http2: bool,
     ) -> Result<(Stream, Protocol), NoConnection> {
         let (tls, stream) = match (&self.wrap, stream) {
             (Wrap::Open(protocol), stream) => return Ok((stream, *protocol)),
             (Wrap::Tls(tls), Stream::Tcp(stream)) => (tls, stream),
             (Wrap::Tls(_) | Wrap::Broken, _) => return Err(NoConnection::Tls),
         };
-        let shaken = timeout_at(deadline, tls.shake(stream)).await;
+        let shaken = timeout_at(deadline, tls.shake(stream, offers_http2)).await;
         match shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(stream) => {
                 self.has_complained.store(false, Ordering::Relaxed);

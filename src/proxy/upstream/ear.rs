@@ -70,6 +70,11 @@ impl Mouth {
 }
 
 impl<S> Ear<S> {
+    /// Stops listening.
+    pub(super) fn into_inner(self) -> S {
+        self.socket
+    }
+
     /// Judges bytes that have just come.
     fn hear(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.line.load(Ordering::Relaxed) == ASKED {

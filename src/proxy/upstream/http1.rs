@@ -10,6 +10,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Waker};
 
+use bytes::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
@@ -32,6 +33,8 @@ pub struct Connection {
     pub(super) sender: http1::SendRequest<RequestBody>,
     /// `None` once the connection has ended.
     driver: Option<Driver>,
+    /// What is left of it then: its stream, and what was read behind the last answer.
+    left: Option<(Stream, Bytes)>,
     pub(super) mouth: Mouth,
 }
 
@@ -47,7 +50,7 @@ impl Connection {
             .handshake(TokioIo::new(ear))
             .await
             .map_err(io::Error::other)?;
-        let mut connection = Self { sender, driver: Some(driver), mouth };
+        let mut connection = Self { sender, driver: Some(driver), left: None, mouth };
         // The first poll makes the sender ready.
         connection.drive(&mut Context::from_waker(Waker::noop()));
         Ok(connection)
@@ -58,7 +61,11 @@ impl Connection {
         if let Some(driver) = &mut self.driver
             && Pin::new(driver).poll(cx).is_ready()
         {
-            self.driver = None;
+            // Taken apart at once: only then does a request that it has not begun come back.
+            self.left = self.driver.take().map(|driver| {
+                let parts = driver.into_parts();
+                (parts.io.into_inner().into_inner(), parts.read_buf)
+            });
         }
         self.driver.is_some()
     }
@@ -67,6 +74,12 @@ impl Connection {
     /// that the upstream has closed, as far as the socket knows by now.
     pub(super) fn is_alive(&mut self) -> bool {
         self.drive(&mut Context::from_waker(Waker::noop())) && self.sender.is_ready()
+    }
+
+    /// The stream of a connection on which HTTP has ended, and what was read behind its last answer.
+    /// `None` where HTTP goes on.
+    pub(super) fn into_stream(self) -> Option<(Stream, Bytes)> {
+        self.left
     }
 }
 

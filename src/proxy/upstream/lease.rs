@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use http::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::http1::Connection;
+use super::stream::Stream;
 use super::{Origin, Upstream, http2};
 use crate::proxy::request_body::is_gone;
 use crate::telemetry::metrics::ActiveGuard;
@@ -72,6 +74,21 @@ impl Lease {
     }
 }
 
+/// What a 101 switches to: an extension of its response.
+#[derive(Clone, Debug)]
+pub struct Accepted(pub HeaderValue);
+
+/// The upstream's end of a tunnel. Holds its place in the pool until it is dropped.
+#[derive(Debug)]
+pub struct Switched {
+    /// The socket.
+    pub io: Stream,
+    /// What the upstream has sent behind its 101.
+    pub early: Bytes,
+    _place: OwnedSemaphorePermit,
+    _counted: ActiveGuard,
+}
+
 /// A response body together with what it arrives on.
 #[derive(Debug)]
 pub struct UpstreamBody(Carrier);
@@ -124,6 +141,14 @@ impl UpstreamBody {
             }
             Carrier::Http2(answer) => answer.finish(),
         }
+    }
+
+    /// The bare socket behind a 101; `None` behind any other answer.
+    pub fn into_switched(self) -> Option<Switched> {
+        let Carrier::Http1(_, Some(lease)) = self.0 else { return None };
+        let Lease { connection, place, _counted: counted, .. } = lease;
+        let (io, early) = connection?.into_stream()?;
+        Some(Switched { io, early, _place: place, _counted: counted })
     }
 }
 

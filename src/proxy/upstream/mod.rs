@@ -141,6 +141,27 @@ impl Upstream {
         }
     }
 
+    /// Whether a request would share a connection, where one of its own can be had: behind TLS, unless
+    /// the upstream is known to speak HTTP/1.1 anyway.
+    fn can_choose(&self) -> bool {
+        !self.speaks_http1.load(Ordering::Relaxed) && self.target.scheme == http::uri::Scheme::HTTPS
+    }
+
+    /// Makes a new connection of HTTP/1.1, for a request that wants to switch protocols: HTTP/2 cannot.
+    ///
+    /// Cancel safe: a dropped call gives back what it holds.
+    async fn check_out_alone(self: &Arc<Self>) -> Result<Line, NoConnection> {
+        let place = self.place().await?;
+        let began = Instant::now();
+        let (stream, protocol) = self.dialler.dial_http1(began + self.connect_timeout).await?;
+        if protocol != Protocol::Http1 {
+            return Err(NoConnection::WrongProtocol);
+        }
+        let connection = Connection::open(stream).await.map_err(|_| NoConnection::Unreachable)?;
+        self.metrics.upstream_connected(began.elapsed());
+        Ok(Line::Http1(Lease::new(Box::new(connection), self, place, Origin::New)))
+    }
+
     /// Closes a lease's connection and makes a new one in its place, so that a request that was let
     /// in need not queue again.
     ///

@@ -9,7 +9,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use http::{Request, Response, StatusCode};
+use http::header::UPGRADE;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::time::Instant;
@@ -50,7 +51,13 @@ pub async fn send(
     request: &mut Option<Request<RequestBody>>,
     mut watch: impl FnMut(&mut Context<'_>) -> Poll<()>,
 ) -> Result<Response<UpstreamBody>, NoResponse> {
-    let mut line = upstream.check_out(now).await.map_err(NoResponse::NoConnection)?;
+    let asks_alone = |request: &Request<RequestBody>| request.headers().contains_key(UPGRADE);
+    let line = if upstream.can_choose() && request.as_ref().is_some_and(asks_alone) {
+        Box::pin(upstream.check_out_alone()).await
+    } else {
+        upstream.check_out(now).await
+    };
+    let mut line = line.map_err(NoResponse::NoConnection)?;
     let mut resends = 0;
     loop {
         let cut = match line {
@@ -114,10 +121,6 @@ async fn attempt(
         watch(cx).map(|()| None)
     });
     match answer.await {
-        // Nobody asked it to switch: `Upgrade` is never passed on.
-        Some(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-            Err(Cut::Failed(NoResponse::Protocol))
-        }
         Some(Ok(response)) => Ok(response),
         Some(Err(error)) => Err(classify(error, request)),
         None => Err(Cut::Failed(NoResponse::TimedOut)),

@@ -12,7 +12,7 @@ use tokio_rustls::client::TlsStream;
 
 /// A connected stream.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub enum Stream {
     /// In the open.
     Tcp(TcpStream),
     /// Within this machine.

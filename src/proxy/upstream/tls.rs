@@ -23,6 +23,8 @@ const HTTP11: &[u8] = b"http/1.1";
 /// The client's side of TLS, ready for handshakes.
 pub(super) struct Tls {
     connector: TlsConnector,
+    /// Offers HTTP/1.1 alone.
+    http1: TlsConnector,
     name: ServerName<'static>,
 }
 
@@ -40,13 +42,20 @@ impl Tls {
             .map_err(io::Error::other)?
             .with_root_certificates(roots)
             .with_no_client_auth();
+        client.alpn_protocols = vec![HTTP11.to_vec()];
+        let http1 = TlsConnector::from(Arc::new(client.clone()));
         client.alpn_protocols = vec![HTTP2.to_vec(), HTTP11.to_vec()];
-        Ok(Self { connector: TlsConnector::from(Arc::new(client)), name })
+        Ok(Self { connector: TlsConnector::from(Arc::new(client)), http1, name })
     }
 
-    /// Shakes hands. The caller sets the deadline.
-    pub(super) async fn shake(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        self.connector.connect(self.name.clone(), stream).await
+    /// Shakes hands, offering HTTP/2 or not. The caller sets the deadline.
+    pub(super) async fn shake(
+        &self,
+        stream: TcpStream,
+        offers_http2: bool,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let connector = if offers_http2 { &self.connector } else { &self.http1 };
+        connector.connect(self.name.clone(), stream).await
     }
 }
 

@@ -24,6 +24,17 @@ pub(super) fn json(status: StatusCode, document: &Value) -> Answer {
     page(status, "application/json", format!("{document}\n").into_bytes())
 }
 
+/// A problem document (RFC 9457).
+pub(super) fn problem(status: StatusCode, detail: &str) -> Answer {
+    let document = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": detail,
+    });
+    page(status, "application/problem+json", format!("{document}\n").into_bytes())
+}
+
 /// Why a request got nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Problem {
@@ -75,14 +86,7 @@ impl Problem {
     /// As `application/problem+json` (RFC 9457).
     pub(super) fn answer(self) -> Answer {
         let (status, detail) = self.words();
-        let document = json!({
-            "type": "about:blank",
-            "title": status.canonical_reason(),
-            "status": status.as_u16(),
-            "detail": detail,
-        });
-        let body = format!("{document}\n").into_bytes();
-        let mut answer = page(status, "application/problem+json", body);
+        let mut answer = problem(status, detail);
         let header = match self {
             Self::MethodNotAllowed { allow } => Some((ALLOW, allow)),
             Self::Unauthorized => Some((WWW_AUTHENTICATE, "Bearer")),

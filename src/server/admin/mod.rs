@@ -1,4 +1,4 @@
-//! The doors for operators and scrapers: health, metrics, status, drain.
+//! The doors for operators and scrapers: health, metrics, status, drain, reload.
 //!
 //! Each door is a listener of its own with at most 64 connections, a deadline on every head and a
 //! short life for every connection. All tasks belong to [`serve`] and have ended when it returns.
@@ -10,6 +10,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
+use http::Request;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -28,6 +31,7 @@ mod tests;
 
 pub use health::{Health, Probe, Readiness};
 
+use super::reload;
 use crate::secret::Secret;
 use crate::telemetry::metrics::Metrics;
 
@@ -50,8 +54,10 @@ pub struct House {
     pub status: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
     /// Cancelled by `POST /drain`.
     pub drain: CancellationToken,
-    /// What every request at [`Door::Operators`] must carry, where set.
-    pub token: Option<Secret>,
+    /// Asked by `POST /reload`.
+    pub reload: reload::Handle,
+    /// What every request at [`Door::Operators`] must carry, where set. A reload may change it.
+    pub token: ArcSwapOption<Secret>,
 }
 
 impl std::fmt::Debug for House {
@@ -132,9 +138,10 @@ async fn hold(
     stop: CancellationToken,
     _place: OwnedSemaphorePermit,
 ) {
-    let service = service_fn(|request| {
-        let answer = router::answer(&visit, &request);
-        async move { Ok::<_, Infallible>(answer) }
+    let visit = &visit;
+    let service = service_fn(move |request: Request<Incoming>| {
+        let request = request.map(|body| body.size_hint()); // A body is only measured.
+        async move { Ok::<_, Infallible>(router::answer(visit, &request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

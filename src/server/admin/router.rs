@@ -1,32 +1,33 @@
 //! From a request to its answer: the gate, then the page.
 //!
-//! Nothing here waits, and no GET changes anything.
+//! Only a reload waits, and no GET changes anything.
 
 use http::header::{ACCEPT, CONTENT_LENGTH};
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::Full;
-use hyper::body::Body;
+use hyper::body::{Body, SizeHint};
 use serde_json::json;
 
-use super::answer::{Answer, Problem, json, page};
+use super::answer::{Answer, Problem, json, page, problem};
 use super::{Door, House, Visit, gate};
+use crate::server::reload::{Cause, NotReloaded};
 use crate::telemetry::metrics::Format;
 
 /// Bytes of a request body that are tolerated, and not read.
 const MAX_BODY: u64 = 4096;
 
 /// Answers a request. To HEAD with the headers of GET and an empty body.
-pub(super) fn answer<B: Body>(visit: &Visit, request: &Request<B>) -> Answer {
-    let answer = enter(visit, request).unwrap_or_else(Problem::answer);
+pub(super) async fn answer(visit: &Visit, request: &Request<SizeHint>) -> Answer {
+    let answer = enter(visit, request).await.unwrap_or_else(Problem::answer);
     if *request.method() == Method::HEAD { without_body(answer) } else { answer }
 }
 
-fn enter<B: Body>(visit: &Visit, request: &Request<B>) -> Result<Answer, Problem> {
+async fn enter(visit: &Visit, request: &Request<SizeHint>) -> Result<Answer, Problem> {
     if visit.door == Door::Operators {
         if !gate::is_addressed_to_us(request, visit.local) {
             return Err(Problem::ForeignHost);
         }
-        if let Some(token) = &visit.house.token
+        if let Some(token) = &*visit.house.token.load()
             && !gate::carries(request, token)
         {
             return Err(Problem::Unauthorized);
@@ -34,7 +35,7 @@ fn enter<B: Body>(visit: &Visit, request: &Request<B>) -> Result<Answer, Problem
     }
     let page = Page::find(request.uri().path(), visit.door).ok_or(Problem::NotFound)?;
     page.admit(request)?;
-    page.show(visit, request)
+    page.show(visit, request).await
 }
 
 /// What can be asked for.
@@ -46,6 +47,7 @@ enum Page {
     Started,
     Status,
     Drain,
+    Reload,
 }
 
 impl Page {
@@ -57,13 +59,14 @@ impl Page {
             ("/startupz", _) => Some(Self::Started),
             ("/status", Door::Operators) => Some(Self::Status),
             ("/drain", Door::Operators) => Some(Self::Drain),
+            ("/reload", Door::Operators) => Some(Self::Reload),
             _ => None,
         }
     }
 
-    fn admit<B: Body>(self, request: &Request<B>) -> Result<(), Problem> {
+    fn admit(self, request: &Request<SizeHint>) -> Result<(), Problem> {
         let method = request.method();
-        if self == Self::Drain {
+        if matches!(self, Self::Drain | Self::Reload) {
             if *method != Method::POST {
                 return Err(Problem::MethodNotAllowed { allow: "POST" });
             }
@@ -74,11 +77,11 @@ impl Page {
             return Err(Problem::MethodNotAllowed { allow: "GET, HEAD" });
         }
         // A chunked body has no upper bound.
-        let is_small = request.body().size_hint().upper().is_some_and(|size| size <= MAX_BODY);
+        let is_small = request.body().upper().is_some_and(|size| size <= MAX_BODY);
         if is_small { Ok(()) } else { Err(Problem::BodyTooLarge) }
     }
 
-    fn show<B>(self, visit: &Visit, request: &Request<B>) -> Result<Answer, Problem> {
+    async fn show<B>(self, visit: &Visit, request: &Request<B>) -> Result<Answer, Problem> {
         let house = &*visit.house;
         match self {
             Self::Metrics => numbers(house, request),
@@ -93,8 +96,23 @@ impl Page {
                 house.drain.cancel();
                 Ok(json(StatusCode::ACCEPTED, &json!({ "draining": true })))
             }
+            Self::Reload => Ok(reloaded(house.reload.reload(Cause::Admin).await)),
         }
     }
+}
+
+fn reloaded(outcome: Result<Vec<String>, NotReloaded>) -> Answer {
+    let error = match outcome {
+        Ok(changed) => {
+            return json(StatusCode::OK, &json!({ "reloaded": true, "changed": changed }));
+        }
+        Err(error) => error,
+    };
+    let status = match error {
+        NotReloaded::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        NotReloaded::Unheard | NotReloaded::Late => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    problem(status, &error.to_string())
 }
 
 fn numbers<B>(house: &House, request: &Request<B>) -> Result<Answer, Problem> {

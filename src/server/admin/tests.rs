@@ -30,7 +30,8 @@ async fn open(door: Door, token: Option<&str>) -> Open {
         health: Arc::new(Health::new(vec![("upstream", Box::new(probe))])),
         status: Box::new(|| json!({ "version": "test" })),
         drain: CancellationToken::new(),
-        token: token.map(Secret::new),
+        reload: reload::channel().0,
+        token: ArcSwapOption::from_pointee(token.map(Secret::new)),
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, service_fn};
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::model::ServerLimits;
 use crate::http::framing::Refusal;
 use crate::proxy::peer::{Link, Peer};
+use crate::proxy::tunnel::Tunnel;
 use crate::proxy::{Proxy, pipeline};
 use crate::server::guard::answering::Answering;
 use crate::server::guard::{Broken, Guard, refused};
@@ -60,6 +62,7 @@ pub(super) async fn serve(
         (stream, next) = Box::pin(talk(proxy, stream, &peer, pause, &stop)).await;
         pause = match next {
             Next::Park(pause) => pause,
+            Next::Carry(tunnel, early) => return Box::pin(tunnel.carry(stream, early)).await,
             Next::Close(farewell) => break farewell,
         };
         peer.link = Arc::default(); // The old one keeps a timer.
@@ -77,6 +80,8 @@ pub(super) async fn serve(
 enum Next {
     /// It is between two messages.
     Park(Pause),
+    /// It has switched protocols; these bytes came behind the request that asked for it.
+    Carry(Box<Tunnel>, Bytes),
     /// It is over.
     Close(Farewell),
 }
@@ -116,6 +121,23 @@ async fn talk<IO: Socket>(
         Some(result) => (result, false),
         None => let_go(&mut connection).await,
     };
+    // Once a client has offered an upgrade, hyper ends without its last step, which flushes; asked again
+    // it takes it. After any other end there is nothing left to flush.
+    let tunnel = peer.tunnel.take();
+    let result = match result {
+        Ok(()) if tunnel.is_some() => (&mut connection).await,
+        ended => ended,
+    };
+    if let Some(tunnel) = tunnel {
+        let parts = connection.into_parts();
+        let remains = parts.io.into_inner().finish();
+        // Where the 101 could not be written the tunnel is dropped, and its exchange says so.
+        if result.is_ok() {
+            let early = Bytes::from([&parts.read_buf[..], &remains.unreleased].concat());
+            return (remains.io, Next::Carry(tunnel, early));
+        }
+        return (remains.io, Next::Close(Farewell { refused: None, has_unread: true }));
+    }
     let parts = connection.into_parts();
     let has_rest = !parts.read_buf.is_empty();
     let remains = parts.io.into_inner().finish();

@@ -16,16 +16,16 @@
 
 pub mod answering;
 pub mod refused;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
 use tokio::time::Instant;
 
 use crate::config::model::ServerLimits;
@@ -297,115 +297,5 @@ impl<IO> Guard<IO> {
         }
         self.stalled_since.get_or_insert_with(Instant::now);
         self.poll_clocks(cx).map(Err)
-    }
-}
-
-impl<IO: AsyncRead + Unpin> AsyncRead for Guard<IO> {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buffer.filled().len();
-        loop {
-            if this.judged > 0 {
-                this.release(buffer);
-                return Poll::Ready(Ok(()));
-            }
-            if let Some(refusal) = this.refusal {
-                return Poll::Ready(this.refuse(refusal));
-            }
-            if this.framing.is_done() {
-                if this.is_answered {
-                    this.turn();
-                } else if !this.held.is_empty() {
-                    return Poll::Pending; // Enough was read ahead. The flush of the answer wakes us.
-                }
-            }
-            if this.has_news {
-                this.judge_held();
-                continue;
-            }
-            match Pin::new(&mut this.io).poll_read(cx, buffer) {
-                Poll::Pending => return this.poll_clocks(cx).map(Err),
-                Poll::Ready(Err(error)) => {
-                    this.broken = Some(Broken::Ended);
-                    return Poll::Ready(Err(error));
-                }
-                Poll::Ready(Ok(())) if buffer.filled().len() == before => {
-                    this.broken = Some(Broken::Ended);
-                    return Poll::Ready(Ok(()));
-                }
-                Poll::Ready(Ok(())) if this.framing.is_done() => this.hold(0, buffer, before),
-                Poll::Ready(Ok(())) if !this.held.is_empty() => {
-                    this.hold(0, buffer, before);
-                    this.has_news = true;
-                }
-                Poll::Ready(Ok(())) => {
-                    this.judge(buffer, before);
-                    if buffer.filled().len() > before {
-                        return Poll::Ready(Ok(()));
-                    }
-                }
-            }
-        }
-    }
-}
-
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Guard<IO> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.io).poll_write(cx, bytes);
-        this.watch_write(written, cx)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.io).poll_write_vectored(cx, slices);
-        this.watch_write(written, cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    /// hyper flushes once all it had has been written. If the answer's body is gone by then, the answer
-    /// is out. While its last read still waits, hyper does not read again, but it flushes: so the
-    /// clock of the pause starts here, and a request that came early is announced here.
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let flushed = Pin::new(&mut this.io).poll_flush(cx);
-        if flushed.is_ready() && this.link.take_answered() {
-            this.is_answered = true;
-            if this.framing.is_done() {
-                this.turn();
-                if this.has_news {
-                    cx.waker().wake_by_ref();
-                }
-            } else {
-                this.rest();
-            }
-        }
-        if matches!(this.reading, Reading::Idle { .. })
-            && let Poll::Ready(late) = this.poll_clocks(cx)
-        {
-            return Poll::Ready(Err(late));
-        }
-        flushed
-    }
-
-    /// Only flushes: the owner of the connection closes the socket, after answering or lingering if it
-    /// must.
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
     }
 }

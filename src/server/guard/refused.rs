@@ -29,8 +29,7 @@ pub fn answer(proxy: &Arc<Proxy>, peer: &Peer, head: &[u8], refusal: framing::Re
     let mut survey = Survey::of(&parts.headers, &plan, peer);
     let exchange = Exchange::begin(proxy, plan, peer, &parts, &mut survey, false);
     let stop = Stop::from(record::Refusal::from(refusal.kind));
-    let (head, body) =
-        answer::refuse(exchange, stop, Asked::of(&parts.method, &survey)).into_parts();
+    let (head, body) = answer::refuse(exchange, stop, Asked::of(&parts, &survey)).into_parts();
 
     let mut bytes = Vec::with_capacity(1024);
     let reason = head.status.canonical_reason().unwrap_or_default();

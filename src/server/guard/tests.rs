@@ -1,8 +1,9 @@
 //! The guard without hyper: what its reader gets, when, and what is left at the end.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
 use crate::http::framing::Kind;

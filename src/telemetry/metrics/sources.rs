@@ -94,6 +94,11 @@ pub fn audit(ask: impl Fn() -> AuditCounts + Send + Sync + 'static) -> Box<dyn C
     source("audit", move || audit_samples(&ask()))
 }
 
+/// Shows how the last reload went: whether it succeeded, and when one last did.
+pub fn reloads(ask: impl Fn() -> (bool, SystemTime) + Send + Sync + 'static) -> Box<dyn Collector> {
+    source("reloads", move || reload_samples(ask()))
+}
+
 /// What a sample is.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
@@ -267,4 +272,22 @@ fn audit_samples(counts: &AuditCounts) -> Vec<Sample> {
         value: as_float(*count),
     }));
     samples
+}
+
+fn reload_samples((is_successful, last_success): (bool, SystemTime)) -> Vec<Sample> {
+    let since = last_success.duration_since(UNIX_EPOCH).unwrap_or_default();
+    vec![
+        Sample::plain(
+            "sidecar_config_last_reload_successful",
+            "Whether the last attempt to load the configuration succeeded",
+            Kind::Gauge,
+            f64::from(u8::from(is_successful)),
+        ),
+        Sample::plain(
+            "sidecar_config_last_reload_success_timestamp_seconds",
+            "When the configuration in force was loaded",
+            Kind::Gauge,
+            since.as_secs_f64(),
+        ),
+    ]
 }

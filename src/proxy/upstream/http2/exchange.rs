@@ -10,10 +10,10 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use h2::{Reason, RecvStream};
-use http::header::{CONTENT_LENGTH, HOST, TE};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, TE};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 
 use super::connection::{has_too_many_fields, is_our_finding};
@@ -41,7 +41,8 @@ pub(in super::super) async fn exchange(
     watch: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
 ) -> Result<Response<Answer>, Cut> {
     let Some(request) = place.take() else { return Err(Cut::Failed(NoResponse::Reset)) };
-    let (head, body) = request.into_parts();
+    let (head, mut body) = request.into_parts();
+    body.release();
     let Some(translated) = translate(&head, target) else {
         return Err(Cut::Failed(NoResponse::Unsendable));
     };
@@ -117,6 +118,12 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
+/// Besides what is about the connection: interim answers are not waited for on HTTP/2, so the upstream
+/// is not asked for one.
+fn ends_here(name: &HeaderName) -> bool {
+    *name == EXPECT || (*name != TE && hop::is_hop_by_hop(name))
+}
+
 /// The head as HTTP/2 wants it. `None` where Host is no authority.
 fn translate(head: &Parts, target: &Target) -> Option<Request<()>> {
     let mut headers = head.headers.clone();
@@ -125,7 +132,7 @@ fn translate(head: &Parts, target: &Target) -> Option<Request<()>> {
         _ => target.authority.clone()?,
     };
     let about_the_connection: Vec<_> =
-        headers.keys().filter(|name| **name != TE && hop::is_hop_by_hop(name)).cloned().collect();
+        headers.keys().filter(|name| ends_here(name)).cloned().collect();
     for name in about_the_connection {
         headers.remove(name);
     }

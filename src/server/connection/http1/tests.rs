@@ -31,7 +31,7 @@ fn scene(pause: Pause) -> Scene {
     let talking = tokio::spawn(async move {
         match talk(&proxy, server, &peer, pause, &CancellationToken::new()).await.1 {
             Next::Park(pause) => Some(pause),
-            Next::Close(_) => None,
+            Next::Close(_) | Next::Carry(..) => None,
         }
     });
     Scene { client, talking }

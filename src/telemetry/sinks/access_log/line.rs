@@ -222,7 +222,7 @@ impl Fields<'_> {
         let rest = micros % 1000;
         if rest > 0 {
             let [a, b, c] = [rest / 100, rest / 10, rest].map(|rest| b'0' + (rest % 10) as u8);
-            let kept = if c != b'0' { 4 } else { 2 + usize::from(b != b'0') };
+            let kept = if c == b'0' { 2 + usize::from(b != b'0') } else { 4 };
             self.out.extend_from_slice(&[b'.', a, b, c][..kept]);
         }
     }
