@@ -1,7 +1,4 @@
-"""The same server as ws_server.js, by the Python package `websockets`: usage: ws_server.py PORT [FRAMES]
-
-With FRAMES = plain it offers no compression, for a suite that counts frames.
-"""
+"""The same server as ws_server.js, by the Python package `websockets`: usage: ws_server.py PORT"""
 
 import asyncio
 import http
@@ -35,13 +32,13 @@ async def echo(socket):
         pass
 
 
-async def main(port, compression):
+async def main(port):
     serving = serve(
         echo, "127.0.0.1", port, process_request=judge, select_subprotocol=choose,
-        max_size=64 << 20, compression=compression,
+        max_size=64 << 20,
     )
     async with serving:
         await asyncio.Future()
 
 
-asyncio.run(main(int(sys.argv[1]), None if "plain" in sys.argv else "deflate"))
+asyncio.run(main(int(sys.argv[1])))
