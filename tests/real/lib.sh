@@ -50,11 +50,17 @@ abandon() {
   exit 1
 }
 
-# free_ports N: prints N ports of the loopback that nobody listens on.
+# free_ports N: prints N ports of the loopback that nobody listens on. They lie below those that the kernel
+# hands out by itself, so that no socket of anybody else's gets one before ours does.
 free_ports() {
   "$PYTHON" -c '
-import socket, sys
-held = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
+import random, socket, sys
+held = []
+while len(held) < int(sys.argv[1]):
+    try:
+        held.append(socket.create_server(("127.0.0.1", random.randrange(20_000, 32_000))))
+    except OSError:
+        pass
 print(*(s.getsockname()[1] for s in held))' "$1"
 }
 
