@@ -20,7 +20,7 @@ test: test-rust test-real ## Everything: the Rust tests, then real servers (inst
 test-rust: build-tools ## Only the Rust tests
 	cargo test --locked
 
-test-real: build-tools ## Only the tier with nginx, uvicorn, Node, Prometheus, rotel, Sentry's Relay
+test-real: build-tools ## Only the tier with real servers, clients and judges (installs what is missing)
 	cargo build --quiet --locked --bin vital-sidecar
 	tests/real/install.sh
 	tests/real/run.sh

@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
 # Installs what the real tier runs against, and nothing that is already there.
 #
-#   Debian:  nginx, Prometheus (with promtool), Node, strace, curl, jq, Python
+#   Debian:  nginx, Prometheus (with promtool), Node and its `ws`, strace, curl, jq, openssl, Python,
+#            h2load, nghttp, nghttpd, testssl.sh, slowhttptest
 #   PyPI:    requirements.txt, into target/real/venv
+#            requirements-autobahn.txt, into target/real/autobahn, for the Python 2.7 that is found:
+#            $PYTHON2, on the PATH, or of pyenv. Debian has none any more.
 #
 # Needs root (or sudo without a password) only where a Debian package is missing.
 # No service is started: the scenarios start their own, on free ports of the loopback.
@@ -14,9 +17,12 @@ venv=target/real/venv
 missing_packages() {
   local tool_package
   for tool_package in nginx:nginx-light prometheus:prometheus promtool:prometheus node:nodejs \
-                      strace:strace curl:curl jq:jq python3:python3; do
+                      strace:strace curl:curl jq:jq python3:python3 openssl:openssl \
+                      h2load:nghttp2-client nghttp:nghttp2-client nghttpd:nghttp2-server \
+                      testssl:testssl.sh slowhttptest:slowhttptest; do
     find_tool "${tool_package%%:*}" || echo "${tool_package##*:}"
   done | sort -u
+  [ -e /usr/share/nodejs/ws ] || echo node-ws
   python3 -c 'import venv, ensurepip' 2>/dev/null || echo python3-venv
 }
 
@@ -70,7 +76,7 @@ fi
 # A venv whose Python was replaced is as good as none.
 is_current() {
   cmp -s tests/real/requirements.txt "$venv/installed.txt" &&
-    "$venv/bin/python" -c 'import uvicorn, sentry_relay' 2>/dev/null
+    "$venv/bin/python" -c 'import uvicorn, sentry_relay, grpc, websockets' 2>/dev/null
 }
 if ! is_current; then
   echo "installing from PyPI into $venv"
@@ -79,5 +85,32 @@ if ! is_current; then
   python3 -m venv "$venv"
   patiently "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r tests/real/requirements.txt
   cp tests/real/requirements.txt "$venv/installed.txt"
+fi
+# find_python2: prints a Python 2.7 that can install packages.
+find_python2() {
+  local python
+  for python in "${PYTHON2:-}" python2.7 python2 pypy "${PYENV_ROOT:-$HOME/.pyenv}"/versions/2.7*/bin/python; do
+    if [ -n "$python" ] && "$python" -c 'import sys, pip; sys.exit(sys.version_info[:2] != (2, 7))' 2>/dev/null; then
+      command -v "$python"
+      return
+    fi
+  done
+  echo "error: the Autobahn suite needs a Python 2.7 with pip" >&2
+  echo "hint: pyenv install 2.7.18, or name one: PYTHON2=/path/to/python2.7 make test" >&2
+  return 1
+}
+
+autobahn=target/real/autobahn
+if ! cmp -s tests/real/requirements-autobahn.txt "$autobahn/installed.txt" ||
+   ! "$(cat "$autobahn/python" 2>/dev/null)" -c '' 2>/dev/null; then
+  python2=$(find_python2)
+  echo "installing Autobahn from PyPI into $autobahn"
+  rm -rf "$autobahn"
+  mkdir -p "$autobahn"
+  # pip's complaint about its own age says nothing that the line above does not.
+  PYTHONWARNINGS=ignore patiently "$python2" -m pip install --quiet --disable-pip-version-check --no-deps \
+    --target "$autobahn/packages" -r tests/real/requirements-autobahn.txt 2> >(grep -v '^DEPRECATION' >&2)
+  echo "$python2" >"$autobahn/python"
+  cp tests/real/requirements-autobahn.txt "$autobahn/installed.txt"
 fi
 echo "the parts of the real tier are installed"

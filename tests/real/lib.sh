@@ -50,11 +50,17 @@ abandon() {
   exit 1
 }
 
-# free_ports N: prints N ports of the loopback that nobody listens on.
+# free_ports N: prints N ports of the loopback that nobody listens on. They lie below those that the kernel
+# hands out by itself, so that no socket of anybody else's gets one before ours does.
 free_ports() {
   "$PYTHON" -c '
-import socket, sys
-held = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
+import random, socket, sys
+held = []
+while len(held) < int(sys.argv[1]):
+    try:
+        held.append(socket.create_server(("127.0.0.1", random.randrange(20_000, 32_000))))
+    except OSError:
+        pass
 print(*(s.getsockname()[1] for s in held))' "$1"
 }
 
@@ -90,8 +96,46 @@ launch_server() {
   abandon "$name did not start on port $port"
 }
 
+# make_authority: a certificate authority of this run's own, $RUN/ca.crt.
+make_authority() {
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 90 -subj '/CN=real tier' \
+    -keyout "$RUN/ca.key" -out "$RUN/ca.crt" 2>"$RUN/openssl.err" || abandon "openssl made no authority"
+}
+
+# make_certificate NAME: $RUN/NAME.crt and $RUN/NAME.key for localhost, signed by that authority.
+make_certificate() {
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$1" \
+    -keyout "$RUN/$1.key" -out "$RUN/$1.csr" 2>"$RUN/openssl.err" &&
+    openssl x509 -req -days 80 -in "$RUN/$1.csr" -CA "$RUN/ca.crt" -CAkey "$RUN/ca.key" -out "$RUN/$1.crt" \
+      -extfile <(printf '%s\n' 'subjectAltName = DNS:localhost, IP:127.0.0.1' \
+        'basicConstraints = critical, CA:false' 'keyUsage = critical, digitalSignature' \
+        'extendedKeyUsage = serverAuth' 'crlDistributionPoints = URI:http://localhost/ca.crl') 2>"$RUN/openssl.err" ||
+    abandon "openssl made no certificate"
+}
+
+# count_records FILTER: how many access-log lines of the sidecar jq selects.
+count_records() { grep '"message":"Request completed"' "$RUN/sidecar.log" | jq -c "select($1)" | wc -l; }
+
+# has_records N FILTER: exactly that many, as soon as they are written; says how many there are.
+has_records() {
+  eventually 10 are_records "$1" "$2" && return
+  echo "$(count_records "$2") records of $1"
+  return 1
+}
+
+are_records() { [ "$(count_records "$2")" = "$1" ]; }
+
+# metric ADMIN NAME: the sum of that metric over all its labels.
+metric() {
+  curl -sf "http://127.0.0.1:$1/metrics" |
+    awk -v name="$2" 'index($0, name "{") == 1 || index($0, name " ") == 1 { sum += $NF } END { print sum + 0 }'
+}
+
 # write_config FILE LISTEN ADMIN UPSTREAM: the common part; a scenario appends its tables.
+# UPSTREAM is a port of the loopback that speaks HTTP/1.1, or a whole URL.
 write_config() {
+  local upstream=$4
+  [[ $upstream == *:* ]] || upstream=http://127.0.0.1:$upstream
   cat >"$1" <<TOML
 [service]
 name = "real-tier"
@@ -106,7 +150,7 @@ timeout = "10s"
 [admin]
 listen = "127.0.0.1:$3"
 [upstream]
-url = "http://127.0.0.1:$4"
+url = "$upstream"
 [log]
 console = "json"
 TOML

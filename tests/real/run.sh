@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every scenario of the real tier, or those named, and ends with `N passed, N failed`.
 #
-#   tests/real/run.sh [traffic clients prometheus rotel durability sentry faults]
+#   tests/real/run.sh [traffic clients protocols …]
 #   SIDECAR=target/release/vital-sidecar tests/real/run.sh traffic
 #
 # Each scenario is bounded in time; one that stops early counts as a failure.
@@ -9,7 +9,7 @@ set -uo pipefail
 cd "$(dirname "$0")"
 
 scenarios=("$@")
-[ $# -gt 0 ] || scenarios=(traffic clients prometheus rotel durability sentry faults)
+[ $# -gt 0 ] || scenarios=(traffic clients protocols grpc streams tls slow websocket autobahn prometheus rotel durability sentry faults)
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 
