@@ -99,6 +99,27 @@ async fn trailers_of_an_answer_reach_the_client() {
 }
 
 #[tokio::test]
+async fn the_last_event_of_a_stream_that_stalls_reaches_the_client() {
+    let upstream = upstream::scripted(async |mut wire| {
+        wire.head().await;
+        wire.say("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: 1\n\n").await;
+        wire.closed().await;
+    })
+    .await;
+    let mut config = Config::for_upstream(upstream.address);
+    config.upstream.timeouts.stream_idle = Some(SHORT);
+    let mut sidecar = sidecar::with(&config).await;
+    let client = Client::connect(sidecar.address).await;
+
+    let answer = client.get("/").await;
+
+    let body = String::from_utf8_lossy(&answer.body);
+    assert!(body.contains("\n\nevent: error\ndata: {"), "{body}");
+    assert!(body.contains("\"error_type\":\"stream_idle_timeout\""), "{body}");
+    assert_eq!(sidecar.record().await.outcome, Outcome::Aborted(Abort::StreamIdleTimeout));
+}
+
+#[tokio::test]
 async fn an_answer_to_head_has_no_body_even_when_it_is_ours() {
     let upstream = upstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 42\r\n\r\n").await;
     let sidecar = in_front_of(&upstream).await;

@@ -170,3 +170,24 @@ async fn a_request_put_on_a_connection_that_has_just_closed_goes_to_another() {
     }
     assert_eq!(upstream.connections(), 10);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_is_passed_on_though_the_upstream_closes_before_it_has_read_the_request() {
+    const TIMES: usize = 20;
+    let upstream = upstream::scripted(async |mut wire| {
+        wire.head().await;
+        wire.say("HTTP/1.1 413 Content Too Large\r\ncontent-length: 2\r\n\r\nno").await;
+        // Unread bytes make the kernel reset the connection.
+    })
+    .await;
+    let mut sidecar = sidecar::in_front_of(&upstream).await;
+    let body = "a".repeat(900_000);
+
+    // Whether the reset overtakes the answer is up to the kernel, so it is tried often.
+    for _ in 0..TIMES {
+        let answer = sidecar.client().await.post("/", &body).await;
+        assert_eq!((answer.status, answer.body.as_slice()), (413, b"no".as_slice()));
+        assert_eq!(sidecar.record().await.outcome, Outcome::Served);
+    }
+    sidecar.assert_no_more_records();
+}

@@ -95,6 +95,8 @@ impl Followed {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutAnswer>>> {
         match self.cut {
             Cut::Not => {}
+            // A reset would throw away what HTTP/2 has queued, and the client has been told why.
+            Cut::Told if self.exchange.protocol() == "2" => return Poll::Ready(None),
             Cut::Told => return self.flush_and_cut(cx),
             Cut::Now => return Poll::Ready(Some(Err(CutAnswer))),
         }

@@ -30,7 +30,10 @@ use crate::config::model::LogLevel;
 /// Lines that wait for stderr.
 const CAPACITY: usize = 1024;
 /// Libraries whose details are not ours to tell.
-const QUIET: [&str; 5] = ["opentelemetry", "hyper", "h2", "rustls", "sentry"];
+const QUIET: [&str; 2] = ["opentelemetry", "sentry"];
+
+/// Libraries that warn of what a peer did: any client could fill the log with that.
+const MUTE: [&str; 3] = ["hyper", "h2", "rustls"];
 
 /// The running log. Close it last, or its last lines may be missing.
 #[derive(Debug)]
@@ -76,7 +79,10 @@ fn filter(level: LogLevel) -> Targets {
         LogLevel::Debug => LevelFilter::DEBUG,
     };
     let quiet = level.min(LevelFilter::WARN);
-    Targets::new().with_default(level).with_targets(QUIET.map(|target| (target, quiet)))
+    Targets::new()
+        .with_default(level)
+        .with_targets(QUIET.map(|target| (target, quiet)))
+        .with_targets(MUTE.map(|target| (target, LevelFilter::ERROR)))
 }
 
 fn start(

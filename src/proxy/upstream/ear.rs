@@ -5,6 +5,11 @@
 //! nothing else: bytes of bodies pass it at the cost of one comparison per read. What it finds wrong
 //! becomes an I/O error for hyper, and a mark for us to tell it from a reset ([`Mouth::is_malformed`]).
 //!
+//! An upstream may answer early and close without reading the rest of the request (RFC 9112, section
+//! 9.6). Its answer then waits in our receive buffer while our writes already fail, and hyper would give
+//! up at the first of them. So a write that finds nobody there only waits, and reading decides: it
+//! yields the answer, or the end of the connection, which is certain to come.
+//!
 //! It does not parse, and it keeps no bytes.
 
 use std::io;
@@ -102,6 +107,20 @@ impl<S> Ear<S> {
     }
 }
 
+/// Lets reading decide what a write that met a closed connection means.
+///
+/// No waker is kept, and none is needed: whoever writes also reads, and the same event that failed the
+/// write makes the socket readable.
+fn leave_to_reading(written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset};
+    match written {
+        Poll::Ready(Err(error)) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
+            Poll::Pending
+        }
+        written => written,
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Ear<S> {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -122,7 +141,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Ear<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().socket).poll_write(cx, bytes)
+        leave_to_reading(Pin::new(&mut self.get_mut().socket).poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -130,7 +149,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Ear<S> {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().socket).poll_write_vectored(cx, bytes)
+        leave_to_reading(Pin::new(&mut self.get_mut().socket).poll_write_vectored(cx, bytes))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -193,6 +212,23 @@ mod tests {
         let (mut ear, mouth) = listen(socket);
         drop(upstream);
         assert_eq!(ear.read(&mut [0; 64]).await.unwrap(), 0);
+        assert!(!mouth.is_malformed());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_came_before_the_end_is_read_though_writing_fails() {
+        let (mut upstream, socket) = tokio::io::duplex(64);
+        let (mut ear, mouth) = listen(socket);
+        mouth.ask();
+        upstream.write_all(ANSWER).await.unwrap();
+        drop(upstream);
+
+        let quiet = &mut Context::from_waker(std::task::Waker::noop());
+        assert!(Pin::new(&mut ear).poll_write(quiet, b"more").is_pending(), "reading decides");
+
+        let mut heard = Vec::new();
+        ear.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, ANSWER);
         assert!(!mouth.is_malformed());
     }
 }
