@@ -9,7 +9,8 @@ set -uo pipefail
 cd "$(dirname "$0")"
 
 scenarios=("$@")
-[ $# -gt 0 ] || scenarios=(traffic clients protocols grpc streams tls slow websocket autobahn prometheus rotel durability sentry faults)
+[ $# -gt 0 ] || scenarios=(traffic clients protocols grpc streams websocket autobahn tls slow
+                           prometheus rotel durability sentry faults)
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 

@@ -10,8 +10,9 @@ read -r node_port listen admin < <(free_ports 3)
 launch_server node "$node_port" node "$PARTS/server.js" "$node_port"
 write_config "$RUN/sidecar.toml" "$listen" "$admin" "$node_port"
 printf '[otlp]\nendpoint = ""\n' >>"$RUN/sidecar.toml"
-sed -i "s/^\[server.limits\]$/&\nheader_timeout = \"${patience}s\"\nbody_idle_timeout = \"${patience}s\"\nwrite_timeout = \"${patience}s\"/" \
-  "$RUN/sidecar.toml"
+for limit in header_timeout body_idle_timeout write_timeout; do
+  sed -i "s/^\[server.limits\]$/&\n$limit = \"${patience}s\"/" "$RUN/sidecar.toml"
+done
 run_sidecar "$RUN/sidecar.toml" "$admin"
 
 # attacked NAME ARGUMENTS…: for 12 s at most; while it lasts, another client asks 500 times.

@@ -13,12 +13,12 @@ const socket = new WebSocket(process.argv[2]);
 let next = 0;
 let isAnswered = false;
 
-const give_up = (why) => {
+const giveUp = (why) => {
   console.error(why);
   process.exit(1);
 };
-setTimeout(() => give_up(`no end after ${next} messages`), 15000);
-socket.on("error", (error) => give_up(error.message));
+setTimeout(() => giveUp(`no end after ${next} messages`), 15000);
+socket.on("error", (error) => giveUp(error.message));
 socket.on("open", () => {
   for (let number = 0; number < COUNT; number += 1) socket.send(message(number));
   socket.ping("there?");
@@ -28,7 +28,7 @@ socket.on("pong", (data) => {
   if (next === COUNT) socket.send("close 4001 asked");
 });
 socket.on("message", (data, isBinary) => {
-  if (isBinary !== Boolean(next % 2) || !data.equals(Buffer.from(message(next)))) give_up(`message ${next} differs`);
+  if (isBinary !== Boolean(next % 2) || !data.equals(Buffer.from(message(next)))) giveUp(`message ${next} differs`);
   next += 1;
   if (next === COUNT && isAnswered) socket.send("close 4001 asked");
 });
