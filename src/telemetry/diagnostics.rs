@@ -29,6 +29,7 @@ use crate::config::model::LogLevel;
 
 /// Lines that wait for stderr.
 const CAPACITY: usize = 1024;
+
 /// Libraries whose details are not ours to tell.
 const QUIET: [&str; 2] = ["opentelemetry", "sentry"];
 
@@ -252,6 +253,17 @@ mod tests {
         tracing::subscriber::with_default(subscriber, say);
         diagnostics.close(Duration::from_secs(20));
         String::from_utf8(std::mem::take(&mut *paper.0.lock())).unwrap()
+    }
+
+    #[test]
+    fn what_a_library_warns_of_a_peer_is_not_ours_to_repeat() {
+        for level in [LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error] {
+            let filter = filter(level);
+            for target in ["h2::proto::streams", "hyper::proto", "rustls::msgs"] {
+                assert!(!filter.would_enable(target, &tracing::Level::WARN), "{target}");
+            }
+        }
+        assert!(filter(LogLevel::Warn).would_enable("vital_sidecar", &tracing::Level::WARN));
     }
 
     #[test]
