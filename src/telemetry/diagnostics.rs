@@ -260,10 +260,10 @@ mod tests {
         for level in [LogLevel::Debug, LogLevel::Info, LogLevel::Warn, LogLevel::Error] {
             let filter = filter(level);
             for target in ["h2::proto::streams", "hyper::proto", "rustls::msgs"] {
-                assert!(!filter.would_enable(target, &tracing::Level::WARN), "{target}");
+                assert!(!filter.would_enable(target, &Level::WARN), "{target}");
             }
         }
-        assert!(filter(LogLevel::Warn).would_enable("vital_sidecar", &tracing::Level::WARN));
+        assert!(filter(LogLevel::Warn).would_enable("vital_sidecar", &Level::WARN));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The doors for operators and scrapers: health, metrics, status, drain, reload.
 //!
-//! Each door is a listener of its own with at most 64 connections, a deadline on every head and a
-//! short life for every connection. All tasks belong to [`serve`] and have ended when it returns.
+//! Each door is a listener of its own with at most 64 connections, of which the oldest makes room for a
+//! newcomer, a deadline on every head and a short life for every connection. All tasks belong to [`serve`] and have ended when it returns.
 //!
 //! Nothing here is on the way of a client's request, and nothing here speaks TLS.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,8 +18,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -66,7 +66,8 @@ impl std::fmt::Debug for House {
     }
 }
 
-/// Connections a door holds at once; more wait in the listen queue.
+/// Connections a door holds at once. One more ends the oldest: answers take milliseconds, so that is one
+/// that has nothing to ask, and clients that keep silent cannot keep a kubelet's probe out.
 const MAX_CONNECTIONS: usize = 64;
 /// For a whole head. Short, because half heads must not keep a kubelet out for long.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -84,18 +85,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 ///
 /// Dropping the future closes the door and every connection at once.
 pub async fn serve(listener: TcpListener, door: Door, house: Arc<House>, stop: CancellationToken) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();
+    let mut oldest_first = VecDeque::<AbortHandle>::new();
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
             Some(_) = connections.join_next() => {}
-            Some((stream, place)) = accept(&listener, &places) => {
+            stream = accept(&listener) => {
+                oldest_first.retain(|connection| !connection.is_finished());
+                if oldest_first.len() >= MAX_CONNECTIONS && let Some(oldest) = oldest_first.pop_front() {
+                    oldest.abort();
+                }
                 let visit = Visit { house: Arc::clone(&house), door, local: local_ip(&stream) };
-                connections.spawn(hold(stream, visit, stop.clone(), place));
+                oldest_first.push_back(connections.spawn(hold(stream, visit, stop.clone())));
             }
-            else => break,
         }
     }
     drop(listener);
@@ -113,16 +117,11 @@ struct Visit {
     local: Option<IpAddr>,
 }
 
-/// Takes a place first: without one, nobody is let in. `None` only if the semaphore is closed,
-/// which nobody does. Cancel safe.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> Option<(TcpStream, OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.ok()?;
+/// Lets the next client in. Cancel safe.
+async fn accept(listener: &TcpListener) -> TcpStream {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return Some((stream, place)),
+            Ok((stream, _)) => return stream,
             Err(_) => sleep(ACCEPT_PAUSE).await,
         }
     }
@@ -132,12 +131,7 @@ fn local_ip(stream: &TcpStream) -> Option<IpAddr> {
     stream.local_addr().ok().map(|address| address.ip().to_canonical())
 }
 
-async fn hold(
-    stream: TcpStream,
-    visit: Visit,
-    stop: CancellationToken,
-    _place: OwnedSemaphorePermit,
-) {
+async fn hold(stream: TcpStream, visit: Visit, stop: CancellationToken) {
     let visit = &visit;
     let service = service_fn(move |request: Request<Incoming>| {
         let request = request.map(|body| body.size_hint()); // A body is only measured.

@@ -206,24 +206,38 @@ async fn a_large_or_endless_body_is_refused_unread() {
 }
 
 #[tokio::test]
-async fn a_full_door_lets_the_next_one_wait() {
+async fn a_full_door_lets_its_oldest_go_for_the_next_one() {
     let door = open(Door::Scrapers, None).await;
     let request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    let mut held = Vec::new();
-    for _ in 0..MAX_CONNECTIONS {
+    let mut held = VecDeque::new();
+    for _ in 0..=MAX_CONNECTIONS {
         let mut stream = TcpStream::connect(door.address).await.unwrap();
         stream.write_all(request).await.unwrap();
-        stream.read_u8().await.unwrap();
-        held.push(stream);
+        let served = timeout(Duration::from_secs(5), stream.read_u8()).await;
+        assert_eq!(served.unwrap().unwrap(), b'H');
+        held.push_back(stream);
     }
-    let mut waiting = TcpStream::connect(door.address).await.unwrap();
-    waiting.write_all(request).await.unwrap();
-    let early = timeout(Duration::from_millis(200), waiting.read_u8()).await;
-    assert!(early.is_err(), "a 65th connection was served");
+    let mut oldest = held.pop_front().unwrap();
+    let mut rest = Vec::new();
+    // Closed or reset: either way it is over, long before its time.
+    let ended = timeout(Duration::from_secs(5), oldest.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok(), "the oldest is still open");
+    let mut second = held.pop_front().unwrap();
+    let mut rest = [0; 1024];
+    let size = second.read(&mut rest).await.unwrap();
+    assert!(size > 0, "the second oldest was ended, too");
+    door.close().await;
+}
 
-    drop(held.pop());
-    let served = timeout(Duration::from_secs(5), waiting.read_u8()).await;
-    assert_eq!(served.unwrap().unwrap(), b'H');
+#[tokio::test]
+async fn silent_clients_do_not_keep_a_probe_out() {
+    let door = open(Door::Scrapers, None).await;
+    let mut silent = Vec::new();
+    for _ in 0..4 * MAX_CONNECTIONS {
+        silent.push(TcpStream::connect(door.address).await.unwrap());
+    }
+    let probe = timeout(HEADER_TIMEOUT / 2, door.get("/livez")).await;
+    assert_eq!(probe.unwrap().0, 200);
     door.close().await;
 }
 
