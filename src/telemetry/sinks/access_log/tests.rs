@@ -118,6 +118,13 @@ fn a_stream_says_how_many_events_passed() {
 }
 
 #[test]
+fn a_tunnel_does_not_say_that_no_events_passed() {
+    let record = Record { status: Some(101), stream: Some(Stream::default()), ..record() };
+    let line = line(Form::Json, &record);
+    assert!(line.contains(r#""stream":true,"outcome""#), "{line}");
+}
+
+#[test]
 fn the_pretty_form_is_for_people() {
     let line = line(Form::Pretty, &record());
     let start = r#"2024-02-29T23:59:59.012Z [info]: Request completed {"service":"vital-"#;
