@@ -15,6 +15,7 @@ use crate::config::model::LogLevel;
 use crate::record::Record;
 
 pub mod diagnostics;
+pub mod export;
 pub mod export_client;
 mod json;
 pub mod lane;
