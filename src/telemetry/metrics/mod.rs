@@ -4,26 +4,28 @@
 //! labels and formats cost only the scrape. Labels are closed enums or names from the
 //! configuration, so no client can make a series.
 //!
-//! It sends nothing anywhere by itself, and it keeps no exemplars.
+//! It sends nothing anywhere by itself.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use prometheus_client::collector::Collector;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
 
+mod catalogue;
 mod exposition;
+mod family;
 mod gauges;
 mod histogram;
+mod instrument;
 mod instruments;
 mod labels;
 mod process;
+mod reading;
 mod route;
+mod scales;
 mod slots;
 pub mod sources;
 #[cfg(test)]
@@ -37,12 +39,16 @@ pub use route::RouteMetrics;
 use crate::config::model::Service;
 use crate::http::method::Method;
 use crate::record::{Outcome, Record, RouteNames, Value};
-use histogram::Histogram;
+use histogram::{Histogram, Witness};
 use instruments::Instruments;
-use labels::Labels;
+use labels::{Labels, key};
+use reading::Reading;
 use slots::Slots;
+use sources::Source;
 use upstream::UpstreamMetrics;
 
+/// Series of a family, where nothing else is said.
+pub const MAX_SERIES: usize = 5000;
 /// The fact that names the mode of an orchestration.
 const MODE: &str = "orchestration.mode";
 /// The span of a route that runs orchestrations.
@@ -57,7 +63,9 @@ pub struct Metrics {
 
 #[derive(Debug)]
 struct House {
-    registry: Mutex<Registry>,
+    target: Vec<(String, String)>,
+    max_series: usize,
+    sources: Mutex<Vec<Source>>,
     instruments: Instruments,
     routes: Mutex<HashMap<Arc<str>, Arc<RouteMetrics>>>,
     upstreams: Mutex<HashMap<(String, u16), Arc<UpstreamMetrics>>>,
@@ -70,29 +78,32 @@ struct House {
 }
 
 impl Metrics {
-    /// Makes the registry and every instrument in it.
+    /// Makes every instrument, with the default bound of series.
     pub fn new(service: &Service) -> Self {
-        let mut registry = Registry::default();
-        registry.register("target", "Who this is", Info::new(resource(service)));
-        let build = vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
-        registry.register("sidecar_build", "Version of the sidecar", Info::new(build));
-        registry.register_collector(Box::new(process::Process));
-        let instruments = Instruments::register(&mut registry);
-        let total = Labels::default().closed("phase", "total");
+        Self::bounded(service, MAX_SERIES)
+    }
+
+    /// Makes every instrument; none will have more than `max_series` series. What finds no room is
+    /// counted under the family's overflow series.
+    pub fn bounded(service: &Service, max_series: usize) -> Self {
+        let instruments = Instruments::new(max_series);
+        let total = Labels::default().closed(key::PHASE, "total");
         let state = |state| {
-            let labels = Labels::default().closed("state", state);
-            instruments.upstream_connections.get_or_create_owned(&labels)
+            let labels = Labels::default().closed(key::STATE, state);
+            instruments.upstream_connections.series(&labels)
         };
         Self {
             upstream: Arc::new(UpstreamMetrics::new("", 0)),
             house: Arc::new(House {
-                registry: Mutex::new(registry),
+                target: resource(service),
+                max_series,
+                sources: Mutex::default(),
                 routes: Mutex::default(),
                 upstreams: Mutex::default(),
                 active: std::array::from_fn(|_| OnceLock::new()),
                 in_use: state("in_use"),
                 idle: state("idle"),
-                overhead: instruments.overhead.get_or_create_owned(&total),
+                overhead: instruments.overhead.series(&total),
                 modes: Slots::new(),
                 other: Value::OTHER.into(),
                 instruments,
@@ -122,15 +133,16 @@ impl Metrics {
     /// Counts all that a record says. Never waits but for the first use of a series.
     pub fn observe(&self, record: &Record, route: &RouteMetrics) {
         let house = &*self.house;
-        route.observe(record, &house.instruments);
-        self.upstream.observe(record, &house.instruments);
+        let witness = witness(record);
+        route.observe(record, witness, &house.instruments);
+        self.upstream.observe(record, witness, &house.instruments);
         house.overhead.observe_duration(record.overhead);
-        house.observe_orchestration(record);
+        house.observe_orchestration(record, witness);
         if record.is_error()
             && let Some(error_type) = record.error_type()
         {
-            let labels = Labels::default().closed("type", error_type.as_str());
-            house.instruments.errors.get_or_create_owned(&labels).inc();
+            let labels = Labels::default().closed(key::TYPE, error_type.as_str());
+            house.instruments.errors.series(&labels).inc();
         }
     }
 
@@ -138,8 +150,8 @@ impl Metrics {
     pub fn active(&self, method: Method) -> ActiveGuard {
         let house = &*self.house;
         let resolve = || {
-            let labels = Labels::default().closed("http_request_method", method.as_str());
-            house.instruments.active_requests.get_or_create_owned(&labels)
+            let labels = Labels::default().closed(key::METHOD, method.as_str());
+            house.instruments.active_requests.series(&labels)
         };
         match house.active.get(method.index()) {
             Some(slot) => ActiveGuard::enter(slot.get_or_init(resolve)),
@@ -159,8 +171,8 @@ impl Metrics {
 
     /// Counts a client connection that ended in an error.
     pub fn connection_error(&self, error: ConnectionError) {
-        let labels = Labels::default().closed("reason", error.as_str());
-        self.house.instruments.connection_errors.get_or_create_owned(&labels).inc();
+        let labels = Labels::default().closed(key::REASON, error.as_str());
+        self.house.instruments.connection_errors.series(&labels).inc();
     }
 
     /// Counts an upstream connection as in use until the guard is dropped.
@@ -193,16 +205,35 @@ impl Metrics {
         self.house.instruments.captures_unreadable.inc();
     }
 
-    /// Shows the numbers of a collector on every page from now on (see [`sources`]). It runs while
-    /// the registry is locked, so it must not call [`Self::register`] or [`Self::expose`].
-    pub fn register(&self, collector: Box<dyn Collector>) {
-        self.house.registry.lock().register_collector(collector);
+    /// Shows the numbers of a source on every page from now on (see [`sources`]). It is asked while
+    /// the list of sources is locked, so it must not call [`Self::register`] or [`Self::expose`].
+    pub fn register(&self, source: Source) {
+        self.house.sources.lock().push(source);
     }
 
-    /// The page. Fails only if a collector does.
+    /// The page. Fails only if a number cannot be written.
     pub fn expose(&self, format: Format) -> Result<Exposition, std::fmt::Error> {
-        exposition::encode(&self.house.registry.lock(), format)
+        exposition::encode(&self.read(), &self.house.target, format)
     }
+
+    /// What all instruments say now.
+    fn read(&self) -> Vec<Reading> {
+        let mut readings = self.house.instruments.read();
+        readings.extend(process::read());
+        readings.extend(self.house.sources.lock().iter().flat_map(Source::read));
+        let mut readings = reading::join(readings);
+        readings.iter_mut().for_each(|reading| reading.bound(self.house.max_series));
+        readings
+    }
+}
+
+/// Where the observations of a record can be looked at: its trace, if that was kept.
+fn witness(record: &Record) -> Option<Witness> {
+    record.trace.sampled.then(|| Witness {
+        trace: record.trace.trace_id,
+        span: record.trace.server_span,
+        at: record.started + record.duration,
+    })
 }
 
 impl House {
@@ -210,7 +241,7 @@ impl House {
     ///
     /// A request that was refused before the upstream saw it never became an orchestration; it is
     /// counted by what refused it. A client that leaves is no error of the service.
-    fn observe_orchestration(&self, record: &Record) {
+    fn observe_orchestration(&self, record: &Record, witness: Option<Witness>) {
         let fact = record.fact(MODE);
         if fact.is_none() && record.route.span.as_deref() != Some(ORCHESTRATION) {
             return;
@@ -224,17 +255,17 @@ impl House {
         };
         let key = (record.is_error(), Arc::clone(mode));
         let resolve = || {
-            let by_mode = Labels::default().named("mode", mode);
+            let by_mode = Labels::default().named(key::MODE, mode);
             let status = if key.0 { "error" } else { "success" };
-            let labels = Labels::default().closed("status", status).named("mode", mode);
+            let labels = Labels::default().closed(key::STATUS, status).named(key::MODE, mode);
             (
-                self.instruments.orchestrations.get_or_create_owned(&labels),
-                self.instruments.orchestration_duration.get_or_create_owned(&by_mode),
+                self.instruments.orchestrations.series(&labels),
+                self.instruments.orchestration_duration.series(&by_mode),
             )
         };
         self.modes.visit(&key, resolve, |(requests, duration)| {
             requests.inc();
-            duration.observe_duration(record.duration);
+            duration.observe_with(record.duration, witness);
         });
     }
 }

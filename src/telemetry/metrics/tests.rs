@@ -263,7 +263,7 @@ fn a_guard_counts_while_it_is_held() {
     assert_line(&after, "sidecar_upstream_connections{state=\"in_use\"} 0");
 }
 
-/// A registry in which every source and most series have something to show.
+/// Metrics in which every source and most series have something to show.
 fn lively() -> Metrics {
     let metrics = metrics();
     let names = names("/api/\"x\"/{id}");
@@ -343,6 +343,121 @@ fn openmetrics_names_families_and_ends() {
 }
 
 #[test]
+fn a_kept_trace_is_an_exemplar_of_its_durations() {
+    let metrics = metrics();
+    let names = names("/api/x");
+    let mut record = record(&names);
+    record.trace.client_span = SpanId([2; 8]);
+    metrics.observe(&record, &metrics.route(&names));
+    record.trace.trace_id = TraceId([9; 16]);
+    record.trace.sampled = false;
+    metrics.observe(&record, &metrics.route(&names));
+
+    let body = metrics.expose(Format::OpenMetrics).unwrap().body;
+    let open = String::from_utf8(body).unwrap();
+    let trace = "01".repeat(16);
+    let exemplar = |span: &str, value: &str| {
+        format!(" # {{trace_id=\"{trace}\",span_id=\"{}\"}} {value} 0.020", span.repeat(8))
+    };
+    let line = |start: &str, le: &str| {
+        let mut lines = open.lines().filter(|line| line.starts_with(&format!("{start}_bucket{{")));
+        lines.find(|line| line.contains(&format!("le=\"{le}\""))).unwrap().to_owned()
+    };
+    let server = "http_server_request_duration_seconds";
+    assert!(line(server, "0.025").ends_with(&format!(" 2{}", exemplar("01", "0.02"))), "{open}");
+    assert!(line(server, "0.05").ends_with("} 2"), "an exemplar is in its own bucket only");
+    let client = line("http_client_request_duration_seconds", "0.025");
+    assert!(client.ends_with(&format!(" 2{}", exemplar("02", "0.019"))), "{client}");
+    assert!(!open.contains(&"09".repeat(16)), "a trace that was not kept leads nowhere");
+    assert!(!page(&metrics).contains(&trace), "0.0.4 knows no exemplars");
+}
+
+#[test]
+fn names_and_attributes_of_the_conventions_are_theirs() {
+    use opentelemetry_semantic_conventions::{attribute, metric};
+    for (instrument, name) in [
+        (&catalogue::REQUEST_DURATION, metric::HTTP_SERVER_REQUEST_DURATION),
+        (&catalogue::ACTIVE_REQUESTS, metric::HTTP_SERVER_ACTIVE_REQUESTS),
+        (&catalogue::REQUEST_BODY, metric::HTTP_SERVER_REQUEST_BODY_SIZE),
+        (&catalogue::RESPONSE_BODY, metric::HTTP_SERVER_RESPONSE_BODY_SIZE),
+        (&catalogue::CLIENT_DURATION, metric::HTTP_CLIENT_REQUEST_DURATION),
+    ] {
+        assert_eq!(instrument.name, name);
+    }
+    for (key, name) in [
+        (key::METHOD, attribute::HTTP_REQUEST_METHOD),
+        (key::ROUTE, attribute::HTTP_ROUTE),
+        (key::STATUS_CODE, attribute::HTTP_RESPONSE_STATUS_CODE),
+        (key::ERROR_TYPE, attribute::ERROR_TYPE),
+        (key::SERVER_ADDRESS, attribute::SERVER_ADDRESS),
+        (key::SERVER_PORT, attribute::SERVER_PORT),
+    ] {
+        assert_eq!(key, name);
+    }
+    let theirs = catalogue::ALL.iter().filter(|instrument| instrument.name.starts_with("http."));
+    assert_eq!(theirs.count(), 5, "no other name is borrowed");
+}
+
+#[test]
+fn the_six_of_the_plan_keep_their_names_and_units() {
+    let plan: Vec<_> = catalogue::ALL
+        .iter()
+        .filter(|instrument| {
+            !["http.", "sidecar.", "process."].iter().any(|own| instrument.name.starts_with(own))
+        })
+        .map(|instrument| (instrument.name, instrument.unit))
+        .collect();
+    assert_eq!(
+        plan,
+        [
+            ("orchestration.requests", ""),
+            ("orchestration.duration", "ms"),
+            ("cache.hits", ""),
+            ("cache.misses", ""),
+            ("rate_limit.blocked", ""),
+            ("errors", "errors"),
+        ]
+    );
+}
+
+#[test]
+fn no_two_instruments_share_a_name() {
+    let mut names: Vec<_> = catalogue::ALL.iter().map(|one| one.prometheus_name()).collect();
+    names.sort();
+    let count = names.len();
+    names.dedup();
+    assert_eq!(names.len(), count);
+}
+
+#[test]
+fn a_family_that_is_full_counts_the_rest_under_its_overflow_series() {
+    let service = Service {
+        name: "s".to_owned(),
+        version: "1".to_owned(),
+        environment: "test".to_owned(),
+        attributes: Vec::new(),
+    };
+    let metrics = Metrics::bounded(&service, 10);
+    let names = names("/api/x");
+    for status in 200..220 {
+        let mut record = record(&names);
+        record.status = Some(status);
+        metrics.observe(&record, &metrics.route(&names));
+    }
+    let page = page(&metrics);
+    let count = "http_server_request_duration_seconds_count{";
+    let series: Vec<_> = page.lines().filter(|line| line.starts_with(count)).collect();
+    assert_eq!(series.len(), 10, "{series:#?}");
+    assert_line(&page, &format!("{count}otel_metric_overflow=\"true\"}} 11"));
+    // Twenty responses with an overflow of eleven: nothing was lost.
+    let total: u32 =
+        series.iter().filter_map(|line| line.rsplit(' ').next()?.parse::<u32>().ok()).sum();
+    assert_eq!(total, 20);
+    let overflow = page.lines().find(|line| line.starts_with("sidecar_metrics_overflow_total "));
+    assert_eq!(overflow, Some("sidecar_metrics_overflow_total 11"));
+}
+
+#[test]
 fn protobuf_is_a_row_of_delimited_families() {
     use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::MetricFamily;
     use prost::Message;
@@ -351,7 +466,13 @@ fn protobuf_is_a_row_of_delimited_families() {
     let mut rest = body.as_slice();
     let mut names = Vec::new();
     while !rest.is_empty() {
-        names.push(MetricFamily::decode_length_delimited(&mut rest).unwrap().name);
+        let family = MetricFamily::decode_length_delimited(&mut rest).unwrap();
+        if family.name == "http_server_request_duration_seconds" {
+            let histograms = family.metric.iter().filter_map(|metric| metric.histogram.as_ref());
+            let mut buckets = histograms.flat_map(|histogram| &histogram.bucket);
+            assert!(buckets.any(|bucket| bucket.exemplar.is_some()));
+        }
+        names.push(family.name);
     }
     assert!(names.contains(&"orchestration_duration_milliseconds".to_owned()));
     assert!(names.is_sorted());
