@@ -104,7 +104,8 @@ impl App {
         given: Given,
     ) -> Result<Self, NotStarted> {
         let (upstream, port) = (&config.upstream.host, config.upstream.port);
-        let metrics = Metrics::new(&config.service).for_upstream(upstream, port);
+        let metrics = Metrics::bounded(&config.service, config.metrics.max_series)
+            .for_upstream(upstream, port);
         let data = match given.inherited {
             Some(inherited) => Port::adopt(inherited).map_err(NotStarted::Inherited)?,
             None => bind_port(&config.server.listen)?,

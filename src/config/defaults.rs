@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::model::{
-    Admin, Audit, AuditMode, Breaker, Config, Console, Drain, Health, HostHeader, Inspect, Log,
-    LogLevel, Mode, Otlp, Overload, PathForm, Pool, RateLimitHeaders, Retry, Scheme, Server,
-    ServerLimits, Service, Timeouts, Tracing, Trust, Upstream,
+    Admin, Audit, AuditMode, Breaker, Cache, Config, Console, Drain, Health, HostHeader, Inspect,
+    Log, LogLevel, Metrics, Mode, Otlp, Overload, PathForm, Pool, RateLimitHeaders, Retry, Scheme,
+    Server, ServerLimits, Service, Timeouts, Tracing, Trust, Upstream,
 };
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -21,6 +21,10 @@ const MIB: usize = 1024 * KIB;
 pub const BURST: NonZeroU32 = NonZeroU32::new(20).expect("20 is not zero");
 /// Buckets a limit keeps where it names no `max_keys`.
 pub const MAX_KEYS: usize = 100_000;
+/// Series of a family of metrics.
+pub const MAX_SERIES: usize = 5000;
+/// Header fields that tell of caches.
+const CACHE_HEADERS: [&str; 4] = ["cache-status", "x-cache", "x-nextjs-cache", "x-vercel-cache"];
 
 impl Config {
     /// The configuration of a file that names nothing but the upstream.
@@ -56,6 +60,12 @@ impl Config {
             otlp: otlp(),
             tracing: Tracing { trust: Trust::TrustedProxies, ratio: 1.0 },
             metrics_listen: None,
+            metrics: Metrics {
+                push: false,
+                interval: Duration::from_mins(1),
+                max_series: MAX_SERIES,
+            },
+            cache: Cache { headers: CACHE_HEADERS.map(Into::into).into() },
             log: Log { level: LogLevel::Info, console: Console::Auto, directory: None },
             default_rate_limits: Vec::new(),
             routes: Vec::new(),
@@ -82,6 +92,7 @@ fn server() -> Server {
         trusted_proxies: Vec::new(),
         max_connections: 10_000,
         path: PathForm::Strict,
+        server_timing: false,
         limits: ServerLimits {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),

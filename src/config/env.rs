@@ -34,6 +34,7 @@ impl Outside {
         outside.resource(env, problems);
         outside.exporter(env, problems);
         outside.sampler(env);
+        outside.metrics(env);
         outside
     }
 
@@ -173,6 +174,23 @@ impl Outside {
         }
         if let Some(name) = off {
             self.over.push(("otlp.endpoint".to_owned(), from_env(name, "")));
+        }
+    }
+
+    fn metrics(&mut self, env: &BTreeMap<String, String>) {
+        let name = "OTEL_METRIC_EXPORT_INTERVAL";
+        if let Some(value) = env.get(name) {
+            match value.trim().parse::<u32>() {
+                Ok(ms) if ms > 0 => {
+                    let interval = from_env(name, &format!("{ms}ms"));
+                    self.over.push(("metrics.interval".to_owned(), interval));
+                }
+                _ => self.note(format!("{name} is ignored: not a number of milliseconds.")),
+            }
+        }
+        let name = "OTEL_METRICS_EXPORTER";
+        if env.get(name).is_some_and(|exporter| exporter == "otlp") {
+            self.over.push(("metrics.push".to_owned(), from_env(name, "true")));
         }
     }
 

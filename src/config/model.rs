@@ -12,12 +12,14 @@ use crate::secret::Secret;
 
 mod faults;
 mod gates;
+mod metrics;
 mod server;
 mod upstream;
 mod voices;
 
 pub use faults::{Breaker, Health, Retry};
 pub use gates::{LimitKey, Mode, Overload, RateLimit, RateLimitHeaders};
+pub use metrics::{Cache, Metrics};
 pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
 pub use upstream::{HostHeader, Pool, Scheme, Timeouts, Upstream};
 pub use voices::{Console, Log, LogLevel, Otlp, Sentry, Tracing, Trust};
@@ -41,6 +43,10 @@ pub struct Config {
     pub tracing: Tracing,
     /// `[metrics] listen`: a second, narrow door for scrapers.
     pub metrics_listen: Option<SocketAddr>,
+    /// `[metrics]`: how many series, and whether they are pushed.
+    pub metrics: Metrics,
+    /// `[cache]`: who says that an answer came from a cache.
+    pub cache: Cache,
     /// `[log]`: the access log and our own diagnostics.
     pub log: Log,
     /// `[route_defaults] rate_limits`: for every request that matches no route.

@@ -3,6 +3,7 @@
 //! Everything here is pure and knows nothing of the sidecar.
 
 pub mod answer;
+pub mod cache_status;
 pub mod forwarded;
 pub mod framing;
 pub mod hop;

@@ -12,6 +12,7 @@ use super::classify::Shape;
 use super::exchange::{Exchange, Stop};
 use super::limits::{self, Verdict};
 use super::reply::ReplyBody;
+use super::server_timing;
 use super::survey::Survey;
 use super::upstream::lease::UpstreamBody;
 use crate::http::hop;
@@ -71,6 +72,7 @@ pub fn dress(exchange: &Exchange, verdict: &Verdict, headers: &mut HeaderMap) {
     }
     limits::dress(headers, verdict);
     headers.insert(&exchange.plan.request_id_header, exchange.request_id.clone());
+    server_timing::append(exchange, headers);
 }
 
 /// Passes the upstream's answer on, and the exchange inside its body.
@@ -156,6 +158,7 @@ pub fn refuse(mut exchange: Box<Exchange>, stop: Stop, asked: Asked) -> Response
         fields.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     fields.insert(exchange.plan.request_id_header.clone(), exchange.request_id.clone());
+    server_timing::append(&exchange, fields);
     fields.remove(ALLOW);
     // A body that is under way can often still be skipped; one that was too large, too slow, malformed
     // or never asked for ends the connection.

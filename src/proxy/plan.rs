@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::config::model::{
     Action, AuditMode, HostHeader, PathForm, Route, ServerLimits, Timeouts, Trust,
 };
+use crate::http::cache_status::Fields;
 use crate::http::forwarded;
 use crate::http::template::{Table, Template};
 use crate::record::RouteNames;
@@ -40,6 +41,10 @@ pub struct Plan {
     pub rewritten_host: Option<HeaderValue>,
     /// The upstream's own authority, for requests that name no host.
     pub authority: HeaderValue,
+    /// The header fields that tell of caches.
+    pub cache_fields: Fields,
+    /// Whether answers say where their time went.
+    pub server_timing: bool,
     /// Prefix of a problem's `type`.
     pub errors_type_base: String,
     /// What happens when the audit is not available.
@@ -107,6 +112,8 @@ impl Plan {
             rewritten_host: (config.upstream.host_header == HostHeader::Rewrite)
                 .then(|| authority(config)),
             authority: authority(config),
+            cache_fields: Fields::new(config.cache.headers.iter().map(|name| &**name)),
+            server_timing: config.server.server_timing,
             errors_type_base: config.errors_type_base.clone(),
             audit_mode: config.audit.mode,
             audit_deadline: config.audit.deadline,

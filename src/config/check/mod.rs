@@ -16,6 +16,7 @@ mod across;
 mod doors;
 mod files;
 mod limits;
+mod metrics;
 mod routes;
 mod template;
 mod tls;
@@ -48,6 +49,8 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     voices::otlp(&root.section("otlp"), &mut config.otlp);
     voices::tracing(&root.section("tracing"), &config.service.environment, &mut config.tracing);
     config.metrics_listen = doors::optional_address(&root.section("metrics"), "listen");
+    metrics::metrics(&root.section("metrics"), &mut config.metrics);
+    metrics::cache(&root.section("cache"), &mut config.cache);
     voices::log(&root.section("log"), &mut config.log);
     policy(&root, &mut config);
     audit(&root.section("audit"), &mut config);

@@ -36,6 +36,7 @@ pub use exposition::{Exposition, Format};
 pub use gauges::{ActiveGuard, ConnectionError};
 pub use route::RouteMetrics;
 
+use crate::config::defaults::MAX_SERIES;
 use crate::config::model::Service;
 use crate::http::method::Method;
 use crate::record::{Outcome, Record, RouteNames, Value};
@@ -47,8 +48,6 @@ use slots::Slots;
 use sources::Source;
 use upstream::UpstreamMetrics;
 
-/// Series of a family, where nothing else is said.
-pub const MAX_SERIES: usize = 5000;
 /// The fact that names the mode of an orchestration.
 const MODE: &str = "orchestration.mode";
 /// The span of a route that runs orchestrations.
@@ -72,7 +71,7 @@ struct House {
     active: [OnceLock<Gauge>; Method::COUNT],
     in_use: Gauge,
     idle: Gauge,
-    overhead: Histogram,
+    overhead: Overhead,
     modes: Slots<(bool, Arc<str>), (Counter, Histogram), 16>,
     other: Arc<str>,
 }
@@ -87,7 +86,6 @@ impl Metrics {
     /// counted under the family's overflow series.
     pub fn bounded(service: &Service, max_series: usize) -> Self {
         let instruments = Instruments::new(max_series);
-        let total = Labels::default().closed(key::PHASE, "total");
         let state = |state| {
             let labels = Labels::default().closed(key::STATE, state);
             instruments.upstream_connections.series(&labels)
@@ -103,7 +101,7 @@ impl Metrics {
                 active: std::array::from_fn(|_| OnceLock::new()),
                 in_use: state("in_use"),
                 idle: state("idle"),
-                overhead: instruments.overhead.series(&total),
+                overhead: Overhead::new(&instruments),
                 modes: Slots::new(),
                 other: Value::OTHER.into(),
                 instruments,
@@ -136,7 +134,7 @@ impl Metrics {
         let witness = witness(record);
         route.observe(record, witness, &house.instruments);
         self.upstream.observe(record, witness, &house.instruments);
-        house.overhead.observe_duration(record.overhead);
+        house.overhead.observe(record);
         house.observe_orchestration(record, witness);
         if record.is_error()
             && let Some(error_type) = record.error_type()
@@ -234,6 +232,33 @@ fn witness(record: &Record) -> Option<Witness> {
         span: record.trace.server_span,
         at: record.started + record.duration,
     })
+}
+
+/// Where the sidecar's own time goes, each phase with its handle.
+#[derive(Debug)]
+struct Overhead {
+    request: Histogram,
+    response: Histogram,
+    total: Histogram,
+}
+
+impl Overhead {
+    fn new(instruments: &Instruments) -> Self {
+        let phase =
+            |phase| instruments.overhead.series(&Labels::default().closed(key::PHASE, phase));
+        Self { request: phase("request"), response: phase("response"), total: phase("total") }
+    }
+
+    /// Counts the phases that there were; a request without an upstream leg has only the first.
+    fn observe(&self, record: &Record) {
+        let request = record.upstream.map_or(record.overhead, |leg| leg.offset);
+        let response = record.overhead.saturating_sub(request);
+        self.request.observe_duration(request);
+        if !response.is_zero() {
+            self.response.observe_duration(response);
+        }
+        self.total.observe_duration(record.overhead);
+    }
 }
 
 impl House {
