@@ -173,6 +173,12 @@ refused! {
         "otlp.endpoint = \"localhost:4318\"", "1:17", "`otlp.endpoint` is not a usable URL";
     a_header_that_frames_the_message_cannot_hold_the_id:
         "request_id.header = \"Host\"", "1:21", "expected a header of its own";
+    a_series_bound_below_what_every_sidecar_has:
+        "metrics.max_series = 10", "1:22", "`metrics.max_series`";
+    a_push_without_pause:
+        "metrics.interval = \"0s\"", "1:20", "`metrics.interval`";
+    a_cache_field_that_is_none:
+        "cache.headers = [\"x cache\"]", "1:18", "`cache.headers` holds something that is not a header";
     a_wrong_header_name_is_refused:
         "request_id.header = \"x request\"", "1:21", "is not a usable header name";
     a_wrong_type_base_is_refused:

@@ -4,6 +4,8 @@
 
 mod support;
 
+// What answers say of caches and of time.
+mod answer_notes;
 // Facts out of request bodies.
 mod captures;
 // The operators' door of a whole sidecar.
@@ -44,6 +46,10 @@ mod listening;
 mod logging;
 // The numbers at their doors.
 mod metrics;
+// The numbers and their document.
+mod metrics_documented;
+// The numbers by OTLP.
+mod metrics_pushed;
 // A thousand random misbehaviours of clients and upstreams.
 mod misbehaviour;
 // Spans on the wire: their shape, and what becomes of them when the collector misbehaves.

@@ -6,7 +6,7 @@
 //! least one looked, it is a miss. A cache that did not look (a bypass, a method that is never cached)
 //! says nothing, and neither does a word that is not known here.
 
-use http::header::{CACHE_STATUS, HeaderMap, HeaderName};
+use http::header::{CACHE_STATUS, HeaderMap, HeaderName, HeaderValue};
 
 /// What caches say of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Fields {
             return None;
         }
         self.names.iter().find_map(|name| {
-            let values = headers.get_all(name).into_iter().map(|value| value.as_bytes());
+            let values = headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
             combine(values.flat_map(|value| members(value, b',')).map(|member| judge(name, member)))
         })
     }

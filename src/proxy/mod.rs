@@ -34,7 +34,6 @@ pub mod request_body;
 pub mod request_id;
 pub mod screen;
 pub mod seat;
-pub mod server_timing;
 pub mod survey;
 pub mod target;
 pub mod trace;

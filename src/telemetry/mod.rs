@@ -21,6 +21,8 @@ mod json;
 pub mod lane;
 pub mod ledger;
 pub mod metrics;
+pub mod push;
+pub mod resource;
 pub mod sink;
 pub mod sinks;
 mod start;

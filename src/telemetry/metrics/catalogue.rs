@@ -140,3 +140,67 @@ declare! {
     PROCESS_START: Gauge "process.start_time" in "s" by [],
         "Start time since the Unix epoch";
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_attributes_of_the_conventions_are_theirs() {
+        use opentelemetry_semantic_conventions::{attribute, metric};
+        for (instrument, name) in [
+            (&REQUEST_DURATION, metric::HTTP_SERVER_REQUEST_DURATION),
+            (&ACTIVE_REQUESTS, metric::HTTP_SERVER_ACTIVE_REQUESTS),
+            (&REQUEST_BODY, metric::HTTP_SERVER_REQUEST_BODY_SIZE),
+            (&RESPONSE_BODY, metric::HTTP_SERVER_RESPONSE_BODY_SIZE),
+            (&CLIENT_DURATION, metric::HTTP_CLIENT_REQUEST_DURATION),
+        ] {
+            assert_eq!(instrument.name, name);
+        }
+        for (key, name) in [
+            (key::METHOD, attribute::HTTP_REQUEST_METHOD),
+            (key::ROUTE, attribute::HTTP_ROUTE),
+            (key::STATUS_CODE, attribute::HTTP_RESPONSE_STATUS_CODE),
+            (key::ERROR_TYPE, attribute::ERROR_TYPE),
+            (key::SERVER_ADDRESS, attribute::SERVER_ADDRESS),
+            (key::SERVER_PORT, attribute::SERVER_PORT),
+        ] {
+            assert_eq!(key, name);
+        }
+        let theirs = ALL.iter().filter(|instrument| instrument.name.starts_with("http."));
+        assert_eq!(theirs.count(), 5, "no other name is borrowed");
+    }
+
+    #[test]
+    fn the_six_of_the_plan_keep_their_names_and_units() {
+        let plan: Vec<_> = ALL
+            .iter()
+            .filter(|instrument| {
+                !["http.", "sidecar.", "process."]
+                    .iter()
+                    .any(|own| instrument.name.starts_with(own))
+            })
+            .map(|instrument| (instrument.name, instrument.unit))
+            .collect();
+        assert_eq!(
+            plan,
+            [
+                ("orchestration.requests", ""),
+                ("orchestration.duration", "ms"),
+                ("cache.hits", ""),
+                ("cache.misses", ""),
+                ("rate_limit.blocked", ""),
+                ("errors", "errors"),
+            ]
+        );
+    }
+
+    #[test]
+    fn no_two_instruments_share_a_name() {
+        let mut names: Vec<_> = ALL.iter().map(|one| one.prometheus_name()).collect();
+        names.sort();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

@@ -44,8 +44,11 @@ struct Buckets {
     counts: Box<[AtomicU64]>,
     sum: AtomicU64,
     /// Made with the first witness: most histograms never see one.
-    exemplars: OnceLock<Box<[Mutex<Option<(Witness, u64)>>]>>,
+    exemplars: OnceLock<Box<[Slot]>>,
 }
+
+/// The last witness of a bucket, and the ticks it saw.
+type Slot = Mutex<Option<(Witness, u64)>>;
 
 impl Histogram {
     /// Makes an empty one.

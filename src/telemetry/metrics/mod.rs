@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
@@ -22,6 +22,8 @@ mod histogram;
 mod instrument;
 mod instruments;
 mod labels;
+mod otlp;
+mod overhead;
 mod process;
 mod reading;
 mod route;
@@ -36,6 +38,7 @@ pub use exposition::{Exposition, Format};
 pub use gauges::{ActiveGuard, ConnectionError};
 pub use route::RouteMetrics;
 
+use super::resource;
 use crate::config::defaults::MAX_SERIES;
 use crate::config::model::Service;
 use crate::http::method::Method;
@@ -43,6 +46,8 @@ use crate::record::{Outcome, Record, RouteNames, Value};
 use histogram::{Histogram, Witness};
 use instruments::Instruments;
 use labels::{Labels, key};
+use otlp::Origin;
+use overhead::Overhead;
 use reading::Reading;
 use slots::Slots;
 use sources::Source;
@@ -62,6 +67,7 @@ pub struct Metrics {
 
 #[derive(Debug)]
 struct House {
+    origin: Origin,
     target: Vec<(String, String)>,
     max_series: usize,
     sources: Mutex<Vec<Source>>,
@@ -93,7 +99,12 @@ impl Metrics {
         Self {
             upstream: Arc::new(UpstreamMetrics::new("", 0)),
             house: Arc::new(House {
-                target: resource(service),
+                origin: Origin {
+                    resource: resource::attributes(service),
+                    scope: service.name.clone(),
+                    started: SystemTime::now(),
+                },
+                target: target(service),
                 max_series,
                 sources: Mutex::default(),
                 routes: Mutex::default(),
@@ -214,13 +225,20 @@ impl Metrics {
         exposition::encode(&self.read(), &self.house.target, format)
     }
 
+    /// The same numbers as an OTLP export request, and how many data points are in it.
+    pub fn export(&self) -> (Vec<u8>, u64) {
+        otlp::encode(&self.read(), &self.house.origin, SystemTime::now())
+    }
+
     /// What all instruments say now.
     fn read(&self) -> Vec<Reading> {
         let mut readings = self.house.instruments.read();
         readings.extend(process::read());
         readings.extend(self.house.sources.lock().iter().flat_map(Source::read));
         let mut readings = reading::join(readings);
-        readings.iter_mut().for_each(|reading| reading.bound(self.house.max_series));
+        for reading in &mut readings {
+            reading.bound(self.house.max_series);
+        }
         readings
     }
 }
@@ -232,33 +250,6 @@ fn witness(record: &Record) -> Option<Witness> {
         span: record.trace.server_span,
         at: record.started + record.duration,
     })
-}
-
-/// Where the sidecar's own time goes, each phase with its handle.
-#[derive(Debug)]
-struct Overhead {
-    request: Histogram,
-    response: Histogram,
-    total: Histogram,
-}
-
-impl Overhead {
-    fn new(instruments: &Instruments) -> Self {
-        let phase =
-            |phase| instruments.overhead.series(&Labels::default().closed(key::PHASE, phase));
-        Self { request: phase("request"), response: phase("response"), total: phase("total") }
-    }
-
-    /// Counts the phases that there were; a request without an upstream leg has only the first.
-    fn observe(&self, record: &Record) {
-        let request = record.upstream.map_or(record.overhead, |leg| leg.offset);
-        let response = record.overhead.saturating_sub(request);
-        self.request.observe_duration(request);
-        if !response.is_zero() {
-            self.response.observe_duration(response);
-        }
-        self.total.observe_duration(record.overhead);
-    }
 }
 
 impl House {
@@ -297,7 +288,7 @@ impl House {
 
 /// The resource attributes as labels: characters that no label may have become `_`, and of two that
 /// would then be the same the first stays.
-fn resource(service: &Service) -> Vec<(String, String)> {
+fn target(service: &Service) -> Vec<(String, String)> {
     let own = [
         ("service.name", &service.name),
         ("service.version", &service.version),

@@ -26,7 +26,6 @@ use opentelemetry_sdk::error::OTelSdkError;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use uuid::Uuid;
 
 use self::client::Sender;
 use self::gzip::Gzip;
@@ -35,6 +34,7 @@ use crate::config::Config;
 use crate::config::model::Service;
 use crate::record::Record;
 use crate::telemetry::export_client::{CaFileError, ExportClient};
+use crate::telemetry::resource;
 use crate::telemetry::sink::{Delivery, Sink};
 
 mod client;
@@ -184,18 +184,9 @@ impl HttpClient for Catcher {
     }
 }
 
-/// Who the spans are from. Our own attributes win over those of `OTEL_RESOURCE_ATTRIBUTES`.
+/// Who the spans are from.
 fn resource(service: &Service) -> Resource {
-    let extra = service.attributes.iter();
-    let extra = extra.map(|(name, value)| KeyValue::new(name.clone(), value.clone()));
-    Resource::builder_empty()
-        .with_attributes(extra)
-        .with_attributes([
-            KeyValue::new("service.name", service.name.clone()),
-            KeyValue::new("service.version", service.version.clone()),
-            KeyValue::new("service.instance.id", Uuid::now_v7().to_string()),
-            KeyValue::new("deployment.environment.name", service.environment.clone()),
-            KeyValue::new("deployment.environment", service.environment.clone()),
-        ])
-        .build()
+    let attributes = resource::attributes(service).into_iter();
+    let attributes = attributes.map(|(name, value)| KeyValue::new(name, value));
+    Resource::builder_empty().with_attributes(attributes).build()
 }
