@@ -9,21 +9,21 @@ const STRING_VALUE: u32 = 1;
 const INT_VALUE: u32 = 3;
 
 /// What an attribute may hold.
-pub(super) trait Value {
+pub(super) trait Value: Copy {
     /// The bytes that [`Self::write`] appends.
-    fn length(&self) -> usize;
+    fn length(self) -> usize;
     /// Appends the content of an `AnyValue`.
-    fn write(&self, out: &mut Writer);
+    fn write(self, out: &mut Writer);
 }
 
 impl Value for &str {
     #[inline]
-    fn length(&self) -> usize {
+    fn length(self) -> usize {
         field_length(STRING_VALUE, self.len())
     }
 
     #[inline]
-    fn write(&self, out: &mut Writer) {
+    fn write(self, out: &mut Writer) {
         out.text(STRING_VALUE, [self]);
     }
 }
@@ -31,26 +31,26 @@ impl Value for &str {
 /// A text in two pieces.
 impl Value for [&str; 2] {
     #[inline]
-    fn length(&self) -> usize {
+    fn length(self) -> usize {
         field_length(STRING_VALUE, self[0].len() + self[1].len())
     }
 
     #[inline]
-    fn write(&self, out: &mut Writer) {
-        out.text(STRING_VALUE, *self);
+    fn write(self, out: &mut Writer) {
+        out.text(STRING_VALUE, self);
     }
 }
 
 /// A number; what does not fit a signed one is the largest that does.
 impl Value for u64 {
     #[inline]
-    fn length(&self) -> usize {
-        1 + varint_length(signed(*self))
+    fn length(self) -> usize {
+        1 + varint_length(signed(self))
     }
 
     #[inline]
-    fn write(&self, out: &mut Writer) {
-        out.uint(INT_VALUE, signed(*self));
+    fn write(self, out: &mut Writer) {
+        out.uint(INT_VALUE, signed(self));
     }
 }
 

@@ -43,7 +43,9 @@ impl Encoder {
     pub(super) async fn encode(&mut self, records: &[Arc<Record>]) -> Bytes {
         self.spans.clear();
         for some in records.chunks(TURN) {
-            some.iter().for_each(|record| spans::write(record, &self.site, &mut self.spans));
+            for record in some {
+                spans::write(record, &self.site, &mut self.spans);
+            }
             yield_now().await;
         }
         self.envelope.around(self.spans.as_bytes()).into()

@@ -118,7 +118,9 @@ pub fn count(record: &Record) -> u64 {
 /// The spans of these records, as the `spans` of an OTLP `ScopeSpans` that has nothing else.
 pub fn encode(records: &[Arc<Record>], site: &Site) -> Vec<u8> {
     let mut out = Writer::default();
-    records.iter().for_each(|record| write(record, site, &mut out));
+    for record in records {
+        write(record, site, &mut out);
+    }
     out.into_bytes()
 }
 
@@ -257,6 +259,7 @@ struct Frame<'a> {
     ended: u64,
 }
 
+#[derive(Clone, Copy)]
 enum Status<'a> {
     Unset,
     Ok,

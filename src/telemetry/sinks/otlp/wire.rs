@@ -63,7 +63,9 @@ impl Writer {
     #[inline]
     pub(super) fn text<const N: usize>(&mut self, field: u32, pieces: [&str; N]) {
         self.open(field, pieces.iter().map(|piece| piece.len()).sum());
-        pieces.iter().for_each(|piece| self.raw(piece.as_bytes()));
+        for piece in pieces {
+            self.raw(piece.as_bytes());
+        }
     }
 
     /// A field whose content `write` appends: a message, or a text or bytes if it uses [`Self::raw`].
