@@ -50,7 +50,7 @@ async fn an_exchange_leaves_one_line_on_the_console_and_in_its_files() {
     let expected = [
         ("info", "GET", "/api/users/{id}", 200, "served"),
         ("warn", "GET", "/no", 403, "refused"),
-        ("error", "GET", "/broken", 500, "served"),
+        ("error", "GET", "/{}", 500, "served"),
     ];
     for ((line, id), (level, method, url, status, outcome)) in console.iter().zip(ids).zip(expected)
     {
