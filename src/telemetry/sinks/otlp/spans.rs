@@ -2,7 +2,7 @@
 //!
 //! Attributes are those of the stable HTTP semantic conventions, with the contract's redaction:
 //! `url.path` and `url.full` carry the template (or the path's shape) and never a query, addresses
-//! are truncated, the user agent is sanitised. `sidecar.request_id` is the id on every other signal:
+//! are truncated, the user agent is left to the log. `sidecar.request_id` is the id on every other signal:
 //! our own name, because `http.request.header.x-request-id` would claim that a client sent it.
 //!
 //! It decides nothing about sampling: whoever calls it wants the spans.
@@ -95,9 +95,6 @@ fn server(record: &Record, site: &Site) -> SpanData {
         KeyValue::new("client.address", address(record.client_ip)),
         KeyValue::new("sidecar.request_id", record.request_id.with_str(str::to_owned)),
     ]);
-    if let Some(agent) = &record.user_agent {
-        span.attributes.push(KeyValue::new("user_agent.original", agent.to_string()));
-    }
     if let Some(status) = record.status {
         span.attributes.push(KeyValue::new("http.response.status_code", i64::from(status)));
     }
