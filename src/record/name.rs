@@ -2,7 +2,7 @@
 //!
 //! It promises where its text comes from: an operator wrote it, or it stands in this program. So it
 //! may leave under any key, and it cannot make more series than the configuration has names. There
-//! is no way from a header, a path or a body to one; `tests/redaction.rs` reads the sources and
+//! is no way from a header, a path or a body to one; `tests/floors/redaction.rs` reads the sources and
 //! fails when anything but the configuration calls [`ConfigName::configured`].
 //!
 //! It judges nothing: which texts are good names is the configuration's matter.
