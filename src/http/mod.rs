@@ -15,6 +15,7 @@ pub mod problem;
 pub mod rfc7239;
 pub mod sanitise;
 pub mod server_timing;
+pub mod shape;
 pub mod sse;
 pub mod template;
 pub mod traceparent;

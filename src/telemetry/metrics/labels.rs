@@ -2,10 +2,11 @@
 //!
 //! Keys are the attribute keys of OpenTelemetry; how Prometheus spells them is the exposition's
 //! business. There is no way to put a `String` from a request into one: values are static or come
-//! from the configuration as `Arc<str>`.
+//! from the configuration as [`ConfigName`].
 
 use std::fmt;
-use std::sync::Arc;
+
+use crate::record::ConfigName;
 
 /// The attribute keys, once each.
 pub(super) mod key {
@@ -35,14 +36,14 @@ pub(super) mod key {
 }
 
 /// A value of a label.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Value {
     /// A member of a closed enum.
     Closed(&'static str),
     /// Yes or no.
     Flag(bool),
     /// A name from the configuration.
-    Named(Arc<str>),
+    Named(ConfigName),
     /// A status or a port.
     Number(u16),
 }
@@ -68,8 +69,8 @@ impl Labels {
     }
 
     /// Adds a configured name.
-    pub(super) fn named(self, key: &'static str, value: &Arc<str>) -> Self {
-        self.with(key, Value::Named(Arc::clone(value)))
+    pub(super) fn named(self, key: &'static str, value: &ConfigName) -> Self {
+        self.with(key, Value::Named(value.clone()))
     }
 
     /// Adds a number.

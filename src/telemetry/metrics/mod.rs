@@ -42,7 +42,7 @@ use super::resource;
 use crate::config::defaults::MAX_SERIES;
 use crate::config::model::Service;
 use crate::http::method::Method;
-use crate::record::{Outcome, Record, RouteNames, Value};
+use crate::record::{ConfigName, Outcome, Record, RouteNames, Value};
 use histogram::{Histogram, Witness};
 use instruments::Instruments;
 use labels::{Labels, key};
@@ -72,14 +72,14 @@ struct House {
     max_series: usize,
     sources: Mutex<Vec<Source>>,
     instruments: Instruments,
-    routes: Mutex<HashMap<Arc<str>, Arc<RouteMetrics>>>,
-    upstreams: Mutex<HashMap<(String, u16), Arc<UpstreamMetrics>>>,
+    routes: Mutex<HashMap<ConfigName, Arc<RouteMetrics>>>,
+    upstreams: Mutex<HashMap<(ConfigName, u16), Arc<UpstreamMetrics>>>,
     active: [OnceLock<Gauge>; Method::COUNT],
     in_use: Gauge,
     idle: Gauge,
     overhead: Overhead,
-    modes: Slots<(bool, Arc<str>), (Counter, Histogram), 16>,
-    other: Arc<str>,
+    modes: Slots<(bool, ConfigName), (Counter, Histogram), 16>,
+    other: ConfigName,
 }
 
 impl Metrics {
@@ -97,7 +97,7 @@ impl Metrics {
             instruments.upstream_connections.series(&labels)
         };
         Self {
-            upstream: Arc::new(UpstreamMetrics::new("", 0)),
+            upstream: Arc::new(UpstreamMetrics::new(&"".into(), 0)),
             house: Arc::new(House {
                 origin: Origin {
                     resource: resource::attributes(service),
@@ -122,10 +122,10 @@ impl Metrics {
 
     /// The same metrics, with `server_address` and `server_port` of this upstream on its legs.
     #[must_use]
-    pub fn for_upstream(&self, host: &str, port: u16) -> Self {
+    pub fn for_upstream(&self, host: &ConfigName, port: u16) -> Self {
         let mut upstreams = self.house.upstreams.lock();
         let upstream = upstreams
-            .entry((host.to_owned(), port))
+            .entry((host.clone(), port))
             .or_insert_with(|| Arc::new(UpstreamMetrics::new(host, port)));
         Self { house: Arc::clone(&self.house), upstream: Arc::clone(upstream) }
     }
@@ -134,7 +134,7 @@ impl Metrics {
     pub fn route(&self, names: &Arc<RouteNames>) -> Arc<RouteMetrics> {
         let mut routes = self.house.routes.lock();
         let made = routes
-            .entry(Arc::clone(&names.template))
+            .entry(names.template.clone())
             .or_insert_with(|| Arc::new(RouteMetrics::new(&names.template)));
         Arc::clone(made)
     }
@@ -269,7 +269,7 @@ impl House {
             Some(Value::Member(mode)) => mode,
             _ => &self.other,
         };
-        let key = (record.is_error(), Arc::clone(mode));
+        let key = (record.is_error(), mode.clone());
         let resolve = || {
             let by_mode = Labels::default().named(key::MODE, mode);
             let status = if key.0 { "error" } else { "success" };

@@ -4,13 +4,13 @@
 //! registry. A closure is called on the scrape's thread: it takes a snapshot and must not wait.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::catalogue;
 use super::instrument::Instrument;
 use super::labels::{Labels, key};
 use super::reading::{Point, Reading};
+use crate::record::ConfigName;
 
 /// The account of one sink, as the ledger keeps it.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +39,7 @@ pub struct SinkCounts {
 #[derive(Clone, Debug)]
 pub struct RuleCounts {
     /// Its configured name.
-    pub rule: Arc<str>,
+    pub rule: ConfigName,
     /// Requests let through.
     pub allowed: u64,
     /// Requests refused.
@@ -53,8 +53,8 @@ pub struct RuleCounts {
 /// The state of the audit chain.
 #[derive(Clone, Debug, Default)]
 pub struct AuditCounts {
-    /// Records by configured event and result from a closed set.
-    pub records: Vec<(Arc<str>, &'static str, u64)>,
+    /// Records by event and result, both from closed sets.
+    pub records: Vec<(&'static str, &'static str, u64)>,
     /// Records that could not be made durable.
     pub failures: u64,
     /// The last durable sequence number.
@@ -170,7 +170,7 @@ fn rule_readings(rules: &[RuleCounts]) -> Vec<Reading> {
 
 fn audit_readings(counts: &AuditCounts) -> Vec<Reading> {
     let records = counts.records.iter().map(|(event, result, count)| {
-        let labels = Labels::default().named(key::EVENT, event).closed(key::RESULT, result);
+        let labels = Labels::default().closed(key::EVENT, event).closed(key::RESULT, result);
         (labels, Point::Count(*count))
     });
     vec![

@@ -40,7 +40,7 @@ fn lively() -> Metrics {
         vec![RuleCounts { rule, allowed: 1, denied: 2, would_deny: 3, keys: 4 }]
     }));
     metrics.register(sources::audit(|| AuditCounts {
-        records: vec![("ORCHESTRATION_REQUEST".into(), "initiated", 1)],
+        records: vec![("ORCHESTRATION_REQUEST", "initiated", 1)],
         failures: 0,
         sequence: 1,
     }));
