@@ -8,6 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub mod gzip;
+
 /// One encoded export request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parcel {

@@ -29,16 +29,15 @@ use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use self::client::Sender;
-use self::gzip::Gzip;
 use self::spans::Site;
 use crate::config::Config;
 use crate::config::model::Service;
 use crate::record::Record;
+use crate::telemetry::export::gzip::Gzip;
 use crate::telemetry::export_client::{CaFileError, ExportClient};
 use crate::telemetry::sink::{Delivery, Sink};
 
 mod client;
-mod gzip;
 pub mod spans;
 
 /// How long a span waits for others.

@@ -12,11 +12,11 @@ use parking_lot::Mutex;
 
 /// Compresses one body after the other.
 #[derive(Debug, Default)]
-pub(super) struct Gzip(Mutex<Option<Compress>>);
+pub struct Gzip(Mutex<Option<Compress>>);
 
 impl Gzip {
     /// The body as a gzip stream of its own.
-    pub(super) fn compress(&self, body: &[u8]) -> io::Result<Bytes> {
+    pub fn compress(&self, body: &[u8]) -> io::Result<Bytes> {
         let mut kept = self.0.lock();
         let state = kept.get_or_insert_with(|| Compress::new_gzip(Compression::fast(), 15));
         state.reset();
