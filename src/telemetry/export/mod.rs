@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub mod gzip;
+pub mod transport;
 
 /// One encoded export request.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,21 +1,20 @@
-//! Spans to an OpenTelemetry collector: OTLP over HTTP, protobuf.
+//! Spans to an OpenTelemetry collector: OTLP, over whichever transport is configured.
 //!
 //! `opentelemetry-otlp` encodes; its HTTP client is ours and only catches the finished bytes, so that
-//! compression, delivery, retries, partial success and every count are our own (`client`). Spans are
+//! compression, delivery, retries, partial success and every count are our own. Spans are
 //! built and encoded in the blocking pool: a batch takes milliseconds, which no request waits for.
 //!
 //! While a configured collector is away, a batch is held for up to `otlp.timeout` and the lane fills
 //! behind it; then spans are dropped, counted. Nobody waits for the default one.
 //!
-//! The endpoint is used as it is written. Whether a record is kept was decided before it came here.
+//! Whether a record is kept was decided before it came here.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, HeaderName, HeaderValue};
-use http::{HeaderMap, Request, Response, Uri};
+use http::{Request, Response};
 use opentelemetry::KeyValue;
 use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{
@@ -31,10 +30,10 @@ use uuid::Uuid;
 use self::client::Sender;
 use self::spans::Site;
 use crate::config::Config;
-use crate::config::model::Service;
+use crate::config::model::{Service, Signal};
 use crate::record::Record;
-use crate::telemetry::export::gzip::Gzip;
-use crate::telemetry::export_client::{CaFileError, ExportClient};
+use crate::telemetry::export::transport::{self, ConnectError};
+use crate::telemetry::export::{Parcel, gzip};
 use crate::telemetry::sink::{Delivery, Sink};
 
 mod client;
@@ -42,6 +41,8 @@ pub mod spans;
 
 /// How long a span waits for others.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// What the encoder is told: it wants a URL, and nothing is sent there.
+const UNUSED: &str = "http://localhost/";
 
 /// Sends the spans of records to a collector.
 #[derive(Debug)]
@@ -53,42 +54,22 @@ pub struct Otlp {
 /// The sink cannot be made from this configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum OtlpError {
-    /// `otlp.ca_file` cannot be used.
-    #[error("otlp.ca_file: {0}")]
-    CaFile(#[from] CaFileError),
-    /// `otlp.endpoint` is not an http or https URL. It is not shown: it may hold a password.
-    #[error("otlp.endpoint is not an http or https URL")]
-    Endpoint,
-    /// A header of `otlp.headers` cannot be sent. Its value is not shown.
-    #[error("otlp.headers: `{0}` is not a valid header name, or its value is not valid")]
-    Header(String),
+    /// The collector cannot be spoken to as configured.
+    #[error("the collector of traces: {0}")]
+    Target(#[from] ConnectError),
     /// The encoder refused its settings.
     #[error("setting up the OTLP encoder: {0}")]
     Encoder(#[from] ExporterBuildError),
 }
 
 impl Otlp {
-    /// Makes the sink, or `None` where `otlp.endpoint` is empty. Connects to nobody yet.
+    /// Makes the sink, or `None` where traces go nowhere. Connects to nobody yet.
     pub fn new(config: &Config) -> Result<Option<Self>, OtlpError> {
-        let otlp = &config.otlp;
-        let Some(endpoint) = &otlp.traces_endpoint else { return Ok(None) };
-        let uri: Uri = endpoint.parse().map_err(|_| OtlpError::Endpoint)?;
-        if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
-            return Err(OtlpError::Endpoint);
-        }
-        let mut headers = HeaderMap::new();
-        for (name, value) in &otlp.headers {
-            let invalid = || OtlpError::Header(name.clone());
-            let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
-            let mut value = HeaderValue::from_str(value.reveal()).map_err(|_| invalid())?;
-            value.set_sensitive(true);
-            headers.insert(parsed, value);
-        }
-        let client = ExportClient::new(otlp.ca_file.as_deref())?;
+        let Some(target) = &config.otlp.traces else { return Ok(None) };
+        let carrier = transport::connect(target, Signal::Traces)?;
         let site = Site::new(&config.service.name, &config.upstream);
-        let encoder = Encoder::new(endpoint, otlp.gzip, site, &resource(&config.service))?;
-        let sender = Sender::new(client, uri, headers, otlp.timeout, otlp.is_configured);
-        Ok(Some(Self { encoder: Arc::new(encoder), sender }))
+        let encoder = Encoder::new(target.compress, site, &resource(&config.service))?;
+        Ok(Some(Self { encoder: Arc::new(encoder), sender: Sender::new(carrier, target) }))
     }
 }
 
@@ -115,13 +96,10 @@ impl Sink for Otlp {
         let runtime = Handle::current();
         let encoding = tokio::task::spawn_blocking(move || {
             let spans = batch.iter().flat_map(|record| spans::of(record, &encoder.site)).collect();
-            runtime.block_on(encoder.encode(spans))
+            runtime.block_on(encoder.encode(spans, count))
         });
         match encoding.await {
-            Ok(Ok(Some(request))) => {
-                let (head, body) = request.into_parts();
-                self.sender.send(head.headers, body, count).await
-            }
+            Ok(Ok(Some(parcel))) => self.sender.send(&parcel).await,
             Ok(Ok(None) | Err(_)) => {
                 Delivery { exported: 0, dropped: vec![("unencodable", count)] }
             }
@@ -136,38 +114,31 @@ struct Encoder {
     exporter: SpanExporter,
     caught: Catcher,
     site: Site,
-    gzip: Option<Gzip>,
+    compress: bool,
 }
 
 impl Encoder {
-    fn new(
-        endpoint: &str,
-        gzip: bool,
-        site: Site,
-        resource: &Resource,
-    ) -> Result<Self, ExporterBuildError> {
+    fn new(compress: bool, site: Site, resource: &Resource) -> Result<Self, ExporterBuildError> {
         let caught = Catcher::default();
         let mut exporter = SpanExporter::builder()
             .with_http()
             .with_http_client(caught.clone())
-            .with_endpoint(endpoint)
+            .with_endpoint(UNUSED)
             .with_protocol(Protocol::HttpBinary)
             .with_retry_policy(RetryPolicy::disabled())
             .build()?;
         exporter.set_resource(resource);
-        Ok(Self { exporter, caught, site, gzip: gzip.then(Gzip::default) })
+        Ok(Self { exporter, caught, site, compress })
     }
 
-    async fn encode(&self, spans: Vec<SpanData>) -> Result<Option<Request<Bytes>>, OTelSdkError> {
+    async fn encode(
+        &self,
+        spans: Vec<SpanData>,
+        count: u64,
+    ) -> Result<Option<Parcel>, OTelSdkError> {
         self.exporter.export(spans).await?;
-        let mut caught = self.caught.0.lock().take();
-        if let (Some(request), Some(gzip)) = (caught.as_mut(), &self.gzip) {
-            *request.body_mut() = gzip
-                .compress(request.body())
-                .map_err(|error| OTelSdkError::InternalFailure(error.to_string()))?;
-            request.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        Ok(caught)
+        let caught = self.caught.0.lock().take();
+        Ok(caught.map(|request| gzip::pack(count, request.into_body(), self.compress)))
     }
 }
 
