@@ -266,3 +266,6 @@ fn headers(section: &Section<'_>) -> Vec<(String, Secret)> {
     }
     headers
 }
+
+#[cfg(test)]
+mod tests;
