@@ -57,6 +57,7 @@ struct Layer<'a> {
     compression: Option<Compression>,
     timeout: Option<Duration>,
     /// The inner `None` are the system's roots.
+    #[expect(clippy::option_option, reason = "not written, written as none, and a file differ")]
     ca_file: Option<Option<PathBuf>>,
 }
 
