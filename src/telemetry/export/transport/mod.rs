@@ -1,7 +1,7 @@
 //! The two ways to a collector: OTLP over http/protobuf and OTLP over gRPC.
 //!
 //! A [`Parcel`](super::Parcel) is the same bytes on both. What an answer means is decided in
-//! [`verdict`], by the OTLP specification, on values alone; the carriers only fetch it. Whatever a
+//! `verdict`, by the OTLP specification, on values alone; the carriers only fetch it. Whatever a
 //! collector answers, nothing here panics, waits longer than it was allowed to, or repeats the
 //! collector's own words in our log: they are free text, and may hold anything.
 //!
