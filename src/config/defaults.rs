@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use super::model::{
     Admin, Audit, AuditMode, Breaker, Cache, Config, Console, Drain, Health, HostHeader, Inspect,
-    Log, LogLevel, Metrics, Mode, Otlp, Overload, PathForm, Pool, RateLimitHeaders, Retry, Scheme,
-    Server, ServerLimits, Service, Timeouts, Tracing, Trust, Upstream,
+    Log, LogLevel, Metrics, Mode, Otlp, OtlpProtocol, OtlpTarget, Overload, PathForm, Pool,
+    RateLimitHeaders, Retry, Scheme, Server, ServerLimits, Service, Signal, Timeouts, Tracing,
+    Trust, Upstream,
 };
 use crate::record::ConfigName;
 
@@ -26,6 +27,10 @@ pub const MAX_KEYS: usize = 100_000;
 pub const MAX_SERIES: usize = 5000;
 /// Header fields that tell of caches.
 const CACHE_HEADERS: [&str; 4] = ["cache-status", "x-cache", "x-nextjs-cache", "x-vercel-cache"];
+/// The base URL of the collector that is tried where none is named.
+pub(crate) const COLLECTOR: &str = "http://localhost:4318";
+/// The same, for gRPC.
+pub(crate) const GRPC_COLLECTOR: &str = "http://localhost:4317";
 
 impl Config {
     /// The configuration of a file that names nothing but the upstream.
@@ -137,12 +142,9 @@ fn overload() -> Overload {
 }
 
 fn otlp() -> Otlp {
-    Otlp {
-        traces_endpoint: Some("http://localhost:4318/v1/traces".to_owned()),
-        is_configured: false,
-        headers: Vec::new(),
-        gzip: true,
-        timeout: Duration::from_secs(10),
-        ca_file: None,
-    }
+    let target = |signal: Signal| {
+        let url = format!("{COLLECTOR}{}", signal.path());
+        OtlpTarget { is_configured: false, ..OtlpTarget::new(url, OtlpProtocol::Http) }
+    };
+    Otlp { traces: Some(target(Signal::Traces)), metrics: Some(target(Signal::Metrics)) }
 }

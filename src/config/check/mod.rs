@@ -17,6 +17,7 @@ mod doors;
 mod files;
 mod limits;
 mod metrics;
+mod otlp;
 mod routes;
 mod template;
 mod tls;
@@ -46,7 +47,7 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     doors::admin(&root.section("admin"), &mut config.admin);
     upstream::upstream(&root.section("upstream"), &mut config.upstream);
     lay(&mut config.request_id_header, doors::request_id(&root.section("request_id")));
-    voices::otlp(&root.section("otlp"), &mut config.otlp);
+    config.otlp = otlp::otlp(&root, outside);
     voices::tracing(&root.section("tracing"), &config.service.environment, &mut config.tracing);
     config.metrics_listen = doors::optional_address(&root.section("metrics"), "listen");
     metrics::metrics(&root.section("metrics"), &mut config.metrics);

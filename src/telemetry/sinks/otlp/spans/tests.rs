@@ -182,7 +182,7 @@ proptest! {
         let exporter = Exporter::new(&config.service).unwrap();
         let theirs = reference::Site::new(&config.service.name, &config.upstream);
         let spans = records.iter().flat_map(|record| reference::of(record, &theirs)).collect();
-        let (_, expected) = exporter.encode(spans).unwrap();
+        let expected = exporter.encode(spans).unwrap();
 
         let written = encode(&records, &Site::new(&config.upstream));
 
