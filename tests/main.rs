@@ -74,6 +74,8 @@ mod upstream_faults;
 mod intermediary;
 // Streams: their flushing, their clocks, their last words.
 mod streams;
+// What is measured of a stream: each kind with each ending.
+mod streams_measured;
 // Connections that switch protocols.
 mod upgrades;
 // What is spoken towards the upstream: TLS, HTTP/2, Unix sockets.

@@ -4,11 +4,13 @@
 //! when its blank line has come and it held a `data` or an `event` field: comments (keep-alives),
 //! `id` and `retry` alone are not events. An unfinished last block is none either, as for a browser.
 //!
-//! It keeps nine bytes of state per line, and never any content beyond them.
+//! An event whose type is `error` is noted: that is how a service says in a stream that it failed.
+//!
+//! It keeps sixteen bytes of state per line, and never any content beyond them.
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
-/// Enough to tell `event:` behind a byte order mark.
-const HEAD: usize = 9;
+/// Enough to tell `event: error`, and no longer word, behind a byte order mark.
+const HEAD: usize = 16;
 
 /// Counts events over the chunks of one stream.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +21,10 @@ pub struct EventCounter {
     head_len: usize,
     /// Whether the current block holds a field that makes it an event.
     is_event: bool,
+    /// Whether the current block says that it is an event of type `error`.
+    is_error: bool,
+    /// Whether an event of type `error` has passed.
+    had_error: bool,
     /// Whether the last byte was CR: a LF now belongs to it.
     after_cr: bool,
     /// Whether the first line, which may begin with a byte order mark, is over.
@@ -56,6 +62,11 @@ impl EventCounter {
         self.head_len == 0 && !self.is_event
     }
 
+    /// Whether an event of type `error` has passed.
+    pub fn had_error(&self) -> bool {
+        self.had_error
+    }
+
     fn remember(&mut self, bytes: &[u8]) {
         let taken = bytes.len().min(HEAD - self.head_len);
         self.head[self.head_len..][..taken].copy_from_slice(&bytes[..taken]);
@@ -71,12 +82,18 @@ impl EventCounter {
         }
         self.head_len = 0;
         if line.is_empty() {
+            self.had_error |= std::mem::take(&mut self.is_error);
             return std::mem::take(&mut self.is_event);
         }
         let is_field = |name: &[u8]| {
             line.strip_prefix(name).is_some_and(|rest| matches!(rest.first(), None | Some(b':')))
         };
-        self.is_event |= is_field(b"data") || is_field(b"event");
+        if is_field(b"event") {
+            self.is_event = true;
+            // Of several types the last counts.
+            self.is_error = matches!(line, b"event:error" | b"event: error");
+        }
+        self.is_event |= is_field(b"data");
         false
     }
 }
@@ -124,6 +141,26 @@ mod tests {
         assert_eq!(count("\u{feff}event\n\n"), 1);
         assert_eq!(count("\u{feff}\u{feff}data: a\n\n"), 0);
         assert_eq!(count("\n\u{feff}data: a\n\n"), 0);
+    }
+
+    #[test]
+    fn an_event_of_type_error_is_noted_once_it_is_whole() {
+        let had_error = |stream: &str| {
+            let mut counter = EventCounter::default();
+            counter.push(stream.as_bytes());
+            counter.had_error()
+        };
+        assert!(had_error("event: error\ndata: {}\n\n"));
+        assert!(had_error("\u{feff}event:error\r\rdata: x\n\n"));
+        for other in [
+            "event: error\ndata: {}\n",
+            "event: errors\n\n",
+            "event: error and more\n\n",
+            "data: event: error\n\n",
+            "event: error\nevent: done\n\n",
+        ] {
+            assert!(!had_error(other), "{other:?}");
+        }
     }
 
     proptest! {

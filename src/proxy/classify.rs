@@ -4,15 +4,13 @@ use http::header::{CACHE_STATUS, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
 use http::{HeaderName, Method, StatusCode};
 
 use super::exchange::Exchange;
-use crate::record::{Cache, Failure, Outcome, Stream};
+use crate::record::{Cache, Failure, Outcome, Stream, StreamKind};
 
 /// The shape of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// HEAD, 204 and 304 have no body, whatever their header fields say (RFC 9110 §6.4.1).
     pub has_no_body: bool,
-    /// Server-sent events: counted.
-    pub is_event_stream: bool,
     /// An event stream to which an event of ours can be added: it is neither encoded nor of a
     /// declared length.
     pub takes_events: bool,
@@ -34,20 +32,22 @@ pub fn head(
     exchange.status = Some(status.as_u16());
     exchange.cache = cache(headers);
     let media_type = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-    let kind = Kind::of(media_type);
-    if kind != Kind::Ordinary || status == StatusCode::SWITCHING_PROTOCOLS {
-        exchange.stream = Some(Stream::default());
+    let kind = stream_of(media_type);
+    let is_encoded = kind.is_some() && headers.contains_key(CONTENT_ENCODING);
+    if kind.is_some() || status == StatusCode::SWITCHING_PROTOCOLS {
+        let visible = kind.filter(|_| !is_encoded).unwrap_or(StreamKind::Opaque);
+        exchange.stream = Some(Box::new(Stream::of(visible)));
     }
     let has_no_body = method == Method::HEAD
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     Shape {
         has_no_body,
-        is_event_stream: kind == Kind::EventStream,
-        takes_events: kind == Kind::EventStream
-            && !headers.contains_key(CONTENT_ENCODING)
+        takes_events: kind == Some(StreamKind::Events)
+            && !is_encoded
             && !headers.contains_key(CONTENT_LENGTH),
         // A head that is all there is of a gRPC answer has its media type, too.
-        ending: (kind == Kind::OtherStream)
+        ending: kind
+            .is_some_and(|kind| kind != StreamKind::Events)
             .then(|| grpc_failure(headers))
             .flatten()
             .map(|code| Outcome::Failed(Failure::GrpcStatus(code))),
@@ -60,32 +60,26 @@ pub fn grpc_failure(headers: &HeaderMap) -> Option<u8> {
     GRPC_SERVER_ERRORS.contains(&code).then_some(code)
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Ordinary,
-    EventStream,
-    OtherStream,
-}
-
-impl Kind {
-    fn of(media_type: &[u8]) -> Self {
-        let end = memchr::memchr2(b';', b' ', media_type).unwrap_or(media_type.len());
-        let essence = &media_type[..end];
-        let is = |name: &str| essence.eq_ignore_ascii_case(name.as_bytes());
-        let is_grpc =
-            essence.len() >= 16 && essence[..16].eq_ignore_ascii_case(b"application/grpc");
-        if is("text/event-stream") {
-            Self::EventStream
-        } else if is_grpc
-            || is("application/x-ndjson")
-            || is("application/ndjson")
-            || is("application/jsonl")
-            || is("application/json-seq")
-        {
-            Self::OtherStream
-        } else {
-            Self::Ordinary
-        }
+/// The kind of stream that a media type announces; `None` of an ordinary answer.
+fn stream_of(media_type: &[u8]) -> Option<StreamKind> {
+    let end = memchr::memchr2(b';', b' ', media_type).unwrap_or(media_type.len());
+    let essence = &media_type[..end];
+    let is = |name: &str| essence.eq_ignore_ascii_case(name.as_bytes());
+    let begins = |name: &str| {
+        essence.get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    if is("text/event-stream") {
+        Some(StreamKind::Events)
+    } else if begins("application/grpc") {
+        // The text form of gRPC-Web is base64.
+        let is_text = begins("application/grpc-web-text");
+        Some(if is_text { StreamKind::Opaque } else { StreamKind::Grpc })
+    } else if is("application/x-ndjson") || is("application/ndjson") || is("application/jsonl") {
+        Some(StreamKind::Lines)
+    } else if is("application/json-seq") {
+        Some(StreamKind::Records)
+    } else {
+        None
     }
 }
 
@@ -152,16 +146,20 @@ mod tests {
 
     #[test]
     fn streams_are_known_at_the_head() {
-        assert_eq!(Kind::of(b"text/event-stream; charset=utf-8"), Kind::EventStream);
-        assert_eq!(Kind::of(b"application/grpc+proto"), Kind::OtherStream);
-        for lines in
-            ["application/x-ndjson", "Application/NDJSON", "application/jsonl;charset=utf-8"]
-        {
-            assert_eq!(Kind::of(lines.as_bytes()), Kind::OtherStream, "{lines}");
+        for (media_type, expected) in [
+            ("text/event-stream; charset=utf-8", Some(StreamKind::Events)),
+            ("application/grpc+proto", Some(StreamKind::Grpc)),
+            ("application/grpc-web", Some(StreamKind::Grpc)),
+            ("application/grpc-web-text+proto", Some(StreamKind::Opaque)),
+            ("application/x-ndjson", Some(StreamKind::Lines)),
+            ("Application/NDJSON", Some(StreamKind::Lines)),
+            ("application/jsonl;charset=utf-8", Some(StreamKind::Lines)),
+            ("application/json-seq", Some(StreamKind::Records)),
+            ("application/json", None),
+            ("", None),
+        ] {
+            assert_eq!(stream_of(media_type.as_bytes()), expected, "{media_type}");
         }
-        assert_eq!(Kind::of(b"application/json-seq"), Kind::OtherStream);
-        assert_eq!(Kind::of(b"application/json"), Kind::Ordinary);
-        assert_eq!(Kind::of(b""), Kind::Ordinary);
     }
 
     #[test]

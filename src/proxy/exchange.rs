@@ -53,7 +53,7 @@ pub struct Exchange {
     /// What the answer's cache headers said.
     pub cache: Option<Cache>,
     /// `Some` once the answer is known to be a stream.
-    pub stream: Option<Stream>,
+    pub stream: Option<Box<Stream>>,
     /// Bytes of the answer's body handed on.
     pub bytes_out: u64,
     /// The status the client gets.
@@ -296,7 +296,7 @@ impl Exchange {
             outcome,
             bytes_in: self.meter.as_ref().map_or(0, |meter| meter.bytes()),
             bytes_out: self.bytes_out,
-            stream: self.stream,
+            stream: self.stream.take(),
             user_agent: self.user_agent.take(),
             client_ip: self.client_ip,
             facts: std::mem::take(&mut self.facts),

@@ -17,9 +17,11 @@ use crate::http::traceparent::{SpanId, TraceId, TraceState};
 
 pub mod capture;
 pub mod outcome;
+pub mod stream;
 
 pub use capture::{Fact, Value};
 pub use outcome::{Abort, ErrorType, Failure, Level, Outcome, Phase, Refusal};
+pub use stream::{Gaps, Stream, StreamKind};
 
 /// What happened in one exchange.
 #[derive(Clone, Debug)]
@@ -59,7 +61,7 @@ pub struct Record {
     /// Bytes of the response body that were handed to the client's connection.
     pub bytes_out: u64,
     /// `Some` where the answer is a stream: event-stream, gRPC, ndjson, json-seq.
-    pub stream: Option<Stream>,
+    pub stream: Option<Box<Stream>>,
     /// Sanitised user agent (see [`crate::http::sanitise`]).
     pub user_agent: Option<Arc<str>>,
     /// The client's address: the peer, or what a trusted proxy said. Sinks truncate it.
@@ -124,13 +126,6 @@ pub struct UpstreamLeg {
     pub duration: Duration,
     /// The status the upstream sent.
     pub status: Option<u16>,
-}
-
-/// What is known of a streamed answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stream {
-    /// Complete events (event-stream only).
-    pub events: u64,
 }
 
 /// What the answer's cache headers said.

@@ -13,10 +13,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::watch::Watch;
 use super::{CutAnswer, ending};
 use crate::http::problem::{self, Problem};
-use crate::http::sse::{self, EventCounter};
-use crate::http::{answer, hop};
+use crate::http::{answer, hop, sse};
 use crate::proxy::classify;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::upstream::lease::UpstreamBody;
@@ -29,7 +29,8 @@ pub struct Followed {
     exchange: Box<Exchange>,
     /// The exact length, where it is known.
     expected: Option<u64>,
-    events: Option<EventCounter>,
+    /// What measures a stream.
+    watch: Option<Watch>,
     idle: Option<Duration>,
     waiting_since: Option<Instant>,
     /// When the whole answer must be over, and what it means if it is not.
@@ -66,7 +67,7 @@ impl Followed {
         };
         Self {
             expected: body.size_hint().exact(),
-            events: shape.is_event_stream.then(EventCounter::default),
+            watch: exchange.stream.as_ref().map(|stream| Watch::new(stream.kind)),
             takes_events: shape.takes_events,
             waiting_since: None,
             cut: Cut::Not,
@@ -135,8 +136,8 @@ impl Followed {
         if let Some(data) = frame.data_ref() {
             self.exchange.note_first_byte(now);
             self.exchange.bytes_out += data.len() as u64;
-            if let (Some(counter), Some(stream)) = (&mut self.events, &mut self.exchange.stream) {
-                stream.events += counter.push(data);
+            if let Some(watch) = &mut self.watch {
+                watch.pass(data, now, &mut self.exchange);
             }
             if self.body.is_end_stream() {
                 self.finish(now, Outcome::Served);
@@ -196,7 +197,7 @@ impl Followed {
             Outcome::Failed(failure) => (failure.status(), failure.title()),
             _ => return None,
         };
-        let is_whole = self.events.as_ref().is_some_and(EventCounter::is_between_events);
+        let is_whole = self.watch.as_ref().is_some_and(Watch::is_between_events);
         if !is_whole && matches!(outcome, Outcome::Failed(_)) {
             return None;
         }

@@ -222,7 +222,9 @@ impl House {
             Some(Value::Member(mode)) => mode,
             _ => &self.other,
         };
-        let key = (record.is_error(), Arc::clone(mode));
+        // A stream has had its status long before it fails: it says so in an event of type `error`.
+        let has_error_event = record.stream.as_ref().is_some_and(|stream| stream.has_error_event);
+        let key = (record.is_error() || has_error_event, Arc::clone(mode));
         let resolve = || {
             let by_mode = Labels::default().named("mode", mode);
             let status = if key.0 { "error" } else { "success" };
