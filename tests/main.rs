@@ -4,6 +4,8 @@
 
 mod support;
 
+// Facts out of answers.
+mod answer_captures;
 // Facts out of request bodies.
 mod captures;
 // The operators' door of a whole sidecar.

@@ -126,12 +126,23 @@ pub enum Action {
 pub struct Capture {
     /// The fact's name.
     pub name: Arc<str>,
-    /// JSON pointer (RFC 6901) into the request body.
+    /// Whose body it looks into.
+    pub side: Side,
+    /// JSON pointer (RFC 6901) into that body.
     pub pointer: String,
     /// What is taken there.
     pub take: Take,
     /// Whether it may become a metric label.
     pub metric: bool,
+}
+
+/// Whose body a capture looks into: the first part of `captures.from`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// `request.body`.
+    Request,
+    /// `response.body`: a JSON document, or the last event of a stream that has the place.
+    Response,
 }
 
 /// `captures.take`.
@@ -141,6 +152,8 @@ pub enum Take {
     Value(Vec<Arc<str>>),
     /// The length of a string in UTF-16 code units.
     Length,
+    /// A whole number that is not negative.
+    Number,
 }
 
 /// `[inspect]`.

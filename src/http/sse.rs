@@ -8,6 +8,8 @@
 //!
 //! It keeps sixteen bytes of state per line, and never any content beyond them.
 
+pub mod data;
+
 const BOM: &[u8] = b"\xef\xbb\xbf";
 /// Enough to tell `event: error`, and no longer word, behind a byte order mark.
 const HEAD: usize = 16;

@@ -1,7 +1,7 @@
 //! What a response head says about the answer: its shape, its cache, its gRPC status.
 
 use http::header::{CACHE_STATUS, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
-use http::{HeaderName, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::exchange::Exchange;
 use crate::record::{Cache, Failure, Outcome, Stream, StreamKind};
@@ -14,8 +14,21 @@ pub struct Shape {
     /// An event stream to which an event of ours can be added: it is neither encoded nor of a
     /// declared length.
     pub takes_events: bool,
+    /// What can be read of the body for the route's captures; `None` where they do not ask.
+    pub text: Option<Text>,
     /// An ending that the head itself declares (a gRPC trailers-only answer).
     pub ending: Option<Outcome>,
+}
+
+/// How a body is to be read for facts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// As one JSON document.
+    Document,
+    /// As events whose data may be JSON.
+    Events,
+    /// Not at all: it is encoded, or of another media type.
+    Unreadable,
 }
 
 /// gRPC statuses that are the server's fault (OpenTelemetry gRPC conventions): unknown, deadline
@@ -45,6 +58,11 @@ pub fn head(
         takes_events: kind == Some(StreamKind::Events)
             && !is_encoded
             && !headers.contains_key(CONTENT_LENGTH),
+        text: exchange
+            .route
+            .answer_captures
+            .is_some()
+            .then(|| text(kind, essence(media_type), headers)),
         // A head that is all there is of a gRPC answer has its media type, too.
         ending: kind
             .is_some_and(|kind| kind != StreamKind::Events)
@@ -60,10 +78,31 @@ pub fn grpc_failure(headers: &HeaderMap) -> Option<u8> {
     GRPC_SERVER_ERRORS.contains(&code).then_some(code)
 }
 
+/// How to read this body. One without a media type may be JSON as well as anything.
+fn text(kind: Option<StreamKind>, essence: &[u8], headers: &HeaderMap) -> Text {
+    let is_plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    let is_encoded = headers.get(CONTENT_ENCODING).is_some_and(|coding| !is_plain(coding));
+    let suffix = essence.len().checked_sub(b"+json".len()).and_then(|at| essence.get(at..));
+    let is_json = essence.is_empty()
+        || essence.eq_ignore_ascii_case(b"application/json")
+        || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case(b"+json"));
+    match kind {
+        _ if is_encoded => Text::Unreadable,
+        Some(StreamKind::Events) => Text::Events,
+        None if is_json => Text::Document,
+        _ => Text::Unreadable,
+    }
+}
+
+/// A media type without its parameters.
+fn essence(media_type: &[u8]) -> &[u8] {
+    let end = memchr::memchr2(b';', b' ', media_type).unwrap_or(media_type.len());
+    &media_type[..end]
+}
+
 /// The kind of stream that a media type announces; `None` of an ordinary answer.
 fn stream_of(media_type: &[u8]) -> Option<StreamKind> {
-    let end = memchr::memchr2(b';', b' ', media_type).unwrap_or(media_type.len());
-    let essence = &media_type[..end];
+    let essence = essence(media_type);
     let is = |name: &str| essence.eq_ignore_ascii_case(name.as_bytes());
     let begins = |name: &str| {
         essence.get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(name.as_bytes()))
@@ -159,6 +198,27 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(stream_of(media_type.as_bytes()), expected, "{media_type}");
+        }
+    }
+
+    #[test]
+    fn json_and_events_in_the_clear_are_read() {
+        let encoded = headers(&[("content-encoding", "gzip")]);
+        let plain = headers(&[("content-encoding", "Identity")]);
+        for (media_type, expected) in [
+            ("application/json; charset=utf-8", Text::Document),
+            ("application/problem+JSON", Text::Document),
+            ("", Text::Document),
+            ("text/event-stream", Text::Events),
+            ("text/html", Text::Unreadable),
+            ("application/json-seq", Text::Unreadable),
+            ("application/grpc+json", Text::Unreadable),
+            ("json", Text::Unreadable),
+        ] {
+            let media_type = media_type.as_bytes();
+            let text = |headers| text(stream_of(media_type), essence(media_type), headers);
+            assert_eq!(text(&plain), expected, "{media_type:?}");
+            assert_eq!(text(&encoded), Text::Unreadable, "{media_type:?}");
         }
     }
 

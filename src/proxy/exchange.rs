@@ -44,7 +44,7 @@ pub struct Exchange {
     pub request_id: HeaderValue,
     /// Ids and head decision.
     pub trace: Trace,
-    /// Captured facts.
+    /// Captured facts: the request's, then the answer's.
     pub facts: Vec<Fact>,
     /// The client's address, as far as it is to be believed.
     pub client_ip: IpAddr,

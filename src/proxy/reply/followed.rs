@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::reading::Reading;
 use super::watch::Watch;
 use super::{CutAnswer, ending};
 use crate::http::problem::{self, Problem};
@@ -31,6 +32,8 @@ pub struct Followed {
     expected: Option<u64>,
     /// What measures a stream.
     watch: Option<Watch>,
+    /// What reads the body for the route's captures.
+    reading: Option<Box<Reading>>,
     idle: Option<Duration>,
     waiting_since: Option<Instant>,
     /// When the whole answer must be over, and what it means if it is not.
@@ -65,8 +68,11 @@ impl Followed {
             let max = timeouts.request.map(|max| exchange.began() + max);
             (timeouts.idle, max.map(|max| (max, Outcome::Failed(Failure::RequestTimeout))))
         };
+        let expected = body.size_hint().exact();
+        let reading = shape.text.and_then(|text| Reading::begin(text, expected, &exchange));
         Self {
-            expected: body.size_hint().exact(),
+            expected,
+            reading: reading.map(Box::new),
             watch: exchange.stream.as_ref().map(|stream| Watch::new(stream.kind)),
             takes_events: shape.takes_events,
             waiting_since: None,
@@ -139,6 +145,11 @@ impl Followed {
             if let Some(watch) = &mut self.watch {
                 watch.pass(data, now, &mut self.exchange);
             }
+            if let Some(reading) = &mut self.reading
+                && !reading.take(data, &self.exchange)
+            {
+                self.reading = None;
+            }
             if self.body.is_end_stream() {
                 self.finish(now, Outcome::Served);
             }
@@ -173,6 +184,7 @@ impl Followed {
     ) -> Poll<Option<Result<Frame<Bytes>, CutAnswer>>> {
         let event = self.last_event(outcome);
         self.exchange.bytes_out += event.as_ref().map_or(0, Bytes::len) as u64;
+        self.conclude(false);
         self.exchange.end(outcome);
         let Some(event) = event else { return self.flush_and_cut(cx) };
         self.cut = Cut::Told;
@@ -210,7 +222,15 @@ impl Followed {
         Some(sse::error_event(&document).into())
     }
 
+    /// Hands over the facts of what has passed.
+    fn conclude(&mut self, is_whole: bool) {
+        if let Some(reading) = self.reading.take() {
+            reading.conclude(is_whole, &mut self.exchange);
+        }
+    }
+
     fn finish(&mut self, now: Instant, outcome: Outcome) {
+        self.conclude(true);
         self.exchange.end_at(now, outcome);
         self.body.finish(now);
     }
@@ -218,9 +238,13 @@ impl Followed {
 
 impl Drop for Followed {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
         // A client may close as soon as it has the announced length, before hyper asks again.
-        if self.expected == Some(self.exchange.bytes_out) && !std::thread::panicking() {
+        if self.expected == Some(self.exchange.bytes_out) {
             self.finish(Instant::now(), Outcome::Served);
         }
+        self.conclude(false);
     }
 }

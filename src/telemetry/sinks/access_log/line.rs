@@ -162,7 +162,7 @@ impl Fields<'_> {
         self.out.push(b':');
         match &fact.value {
             Value::Member(member) => json::string(member, self.out),
-            Value::Length(length) => self.digits(*length),
+            Value::Length(count) | Value::Number(count) => self.digits(*count),
         }
     }
 

@@ -129,8 +129,8 @@ fn internal(record: &Record, name: &Arc<str>, site: &Site) -> SpanData {
         .map(|fact| {
             let value = match &fact.value {
                 Value::Member(member) => Attribute::from(shared(member)),
-                Value::Length(length) => {
-                    Attribute::from(i64::try_from(*length).unwrap_or(i64::MAX))
+                Value::Length(count) | Value::Number(count) => {
+                    Attribute::from(i64::try_from(*count).unwrap_or(i64::MAX))
                 }
             };
             KeyValue::new(fact.name.to_string(), value)
