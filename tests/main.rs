@@ -38,6 +38,8 @@ mod fuzz_corpus;
 mod forwarding;
 // HTTP/2 from clients: what works, what is refused, what is bounded.
 mod http2;
+// The metrics of the GenAI conventions.
+mod genai;
 // Rate limits as a client meets them.
 mod limits;
 // Ports: Unix sockets and inherited sockets.

@@ -256,6 +256,9 @@ impl Exchange {
         if let (Some(draft), Some(audit)) = (draft, self.proxy.audit()) {
             seat::complete(audit, self.seat.take(), draft, &record);
         }
+        if self.plan.genai {
+            self.proxy.telemetry.metrics().observe_genai(&record);
+        }
         self.proxy.telemetry.emit(record, &self.route.metrics);
         self.proxy.overload.leave(std::mem::take(&mut self.permit));
     }

@@ -40,6 +40,8 @@ pub struct Plan {
     pub rewritten_host: Option<HeaderValue>,
     /// The upstream's own authority, for requests that name no host.
     pub authority: HeaderValue,
+    /// Whether captured facts become the metrics of the GenAI conventions.
+    pub genai: bool,
     /// Prefix of a problem's `type`.
     pub errors_type_base: String,
     /// What happens when the audit is not available.
@@ -109,6 +111,7 @@ impl Plan {
             rewritten_host: (config.upstream.host_header == HostHeader::Rewrite)
                 .then(|| authority(config)),
             authority: authority(config),
+            genai: config.genai,
             errors_type_base: config.errors_type_base.clone(),
             audit_mode: config.audit.mode,
             audit_deadline: config.audit.deadline,
