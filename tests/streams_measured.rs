@@ -96,8 +96,8 @@ async fn measured(sidecar: &mut Sidecar, kind: StreamKind) -> Arc<Record> {
     sidecar.assert_no_more_records();
     let stream = record.stream.as_ref().expect("a stream");
     assert_eq!(stream.kind, kind);
-    let counted = if kind.is_counted() { 3 } else { 0 };
-    assert_eq!(stream.events, counted, "{kind:?}");
+    let counted = if kind.is_counted() { 3_u8 } else { 0 };
+    assert_eq!(stream.events, u64::from(counted), "{kind:?}");
     assert_eq!(stream.gaps.count(), 1, "{kind:?}: two messages that come together leave no gap");
     let longest = stream.gaps.longest().expect("a gap");
     assert!(longest >= SILENCE && longest < record.duration, "{kind:?}: {longest:?}");
@@ -112,7 +112,7 @@ async fn measured(sidecar: &mut Sidecar, kind: StreamKind) -> Arc<Record> {
         ("sidecar_stream_gap_seconds_count", 1),
     ] {
         let found = sidecar.metric(&series(name));
-        assert!((found - expected as f64).abs() < f64::EPSILON, "{kind:?}: {name} is {found}");
+        assert!((found - f64::from(expected)).abs() < f64::EPSILON, "{kind:?}: {name} is {found}");
     }
     let page = page(sidecar);
     let counts =

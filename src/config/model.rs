@@ -63,7 +63,7 @@ pub struct Config {
     pub sentry: Option<Sentry>,
     /// `[errors] type_base`: prefix of the problem `type`; empty means `about:blank`.
     pub errors_type_base: String,
-    /// `[genai] enabled`: whether captured facts become the metrics of the GenAI conventions.
+    /// `[genai] enabled`: whether captured facts become the metrics of the `GenAI` conventions.
     pub genai: bool,
 }
 

@@ -14,6 +14,18 @@ const BOM: &[u8] = b"\xef\xbb\xbf";
 /// Enough to tell `event: error`, and no longer word, behind a byte order mark.
 const HEAD: usize = 16;
 
+/// What a block of lines is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Block {
+    /// Comments and settings.
+    #[default]
+    NoEvent,
+    /// It holds a field that makes it an event.
+    Event,
+    /// An event of type `error`.
+    Error,
+}
+
 /// Counts events over the chunks of one stream.
 #[derive(Clone, Debug, Default)]
 pub struct EventCounter {
@@ -21,10 +33,8 @@ pub struct EventCounter {
     head: [u8; HEAD],
     /// How many of them there are.
     head_len: usize,
-    /// Whether the current block holds a field that makes it an event.
-    is_event: bool,
-    /// Whether the current block says that it is an event of type `error`.
-    is_error: bool,
+    /// What the current block is so far.
+    block: Block,
     /// Whether an event of type `error` has passed.
     had_error: bool,
     /// Whether the last byte was CR: a LF now belongs to it.
@@ -61,7 +71,7 @@ impl EventCounter {
 
     /// Whether the stream stands between two events: nothing of another has begun.
     pub fn is_between_events(&self) -> bool {
-        self.head_len == 0 && !self.is_event
+        self.head_len == 0 && self.block == Block::NoEvent
     }
 
     /// Whether an event of type `error` has passed.
@@ -84,18 +94,20 @@ impl EventCounter {
         }
         self.head_len = 0;
         if line.is_empty() {
-            self.had_error |= std::mem::take(&mut self.is_error);
-            return std::mem::take(&mut self.is_event);
+            let block = std::mem::take(&mut self.block);
+            self.had_error |= block == Block::Error;
+            return block != Block::NoEvent;
         }
         let is_field = |name: &[u8]| {
             line.strip_prefix(name).is_some_and(|rest| matches!(rest.first(), None | Some(b':')))
         };
         if is_field(b"event") {
-            self.is_event = true;
             // Of several types the last counts.
-            self.is_error = matches!(line, b"event:error" | b"event: error");
+            let is_error = matches!(line, b"event:error" | b"event: error");
+            self.block = if is_error { Block::Error } else { Block::Event };
+        } else if self.block == Block::NoEvent && is_field(b"data") {
+            self.block = Block::Event;
         }
-        self.is_event |= is_field(b"data");
         false
     }
 }

@@ -40,7 +40,7 @@ pub struct Plan {
     pub rewritten_host: Option<HeaderValue>,
     /// The upstream's own authority, for requests that name no host.
     pub authority: HeaderValue,
-    /// Whether captured facts become the metrics of the GenAI conventions.
+    /// Whether captured facts become the metrics of the `GenAI` conventions.
     pub genai: bool,
     /// Prefix of a problem's `type`.
     pub errors_type_base: String,
@@ -190,8 +190,9 @@ fn compile_route(
         audit: route.and_then(|route| route.audit.clone()),
     });
     let captures = |side| {
-        let named = route.map_or(&[][..], |route| &route.captures).iter();
-        let captures = named
+        let captures = route
+            .map_or(&[][..], |route| &route.captures)
+            .iter()
             .filter_map(|name| config.captures.iter().find(|capture| capture.name == *name))
             .filter(|capture| capture.side == side);
         Some(Captures::compile(captures)).filter(|captures| !captures.is_empty())

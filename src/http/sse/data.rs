@@ -14,8 +14,8 @@ pub struct DataReader {
     kept: Vec<u8>,
     /// Where in `kept` the current line begins.
     line: usize,
-    /// Whether the current line, kept or not, holds a byte.
-    is_in_line: bool,
+    /// How many bytes of the current line have come, kept or not.
+    line_len: usize,
     /// Whether something of the current event did not fit.
     is_too_large: bool,
     /// Whether the last byte was CR: a LF now belongs to it.
@@ -69,7 +69,7 @@ impl DataReader {
     }
 
     fn keep(&mut self, bytes: &[u8], limit: usize) {
-        self.is_in_line |= !bytes.is_empty();
+        self.line_len += bytes.len();
         if self.is_too_large {
             return;
         }
@@ -87,9 +87,9 @@ impl DataReader {
         let is_first = !std::mem::replace(&mut self.is_past_first_line, true);
         if is_first && self.kept.get(self.line..).is_some_and(|line| line.starts_with(BOM)) {
             self.kept.drain(self.line..self.line + BOM.len());
-            self.is_in_line = self.kept.len() > self.line;
+            self.line_len -= BOM.len();
         }
-        if !std::mem::take(&mut self.is_in_line) {
+        if std::mem::take(&mut self.line_len) == 0 {
             return self.end_event(visit);
         }
         let line = self.kept.get(self.line..).unwrap_or_default();

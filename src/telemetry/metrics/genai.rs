@@ -1,4 +1,4 @@
-//! The client metrics of the OpenTelemetry GenAI conventions, from captured facts of their names.
+//! The client metrics of the OpenTelemetry `GenAI` conventions, from captured facts of their names.
 //!
 //! The sidecar stands where the client of the generating service stands. Token counts are what the
 //! service reported; the times are those of streams of which at least one fact says that they are

@@ -139,7 +139,7 @@ impl Metrics {
         }
     }
 
-    /// Counts what a record's facts say by the OpenTelemetry GenAI conventions. Nothing without facts.
+    /// Counts what a record's facts say by the OpenTelemetry `GenAI` conventions. Nothing without facts.
     pub fn observe_genai(&self, record: &Record) {
         self.house.genai.observe(record);
     }
