@@ -16,7 +16,8 @@ use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
 use crate::http::traceparent::{SpanId, TraceId, TraceState};
 use crate::record::{
-    Abort, Fact, Failure, Outcome, Phase, Record, Refusal, RouteNames, Trace, UpstreamLeg, Value,
+    Abort, Fact, Failure, Gaps, Outcome, Phase, Record, Refusal, RouteNames, Stream, StreamKind,
+    Trace, UpstreamLeg, Value,
 };
 
 fn config() -> Config {
@@ -100,10 +101,28 @@ fn facts() -> impl Strategy<Value = Vec<Fact>> {
     let value = prop_oneof![
         ".{0,150}".prop_map(|member| Value::Member(member.into())),
         any::<u64>().prop_map(Value::Length),
+        any::<u64>().prop_map(Value::Number),
     ];
     let fact = ("[a-z._]{1,150}", value);
     let fact = fact.prop_map(|(name, value)| Fact { name: name.into(), value });
     proptest::collection::vec(fact, 0..4)
+}
+
+fn streams() -> impl Strategy<Value = Stream> {
+    let kind = prop_oneof![Just(StreamKind::Events), Just(StreamKind::Opaque)];
+    let gaps = proptest::collection::vec(durations(), 0..3).prop_map(|times| {
+        let mut gaps = Gaps::default();
+        times.into_iter().for_each(|time| gaps.add(time));
+        gaps
+    });
+    (kind, any::<u64>(), proptest::option::of(durations()), gaps).prop_map(
+        |(kind, events, first_event, gaps)| Stream {
+            events,
+            first_event,
+            gaps,
+            ..Stream::of(kind)
+        },
+    )
 }
 
 fn routes() -> impl Strategy<Value = RouteNames> {
@@ -133,6 +152,7 @@ prop_compose! {
         (url, user_agent) in (".{0,300}", proptest::option::of("[ -~]{0,256}")),
         client_ip in any::<IpAddr>(),
         facts in facts(),
+        stream in proptest::option::of(streams()),
     ) -> Record {
         Record {
             request_id,
@@ -152,7 +172,7 @@ prop_compose! {
             outcome,
             bytes_in: 0,
             bytes_out: 0,
-            stream: None,
+            stream: stream.map(Box::new),
             user_agent: user_agent.map(Arc::from),
             client_ip,
             facts,
