@@ -186,7 +186,6 @@ fn attribute_keys_are_those_of_the_semantic_conventions() {
         semconv::URL_FULL,
         semconv::URL_PATH,
         semconv::URL_SCHEME,
-        semconv::USER_AGENT_ORIGINAL,
         semconv::EXCEPTION_TYPE,
         semconv::EXCEPTION_MESSAGE,
         "sidecar.request_id",

@@ -12,6 +12,7 @@ use super::model::{
     LogLevel, Mode, Otlp, Overload, PathForm, Pool, RateLimitHeaders, Retry, Scheme, Server,
     ServerLimits, Service, Timeouts, Tracing, Trust, Upstream,
 };
+use crate::record::ConfigName;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const KIB: usize = 1024;
@@ -36,7 +37,7 @@ impl Config {
             admin: Admin { listen: SocketAddr::new(LOOPBACK, 9901), token: None },
             upstream: Upstream {
                 scheme: Scheme::Http,
-                host: upstream.ip().to_string(),
+                host: ConfigName::configured(&upstream.ip().to_string()),
                 port: upstream.port(),
                 authority: upstream.to_string(),
                 socket: None,

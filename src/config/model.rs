@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::record::ConfigName;
 use crate::secret::Secret;
 
 mod faults;
@@ -44,7 +45,7 @@ pub struct Config {
     /// `[log]`: the access log and our own diagnostics.
     pub log: Log,
     /// `[route_defaults] rate_limits`: for every request that matches no route.
-    pub default_rate_limits: Vec<Arc<str>>,
+    pub default_rate_limits: Vec<ConfigName>,
     /// `[[routes]]`: first match wins.
     pub routes: Vec<Route>,
     /// `[captures."…"]`: facts that may leave, by name.
@@ -93,21 +94,21 @@ pub struct Admin {
 #[derive(Clone, Debug)]
 pub struct Route {
     /// For error messages and readers; nothing leaves under it.
-    pub name: Arc<str>,
+    pub name: ConfigName,
     /// The method, or `None` for `*`.
     pub method: Option<http::Method>,
     /// The path template, e.g. `/api/users/{id}` or `/static/{*rest}`.
-    pub template: Arc<str>,
+    pub template: ConfigName,
     /// What happens to a match.
     pub action: Action,
     /// Name of the INTERNAL span.
-    pub span: Option<Arc<str>>,
+    pub span: Option<ConfigName>,
     /// Audit event.
-    pub audit: Option<Arc<str>>,
+    pub audit: Option<ConfigName>,
     /// Names in `[rate_limits]`.
-    pub rate_limits: Vec<Arc<str>>,
+    pub rate_limits: Vec<ConfigName>,
     /// Names in `[captures]`.
-    pub captures: Vec<Arc<str>>,
+    pub captures: Vec<ConfigName>,
     /// Overrides `server.limits.max_request_body`.
     pub max_request_body: Option<u64>,
     /// Overrides `upstream.timeouts.response_header`.
@@ -127,7 +128,7 @@ pub enum Action {
 #[derive(Clone, Debug)]
 pub struct Capture {
     /// The fact's name.
-    pub name: Arc<str>,
+    pub name: ConfigName,
     /// Whose body it looks into.
     pub side: Side,
     /// JSON pointer (RFC 6901) into that body.
@@ -151,7 +152,7 @@ pub enum Side {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Take {
     /// The value itself, if it is one of these; else `_other`.
-    Value(Vec<Arc<str>>),
+    Value(Vec<ConfigName>),
     /// The length of a string in UTF-16 code units.
     Length,
     /// A whole number that is not negative.

@@ -53,7 +53,7 @@ fn two_lines_give_the_defaults() {
 fn a_flag_needs_no_file() {
     let flags = vec![("upstream.url".to_owned(), "http://[::1]:4000/".to_owned())];
     let loaded = load(&Sources { flags, ..Sources::default() }).unwrap();
-    assert_eq!(loaded.config.upstream.host, "::1");
+    assert_eq!(&*loaded.config.upstream.host, "::1");
     assert_eq!(loaded.config.upstream.port, 4000);
     assert_eq!(loaded.config.upstream.authority, "[::1]:4000");
 }
@@ -195,7 +195,7 @@ fn zero_turns_a_deadline_off() {
 #[test]
 fn an_upstream_may_have_a_name_and_no_port() {
     let upstream = Config::from_toml("upstream.url = \"http://app.internal\"").unwrap().upstream;
-    assert_eq!((upstream.host.as_str(), upstream.port), ("app.internal", 80));
+    assert_eq!((&*upstream.host, upstream.port), ("app.internal", 80));
     assert_eq!(upstream.authority, "app.internal");
 }
 
@@ -207,7 +207,7 @@ fn an_upstream_is_what_its_scheme_says() {
     assert_eq!((tls.scheme, tls.port, tls.shown().as_str()), (Scheme::Https, 443, "app.internal"));
     assert_eq!(tls.shown_url(), "https://app.internal");
     let h2c = upstream("h2c://[::1]:50051");
-    assert_eq!((h2c.scheme, h2c.host.as_str(), h2c.port), (Scheme::H2c, "::1", 50051));
+    assert_eq!((h2c.scheme, &*h2c.host, h2c.port), (Scheme::H2c, "::1", 50051));
     for url in ["unix:/run/app.sock", "unix:///run/app.sock"] {
         let unix = upstream(url);
         assert_eq!(

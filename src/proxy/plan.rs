@@ -17,6 +17,7 @@ use crate::config::model::{
     Action, AuditMode, HostHeader, PathForm, Route, ServerLimits, Side, Timeouts, Trust,
 };
 use crate::http::forwarded;
+use crate::http::shape::Words;
 use crate::http::template::{Table, Template};
 use crate::record::RouteNames;
 use crate::telemetry::metrics::{Metrics, RouteMetrics};
@@ -56,6 +57,8 @@ pub struct Plan {
     pub unmatched: Arc<RoutePlan>,
     /// The policy of a request refused as ambiguous.
     pub invalid: Arc<RoutePlan>,
+    /// What of a path that no route knows may be shown.
+    pub words: Words,
     /// All limits, kept so that the next plan can take their buckets over.
     pub rate_limits: Limits,
     trusted: Vec<IpNet>,
@@ -119,6 +122,7 @@ impl Plan {
             inspect: config.inspect,
             unmatched: Arc::new(compile(Compiled::Unmatched)),
             invalid: Arc::new(compile(Compiled::Invalid)),
+            words: Words::of(config.routes.iter().map(|route| &*route.template)),
             trusted: config.server.trusted_proxies.clone(),
             table: Table::new(entries),
             routes,
@@ -179,13 +183,13 @@ fn compile_route(
     compiled: Compiled<'_>,
 ) -> RoutePlan {
     let (route, template, name) = match compiled {
-        Compiled::Matched(route, template) => (Some(route), Some(template), &*route.template),
-        Compiled::Unmatched => (None, None, RouteNames::UNMATCHED),
-        Compiled::Invalid => (None, None, RouteNames::INVALID),
+        Compiled::Matched(route, template) => (Some(route), Some(template), route.template.clone()),
+        Compiled::Unmatched => (None, None, RouteNames::UNMATCHED.into()),
+        Compiled::Invalid => (None, None, RouteNames::INVALID.into()),
     };
     let names = Arc::new(RouteNames {
-        template: name.into(),
-        name: route.map(|route| Arc::clone(&route.name)),
+        template: name,
+        name: route.map(|route| route.name.clone()),
         span: route.and_then(|route| route.span.clone()),
         audit: route.and_then(|route| route.audit.clone()),
     });

@@ -40,10 +40,8 @@ match = "POST /api/orchestrate"
 span = "orchestration.execute"
 audit = "ORCHESTRATION_REQUEST"
 rate_limits = ["per-ip"]
-captures = [
-    "orchestration.mode", "orchestration.query_length",
-    "orchestration.input_tokens", "orchestration.output_tokens",
-]
+captures = ["orchestration.mode", "orchestration.query_length",
+            "orchestration.input_tokens", "orchestration.output_tokens"]
 
 [[routes]]
 name = "login"

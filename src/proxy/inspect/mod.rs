@@ -9,13 +9,12 @@
 //! `reply::reading`; the memory for it is reserved from a [`Budget`].
 
 use std::fmt;
-use std::sync::Arc;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use thiserror::Error;
 
 use crate::config::model::{Capture, Take};
-use crate::record::{Fact, Value};
+use crate::record::{ConfigName, Fact, Value};
 
 mod budget;
 mod glance;
@@ -31,7 +30,7 @@ pub struct Captures {
     compiled: Box<[Compiled]>,
     root: Node,
     glance: Glance,
-    other: Arc<str>,
+    other: ConfigName,
 }
 
 /// What was found of each capture, in their order.
@@ -39,7 +38,7 @@ pub type Found = Vec<Option<Value>>;
 
 #[derive(Clone, Debug)]
 struct Compiled {
-    name: Arc<str>,
+    name: ConfigName,
     take: Take,
 }
 
@@ -81,7 +80,7 @@ impl Captures {
             }
         }
         let compiled = |capture: &&Capture| Compiled {
-            name: Arc::clone(&capture.name),
+            name: capture.name.clone(),
             take: capture.take.clone(),
         };
         let compiled = captures.iter().map(compiled).collect();
@@ -119,7 +118,7 @@ impl Captures {
     pub fn facts(&self, found: Found) -> Vec<Fact> {
         let named = self.compiled.iter().zip(found);
         let fact = |(capture, value): (&Compiled, Option<Value>)| {
-            value.map(|value| Fact { name: Arc::clone(&capture.name), value })
+            value.map(|value| Fact { name: capture.name.clone(), value })
         };
         named.filter_map(fact).collect()
     }
@@ -170,7 +169,7 @@ impl Walk<'_> {
     fn count(self, count: Option<u64>) {
         for capture in &self.node.captures {
             self.found[*capture] = match self.captures.compiled[*capture].take {
-                Take::Value(_) => Some(Value::Member(Arc::clone(&self.captures.other))),
+                Take::Value(_) => Some(Value::Member(self.captures.other.clone())),
                 Take::Length => None,
                 Take::Number => count.map(Value::Number),
             };
@@ -200,7 +199,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
                 Take::Number => None,
                 Take::Value(values) => {
                     let member = values.iter().find(|value| ***value == *text);
-                    Some(Value::Member(Arc::clone(member.unwrap_or(&self.captures.other))))
+                    Some(Value::Member(member.unwrap_or(&self.captures.other).clone()))
                 }
             };
         }

@@ -5,15 +5,15 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::model::Side;
 
-fn capture(name: &str, pointer: &str, values: Option<&[&str]>) -> Capture {
+fn capture(name: &'static str, pointer: &str, values: Option<&[&'static str]>) -> Capture {
     let take = match values {
-        Some(values) => Take::Value(values.iter().map(|value| Arc::from(*value)).collect()),
+        Some(values) => Take::Value(values.iter().map(|value| (*value).into()).collect()),
         None => Take::Length,
     };
     Capture { name: name.into(), side: Side::Request, pointer: pointer.into(), take, metric: false }
 }
 
-fn number(name: &str, pointer: &str) -> Capture {
+fn number(name: &'static str, pointer: &str) -> Capture {
     Capture { take: Take::Number, ..capture(name, pointer, None) }
 }
 
