@@ -6,6 +6,8 @@ mod support;
 
 // What answers say of caches and of time.
 mod answer_notes;
+// Facts out of answers.
+mod answer_captures;
 // Facts out of request bodies.
 mod captures;
 // The operators' door of a whole sidecar.
@@ -38,6 +40,8 @@ mod fuzz_corpus;
 mod forwarding;
 // HTTP/2 from clients: what works, what is refused, what is bounded.
 mod http2;
+// The metrics of the GenAI conventions.
+mod genai;
 // Rate limits as a client meets them.
 mod limits;
 // Ports: Unix sockets and inherited sockets.
@@ -84,6 +88,8 @@ mod upstream_faults;
 mod intermediary;
 // Streams: their flushing, their clocks, their last words.
 mod streams;
+// What is measured of a stream: each kind with each ending.
+mod streams_measured;
 // Connections that switch protocols.
 mod upgrades;
 // What is spoken towards the upstream: TLS, HTTP/2, Unix sockets.

@@ -42,6 +42,17 @@ declare! {
         by [METHOD, STATUS_CODE, ERROR_TYPE, SERVER_ADDRESS, SERVER_PORT],
         "Duration of requests to the upstream, to the last byte of the answer";
 
+    // OpenTelemetry's GenAI semantic conventions.
+    TOKEN_USAGE: Histogram "gen_ai.client.token.usage" in "{token}"
+        by [OPERATION_NAME, PROVIDER_NAME, REQUEST_MODEL, RESPONSE_MODEL, TOKEN_TYPE],
+        "Number of input and output tokens used";
+    FIRST_CHUNK: Histogram "gen_ai.client.operation.time_to_first_chunk" in "s"
+        by [OPERATION_NAME, PROVIDER_NAME, REQUEST_MODEL, RESPONSE_MODEL],
+        "Time from the request to the upstream to the first chunk of its stream";
+    PER_CHUNK: Histogram "gen_ai.client.operation.time_per_output_chunk" in "s"
+        by [OPERATION_NAME, PROVIDER_NAME, REQUEST_MODEL, RESPONSE_MODEL],
+        "Time from one chunk of a stream to the next";
+
     // The six that the service's own plan named.
     ORCHESTRATIONS: Counter "orchestration.requests" in "" by [STATUS, MODE],
         "Number of orchestration requests";
@@ -63,6 +74,8 @@ declare! {
         "Duration of streamed answers";
     STREAM_EVENTS: Counter "sidecar.stream.events" in "{event}" by [ROUTE],
         "Events passed on";
+    STREAM_GAP: Histogram "sidecar.stream.gap" in "s" by [ROUTE],
+        "Time from one message of a stream to the next, counted at its end";
     OVERHEAD: Histogram "sidecar.overhead" in "s" by [PHASE],
         "Time spent in the sidecar, not in the upstream";
 
@@ -176,7 +189,7 @@ mod tests {
         let plan: Vec<_> = ALL
             .iter()
             .filter(|instrument| {
-                !["http.", "sidecar.", "process."]
+                !["http.", "gen_ai.", "sidecar.", "process."]
                     .iter()
                     .any(|own| instrument.name.starts_with(own))
             })

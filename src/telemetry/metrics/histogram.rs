@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use super::reading::{Distribution, Exemplar, as_float};
 use crate::http::traceparent::{SpanId, TraceId};
+use crate::record::Gaps;
 
 /// The upper bounds of a histogram, in ticks, and how many ticks make the unit of its name.
 #[derive(Debug)]
@@ -106,6 +107,18 @@ impl Histogram {
         }
         buckets.sum.fetch_add(ticks, Ordering::Relaxed);
         index
+    }
+
+    /// Counts the gaps of a stream, where ticks are nanoseconds and the bounds are those of
+    /// [`Gaps`]: whole buckets at a time.
+    pub(super) fn add_gaps(&self, gaps: &Gaps) {
+        let buckets = &*self.0;
+        debug_assert_eq!(buckets.scale.bounds, Gaps::BOUNDS, "the same buckets");
+        for (count, more) in buckets.counts.iter().zip(gaps.counts()).filter(|(_, more)| **more > 0)
+        {
+            count.fetch_add(u64::from(*more), Ordering::Relaxed);
+        }
+        buckets.sum.fetch_add(nanoseconds(gaps.sum()), Ordering::Relaxed);
     }
 
     fn remember(&self, index: usize, witness: Witness, ticks: u64) {

@@ -7,6 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use super::catalogue;
 use super::family::{Bound, Family, Metric};
+use super::genai::GenAi;
 use super::histogram::Histogram;
 use super::labels::{Labels, key};
 use super::reading::{Point, Reading};
@@ -23,6 +24,8 @@ pub(super) struct Instruments {
     pub(super) first_byte: Family<Histogram>,
     pub(super) stream_duration: Family<Histogram>,
     pub(super) stream_events: Family<Counter>,
+    pub(super) stream_gap: Family<Histogram>,
+    pub(super) genai: GenAi,
     pub(super) orchestrations: Family<Counter>,
     pub(super) orchestration_duration: Family<Histogram>,
     pub(super) cache_hits: Family<Counter>,
@@ -60,6 +63,8 @@ impl Instruments {
             first_byte: seconds(&catalogue::FIRST_BYTE),
             stream_duration: seconds(&catalogue::STREAM_DURATION),
             stream_events: counter(&catalogue::STREAM_EVENTS),
+            stream_gap: Family::new(&catalogue::STREAM_GAP, || Histogram::new(&scales::GAP), bound),
+            genai: GenAi::new(bound),
             orchestrations: counter(&catalogue::ORCHESTRATIONS),
             orchestration_duration: milliseconds(&catalogue::ORCHESTRATION_DURATION),
             cache_hits: counter(&catalogue::CACHE_HITS),
@@ -81,7 +86,7 @@ impl Instruments {
     /// What all of them say now.
     pub(super) fn read(&self) -> Vec<Reading> {
         let version = Labels::default().closed(key::VERSION, env!("CARGO_PKG_VERSION"));
-        vec![
+        let mut readings = vec![
             self.request_duration.read(),
             self.active_requests.read(),
             self.request_body.read(),
@@ -90,6 +95,7 @@ impl Instruments {
             self.first_byte.read(),
             self.stream_duration.read(),
             self.stream_events.read(),
+            self.stream_gap.read(),
             self.orchestrations.read(),
             self.orchestration_duration.read(),
             self.cache_hits.read(),
@@ -106,6 +112,8 @@ impl Instruments {
             Reading::single(&catalogue::UNREADABLE, self.captures_unreadable.point()),
             Reading::single(&catalogue::OVERFLOW, self.overflow.point()),
             Reading::new(&catalogue::BUILD_INFO, [(version, Point::Count(1))]),
-        ]
+        ];
+        readings.extend(self.genai.read());
+        readings
     }
 }

@@ -30,6 +30,11 @@ pub(super) mod key {
     pub(in super::super) const STATE: &str = "state";
     pub(in super::super) const EVENT: &str = "event";
     pub(in super::super) const VERSION: &str = "version";
+    pub(in super::super) const OPERATION_NAME: &str = "gen_ai.operation.name";
+    pub(in super::super) const PROVIDER_NAME: &str = "gen_ai.provider.name";
+    pub(in super::super) const REQUEST_MODEL: &str = "gen_ai.request.model";
+    pub(in super::super) const RESPONSE_MODEL: &str = "gen_ai.response.model";
+    pub(in super::super) const TOKEN_TYPE: &str = "gen_ai.token.type";
     /// Of the one series that counts what found no room in its family (OpenTelemetry metrics SDK,
     /// "Overflow attribute").
     pub(in super::super) const OVERFLOW: &str = "otel.metric.overflow";

@@ -18,6 +18,7 @@ mod catalogue;
 mod exposition;
 mod family;
 mod gauges;
+mod genai;
 mod histogram;
 mod instrument;
 mod instruments;
@@ -155,6 +156,11 @@ impl Metrics {
         }
     }
 
+    /// Counts what a record's facts say by the OpenTelemetry `GenAI` conventions. Nothing without facts.
+    pub fn observe_genai(&self, record: &Record) {
+        self.house.instruments.genai.observe(record);
+    }
+
     /// Counts a request as active until the guard is dropped.
     pub fn active(&self, method: Method) -> ActiveGuard {
         let house = &*self.house;
@@ -269,7 +275,9 @@ impl House {
             Some(Value::Member(mode)) => mode,
             _ => &self.other,
         };
-        let key = (record.is_error(), mode.clone());
+        // A stream has had its status long before it fails: it says so in an event of type `error`.
+        let has_error_event = record.stream.as_ref().is_some_and(|stream| stream.has_error_event);
+        let key = (record.is_error() || has_error_event, mode.clone());
         let resolve = || {
             let by_mode = Labels::default().named(key::MODE, mode);
             let status = if key.0 { "error" } else { "success" };

@@ -1,6 +1,31 @@
 //! The buckets of the histograms.
 
 use super::histogram::Scale;
+use crate::record::Gaps;
+
+/// What the gaps of a stream are sorted into as it passes. In nanoseconds.
+pub(super) static GAP: Scale = Scale { ticks_per_unit: 1e9, bounds: Gaps::BOUNDS };
+
+/// The bounds of the conventions: powers of four up to 67 million.
+pub(super) static TOKENS: Scale = Scale {
+    ticks_per_unit: 1.0,
+    bounds: &[
+        1,
+        1 << 2,
+        1 << 4,
+        1 << 6,
+        1 << 8,
+        1 << 10,
+        1 << 12,
+        1 << 14,
+        1 << 16,
+        1 << 18,
+        1 << 20,
+        1 << 22,
+        1 << 24,
+        1 << 26,
+    ],
+};
 
 const MS: u64 = 1_000_000;
 const US: u64 = 1_000;

@@ -8,7 +8,7 @@ fn lively() -> Metrics {
     let names = names("/api/\"x\"/{id}");
     let route = metrics.route(&names);
     let mut record = record(&names);
-    record.stream = Some(Stream { events: 3 });
+    record.stream = Some(Box::new(Stream { events: 3, ..Stream::default() }));
     record.cache = Some(Cache::Hit);
     record.facts.push(Fact { name: MODE.into(), value: Value::Member("auto".into()) });
     metrics.observe(&record, &route);
