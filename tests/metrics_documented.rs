@@ -8,7 +8,7 @@ use vital_sidecar::config::Config;
 use crate::captures::ORCHESTRATE;
 use crate::support::collector::Collector;
 use crate::support::house::{self, House, config};
-use crate::support::upstream::{self, Upstream, content_length};
+use crate::support::upstream::{self, Upstream, Wire, content_length};
 
 /// What the document says of a metric.
 #[derive(Debug)]
@@ -79,10 +79,50 @@ burst = 4
 deadline = "5s"
 "#;
 
+const CHAT: &str = r#"
+[genai]
+enabled = true
+[captures."gen_ai.request.model"]
+from = "request.body:/model"
+values = ["m"]
+[captures."gen_ai.response.model"]
+from = "response.body:/model"
+values = ["m"]
+[captures."gen_ai.provider.name"]
+from = "response.body:/provider"
+values = ["p"]
+[captures."gen_ai.operation.name"]
+from = "response.body:/operation"
+values = ["chat"]
+[captures."gen_ai.usage.output_tokens"]
+from = "response.body:/usage/completion_tokens"
+take = "number"
+[[routes]]
+match = "POST /chat"
+captures = [
+    "gen_ai.request.model", "gen_ai.response.model", "gen_ai.provider.name",
+    "gen_ai.operation.name", "gen_ai.usage.output_tokens",
+]
+"#;
+
+/// An answer of two events, with a pause between them.
+async fn chat(wire: &mut Wire) {
+    wire.say("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {}\n\n").await;
+    wire.closed_or(Duration::from_millis(20)).await;
+    wire.say(
+        "data: {\"model\":\"m\",\"provider\":\"p\",\"operation\":\"chat\",\
+         \"usage\":{\"completion_tokens\":2}}\n\n",
+    )
+    .await;
+}
+
 async fn scripted() -> Upstream {
     upstream::scripted(async |mut wire| {
         while let Some(head) = wire.head().await {
             wire.body(content_length(&head)).await;
+            if head.contains("/chat") {
+                return chat(&mut wire).await;
+            }
             let answer = match &head {
                 _ if head.contains("/hit") => "200 OK\r\nx-cache: HIT\r\ncontent-length: 0\r\n\r\n",
                 _ if head.contains("/miss") => {
@@ -110,6 +150,7 @@ async fn live(house: &House) {
     for body in [r#"{"mode":"rag_query","query":"x"}"#, "{", "{}", "{}", "{}"] {
         client.post("/api/orchestrate", body).await;
     }
+    client.post("/chat", r#"{"model":"m"}"#).await;
     let mut half = house.client().await;
     half.say("GET / HT").await;
     drop(half);
@@ -129,7 +170,7 @@ async fn the_document_and_the_page_of_a_running_sidecar_agree() {
     let directory = tempfile::tempdir().expect("a directory");
     let endpoint = collector.endpoint();
     let base = endpoint.strip_suffix("/v1/traces").expect("a base");
-    let text = format!("[otlp]\nendpoint = \"{base}\"\n{ORCHESTRATE}{RULES}");
+    let text = format!("[otlp]\nendpoint = \"{base}\"\n{ORCHESTRATE}{RULES}{CHAT}");
     let mut config: Config = config(upstream.address, &text);
     config.audit.directory = directory.path().join("audit");
     let house = house::open(&config).await;
