@@ -20,7 +20,7 @@ pub use faults::{Breaker, Health, Retry};
 pub use gates::{LimitKey, Mode, Overload, RateLimit, RateLimitHeaders};
 pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
 pub use upstream::{HostHeader, Pool, Scheme, Timeouts, Upstream};
-pub use voices::{Console, Log, LogLevel, Otlp, Sentry, Tracing, Trust};
+pub use voices::{Console, Keep, Log, LogLevel, Otlp, Propagators, Sentry, Tracing, Trust};
 
 /// The whole configuration.
 #[derive(Clone, Debug)]

@@ -1,4 +1,4 @@
-//! `[otlp]`, `[tracing]`, `[log]`, `[sentry]`, `[errors]` and the words of `[audit]`: how facts
+//! `[otlp]`, `[log]`, `[sentry]`, `[errors]` and the words of `[audit]`: how facts
 //! leave.
 
 use std::path::PathBuf;
@@ -6,9 +6,7 @@ use std::path::PathBuf;
 use super::{LEVELS, doors, files, url};
 use crate::config::env::{Outside, TRACES_ENDPOINT};
 use crate::config::error::{Origin, Problem};
-use crate::config::model::{
-    AuditMode, Console, Log, Otlp, Scheme, Sentry, Service, Tracing, Trust,
-};
+use crate::config::model::{AuditMode, Console, Log, Otlp, Scheme, Sentry, Service};
 use crate::config::section::{Section, lay};
 use crate::config::value::Zero;
 use crate::secret::Secret;
@@ -22,14 +20,7 @@ const CONSOLES: [(&str, Console); 4] = [
     ("json", Console::Json),
     ("off", Console::Off),
 ];
-const TRUSTS: [(&str, Trust); 3] = [
-    ("never", Trust::Never),
-    ("trusted_proxies", Trust::TrustedProxies),
-    ("always", Trust::Always),
-];
 const TRACES_PATH: &str = "/v1/traces";
-/// The share of traces kept in production, where nothing else is said.
-const PRODUCTION_RATIO: f64 = 0.1;
 
 /// `[otlp]`.
 pub(super) fn otlp(section: &Section<'_>, otlp: &mut Otlp) {
@@ -41,15 +32,6 @@ pub(super) fn otlp(section: &Section<'_>, otlp: &mut Otlp) {
     lay(&mut otlp.gzip, section.choice("compression", &[("gzip", true), ("none", false)]));
     lay(&mut otlp.timeout, section.duration("timeout", Zero::Refused));
     otlp.ca_file = files::certificates(section, "ca_file");
-}
-
-/// `[tracing]`.
-pub(super) fn tracing(section: &Section<'_>, environment: &str, tracing: &mut Tracing) {
-    lay(&mut tracing.trust, section.choice("trust", &TRUSTS));
-    if environment == "production" {
-        tracing.ratio = PRODUCTION_RATIO;
-    }
-    lay(&mut tracing.ratio, section.section("sampling").ratio("ratio"));
 }
 
 /// `[log]`.

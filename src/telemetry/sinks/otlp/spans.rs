@@ -21,7 +21,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use crate::config::model::{Scheme, Upstream};
 use crate::http::method::Method;
 use crate::http::{sanitise, traceparent};
-use crate::record::{Outcome, Record, UpstreamLeg, Value};
+use crate::record::{Kept, Outcome, Record, UpstreamLeg, Value};
 
 /// What is the same for every span of a sidecar.
 #[derive(Clone, Debug)]
@@ -104,6 +104,9 @@ fn server(record: &Record, site: &Site) -> SpanData {
     }
     if let Some(error_type) = record.error_type() {
         span.attributes.push(KeyValue::new("error.type", error_type.as_str()));
+    }
+    if let Some(reason) = record.kept.and_then(Kept::reason) {
+        span.attributes.push(KeyValue::new("sampling.reason", reason.as_str()));
     }
     if record.is_error() {
         // An upstream's own 5xx needs no words: the status code says it.
