@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use opentelemetry_proto::tonic::trace::v1::{ScopeSpans, Span};
 use opentelemetry_semantic_conventions::attribute as semconv;
+use prost::Message;
 use tokio::time::Instant;
 use vital_sidecar::config::Config;
 use vital_sidecar::http::traceparent::{SpanId, TraceId};
@@ -128,9 +130,12 @@ fn a_refusal_is_no_error_of_the_service() {
     record.status = Some(429);
     record.outcome = Outcome::Refused(Refusal::RateLimited);
     record.upstream = None;
-    let spans = spans::of(&record, &site());
-    assert_eq!(spans.len() as u64, spans::count(&record));
-    assert!(spans.iter().all(|span| span.status == opentelemetry::trace::Status::Unset));
+    let count = spans::count(&record);
+    let spans = spans_of(record);
+    assert_eq!(spans.len() as u64, count);
+    assert!(
+        spans.iter().all(|span| span.status.as_ref().unwrap().code == StatusCode::Unset as i32)
+    );
 }
 
 #[tokio::test]
@@ -189,7 +194,7 @@ fn attribute_keys_are_those_of_the_semantic_conventions() {
         "orchestration.query_length",
     ];
     let mut unused: Vec<_> = known.to_vec();
-    for span in spans::of(&record, &site()) {
+    for span in spans_of(record) {
         let events = span.events.iter().flat_map(|event| &event.attributes);
         for attribute in span.attributes.iter().chain(events) {
             let key = attribute.key.as_str();
@@ -293,6 +298,8 @@ async fn a_pause_longer_than_any_clock_counts_as_a_refusal() {
     assert_eq!(account.dropped, BTreeMap::from([("refused", 3)]));
 }
 
-fn site() -> Site {
-    Site::new("service", &Config::for_upstream(SocketAddr::from(([127, 0, 0, 1], 3000))).upstream)
+fn spans_of(record: Record) -> Vec<Span> {
+    let config = Config::for_upstream(SocketAddr::from(([127, 0, 0, 1], 3000)));
+    let encoded = spans::encode(&[Arc::new(record)], &Site::new(&config.upstream));
+    ScopeSpans::decode(&encoded[..]).unwrap().spans
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::model::{Keep, LimitKey, LogLevel, Propagators, Scheme, Take};
+use super::model::{LimitKey, LogLevel, Scheme, Take};
 use super::*;
 
 const UPSTREAM: &str = "[upstream]\nurl = \"http://127.0.0.1:3000\"\n";
@@ -159,51 +159,6 @@ fn what_is_not_known_of_others_variables_is_noted() {
         assert!(notices.len() == 1 && notices[0].starts_with(name), "{notices:?}");
     }
     assert_eq!(notices(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")]), [""; 0]);
-}
-
-#[test]
-fn samplers_become_a_ratio_and_off_is_off() {
-    let kept = |sampler: &str| {
-        let env = [("OTEL_TRACES_SAMPLER", sampler), ("OTEL_TRACES_SAMPLER_ARG", "0.25")];
-        let tracing = config("", &env).tracing;
-        (format!("{:?}", tracing.ratio), tracing.keep.per_second, notices(&env).len())
-    };
-    assert_eq!(kept("parentbased_always_on"), ("1.0".to_owned(), 50, 0));
-    assert_eq!(kept("parentbased_always_off"), ("0.0".to_owned(), 0, 0));
-    assert_eq!(kept("parentbased_traceidratio"), ("0.25".to_owned(), 50, 0));
-    // What is not parent-based is told that it is taken so.
-    assert_eq!(kept("always_on"), ("1.0".to_owned(), 50, 1));
-    assert_eq!(kept("always_off"), ("0.0".to_owned(), 0, 1));
-    assert_eq!(kept("traceidratio"), ("0.25".to_owned(), 50, 1));
-    assert_eq!(kept("parentbased_jaeger_remote"), ("1.0".to_owned(), 50, 1));
-}
-
-#[test]
-fn propagators_come_from_the_file_or_from_open_telemetrys_variable() {
-    let spoken = |text: &str, env: &[_]| {
-        let Propagators { tracecontext, b3, b3multi, baggage } =
-            config(text, env).tracing.propagators;
-        [tracecontext, b3, b3multi, baggage]
-    };
-    let file = "[tracing]\npropagators = [\"b3\", \"baggage\"]\n";
-    let named = |value| [("OTEL_PROPAGATORS", value)];
-    assert_eq!(spoken("", &[]), [true, false, false, false]);
-    assert_eq!(spoken(file, &[]), [false, true, false, true]);
-    assert_eq!(spoken("[tracing]\npropagators = []\n", &[]), [false; 4]);
-    assert_eq!(spoken(file, &named("tracecontext, b3multi,b3multi")), [true, false, true, false]);
-    assert_eq!(spoken(file, &named("none")), [false; 4]);
-    assert_eq!(spoken(file, &named("jaeger,baggage")), [false, false, false, true]);
-    // Nothing that is known: as if it were not set.
-    assert_eq!(spoken(file, &named("jaeger")), [false, true, false, true]);
-    assert_eq!(notices(&named("jaeger,xray,b3")).len(), 2);
-}
-
-#[test]
-fn what_is_kept_at_the_end_is_configured() {
-    let text = "[tracing.sampling]\nkeep_errors = false\nkeep_slow = \"0s\"\nkeep_per_second = 7\n";
-    let statuses = ("VITAL_SIDECAR__TRACING__SAMPLING__KEEP_STATUS", "404, 429");
-    let keep = config(text, &[statuses]).tracing.keep;
-    assert_eq!(keep, Keep { errors: false, slow: None, statuses: vec![404, 429], per_second: 7 });
 }
 
 #[test]

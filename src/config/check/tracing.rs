@@ -48,3 +48,77 @@ fn statuses(section: &Section<'_>) -> Option<Vec<u16>> {
     let numbers = section.numbers("keep_status", &(100..=599))?;
     Some(numbers.into_iter().filter_map(|number| u16::try_from(number).ok()).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::model::{Keep, Propagators};
+    use crate::config::{Config, Loaded, SourceFile, Sources, load};
+
+    fn loaded(text: &str, env: &[(&str, &str)]) -> Loaded {
+        let text = format!("upstream.url = \"http://127.0.0.1:3000\"\n{text}");
+        let file = SourceFile { path: "sidecar.toml".to_owned(), text };
+        let env = env.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let sources = Sources { file: Some(file), env: env.collect(), ..Sources::default() };
+        load(&sources).unwrap_or_else(|errors| panic!("{errors}"))
+    }
+
+    fn config(text: &str, env: &[(&str, &str)]) -> Config {
+        loaded(text, env).config
+    }
+
+    fn notices(env: &[(&str, &str)]) -> Vec<String> {
+        loaded("", env).notices.into_iter().map(|notice| notice.0).collect()
+    }
+
+    #[test]
+    fn samplers_become_a_ratio_and_off_is_off() {
+        let kept = |sampler: &str| {
+            let env = [("OTEL_TRACES_SAMPLER", sampler), ("OTEL_TRACES_SAMPLER_ARG", "0.25")];
+            let tracing = config("", &env).tracing;
+            (format!("{:?}", tracing.ratio), tracing.keep.per_second, notices(&env).len())
+        };
+        assert_eq!(kept("parentbased_always_on"), ("1.0".to_owned(), 50, 0));
+        assert_eq!(kept("parentbased_always_off"), ("0.0".to_owned(), 0, 0));
+        assert_eq!(kept("parentbased_traceidratio"), ("0.25".to_owned(), 50, 0));
+        // What is not parent-based is told that it is taken so.
+        assert_eq!(kept("always_on"), ("1.0".to_owned(), 50, 1));
+        assert_eq!(kept("always_off"), ("0.0".to_owned(), 0, 1));
+        assert_eq!(kept("traceidratio"), ("0.25".to_owned(), 50, 1));
+        assert_eq!(kept("parentbased_jaeger_remote"), ("1.0".to_owned(), 50, 1));
+    }
+
+    #[test]
+    fn propagators_come_from_the_file_or_from_open_telemetrys_variable() {
+        let spoken = |text: &str, env: &[_]| {
+            let Propagators { tracecontext, b3, b3multi, baggage } =
+                config(text, env).tracing.propagators;
+            [tracecontext, b3, b3multi, baggage]
+        };
+        let file = "[tracing]\npropagators = [\"b3\", \"baggage\"]\n";
+        let named = |value| [("OTEL_PROPAGATORS", value)];
+        assert_eq!(spoken("", &[]), [true, false, false, false]);
+        assert_eq!(spoken(file, &[]), [false, true, false, true]);
+        assert_eq!(spoken("[tracing]\npropagators = []\n", &[]), [false; 4]);
+        assert_eq!(
+            spoken(file, &named("tracecontext, b3multi,b3multi")),
+            [true, false, true, false]
+        );
+        assert_eq!(spoken(file, &named("none")), [false; 4]);
+        assert_eq!(spoken(file, &named("jaeger,baggage")), [false, false, false, true]);
+        // Nothing that is known: as if it were not set.
+        assert_eq!(spoken(file, &named("jaeger")), [false, true, false, true]);
+        assert_eq!(notices(&named("jaeger,xray,b3")).len(), 2);
+    }
+
+    #[test]
+    fn what_is_kept_at_the_end_is_configured() {
+        let text =
+            "[tracing.sampling]\nkeep_errors = false\nkeep_slow = \"0s\"\nkeep_per_second = 7\n";
+        let statuses = [("VITAL_SIDECAR__TRACING__SAMPLING__KEEP_STATUS", "404, 429")];
+        let keep = config(text, &statuses).tracing.keep;
+        assert_eq!(
+            keep,
+            Keep { errors: false, slow: None, statuses: vec![404, 429], per_second: 7 }
+        );
+    }
+}
