@@ -64,7 +64,7 @@ async fn b3_of_a_believed_caller_is_continued_and_written_in_its_form() {
         let parts: Vec<_> = b3.split('-').collect();
         assert_eq!(parts.len(), 3, "{sent:?}: {b3}");
         assert_eq!(parts[2], *decision, "{sent:?}");
-        assert_eq!(parts[0] == trace.unwrap_or(parts[0]), true, "{sent:?}: {b3}");
+        assert_eq!(parts[0], trace.unwrap_or(parts[0]), "{sent:?}: {b3}");
         assert_eq!(trace.is_none(), parts[0] != TRACE && parts[0] != padded, "{sent:?}: {b3}");
         assert_ne!(parts[1], SPAN, "the parent is ours");
         assert_eq!(b3_fields(&visit.told), ["b3"], "{sent:?}: in the configured form alone");

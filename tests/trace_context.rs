@@ -73,7 +73,8 @@ pub(crate) async fn visits(more: &str, heads: impl Iterator<Item = String>) -> V
 }
 
 fn head(case: &Case) -> String {
-    case.fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect()
+    let lines = case.fields.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
+    lines.collect::<Vec<_>>().concat()
 }
 
 /// Whatever was sent, what goes on is our own span, in version 00 and with no flag but ours.
@@ -181,13 +182,17 @@ async fn called_back(fields: &str) -> Vec<Seen> {
             while let Some(head) = wire.head().await {
                 let told = Seen { head, body: Vec::new() };
                 if told.head.starts_with("GET /call ") {
-                    let context: String = ["traceparent", "tracestate"]
+                    let context: Vec<_> = ["traceparent", "tracestate"]
                         .iter()
                         .filter_map(|name| Some(format!("{name}: {}\r\n", told.field(name)?)))
                         .collect();
                     for _ in 0..3 {
                         let mut back = Client::connect(*address.get().expect("an address")).await;
-                        back.say(format!("GET /leaf HTTP/1.1\r\nhost: a\r\n{context}\r\n")).await;
+                        back.say(format!(
+                            "GET /leaf HTTP/1.1\r\nhost: a\r\n{}\r\n",
+                            context.concat()
+                        ))
+                        .await;
                         assert_eq!(back.answer().await.status, 200);
                     }
                 }

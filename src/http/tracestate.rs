@@ -157,7 +157,8 @@ mod tests {
 
     #[test]
     fn there_are_32_members_or_none() {
-        let of = |count: usize| (0..count).map(|at| format!("k{at}=v,")).collect::<String>();
+        let of =
+            |count: usize| (0..count).map(|at| format!("k{at}=v,")).collect::<Vec<_>>().concat();
         assert_eq!(parse(&[&of(32)]).map(|state| state.split(',').count()), Some(32));
         assert_eq!(parse(&[&of(33)]), None);
     }

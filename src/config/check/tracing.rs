@@ -8,8 +8,11 @@ const TRUSTS: [(&str, Trust); 3] = [
     ("trusted_proxies", Trust::TrustedProxies),
     ("always", Trust::Always),
 ];
+/// Adds one to a set.
+type TurnOn = fn(&mut Propagators);
+
 /// The words of `tracing.propagators` and of `OTEL_PROPAGATORS`, and what each turns on.
-pub(crate) const PROPAGATORS: [(&str, fn(&mut Propagators)); 4] = [
+pub(crate) const PROPAGATORS: [(&str, TurnOn); 4] = [
     ("tracecontext", |spoken| spoken.tracecontext = true),
     ("b3", |spoken| spoken.b3 = true),
     ("b3multi", |spoken| spoken.b3multi = true),
