@@ -42,6 +42,8 @@ mod forwarding;
 mod http2;
 // The metrics of the GenAI conventions.
 mod genai;
+// B3 and baggage: who may say what of a trace, in which form it goes on.
+mod propagation;
 // Rate limits as a client meets them.
 mod limits;
 // Ports: Unix sockets and inherited sockets.
@@ -80,12 +82,16 @@ mod shutdown;
 mod smuggling;
 // TLS from clients: versions, certificates, their replacement, the redirect to it.
 mod tls;
+// The rules of W3C Trace Context, one case per rule.
+mod trace_context;
 // Traces of whole requests.
 mod tracing;
 // Upstreams that are not there, break, stall or talk nonsense: one test per fault and protocol.
 mod upstream_faults;
 // What RFC 9110 and 9112 ask of an intermediary.
 mod intermediary;
+// Which spans leave: decided at the start, or for a reason at the end.
+mod sampling;
 // Streams: their flushing, their clocks, their last words.
 mod streams;
 // What is measured of a stream: each kind with each ending.

@@ -23,6 +23,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod push;
 pub mod resource;
+pub mod sampling;
 pub mod sink;
 pub mod sinks;
 mod start;
@@ -93,7 +94,7 @@ impl Telemetry {
         let lanes = [
             self.console.as_ref().filter(|_| is_logged),
             self.files.as_ref().filter(|_| is_logged),
-            self.spans.as_ref().filter(|_| record.trace.sampled),
+            self.spans.as_ref().filter(|_| record.is_kept()),
             self.errors.as_ref().filter(|_| record.outcome.is_reported()),
         ];
         for lane in lanes.into_iter().flatten() {

@@ -251,7 +251,7 @@ impl Metrics {
 
 /// Where the observations of a record can be looked at: its trace, if that was kept.
 fn witness(record: &Record) -> Option<Witness> {
-    record.trace.sampled.then(|| Witness {
+    record.is_kept().then(|| Witness {
         trace: record.trace.trace_id,
         span: record.trace.server_span,
         at: record.started + record.duration,

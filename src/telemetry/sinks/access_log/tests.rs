@@ -10,7 +10,7 @@ use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
 use crate::http::traceparent::{SpanId, TraceId};
 use crate::record::{
-    Fact, Failure, Outcome, RouteNames, Stream, StreamKind, Trace, UpstreamLeg, Value,
+    Fact, Failure, Kept, Outcome, RouteNames, Stream, StreamKind, Trace, UpstreamLeg, Value,
 };
 use crate::telemetry::ledger::Book;
 use crate::telemetry::worker;
@@ -36,8 +36,10 @@ fn record() -> Record {
             parent: None,
             link: None,
             sampled: true,
+            is_random: true,
             state: None,
         },
+        kept: Some(Kept::Head),
         started: UNIX_EPOCH + Duration::from_secs(1_709_251_199),
         duration: Duration::from_micros(12_340),
         ttfb: Some(Duration::from_micros(2_001)),
