@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::config::model::LogLevel;
 use crate::record::Record;
 
+pub mod books;
 pub mod diagnostics;
 pub mod export;
 pub mod export_client;

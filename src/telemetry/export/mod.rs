@@ -8,6 +8,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+mod clerk;
+pub mod outbox;
+mod retry;
+mod ring;
+#[cfg(test)]
+mod tests;
+mod voice;
+
 /// One encoded export request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parcel {

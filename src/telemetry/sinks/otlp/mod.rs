@@ -1,11 +1,9 @@
 //! Spans to an OpenTelemetry collector: OTLP over HTTP, protobuf.
 //!
 //! `opentelemetry-otlp` encodes; its HTTP client is ours and only catches the finished bytes, so that
-//! compression, delivery, retries, partial success and every count are our own (`client`). Spans are
-//! built and encoded in the blocking pool: a batch takes milliseconds, which no request waits for.
-//!
-//! While a configured collector is away, a batch is held for up to `otlp.timeout` and the lane fills
-//! behind it; then spans are dropped, counted. Nobody waits for the default one.
+//! compression, delivery, retries, partial success and every count are our own. Spans are built and
+//! encoded in the blocking pool: a batch takes milliseconds, which no request waits for. The parcel
+//! is posted at an outbox, which never makes the encoder wait (`export`).
 //!
 //! The endpoint is used as it is written. Whether a record is kept was decided before it came here.
 
@@ -34,6 +32,8 @@ use self::spans::Site;
 use crate::config::Config;
 use crate::config::model::Service;
 use crate::record::Record;
+use crate::telemetry::export::outbox::{self, Clerk, Outbox};
+use crate::telemetry::export::{Encoding, Parcel};
 use crate::telemetry::export_client::{CaFileError, ExportClient};
 use crate::telemetry::sink::{Delivery, Sink};
 
@@ -48,7 +48,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Otlp {
     encoder: Arc<Encoder>,
-    sender: Sender,
+    outbox: Outbox,
+    clerk: Option<Clerk>,
 }
 
 /// The sink cannot be made from this configuration.
@@ -69,7 +70,8 @@ pub enum OtlpError {
 }
 
 impl Otlp {
-    /// Makes the sink, or `None` where `otlp.endpoint` is empty. Connects to nobody yet.
+    /// Makes the sink, or `None` where `otlp.endpoint` is empty. Connects to nobody yet. Needs a
+    /// runtime.
     pub fn new(config: &Config) -> Result<Option<Self>, OtlpError> {
         let otlp = &config.otlp;
         let Some(endpoint) = &otlp.traces_endpoint else { return Ok(None) };
@@ -88,8 +90,16 @@ impl Otlp {
         let client = ExportClient::new(otlp.ca_file.as_deref())?;
         let site = Site::new(&config.service.name, &config.upstream);
         let encoder = Encoder::new(endpoint, otlp.gzip, site, &resource(&config.service))?;
-        let sender = Sender::new(client, uri, headers, otlp.timeout, otlp.is_configured);
-        Ok(Some(Self { encoder: Arc::new(encoder), sender }))
+        let sender = Sender::new(client, uri, headers);
+        let settings = outbox::Settings {
+            signal: "traces",
+            endpoint: sender.place(),
+            is_configured: otlp.is_configured,
+            timeout: otlp.timeout,
+            remembered: outbox::REMEMBERED,
+        };
+        let (outbox, clerk) = outbox::start(settings, sender);
+        Ok(Some(Self { encoder: Arc::new(encoder), outbox, clerk: Some(clerk) }))
     }
 }
 
@@ -110,23 +120,28 @@ impl Sink for Otlp {
         spans::count(record)
     }
 
+    fn clerk(&mut self) -> Option<Clerk> {
+        self.clerk.take()
+    }
+
     async fn deliver(&mut self, batch: Vec<Arc<Record>>) -> Delivery {
-        let count = batch.iter().map(Self::weight).sum();
+        let items = batch.iter().map(Self::weight).sum();
         let encoder = Arc::clone(&self.encoder);
         let runtime = Handle::current();
         let encoding = tokio::task::spawn_blocking(move || {
             let spans = batch.iter().flat_map(|record| spans::of(record, &encoder.site)).collect();
             runtime.block_on(encoder.encode(spans))
         });
+        let lost = |reason| Delivery { dropped: vec![(reason, items)], ..Delivery::default() };
         match encoding.await {
             Ok(Ok(Some(request))) => {
-                let (head, body) = request.into_parts();
-                self.sender.send(head.headers, body, count).await
+                let is_gzip = request.headers().contains_key(CONTENT_ENCODING);
+                let encoding = if is_gzip { Encoding::Gzip } else { Encoding::Identity };
+                let parcel = Parcel { items, encoding, body: request.into_body() };
+                Delivery { handed_over: self.outbox.post(parcel), ..Delivery::default() }
             }
-            Ok(Ok(None) | Err(_)) => {
-                Delivery { exported: 0, dropped: vec![("unencodable", count)] }
-            }
-            Err(_) => Delivery { exported: 0, dropped: vec![("panic", count)] },
+            Ok(Ok(None) | Err(_)) => lost("unencodable"),
+            Err(_) => lost("panic"),
         }
     }
 }
