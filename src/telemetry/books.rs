@@ -148,6 +148,11 @@ impl Books {
         !counts.post_is_over
     }
 
+    /// Whether there is something in the spool.
+    pub(super) fn is_spooling(&self) -> bool {
+        self.0.lock().spool_bytes.is_some_and(|bytes| bytes > 0)
+    }
+
     /// Gives up on what is in the worker's hands, as `shutdown`.
     pub(super) fn give_up_hand(&self) {
         let mut counts = self.0.lock();

@@ -12,6 +12,8 @@ mod clerk;
 pub mod outbox;
 mod retry;
 mod ring;
+mod rounds;
+pub mod spool;
 #[cfg(test)]
 mod tests;
 mod voice;

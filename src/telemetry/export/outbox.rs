@@ -2,11 +2,11 @@
 //!
 //! [`Outbox::post`] never waits: a parcel is remembered in a bounded ring, and a [`Clerk`] delivers,
 //! oldest first, one at a time. Every item stays in flight in the [`Books`] until the clerk, or the
-//! bound of the ring, has settled it.
+//! bound of the ring, has settled it. With a spool, the clerk brings there what has to wait.
 
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 pub use super::clerk::Clerk;
 pub use super::ring::Bound;
 use super::ring::{Posted, Ring};
+use super::spool::Spool;
 use super::{Carrier, Parcel};
 use crate::telemetry::books::{Books, Place};
 
@@ -47,7 +48,10 @@ pub struct Outbox(Arc<Shared>);
 pub(super) struct Shared {
     pub(super) books: Arc<Books>,
     ring: Mutex<Ring>,
-    orders: AtomicU64,
+    /// Of the whole process where there is a spool, so that the oldest is known across signals.
+    orders: Arc<AtomicU64>,
+    /// There is a spool, and it takes nothing: what finds no room is its fault.
+    spool_fails: AtomicBool,
     /// Something was posted.
     pub(super) posted: Notify,
     pub(super) stopping: CancellationToken,
@@ -55,17 +59,24 @@ pub(super) struct Shared {
     ends: OnceLock<Instant>,
 }
 
-/// Opens an outbox, and starts the clerk who empties it. Needs a runtime.
-pub fn start(settings: Settings, carrier: impl Carrier) -> (Outbox, Clerk) {
+/// Opens an outbox, and starts the clerk who empties it: first of what the spool has of an earlier
+/// run. Needs a runtime.
+pub fn start(
+    settings: Settings,
+    spool: Option<&Arc<Spool>>,
+    carrier: impl Carrier,
+) -> (Outbox, Clerk) {
     let shared = Arc::new(Shared {
         books: Arc::default(),
         ring: Mutex::new(Ring::new(settings.remembered)),
-        orders: AtomicU64::new(0),
+        orders: spool.map(|spool| spool.orders()).unwrap_or_default(),
+        spool_fails: AtomicBool::new(false),
         posted: Notify::new(),
         stopping: CancellationToken::new(),
         ends: OnceLock::new(),
     });
-    (Outbox(Arc::clone(&shared)), Clerk::start(settings, shared, carrier))
+    let desk = spool.map(|spool| spool.join(settings.signal, &shared.books));
+    (Outbox(Arc::clone(&shared)), Clerk::start(settings, shared, desk, carrier))
 }
 
 impl Outbox {
@@ -77,7 +88,7 @@ impl Outbox {
         parcel.items = items;
         let order = self.0.orders.fetch_add(1, Ordering::Relaxed);
         let pushed_out = ring.push(Posted { order, parcel });
-        self.0.lose(&pushed_out, "ring_full");
+        self.0.lose(&pushed_out, self.0.no_room());
         drop(ring);
         self.0.posted.notify_one();
         items
@@ -98,7 +109,22 @@ impl Shared {
     /// Puts back what was taken; without room for it, it is lost.
     pub(super) fn put_back(&self, posted: Posted) {
         let pushed_out = self.ring.lock().put_back(posted);
-        self.lose(&pushed_out, "ring_full");
+        self.lose(&pushed_out, self.no_room());
+    }
+
+    /// Whether more than half of the room is taken.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.ring.lock().is_crowded()
+    }
+
+    /// Says whether the spool, where there is one, refuses to take parcels.
+    pub(super) fn note_spool(&self, fails: bool) {
+        self.spool_fails.store(fails, Ordering::Relaxed);
+    }
+
+    /// The reason of what finds no room.
+    fn no_room(&self) -> &'static str {
+        if self.spool_fails.load(Ordering::Relaxed) { "spool_io" } else { "ring_full" }
     }
 
     pub(super) fn lose(&self, lost: &[Posted], reason: &'static str) {

@@ -58,6 +58,11 @@ impl Ring {
         Some(posted)
     }
 
+    /// Whether more than half of the room is taken.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.parcels.len() > self.bound.parcels / 2 || self.bytes > self.bound.bytes / 2
+    }
+
     fn make_room(&mut self) -> Vec<Posted> {
         let mut left = Vec::new();
         while self.parcels.len() > self.bound.parcels || self.bytes > self.bound.bytes {

@@ -11,24 +11,30 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::outbox::{self, Bound, Clerk, Outbox, Settings};
+use super::spool::Spool;
 use super::{Answer, Carrier, Encoding, Parcel};
 use crate::telemetry::ledger::Account;
 
+mod property;
+mod spooling;
+
 const SECOND: Duration = Duration::from_secs(1);
+/// In a script: no answer at all.
+const HANG: &str = "hang";
 
 /// Answers as scripted, then takes everything; says when it was asked, and with what.
-pub(super) struct Scripted {
-    pub(super) script: Arc<Mutex<VecDeque<Answer>>>,
-    pub(super) asked: mpsc::Sender<(Instant, Bytes)>,
+struct Scripted {
+    script: Arc<Mutex<VecDeque<Answer>>>,
+    asked: mpsc::Sender<(Instant, Bytes)>,
 }
 
 #[async_trait]
 impl Carrier for Scripted {
     async fn carry(&self, parcel: &Parcel, _limit: Duration) -> Answer {
-        self.asked.send((Instant::now(), parcel.body.clone())).await.unwrap();
+        drop(self.asked.try_send((Instant::now(), parcel.body.clone())));
         let answer = self.script.lock().pop_front();
         match answer {
-            Some(Answer::Never { reason: "hang", .. }) => std::future::pending().await,
+            Some(Answer::Never { reason: HANG, .. }) => std::future::pending().await,
             answer => answer.unwrap_or(Answer::Taken { rejected: 0 }),
         }
     }
@@ -38,20 +44,32 @@ struct Scene {
     outbox: Outbox,
     clerk: Clerk,
     asked: mpsc::Receiver<(Instant, Bytes)>,
+    script: Arc<Mutex<VecDeque<Answer>>>,
 }
 
 fn scene(is_configured: bool, parcels: usize, script: Vec<Answer>) -> Scene {
+    scene_of("traces", is_configured, parcels, script, None)
+}
+
+fn scene_of(
+    signal: &'static str,
+    is_configured: bool,
+    parcels: usize,
+    script: Vec<Answer>,
+    spool: Option<&Arc<Spool>>,
+) -> Scene {
     let (asking, asked) = mpsc::channel(100);
-    let carrier = Scripted { script: Arc::new(Mutex::new(script.into())), asked: asking };
+    let script = Arc::new(Mutex::new(script.into()));
+    let carrier = Scripted { script: Arc::clone(&script), asked: asking };
     let settings = Settings {
-        signal: "traces",
+        signal,
         endpoint: "http://localhost:4318/v1/traces".to_owned(),
         is_configured,
         timeout: 10 * SECOND,
         remembered: Bound { bytes: 1000, parcels },
     };
-    let (outbox, clerk) = outbox::start(settings, carrier);
-    Scene { outbox, clerk, asked }
+    let (outbox, clerk) = outbox::start(settings, spool, carrier);
+    Scene { outbox, clerk, asked, script }
 }
 
 impl Scene {
@@ -59,6 +77,10 @@ impl Scene {
         self.outbox.books().accept(2);
         let body = Bytes::from_static(name.as_bytes());
         assert_eq!(self.outbox.post(Parcel { items: 2, encoding: Encoding::Identity, body }), 2);
+    }
+
+    fn post_all(&self, names: &[&'static str]) {
+        names.iter().for_each(|name| self.post(name));
     }
 
     fn account(&self) -> Account {
@@ -91,7 +113,7 @@ fn never(reason: &'static str) -> Answer {
 #[tokio::test(start_paused = true)]
 async fn parcels_arrive_in_the_order_they_were_posted() {
     let mut scene = scene(true, 10, vec![]);
-    ["a", "b", "c"].map(|name| scene.post(name));
+    scene.post_all(&["a", "b", "c"]);
     for expected in ["a", "b", "c"] {
         assert_eq!(scene.next().await.1, expected);
     }
@@ -130,7 +152,7 @@ async fn a_collector_gets_the_pause_it_asks_for() {
 #[tokio::test(start_paused = true)]
 async fn what_will_never_be_taken_is_dropped_and_the_next_follows_at_once() {
     let mut scene = scene(true, 10, vec![never("refused"), Answer::Taken { rejected: 1 }]);
-    ["a", "b"].map(|name| scene.post(name));
+    scene.post_all(&["a", "b"]);
     let first = scene.next().await.0;
     assert_eq!(scene.next().await.0, first);
     let account = scene.stop(SECOND).await;
@@ -140,10 +162,10 @@ async fn what_will_never_be_taken_is_dropped_and_the_next_follows_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn without_room_the_oldest_are_dropped_and_counted_and_posting_never_waits() {
-    let mut scene = scene(true, 2, vec![never("hang")]);
+    let mut scene = scene(true, 2, vec![never(HANG)]);
     scene.post("a");
     assert_eq!(scene.next().await.1, "a");
-    ["b", "c", "d", "e"].map(|name| scene.post(name));
+    scene.post_all(&["b", "c", "d", "e"]);
     let account = scene.account();
     assert_eq!(account.dropped, BTreeMap::from([("ring_full", 4)]), "b and c");
     assert_eq!(account.in_flight, 6, "one on its way, two remembered");
@@ -155,7 +177,7 @@ async fn without_room_the_oldest_are_dropped_and_counted_and_posting_never_waits
 #[tokio::test(start_paused = true)]
 async fn nobody_waits_for_a_collector_that_nobody_asked_for() {
     let mut scene = scene(false, 10, vec![later("unreachable", None), later("refused", None)]);
-    ["a", "b"].map(|name| scene.post(name));
+    scene.post_all(&["a", "b"]);
     let first = scene.next().await.0;
     assert_eq!(scene.next().await.0, first, "a is dropped at once");
     assert_eq!(scene.next().await.1, "b", "somebody is there, only busy");
@@ -180,9 +202,9 @@ async fn at_the_end_the_pause_is_cut_short_and_the_collector_gets_another_chance
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_ends_in_time_whatever_the_collector_does() {
-    for script in [vec![never("hang")], vec![later("unreachable", None); 1000]] {
+    for script in [vec![never(HANG)], vec![later("unreachable", None); 1000]] {
         let mut scene = scene(true, 10, script);
-        ["a", "b"].map(|name| scene.post(name));
+        scene.post_all(&["a", "b"]);
         scene.next().await;
         let asked = Instant::now();
         let account = scene.stop(5 * SECOND).await;

@@ -26,6 +26,8 @@ enum State {
 pub(super) enum Fate {
     /// It is dropped.
     Dropped,
+    /// It waits in the spool.
+    Spooled,
     /// It waits in memory.
     Waits,
 }
@@ -54,6 +56,7 @@ impl Voice {
         let (endpoint, noun) = (&self.endpoint, self.noun);
         let fate = match fate {
             Fate::Dropped => "they are dropped and counted",
+            Fate::Spooled => "they wait in the spool; what finds no room is dropped and counted",
             Fate::Waits => "they wait in memory; what finds no room is dropped and counted",
         };
         if self.is_configured {

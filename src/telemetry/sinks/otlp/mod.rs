@@ -33,6 +33,7 @@ use crate::config::Config;
 use crate::config::model::Service;
 use crate::record::Record;
 use crate::telemetry::export::outbox::{self, Clerk, Outbox};
+use crate::telemetry::export::spool::Spool;
 use crate::telemetry::export::{Encoding, Parcel};
 use crate::telemetry::export_client::{CaFileError, ExportClient};
 use crate::telemetry::sink::{Delivery, Sink};
@@ -73,6 +74,14 @@ impl Otlp {
     /// Makes the sink, or `None` where `otlp.endpoint` is empty. Connects to nobody yet. Needs a
     /// runtime.
     pub fn new(config: &Config) -> Result<Option<Self>, OtlpError> {
+        Self::with_spool(config, None)
+    }
+
+    /// Like [`Otlp::new`]; what the collector does not take waits in the spool.
+    pub fn with_spool(
+        config: &Config,
+        spool: Option<&Arc<Spool>>,
+    ) -> Result<Option<Self>, OtlpError> {
         let otlp = &config.otlp;
         let Some(endpoint) = &otlp.traces_endpoint else { return Ok(None) };
         let uri: Uri = endpoint.parse().map_err(|_| OtlpError::Endpoint)?;
@@ -98,7 +107,7 @@ impl Otlp {
             timeout: otlp.timeout,
             remembered: outbox::REMEMBERED,
         };
-        let (outbox, clerk) = outbox::start(settings, sender);
+        let (outbox, clerk) = outbox::start(settings, spool, sender);
         Ok(Some(Self { encoder: Arc::new(encoder), outbox, clerk: Some(clerk) }))
     }
 }
