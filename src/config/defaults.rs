@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::model::{
     Admin, Audit, AuditMode, Breaker, Config, Console, Drain, Health, HostHeader, Inspect, Log,
     LogLevel, Mode, Otlp, Overload, PathForm, Pool, RateLimitHeaders, Retry, Scheme, Server,
-    ServerLimits, Service, Timeouts, Tracing, Trust, Upstream,
+    ServerLimits, Service, Spool, Timeouts, Tracing, Trust, Upstream,
 };
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -57,6 +57,7 @@ impl Config {
             tracing: Tracing { trust: Trust::TrustedProxies, ratio: 1.0 },
             metrics_listen: None,
             log: Log { level: LogLevel::Info, console: Console::Auto, directory: None },
+            spool: Spool { directory: None, max_size: 256 << 20 },
             default_rate_limits: Vec::new(),
             routes: Vec::new(),
             captures: Vec::new(),

@@ -20,7 +20,7 @@ pub use faults::{Breaker, Health, Retry};
 pub use gates::{LimitKey, Mode, Overload, RateLimit, RateLimitHeaders};
 pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
 pub use upstream::{HostHeader, Pool, Scheme, Timeouts, Upstream};
-pub use voices::{Console, Log, LogLevel, Otlp, Sentry, Tracing, Trust};
+pub use voices::{Console, Log, LogLevel, Otlp, Sentry, Spool, Tracing, Trust};
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
@@ -43,6 +43,8 @@ pub struct Config {
     pub metrics_listen: Option<SocketAddr>,
     /// `[log]`: the access log and our own diagnostics.
     pub log: Log,
+    /// `[spool]`: where exports wait while a collector is away.
+    pub spool: Spool,
     /// `[route_defaults] rate_limits`: for every request that matches no route.
     pub default_rate_limits: Vec<Arc<str>>,
     /// `[[routes]]`: first match wins.

@@ -28,6 +28,7 @@ mod start;
 mod timestamp;
 pub mod worker;
 
+use export::spool::Spool;
 use lane::Lane;
 use ledger::Ledger;
 use metrics::{Metrics, RouteMetrics};
@@ -50,6 +51,8 @@ pub struct Telemetry {
     errors: Option<Arc<Records>>,
     observer: Option<mpsc::Sender<Arc<Record>>>,
     workers: Mutex<Vec<Worker<Arc<Record>>>>,
+    /// Its directory is ours until the last worker has stopped, also where nothing is exported.
+    spool: Mutex<Option<Arc<Spool>>>,
 }
 
 impl Telemetry {
@@ -65,6 +68,7 @@ impl Telemetry {
             errors: None,
             observer: None,
             workers: Mutex::default(),
+            spool: Mutex::default(),
         }
     }
 
@@ -113,5 +117,6 @@ impl Telemetry {
             stopping.spawn(worker.stop(deadline));
         }
         while stopping.join_next().await.is_some() {}
+        self.spool.lock().take();
     }
 }

@@ -49,6 +49,7 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     voices::tracing(&root.section("tracing"), &config.service.environment, &mut config.tracing);
     config.metrics_listen = doors::optional_address(&root.section("metrics"), "listen");
     voices::log(&root.section("log"), &mut config.log);
+    voices::spool(&root.section("spool"), &mut config.spool);
     policy(&root, &mut config);
     audit(&root.section("audit"), &mut config);
     config.sentry = voices::sentry(&root.section("sentry"), &config.service, outside);

@@ -29,6 +29,8 @@ pub struct SinkCounts {
     pub dropped: Vec<(&'static str, u64)>,
     /// Items on their way.
     pub in_flight: u64,
+    /// The size of the files in the spool; `None` where there is none.
+    pub spool_bytes: Option<u64>,
     /// Items the queue can hold.
     pub capacity: u64,
     /// Export attempts by result, from a closed set; empty where the sink makes none.
@@ -205,6 +207,10 @@ fn sink_samples(counts: &SinkCounts) -> Vec<Sample> {
             labels.clone(),
         ),
     ];
+    samples.extend(counts.spool_bytes.map(|bytes| {
+        let name = "sidecar_telemetry_spool_bytes";
+        sample(name, "Size of the files in the spool", Kind::Gauge, bytes, labels.clone())
+    }));
     samples.extend(counts.dropped.iter().map(|(reason, count)| {
         let labels = labels.clone().closed("reason", reason);
         sample("sidecar_telemetry_dropped", "Items lost, by reason", Kind::Counter, *count, labels)

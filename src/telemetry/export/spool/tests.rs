@@ -44,7 +44,7 @@ fn a_directory_that_cannot_be_used_says_why() {
 fn a_real_directory_keeps_what_it_was_given() {
     let directory = tempfile::tempdir().unwrap();
     let open = || {
-        let disk = disk::RealDisk::new(directory.path());
+        let disk = RealDisk::new(directory.path());
         Store::open(Box::new(disk), 1 << 20, 100).unwrap()
     };
     let (mut store, found) = open();
