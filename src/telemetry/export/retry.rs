@@ -18,16 +18,27 @@ const LONGEST_ASKED: Duration = Duration::from_mins(10);
 #[derive(Debug)]
 pub(super) struct Retry {
     next: Duration,
+    is_hurrying: bool,
 }
 
 impl Retry {
     pub(super) fn new() -> Self {
-        Self { next: FIRST }
+        Self { next: FIRST, is_hurrying: false }
     }
 
     /// The outage is over.
     pub(super) fn reset(&mut self) {
         self.next = FIRST;
+    }
+
+    /// Who must leave does not wait half a minute to find the collector back: pauses begin again, once.
+    /// Gives the first of them, if this is the first time.
+    pub(super) fn hurry(&mut self) -> Option<Duration> {
+        let is_first = !std::mem::replace(&mut self.is_hurrying, true);
+        is_first.then(|| {
+            self.reset();
+            self.pause(None)
+        })
     }
 
     /// How long to wait after a failed attempt, where the collector may have asked for a pause.

@@ -32,7 +32,6 @@ pub(super) struct Rounds<C> {
     is_failing: bool,
     /// When to try again, after a failure.
     rest: Option<Rest>,
-    is_hurrying: bool,
     /// Whose turn it is, the spool's or the ring's.
     is_spools_turn: bool,
 }
@@ -61,7 +60,6 @@ impl<C: Carrier> Rounds<C> {
             timeout: settings.timeout,
             is_failing: false,
             rest: None,
-            is_hurrying: false,
             is_spools_turn: false,
         }
     }
@@ -135,10 +133,10 @@ impl<C: Carrier> Rounds<C> {
             return false; // All of it is safe.
         }
         let mut until = rest.until;
-        if !rest.is_asked_for && !std::mem::replace(&mut self.is_hurrying, true) {
-            // Who must leave does not wait half a minute to find the collector back.
-            self.retry.reset();
-            until = until.min(Instant::now() + self.retry.pause(None));
+        if !rest.is_asked_for
+            && let Some(pause) = self.retry.hurry()
+        {
+            until = until.min(Instant::now() + pause);
         }
         let is_worth_it = shared.is_open_at(until);
         if is_worth_it {

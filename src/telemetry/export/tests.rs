@@ -80,7 +80,9 @@ impl Scene {
     }
 
     fn post_all(&self, names: &[&'static str]) {
-        names.iter().for_each(|name| self.post(name));
+        for name in names {
+            self.post(name);
+        }
     }
 
     fn account(&self) -> Account {

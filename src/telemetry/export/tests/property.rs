@@ -185,7 +185,9 @@ impl Model {
     fn judge(&mut self, taken: &Mutex<Vec<u64>>, is_faulty: bool) {
         let taken = taken.lock().clone();
         let mut counts = Map::new();
-        taken.iter().for_each(|number| *counts.entry(*number).or_insert(0) += 1);
+        for number in &taken {
+            *counts.entry(*number).or_insert(0) += 1;
+        }
         assert!(counts.values().all(|count| *count == 1), "twice in one run: {taken:?}");
         for number in &taken {
             assert!(self.delivered.insert(*number) || self.may_repeat, "{number} came again");
