@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use vital_sidecar::app::App;
+use vital_sidecar::config::model::{OtlpProtocol, OtlpTarget};
 use vital_sidecar::telemetry::Console;
 use vital_sidecar::telemetry::ledger::Account;
 
@@ -24,9 +25,8 @@ const EACH: u64 = 2;
 /// A sidecar that exports every trace to this collector.
 async fn exporting(upstream: &Upstream, collector: &Collector, more: &str) -> House {
     let mut config = config(upstream.address, more);
-    config.otlp.traces_endpoint = Some(collector.endpoint());
-    config.otlp.is_configured = true;
-    config.otlp.timeout = Duration::from_millis(300);
+    let target = OtlpTarget::new(collector.endpoint(), OtlpProtocol::Http);
+    config.otlp.traces = Some(OtlpTarget { timeout: Duration::from_millis(300), ..target });
     house::open(&config).await
 }
 
@@ -244,9 +244,8 @@ async fn a_full_spool_forgets_the_oldest_and_says_how_much() {
     let more = format!("{}max_size = \"1MiB\"\n", spooling(directory.path()));
     let more = format!("{more}[service]\nname = \"{}\"\n", "n".repeat(200));
     let mut config = config(upstream.address, &more);
-    config.otlp.traces_endpoint = Some(collector.endpoint());
-    config.otlp.is_configured = true;
-    config.otlp.gzip = false;
+    // Not compressed: it fills sooner.
+    config.otlp.traces = Some(OtlpTarget::new(collector.endpoint(), OtlpProtocol::Http));
     let house = house::open(&config).await;
     let mut asked = 0;
     while account(&house).await["dropped"].get("spool_full").is_none() {

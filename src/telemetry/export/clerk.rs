@@ -33,7 +33,7 @@ impl Clerk {
         settings: Settings,
         shared: Arc<Shared>,
         desk: Option<Desk>,
-        carrier: impl Carrier,
+        carrier: Box<dyn Carrier>,
     ) -> Self {
         let reserve = if desk.is_some() { SPOOL_RESERVE } else { RESERVE };
         let mut task = JoinSet::new();

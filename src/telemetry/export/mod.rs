@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 mod clerk;
+pub mod gzip;
 pub mod outbox;
 mod retry;
 mod ring;
@@ -16,6 +17,7 @@ mod rounds;
 pub mod spool;
 #[cfg(test)]
 mod tests;
+pub mod transport;
 mod voice;
 
 /// One encoded export request.

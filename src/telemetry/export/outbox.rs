@@ -64,7 +64,7 @@ pub(super) struct Shared {
 pub fn start(
     settings: Settings,
     spool: Option<&Arc<Spool>>,
-    carrier: impl Carrier,
+    carrier: Box<dyn Carrier>,
 ) -> (Outbox, Clerk) {
     let shared = Arc::new(Shared {
         books: Arc::default(),

@@ -19,10 +19,10 @@ use crate::telemetry::books::Place;
 use crate::telemetry::worker::calmly;
 
 /// What the clerk knows.
-pub(super) struct Rounds<C> {
+pub(super) struct Rounds {
     shared: Arc<Shared>,
     desk: Option<Desk>,
-    carrier: Arc<C>,
+    carrier: Arc<dyn Carrier>,
     voice: Voice,
     retry: Retry,
     timeout: Duration,
@@ -42,19 +42,19 @@ struct Rest {
     is_asked_for: bool,
 }
 
-impl<C: Carrier> Rounds<C> {
+impl Rounds {
     pub(super) fn new(
         settings: Settings,
         shared: Arc<Shared>,
         desk: Option<Desk>,
-        carrier: C,
+        carrier: Box<dyn Carrier>,
     ) -> Self {
         Self {
             // Whoever configured a spool asked for patience.
             is_patient: settings.is_configured || desk.is_some(),
             shared,
             desk,
-            carrier: Arc::new(carrier),
+            carrier: Arc::from(carrier),
             voice: Voice::new(settings.signal, settings.endpoint, settings.is_configured),
             retry: Retry::new(),
             timeout: settings.timeout,

@@ -68,7 +68,7 @@ fn scene_of(
         timeout: 10 * SECOND,
         remembered: Bound { bytes: 1000, parcels },
     };
-    let (outbox, clerk) = outbox::start(settings, spool, carrier);
+    let (outbox, clerk) = outbox::start(settings, spool, Box::new(carrier));
     Scene { outbox, clerk, asked, script }
 }
 

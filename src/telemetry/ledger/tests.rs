@@ -132,7 +132,7 @@ impl Posting {
             remembered: Bound { bytes: 1000, parcels },
         };
         let collector = Moody { moods, asked: AtomicUsize::new(0) };
-        let (outbox, clerk) = outbox::start(settings, None, collector);
+        let (outbox, clerk) = outbox::start(settings, None, Box::new(collector));
         let books = outbox.books();
         (Self { outbox, clerk: Some(clerk) }, books)
     }

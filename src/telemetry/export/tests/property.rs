@@ -104,7 +104,7 @@ impl Run {
             timeout: SECOND,
             remembered: Bound { bytes: 300, parcels: 4 },
         };
-        let (outbox, clerk) = outbox::start(settings, Some(&spool), collector);
+        let (outbox, clerk) = outbox::start(settings, Some(&spool), Box::new(collector));
         let books = outbox.books();
         Self { outbox, clerk, books, taken, is_faulty: false }
     }
