@@ -55,6 +55,14 @@ refused! {
         "upstream.retry.max_retries = 11", "1:30", "`upstream.retry.max_retries`";
 }
 
+// The spool.
+refused! {
+    a_spool_holds_more_than_a_few_parcels:
+        "spool.max_size = \"1KiB\"", "1:18", "`spool.max_size` is out of range", "expected 1048576B to";
+    a_spool_has_a_directory:
+        "spool.directory = 1", "1:19", "`spool.directory` has the wrong type";
+}
+
 // Keys and types.
 refused! {
     a_wrong_table_is_told_once:

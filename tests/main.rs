@@ -32,6 +32,8 @@ mod error_reporting;
 mod floors;
 // What is left when file descriptors or memory run short.
 mod exhaustion;
+// What becomes of spans, and of requests, while the collector is in trouble.
+mod export;
 // Random messages: what the guard lets through, the parser behind reads in the same way.
 mod framing;
 // The fuzz targets over their corpus.

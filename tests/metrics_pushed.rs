@@ -2,8 +2,10 @@
 //! moment.
 
 use std::collections::{BTreeMap, HashSet};
+use std::io::Read;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use flate2::read::GzDecoder;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -11,10 +13,11 @@ use opentelemetry_proto::tonic::metrics::v1::{
     number_data_point,
 };
 use prost::Message;
+use tokio::sync::mpsc;
 
-use crate::support::house::config;
+use crate::support::house::{self, config};
 use crate::support::sidecar::{self, Sidecar};
-use crate::support::upstream;
+use crate::support::upstream::{self, Upstream};
 
 /// Whatever is wrong with a request; nothing, where it is as the specification wants it.
 fn judge(request: &ExportMetricsServiceRequest) -> Vec<String> {
@@ -256,4 +259,99 @@ async fn what_a_status_is_stays_a_number_and_a_kept_trace_an_exemplar() {
     assert_eq!(status, Some(&Value::IntValue(200)));
     // Outside production every trace is kept.
     assert!(!point.exemplars.is_empty());
+}
+
+/// A collector that takes whatever is sent to `/v1/metrics`, and what it took.
+async fn collecting() -> (Upstream, mpsc::Receiver<ExportMetricsServiceRequest>) {
+    let (took, taken) = mpsc::channel(1024);
+    let collector = upstream::scripted(move |mut wire| {
+        let took = took.clone();
+        async move {
+            while let Some(head) = wire.head().await {
+                let body = wire.body(upstream::content_length(&head)).await;
+                let lower = head.to_ascii_lowercase();
+                assert!(head.starts_with("POST /v1/metrics HTTP/1.1\r\n"), "{head}");
+                assert!(lower.contains("content-type: application/x-protobuf"), "{head}");
+                let mut plain = Vec::new();
+                if lower.contains("content-encoding: gzip") {
+                    GzDecoder::new(&body[..]).read_to_end(&mut plain).expect("gzip");
+                } else {
+                    plain = body;
+                }
+                let request = ExportMetricsServiceRequest::decode(&plain[..]).expect("a request");
+                took.send(request).await.expect("a listening test");
+                let answer = "200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0";
+                wire.say(format!("HTTP/1.1 {answer}\r\n\r\n")).await;
+            }
+        }
+    })
+    .await;
+    (collector, taken)
+}
+
+fn pushing(collector: std::net::SocketAddr, interval: &str) -> String {
+    format!(
+        "[metrics]\npush = true\ninterval = \"{interval}\"\n\
+         [metrics.otlp]\nendpoint = \"http://{collector}/v1/metrics\"\n"
+    )
+}
+
+fn account(
+    ledger: &vital_sidecar::telemetry::ledger::Ledger,
+) -> vital_sidecar::telemetry::ledger::Account {
+    let accounts = ledger.snapshot();
+    accounts.into_iter().find(|account| account.signal == "metrics").expect("an account")
+}
+
+#[tokio::test]
+async fn metrics_arrive_every_interval_and_once_more_at_the_end() {
+    let (collector, mut taken) = collecting().await;
+    let upstream = upstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let house = house::open(&config(upstream.address, &pushing(collector.address, "50ms"))).await;
+    for _ in 0..2 {
+        let pushed = taken.recv().await.expect("a push");
+        assert_eq!(judge(&pushed), Vec::<String>::new());
+    }
+    assert_eq!(house.client().await.get("/").await.status, 200);
+    house.lines(1).await;
+    let ledger = house.close().await.ledger;
+
+    let mut all = Vec::new();
+    while let Ok(pushed) = taken.try_recv() {
+        all.push(pushed);
+    }
+    let last = flat(all.last().expect("the last push"));
+    let count = |name: &str| -> f64 {
+        last.iter().filter(|(series, _)| series.starts_with(name)).map(|(_, value)| value).sum()
+    };
+    assert!((count("http.server.request.duration{") - 1.0).abs() < 1e-9, "{last:#?}");
+    let account = account(&ledger);
+    assert_eq!((account.exported, account.lost()), (account.accepted, 0), "{account}");
+    assert!(account.is_balanced() && account.accepted > 0, "{account}");
+}
+
+#[tokio::test]
+async fn what_no_collector_takes_is_counted_as_lost() {
+    let upstream = upstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let nobody = upstream::nobody().await;
+    let mut config = config(upstream.address, &pushing(nobody, "20ms"));
+    config.server.drain.timeout = Duration::from_secs(2);
+    let house = house::open(&config).await;
+    assert_eq!(house.client().await.get("/").await.status, 200, "nobody waits for a collector");
+    let account = account(&house.close().await.ledger);
+    assert_eq!(account.exported, 0);
+    assert!(account.accepted > 0 && account.lost() == account.accepted, "{account}");
+}
+
+#[tokio::test]
+async fn nothing_is_pushed_unless_it_is_asked_for() {
+    let (collector, mut taken) = collecting().await;
+    let upstream = upstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let text = pushing(collector.address, "10ms").replace("push = true", "push = false");
+    let house = house::open(&config(upstream.address, &text)).await;
+    house.client().await.get("/").await;
+    house.lines(1).await;
+    let ledger = house.close().await.ledger;
+    assert!(ledger.snapshot().iter().all(|account| account.signal != "metrics"));
+    assert!(taken.try_recv().is_err());
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::model::{
     Admin, Audit, AuditMode, Breaker, Cache, Config, Console, Drain, Health, HostHeader, Inspect,
     Keep, Log, LogLevel, Metrics, Mode, Otlp, OtlpProtocol, OtlpTarget, Overload, PathForm, Pool,
-    Propagators, RateLimitHeaders, Retry, Scheme, Server, ServerLimits, Service, Signal, Timeouts,
-    Tracing, Trust, Upstream,
+    Propagators, RateLimitHeaders, Retry, Scheme, Server, ServerLimits, Service, Signal, Spool,
+    Timeouts, Tracing, Trust, Upstream,
 };
 use crate::record::ConfigName;
 
@@ -73,6 +73,7 @@ impl Config {
             },
             cache: Cache { headers: CACHE_HEADERS.map(Into::into).into() },
             log: Log { level: LogLevel::Info, console: Console::Auto, directory: None },
+            spool: Spool { directory: None, max_size: 256 << 20 },
             default_rate_limits: Vec::new(),
             routes: Vec::new(),
             captures: Vec::new(),

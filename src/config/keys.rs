@@ -91,6 +91,8 @@ pub(crate) const KEYS: &[&str] = &[
     "log.level",
     "log.console",
     "log.directory",
+    "spool.directory",
+    "spool.max_size",
     "route_defaults.rate_limits",
     "routes[].name",
     "routes[].match",

@@ -25,7 +25,7 @@ pub use metrics::{Cache, Metrics};
 pub use otlp::{Otlp, OtlpProtocol, OtlpTarget, Signal};
 pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
 pub use upstream::{HostHeader, Pool, Scheme, Timeouts, Upstream};
-pub use voices::{Console, Keep, Log, LogLevel, Propagators, Sentry, Tracing, Trust};
+pub use voices::{Console, Keep, Log, LogLevel, Propagators, Sentry, Spool, Tracing, Trust};
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
@@ -52,6 +52,8 @@ pub struct Config {
     pub cache: Cache,
     /// `[log]`: the access log and our own diagnostics.
     pub log: Log,
+    /// `[spool]`: where exports wait while a collector is away.
+    pub spool: Spool,
     /// `[route_defaults] rate_limits`: for every request that matches no route.
     pub default_rate_limits: Vec<ConfigName>,
     /// `[[routes]]`: first match wins.

@@ -56,6 +56,7 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     metrics::metrics(&root.section("metrics"), &mut config.metrics);
     metrics::cache(&root.section("cache"), &mut config.cache);
     voices::log(&root.section("log"), &mut config.log);
+    voices::spool(&root.section("spool"), &mut config.spool);
     policy(&root, &mut config);
     audit(&root.section("audit"), &mut config);
     config.sentry = voices::sentry(&root.section("sentry"), &config.service, outside);

@@ -124,6 +124,8 @@ declare! {
         "Items on their way";
     QUEUE_CAPACITY: UpDownCounter "sidecar.telemetry.queue_capacity" in "{item}" by [SIGNAL, SINK],
         "Items a sink's queue can hold";
+    SPOOL_BYTES: UpDownCounter "sidecar.telemetry.spool" in "By" by [SIGNAL, SINK],
+        "Size of the files in the spool";
     ATTEMPTS: Counter "sidecar.telemetry.export_attempts" in "{request}" by [SIGNAL, SINK, RESULT],
         "Export requests, by result";
     LAST_SUCCESS: Gauge "sidecar.telemetry.last_success_timestamp" in "s" by [SIGNAL, SINK],

@@ -27,6 +27,8 @@ pub struct SinkCounts {
     pub dropped: Vec<(&'static str, u64)>,
     /// Items on their way.
     pub in_flight: u64,
+    /// The size of the files in the spool; `None` where there is none.
+    pub spool_bytes: Option<u64>,
     /// Items the queue can hold.
     pub capacity: u64,
     /// Export attempts by result, from a closed set; empty where the sink makes none.
@@ -149,6 +151,7 @@ fn sink_readings(sinks: &[SinkCounts]) -> Vec<Reading> {
         by(&catalogue::DROPPED, key::REASON, |sink| &sink.dropped),
         each(&catalogue::IN_FLIGHT, |sink| Some(Point::Count(sink.in_flight))),
         each(&catalogue::QUEUE_CAPACITY, |sink| Some(Point::Count(sink.capacity))),
+        each(&catalogue::SPOOL_BYTES, |sink| sink.spool_bytes.map(Point::Count)),
         by(&catalogue::ATTEMPTS, key::RESULT, |sink| &sink.attempts),
         each(&catalogue::LAST_SUCCESS, |sink| sink.last_success.map(since_epoch)),
     ]

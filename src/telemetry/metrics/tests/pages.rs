@@ -29,6 +29,7 @@ fn lively() -> Metrics {
                 exported: 3,
                 dropped: vec![("timeout", 1)],
                 in_flight: 1,
+                spool_bytes: (sink == "otlp").then_some(4096),
                 capacity: 10,
                 attempts: vec![("ok", 2)],
                 last_success: Some(SystemTime::UNIX_EPOCH + MS),
@@ -57,6 +58,7 @@ fn sources_of_one_family_share_its_head() {
     assert_line(&page, &format!("sidecar_telemetry_dropped_total{dropped}"));
     let shadow = "sidecar_rate_limit_decisions_total{rule=\"per_ip\",decision=\"would_deny\"} 3";
     assert_line(&page, shadow);
+    assert_line(&page, "sidecar_telemetry_spool_bytes{signal=\"traces\",sink=\"otlp\"} 4096");
     assert_line(&page, "sidecar_audit_sequence 1");
 }
 
@@ -89,7 +91,7 @@ fn a_kept_trace_is_an_exemplar_of_its_durations() {
     record.trace.client_span = SpanId([2; 8]);
     metrics.observe(&record, &metrics.route(&names));
     record.trace.trace_id = TraceId([9; 16]);
-    record.trace.sampled = false;
+    record.kept = None;
     metrics.observe(&record, &metrics.route(&names));
 
     let body = metrics.expose(Format::OpenMetrics).unwrap().body;
