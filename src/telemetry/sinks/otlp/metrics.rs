@@ -58,7 +58,7 @@ impl MetricsPush {
             // A push that comes too late for the clerk ends with it.
             let late = push.points - handed_over.min(push.points);
             let dropped = vec![("shutdown", late)];
-            kept.settle(&Delivery { handed_over, dropped, ..Delivery::default() }, push.points);
+            kept.settle(&Delivery { dropped, handed_over, ..Delivery::default() }, push.points);
         };
         let pusher = Pusher::start(metrics.clone(), config.metrics.interval, hand_on);
         Ok(Some(Self { pusher, clerk, books }))
