@@ -242,8 +242,8 @@ refused! {
         "routes = [{ match = \"GET /a\", timeouts = { response_header = \"0s\" } }]", "1:62",
         "must not be zero";
     a_capture_from_elsewhere_is_refused:
-        "captures.a = { from = \"response.body:/a\", values = [\"b\"] }", "1:23",
-        "expected \"request.body:\" and a JSON pointer";
+        "captures.a = { from = \"response.header:x-a\", values = [\"b\"] }", "1:23",
+        "expected \"request.body:\" or \"response.body:\" and a JSON pointer";
     a_pointer_without_a_slash_is_refused:
         "captures.a = { from = \"request.body:a\", values = [\"b\"] }", "1:23",
         "expected a JSON pointer that begins with `/`";
@@ -256,6 +256,9 @@ refused! {
     a_length_is_no_label:
         "captures.a = { from = \"request.body:/a\", take = \"length\", metric = true }", "1:68",
         "a length is no metric label";
+    a_number_has_no_list:
+        "captures.a = { from = \"response.body:/a\", take = \"number\", values = [\"b\"] }", "1:69",
+        "a number has no list of values";
     an_unknown_take_is_refused:
         "captures.a = { from = \"request.body:/a\", take = \"lenght\", values = [\"b\"] }", "1:49",
         "did you mean \"length\"?";

@@ -4,6 +4,8 @@
 
 mod support;
 
+// Facts out of answers.
+mod answer_captures;
 // Facts out of request bodies.
 mod captures;
 // The operators' door of a whole sidecar.
@@ -38,6 +40,8 @@ mod forwarding;
 mod http2;
 // B3 and baggage: who may say what of a trace, in which form it goes on.
 mod propagation;
+// The metrics of the GenAI conventions.
+mod genai;
 // Rate limits as a client meets them.
 mod limits;
 // Ports: Unix sockets and inherited sockets.
@@ -84,6 +88,8 @@ mod intermediary;
 mod sampling;
 // Streams: their flushing, their clocks, their last words.
 mod streams;
+// What is measured of a stream: each kind with each ending.
+mod streams_measured;
 // Connections that switch protocols.
 mod upgrades;
 // What is spoken towards the upstream: TLS, HTTP/2, Unix sockets.

@@ -39,6 +39,7 @@ pub(crate) const LIVE: &[&str] = &[
     "audit.mode",
     "audit.deadline",
     "errors.type_base",
+    "genai",
 ];
 
 /// Every key at its default; a test compares it with the code.

@@ -77,6 +77,7 @@ impl Config {
             },
             sentry: None,
             errors_type_base: String::new(),
+            genai: false,
         }
     }
 }

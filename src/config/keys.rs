@@ -119,6 +119,7 @@ pub(crate) const KEYS: &[&str] = &[
     "sentry.sample_rate",
     "sentry.disabled_environments",
     "errors.type_base",
+    "genai.enabled",
 ];
 
 /// Whether a value or a table of this path exists.

@@ -66,6 +66,8 @@ pub struct Config {
     pub sentry: Option<Sentry>,
     /// `[errors] type_base`: prefix of the problem `type`; empty means `about:blank`.
     pub errors_type_base: String,
+    /// `[genai] enabled`: whether captured facts become the metrics of the `GenAI` conventions.
+    pub genai: bool,
 }
 
 /// `[service]`.
@@ -129,12 +131,23 @@ pub enum Action {
 pub struct Capture {
     /// The fact's name.
     pub name: ConfigName,
-    /// JSON pointer (RFC 6901) into the request body.
+    /// Whose body it looks into.
+    pub side: Side,
+    /// JSON pointer (RFC 6901) into that body.
     pub pointer: String,
     /// What is taken there.
     pub take: Take,
     /// Whether it may become a metric label.
     pub metric: bool,
+}
+
+/// Whose body a capture looks into: the first part of `captures.from`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// `request.body`.
+    Request,
+    /// `response.body`: a JSON document, or the last event of a stream that has the place.
+    Response,
 }
 
 /// `captures.take`.
@@ -144,6 +157,8 @@ pub enum Take {
     Value(Vec<ConfigName>),
     /// The length of a string in UTF-16 code units.
     Length,
+    /// A whole number that is not negative.
+    Number,
 }
 
 /// `[inspect]`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::model::{LimitKey, LogLevel, Scheme, Take};
+use super::model::{LimitKey, LogLevel, Scheme, Side, Take};
 use super::*;
 
 const UPSTREAM: &str = "[upstream]\nurl = \"http://127.0.0.1:3000\"\n";
@@ -235,6 +235,9 @@ fn routes_and_captures_become_what_they_say() {
         [captures.length]
         from = "request.body:/query"
         take = "length"
+        [captures.tokens]
+        from = "response.body:/usage/total"
+        take = "number"
     "#;
     let config = config(text, &[]);
     let route = &config.routes[0];
@@ -246,6 +249,10 @@ fn routes_and_captures_become_what_they_say() {
     assert_eq!(config.captures[1].take, Take::Value(vec!["a".into(), "b".into()]));
     assert_eq!(config.captures[1].pointer, "/mode");
     assert!(config.captures[1].metric);
+    assert_eq!(config.captures[1].side, Side::Request);
+    let tokens = &config.captures[2];
+    assert_eq!((tokens.side, &*tokens.pointer), (Side::Response, "/usage/total"));
+    assert_eq!(tokens.take, Take::Number);
 }
 
 #[test]

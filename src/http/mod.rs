@@ -10,6 +10,7 @@ pub mod framing;
 pub mod hop;
 pub mod http2;
 pub mod ids;
+pub mod messages;
 pub mod method;
 pub mod path;
 pub mod problem;

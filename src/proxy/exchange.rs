@@ -47,7 +47,7 @@ pub struct Exchange {
     pub request_id: HeaderValue,
     /// Ids and head decision.
     pub trace: Trace,
-    /// Captured facts.
+    /// Captured facts: the request's, then the answer's.
     pub facts: Vec<Fact>,
     /// The client's address, as far as it is to be believed.
     pub client_ip: IpAddr,
@@ -56,7 +56,7 @@ pub struct Exchange {
     /// What the answer's cache headers said.
     pub cache: Option<Cache>,
     /// `Some` once the answer is known to be a stream.
-    pub stream: Option<Stream>,
+    pub stream: Option<Box<Stream>>,
     /// Bytes of the answer's body handed on.
     pub bytes_out: u64,
     /// The status the client gets.
@@ -259,6 +259,9 @@ impl Exchange {
         if let (Some(draft), Some(audit)) = (draft, self.proxy.audit()) {
             seat::complete(audit, self.seat.take(), draft, &record);
         }
+        if self.plan.genai {
+            self.proxy.telemetry.metrics().observe_genai(&record);
+        }
         self.proxy.telemetry.emit(record, &self.route.metrics);
         self.proxy.overload.leave(std::mem::take(&mut self.permit));
     }
@@ -308,7 +311,7 @@ impl Exchange {
             outcome,
             bytes_in: self.meter.as_ref().map_or(0, |meter| meter.bytes()),
             bytes_out: self.bytes_out,
-            stream: self.stream,
+            stream: self.stream.take(),
             user_agent: self.user_agent.take(),
             client_ip: self.client_ip,
             facts: std::mem::take(&mut self.facts),

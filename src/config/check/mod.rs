@@ -57,6 +57,7 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     audit(&root.section("audit"), &mut config);
     config.sentry = voices::sentry(&root.section("sentry"), &config.service, outside);
     lay(&mut config.errors_type_base, voices::type_base(&root.section("errors")));
+    lay(&mut config.genai, root.section("genai").flag("enabled"));
     across::check(&root, &config);
     config
 }

@@ -14,6 +14,8 @@ use std::time::Duration;
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::{MetricType, TypedMetric};
 
+use crate::record::Gaps;
+
 /// The upper bounds of a histogram, in ticks, and how many ticks make the unit of its name.
 #[derive(Debug)]
 pub(super) struct Scale {
@@ -49,6 +51,19 @@ impl Histogram {
             count.fetch_add(1, Ordering::Relaxed);
         }
         buckets.sum.fetch_add(ticks, Ordering::Relaxed);
+    }
+
+    /// Counts the gaps of a stream, where ticks are nanoseconds and the bounds are those of
+    /// [`Gaps`]: whole buckets at a time.
+    pub(super) fn add_gaps(&self, gaps: &Gaps) {
+        let buckets = &*self.0;
+        debug_assert_eq!(buckets.scale.bounds, Gaps::BOUNDS, "the same buckets");
+        for (count, more) in buckets.counts.iter().zip(gaps.counts()).filter(|(_, more)| **more > 0)
+        {
+            count.fetch_add(u64::from(*more), Ordering::Relaxed);
+        }
+        let nanos = u64::try_from(gaps.sum().as_nanos()).unwrap_or(u64::MAX);
+        buckets.sum.fetch_add(nanos, Ordering::Relaxed);
     }
 
     /// Counts a duration, where ticks are nanoseconds.

@@ -10,6 +10,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::histogram::{Histogram, Scale};
 use super::labels::Labels;
+use crate::record::Gaps;
 
 type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
 
@@ -24,6 +25,7 @@ pub(super) struct Instruments {
     pub(super) first_byte: Histograms,
     pub(super) stream_duration: Histograms,
     pub(super) stream_events: Family<Labels, Counter>,
+    pub(super) stream_gap: Histograms,
     pub(super) orchestrations: Family<Labels, Counter>,
     pub(super) orchestration_duration: Histograms,
     pub(super) cache_hits: Family<Labels, Counter>,
@@ -62,6 +64,7 @@ impl Instruments {
             first_byte: seconds(),
             stream_duration: seconds(),
             stream_events: Family::default(),
+            stream_gap: Family::new_with_constructor(|| Histogram::new(&GAP)),
             orchestrations: Family::default(),
             orchestration_duration: Family::new_with_constructor(|| Histogram::new(&MILLISECONDS)),
             cache_hits: Family::default(),
@@ -140,6 +143,11 @@ impl Instruments {
                 &self.first_byte,
             ),
             ("sidecar_stream_duration", "Duration of streamed answers", &self.stream_duration),
+            (
+                "sidecar_stream_gap",
+                "Time from one message of a stream to the next, counted at its end",
+                &self.stream_gap,
+            ),
             ("sidecar_overhead", "Time spent in the sidecar, not in the upstream", &self.overhead),
         ];
         for (name, help, family) in seconds {
@@ -214,6 +222,9 @@ static LATENCY: Scale = Scale {
         60_000 * MS,
     ],
 };
+
+/// What the gaps of a stream are sorted into as it passes. In nanoseconds.
+pub(super) static GAP: Scale = Scale { ticks_per_unit: 1e9, bounds: Gaps::BOUNDS };
 
 /// 10 µs to 100 ms: what a healthy sidecar, a local connect or an fsync takes. In nanoseconds.
 static SHORT: Scale = Scale {

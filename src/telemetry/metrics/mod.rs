@@ -19,6 +19,7 @@ use prometheus_client::registry::Registry;
 
 mod exposition;
 mod gauges;
+mod genai;
 mod histogram;
 mod instruments;
 mod labels;
@@ -37,6 +38,7 @@ pub use route::RouteMetrics;
 use crate::config::model::Service;
 use crate::http::method::Method;
 use crate::record::{ConfigName, Outcome, Record, RouteNames, Value};
+use genai::GenAi;
 use histogram::Histogram;
 use instruments::Instruments;
 use labels::Labels;
@@ -59,6 +61,7 @@ pub struct Metrics {
 struct House {
     registry: Mutex<Registry>,
     instruments: Instruments,
+    genai: GenAi,
     routes: Mutex<HashMap<ConfigName, Arc<RouteMetrics>>>,
     upstreams: Mutex<HashMap<(ConfigName, u16), Arc<UpstreamMetrics>>>,
     active: [OnceLock<Gauge>; Method::COUNT],
@@ -78,6 +81,7 @@ impl Metrics {
         registry.register("sidecar_build", "Version of the sidecar", Info::new(build));
         registry.register_collector(Box::new(process::Process));
         let instruments = Instruments::register(&mut registry);
+        let genai = GenAi::register(&mut registry);
         let total = Labels::default().closed("phase", "total");
         let state = |state| {
             let labels = Labels::default().closed("state", state);
@@ -95,6 +99,7 @@ impl Metrics {
                 overhead: instruments.overhead.get_or_create_owned(&total),
                 modes: Slots::new(),
                 other: Value::OTHER.into(),
+                genai,
                 instruments,
             }),
         }
@@ -132,6 +137,11 @@ impl Metrics {
             let labels = Labels::default().closed("type", error_type.as_str());
             house.instruments.errors.get_or_create_owned(&labels).inc();
         }
+    }
+
+    /// Counts what a record's facts say by the OpenTelemetry `GenAI` conventions. Nothing without facts.
+    pub fn observe_genai(&self, record: &Record) {
+        self.house.genai.observe(record);
     }
 
     /// Counts a request as active until the guard is dropped.
@@ -222,7 +232,9 @@ impl House {
             Some(Value::Member(mode)) => mode,
             _ => &self.other,
         };
-        let key = (record.is_error(), mode.clone());
+        // A stream has had its status long before it fails: it says so in an event of type `error`.
+        let has_error_event = record.stream.as_ref().is_some_and(|stream| stream.has_error_event);
+        let key = (record.is_error() || has_error_event, mode.clone());
         let resolve = || {
             let by_mode = Labels::default().named("mode", mode);
             let status = if key.0 { "error" } else { "success" };

@@ -22,6 +22,7 @@ pub struct RouteMetrics {
     first_byte: OnceLock<Histogram>,
     stream_duration: OnceLock<Histogram>,
     stream_events: OnceLock<Counter>,
+    stream_gap: OnceLock<Histogram>,
     cache_hits: OnceLock<Counter>,
     cache_misses: OnceLock<Counter>,
     blocked: Slots<ConfigName, Counter, 8>,
@@ -50,6 +51,7 @@ impl RouteMetrics {
             first_byte: OnceLock::new(),
             stream_duration: OnceLock::new(),
             stream_events: OnceLock::new(),
+            stream_gap: OnceLock::new(),
             cache_hits: OnceLock::new(),
             cache_misses: OnceLock::new(),
             blocked: Slots::new(),
@@ -62,11 +64,12 @@ impl RouteMetrics {
         if let Some(ttfb) = record.ttfb {
             self.first_byte.get_or_init(|| self.owned(&all.first_byte)).observe_duration(ttfb);
         }
-        if let Some(stream) = record.stream {
+        if let Some(stream) = &record.stream {
             self.stream_duration
                 .get_or_init(|| self.owned(&all.stream_duration))
                 .observe_duration(record.duration);
             self.stream_events.get_or_init(|| self.owned(&all.stream_events)).inc_by(stream.events);
+            self.stream_gap.get_or_init(|| self.owned(&all.stream_gap)).add_gaps(&stream.gaps);
         }
         match record.cache {
             None => {}

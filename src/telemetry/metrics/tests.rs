@@ -152,10 +152,29 @@ fn only_what_a_limit_refused_counts_as_blocked() {
 
 #[test]
 fn a_stream_counts_its_events_and_its_own_duration() {
-    let page = page_after(|record| record.stream = Some(Stream { events: 7 }));
+    let mut stream = Stream { events: 7, ..Stream::default() };
+    for millis in [4, 10, 300] {
+        stream.gaps.add(Duration::from_millis(millis));
+    }
+    let page = page_after(|record| record.stream = Some(Box::new(stream)));
     assert_line(&page, "sidecar_stream_events_total{http_route=\"/api/x\"} 7");
+    for (bound, count) in [("0.01", 2), ("0.16", 2), ("0.32", 3), ("+Inf", 3)] {
+        let labels = format!("{{http_route=\"/api/x\",le=\"{bound}\"}}");
+        assert_line(&page, &format!("sidecar_stream_gap_seconds_bucket{labels} {count}"));
+    }
+    assert_line(&page, "sidecar_stream_gap_seconds_sum{http_route=\"/api/x\"} 0.314");
     assert_line(&page, "sidecar_stream_duration_seconds_count{http_route=\"/api/x\"} 1");
     assert!(page.contains("sidecar_stream=\"true\""));
+}
+
+#[test]
+fn an_error_event_makes_an_orchestration_an_error_though_its_status_was_good() {
+    let page = page_after(|record| {
+        record.facts.push(Fact { name: MODE.into(), value: Value::Member("auto".into()) });
+        record.stream = Some(Box::new(Stream { has_error_event: true, ..Stream::default() }));
+    });
+    assert_line(&page, "orchestration_requests_total{status=\"error\",mode=\"auto\"} 1");
+    assert!(!page.contains("\nerrors_total{"));
 }
 
 #[test]
@@ -272,7 +291,7 @@ fn lively() -> Metrics {
     let names = names("/api/\"x\"/{id}");
     let route = metrics.route(&names);
     let mut record = record(&names);
-    record.stream = Some(Stream { events: 3 });
+    record.stream = Some(Box::new(Stream { events: 3, ..Stream::default() }));
     record.cache = Some(Cache::Hit);
     record.facts.push(Fact { name: MODE.into(), value: Value::Member("auto".into()) });
     metrics.observe(&record, &route);
