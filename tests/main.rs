@@ -42,10 +42,10 @@ mod fuzz_corpus;
 mod forwarding;
 // HTTP/2 from clients: what works, what is refused, what is bounded.
 mod http2;
-// The metrics of the GenAI conventions.
-mod genai;
 // B3 and baggage: who may say what of a trace, in which form it goes on.
 mod propagation;
+// The metrics of the GenAI conventions.
+mod genai;
 // Rate limits as a client meets them.
 mod limits;
 // Ports: Unix sockets and inherited sockets.

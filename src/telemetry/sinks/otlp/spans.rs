@@ -160,14 +160,14 @@ fn server(span: &mut Writer, frame: &Frame<'_>) {
     if let Some(error_type) = record.error_type() {
         put(span, "error.type", error_type.as_str());
     }
+    if let Some(reason) = record.kept.and_then(Kept::reason) {
+        put(span, "sampling.reason", reason.as_str());
+    }
     if let Some(stream) = &record.stream {
         details::stream(span, stream);
     }
     if record.route.span.is_none() {
         details::facts(span, &record.facts);
-    }
-    if let Some(reason) = record.kept.and_then(Kept::reason) {
-        put(span, "sampling.reason", reason.as_str());
     }
 
     if let Some((trace, linked)) = record.trace.link {

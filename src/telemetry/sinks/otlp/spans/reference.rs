@@ -91,6 +91,9 @@ fn server(record: &Record, site: &Site) -> SpanData {
     if let Some(error_type) = record.error_type() {
         span.attributes.push(KeyValue::new("error.type", error_type.as_str()));
     }
+    if let Some(reason) = record.kept.and_then(Kept::reason) {
+        span.attributes.push(KeyValue::new("sampling.reason", reason.as_str()));
+    }
     if let Some(stream) = &record.stream {
         span.attributes.push(KeyValue::new("sidecar.stream.kind", stream.kind.as_str()));
         if stream.kind != StreamKind::Opaque {
@@ -104,9 +107,6 @@ fn server(record: &Record, site: &Site) -> SpanData {
     }
     if record.route.span.is_none() {
         span.attributes.extend(facts(record));
-    }
-    if let Some(reason) = record.kept.and_then(Kept::reason) {
-        span.attributes.push(KeyValue::new("sampling.reason", reason.as_str()));
     }
     if record.is_error() {
         // An upstream's own 5xx needs no words: the status code says it.
