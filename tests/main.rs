@@ -4,6 +4,8 @@
 
 mod support;
 
+// What answers say of caches and of time.
+mod answer_notes;
 // Facts out of answers.
 mod answer_captures;
 // Facts out of request bodies.
@@ -30,6 +32,8 @@ mod error_reporting;
 mod floors;
 // What is left when file descriptors or memory run short.
 mod exhaustion;
+// What becomes of spans, and of requests, while the collector is in trouble.
+mod export;
 // Random messages: what the guard lets through, the parser behind reads in the same way.
 mod framing;
 // The fuzz targets over their corpus.
@@ -50,6 +54,10 @@ mod listening;
 mod logging;
 // The numbers at their doors.
 mod metrics;
+// The numbers and their document.
+mod metrics_documented;
+// The numbers by OTLP.
+mod metrics_pushed;
 // A thousand random misbehaviours of clients and upstreams.
 mod misbehaviour;
 // Spans on the wire: their shape, and what becomes of them when the collector misbehaves.

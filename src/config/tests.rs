@@ -163,6 +163,17 @@ fn a_tenth_of_the_traces_is_kept_in_production_only() {
 }
 
 #[test]
+fn opentelemetry_says_how_often_metrics_are_pushed() {
+    let pushed =
+        config("", &[("OTEL_METRICS_EXPORTER", "otlp"), ("OTEL_METRIC_EXPORT_INTERVAL", "1500")]);
+    assert!(pushed.metrics.push);
+    assert_eq!(pushed.metrics.interval, Duration::from_millis(1500));
+    assert!(!config("", &[]).metrics.push, "pushing is asked for");
+    let said = notices(&[("OTEL_METRIC_EXPORT_INTERVAL", "often")]);
+    assert_eq!(said, ["OTEL_METRIC_EXPORT_INTERVAL is ignored: not a number of milliseconds."]);
+}
+
+#[test]
 fn sentry_needs_a_dsn_and_an_environment_that_is_not_disabled() {
     let dsn = ("SENTRY_DSN", "https://abc@errors.example/42");
     assert!(config("", &[("NODE_ENV", "production")]).sentry.is_none());

@@ -5,6 +5,7 @@
 pub mod answer;
 pub mod b3;
 pub mod baggage;
+pub mod cache_status;
 pub mod forwarded;
 pub mod framing;
 pub mod hop;
@@ -16,6 +17,7 @@ pub mod path;
 pub mod problem;
 pub mod rfc7239;
 pub mod sanitise;
+pub mod server_timing;
 pub mod shape;
 pub mod sse;
 pub mod template;

@@ -1,9 +1,10 @@
 //! What a response head says about the answer: its shape, its cache, its gRPC status.
 
-use http::header::{CACHE_STATUS, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::exchange::Exchange;
+use crate::http::cache_status::Verdict;
 use crate::record::{Cache, Failure, Outcome, Stream, StreamKind};
 
 /// The shape of an answer.
@@ -43,7 +44,10 @@ pub fn head(
     headers: &HeaderMap,
 ) -> Shape {
     exchange.status = Some(status.as_u16());
-    exchange.cache = cache(headers);
+    exchange.cache = exchange.plan.cache_fields.judge(headers).map(|verdict| match verdict {
+        Verdict::Hit => Cache::Hit,
+        Verdict::Miss => Cache::Miss,
+    });
     let media_type = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
     let kind = stream_of(media_type);
     let is_encoded = kind.is_some() && headers.contains_key(CONTENT_ENCODING);
@@ -123,42 +127,6 @@ fn stream_of(media_type: &[u8]) -> Option<StreamKind> {
 }
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const X_CACHES: [HeaderName; 3] = [
-    HeaderName::from_static("x-cache"),
-    HeaderName::from_static("x-nextjs-cache"),
-    HeaderName::from_static("x-vercel-cache"),
-];
-
-/// Hit or miss by `Cache-Status` (RFC 9211: `hit` or `fwd` of any cache on the way), else by the
-/// `X-Cache` family.
-fn cache(headers: &HeaderMap) -> Option<Cache> {
-    // Few answers speak of a cache, and one look at their names costs less than four look-ups.
-    let may_speak = |name: &HeaderName| *name == CACHE_STATUS || name.as_str().ends_with("-cache");
-    if !headers.keys().any(may_speak) {
-        return None;
-    }
-    let mut is_forwarded = false;
-    for value in headers.get_all(CACHE_STATUS) {
-        for parameter in value.as_bytes().split(|b| matches!(b, b';' | b',')) {
-            let parameter = parameter.trim_ascii();
-            if parameter.eq_ignore_ascii_case(b"hit") {
-                return Some(Cache::Hit);
-            }
-            is_forwarded |= parameter.starts_with(b"fwd");
-        }
-    }
-    if is_forwarded {
-        return Some(Cache::Miss);
-    }
-    let value = X_CACHES.iter().find_map(|name| headers.get(name))?;
-    let word =
-        value.as_bytes().split(|b| !b.is_ascii_alphabetic()).find(|word| !word.is_empty())?;
-    match word.to_ascii_uppercase().as_slice() {
-        b"HIT" | b"STALE" | b"PRERENDER" => Some(Cache::Hit),
-        b"MISS" | b"BYPASS" => Some(Cache::Miss),
-        _ => None,
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -166,21 +134,6 @@ mod tests {
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(k, v)| (HeaderName::from_static(k), v.parse().unwrap())).collect()
-    }
-
-    #[test]
-    fn cache_headers_of_every_family_are_read() {
-        for (name, value, expected) in [
-            ("cache-status", "app; hit", Some(Cache::Hit)),
-            ("cache-status", "edge; fwd=miss, app; hit; ttl=3", Some(Cache::Hit)),
-            ("cache-status", "app; fwd=uri-miss; stored", Some(Cache::Miss)),
-            ("x-cache", "HIT from edge", Some(Cache::Hit)),
-            ("x-nextjs-cache", "MISS", Some(Cache::Miss)),
-            ("x-vercel-cache", "STALE", Some(Cache::Hit)),
-            ("x-cache", "dynamic", None),
-        ] {
-            assert_eq!(cache(&headers(&[(name, value)])), expected, "{name}: {value}");
-        }
     }
 
     #[test]

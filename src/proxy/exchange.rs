@@ -72,6 +72,7 @@ pub struct Exchange {
     began: Instant,
     started: SystemTime,
     first_byte: Option<Duration>,
+    handed_on: Option<Duration>,
     leg: Option<Leg>,
     has_body: bool,
     meter: Option<Arc<Meter>>,
@@ -128,6 +129,7 @@ impl Exchange {
             began,
             started,
             first_byte: None,
+            handed_on: None,
             leg: None,
             has_body,
             meter: None,
@@ -180,8 +182,17 @@ impl Exchange {
     /// Notes that the first byte of the answer's body has been handed on.
     pub fn note_first_byte(&mut self, now: Instant) {
         if self.first_byte.is_none() {
-            self.first_byte = Some(now.saturating_duration_since(self.began));
+            let at = now.saturating_duration_since(self.began);
+            self.first_byte = Some(at);
+            self.handed_on.get_or_insert(at);
         }
+    }
+
+    /// Notes that the answer's head has been handed on: its body is waited for. `now` is asked only the
+    /// first time.
+    pub fn note_handed_on(&mut self, now: impl FnOnce() -> Instant) {
+        let began = self.began;
+        self.handed_on.get_or_insert_with(|| now().saturating_duration_since(began));
     }
 
     /// What the request's body makes of the exchange, where it broke.
@@ -208,6 +219,11 @@ impl Exchange {
     /// When the head was complete.
     pub fn began(&self) -> Instant {
         self.began
+    }
+
+    /// From the start of the upstream leg to the upstream's head, if it is here.
+    pub fn upstream_time(&self) -> Option<Duration> {
+        self.leg.and_then(|leg| leg.to_head)
     }
 
     /// The line to the client's connection.
@@ -266,6 +282,15 @@ impl Exchange {
         self.proxy.overload.leave(std::mem::take(&mut self.permit));
     }
 
+    /// The sidecar's own time: before the upstream leg, and from the upstream's head to the answer's;
+    /// all of it where there was no leg.
+    fn overhead(&self, duration: Duration) -> Duration {
+        let Some(leg) = self.leg else { return duration };
+        let handed_on = self.handed_on.unwrap_or(duration);
+        let after = leg.answered.map(|answered| handed_on.saturating_sub(answered));
+        leg.offset + after.unwrap_or_default()
+    }
+
     /// Made where it stays: a record is half a kilobyte, and every voice reads the same one.
     fn record(&mut self, now: Instant, outcome: Outcome) -> Arc<Record> {
         let duration = now.saturating_duration_since(self.began);
@@ -275,8 +300,7 @@ impl Exchange {
             duration: duration.saturating_sub(leg.offset),
             status: leg.status,
         });
-        // The sidecar's own time: before the upstream leg, and all of it where there was none.
-        let overhead = upstream.map_or(duration, |leg| leg.offset);
+        let overhead = self.overhead(duration);
         let status = match outcome {
             Outcome::Refused(refusal) => self.status.or(Some(refusal.status())),
             Outcome::Failed(failure) => self.status.or(Some(failure.status())),

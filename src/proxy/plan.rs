@@ -17,6 +17,7 @@ use crate::config::model::{
     Action, AuditMode, HostHeader, PathForm, Propagators, Route, ServerLimits, Side, Timeouts,
     Trust,
 };
+use crate::http::cache_status::Fields;
 use crate::http::forwarded;
 use crate::http::shape::Words;
 use crate::http::template::{Table, Template};
@@ -45,6 +46,10 @@ pub struct Plan {
     pub rewritten_host: Option<HeaderValue>,
     /// The upstream's own authority, for requests that name no host.
     pub authority: HeaderValue,
+    /// The header fields that tell of caches.
+    pub cache_fields: Fields,
+    /// Whether answers say where their time went.
+    pub server_timing: bool,
     /// Whether captured facts become the metrics of the `GenAI` conventions.
     pub genai: bool,
     /// Prefix of a problem's `type`.
@@ -119,6 +124,8 @@ impl Plan {
             rewritten_host: (config.upstream.host_header == HostHeader::Rewrite)
                 .then(|| authority(config)),
             authority: authority(config),
+            cache_fields: Fields::new(config.cache.headers.iter().map(|name| &**name)),
+            server_timing: config.server.server_timing,
             genai: config.genai,
             errors_type_base: config.errors_type_base.clone(),
             audit_mode: config.audit.mode,

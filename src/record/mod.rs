@@ -48,7 +48,8 @@ pub struct Record {
     pub duration: Duration,
     /// From the complete head to the first byte of the answer's body (or its head, if it has none).
     pub ttfb: Option<Duration>,
-    /// Time spent in the sidecar itself: everything but the upstream leg and the body.
+    /// Time spent in the sidecar itself: until the upstream leg began, and from the upstream's head to
+    /// the answer's. All of it where there was no leg.
     pub overhead: Duration,
     /// The upstream leg, if one was begun.
     pub upstream: Option<UpstreamLeg>,

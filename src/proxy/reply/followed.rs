@@ -166,6 +166,8 @@ impl Followed {
     ) -> Poll<Option<Result<Frame<Bytes>, CutAnswer>>> {
         let idle_due =
             self.idle.map(|idle| *self.waiting_since.get_or_insert_with(Instant::now) + idle);
+        let since = self.waiting_since;
+        self.exchange.note_handed_on(|| since.unwrap_or_else(Instant::now));
         let due = [idle_due, self.end_by.map(|(due, _)| due)].into_iter().flatten().min();
         std::task::ready!(self.exchange.link().poll_due(due, cx));
         let outcome = match self.end_by {

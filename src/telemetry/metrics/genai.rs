@@ -5,65 +5,46 @@
 //! about generated content. What no fact says is left out, attributes included: nothing is guessed,
 //! and nothing is counted without facts.
 
-use prometheus_client::metrics::family::Family;
-use prometheus_client::registry::{Registry, Unit};
-
-use super::histogram::{Histogram, Scale};
-use super::instruments::GAP;
-use super::labels::Labels;
+use super::catalogue;
+use super::family::{Bound, Family};
+use super::histogram::Histogram;
+use super::labels::{Labels, key};
+use super::reading::Reading;
+use super::scales;
 use crate::record::{Record, Value};
-
-type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
 
 /// What the name of every fact of the conventions begins with.
 const PREFIX: &str = "gen_ai.";
 /// The facts that count tokens, and what they count.
 const USAGE: [(&str, &str); 2] =
     [("gen_ai.usage.input_tokens", "input"), ("gen_ai.usage.output_tokens", "output")];
-/// The facts that become labels, and the labels.
-const ATTRIBUTES: [(&str, &str); 4] = [
-    ("gen_ai.operation.name", "gen_ai_operation_name"),
-    ("gen_ai.provider.name", "gen_ai_provider_name"),
-    ("gen_ai.request.model", "gen_ai_request_model"),
-    ("gen_ai.response.model", "gen_ai_response_model"),
-];
+/// The facts that become labels, under their own names.
+const ATTRIBUTES: [&str; 4] =
+    [key::OPERATION_NAME, key::PROVIDER_NAME, key::REQUEST_MODEL, key::RESPONSE_MODEL];
 
 /// The families.
 #[derive(Debug)]
 pub(super) struct GenAi {
-    token_usage: Histograms,
-    first_chunk: Histograms,
-    per_chunk: Histograms,
+    token_usage: Family<Histogram>,
+    first_chunk: Family<Histogram>,
+    per_chunk: Family<Histogram>,
 }
 
 impl GenAi {
-    /// Makes them and registers them.
-    pub(super) fn register(registry: &mut Registry) -> Self {
-        let seconds =
-            || Family::new_with_constructor((|| Histogram::new(&GAP)) as fn() -> Histogram);
-        let it = Self {
-            token_usage: Family::new_with_constructor(|| Histogram::new(&TOKENS)),
-            first_chunk: seconds(),
-            per_chunk: seconds(),
-        };
-        registry.register(
-            "gen_ai_client_token_usage",
-            "Number of input and output tokens used",
-            it.token_usage.clone(),
-        );
-        registry.register_with_unit(
-            "gen_ai_client_operation_time_to_first_chunk",
-            "Time from the request to the upstream to the first chunk of its stream",
-            Unit::Seconds,
-            it.first_chunk.clone(),
-        );
-        registry.register_with_unit(
-            "gen_ai_client_operation_time_per_output_chunk",
-            "Time from one chunk of a stream to the next",
-            Unit::Seconds,
-            it.per_chunk.clone(),
-        );
-        it
+    /// Makes them, without series.
+    pub(super) fn new(bound: &Bound) -> Self {
+        let seconds = |of| Family::new(of, || Histogram::new(&scales::GAP), bound);
+        let tokens = || Histogram::new(&scales::TOKENS);
+        Self {
+            token_usage: Family::new(&catalogue::TOKEN_USAGE, tokens, bound),
+            first_chunk: seconds(&catalogue::FIRST_CHUNK),
+            per_chunk: seconds(&catalogue::PER_CHUNK),
+        }
+    }
+
+    /// What they say now.
+    pub(super) fn read(&self) -> [Reading; 3] {
+        [self.token_usage.read(), self.first_chunk.read(), self.per_chunk.read()]
     }
 
     /// Counts what a record's facts say.
@@ -74,51 +55,28 @@ impl GenAi {
         let labels = labels(record);
         for (name, kind) in USAGE {
             if let Some(Value::Number(tokens)) = record.fact(name) {
-                let labels = labels.clone().closed("gen_ai_token_type", kind);
-                self.token_usage.get_or_create_owned(&labels).observe(*tokens);
+                let labels = labels.clone().closed(key::TOKEN_TYPE, kind);
+                self.token_usage.series(&labels).observe(*tokens);
             }
         }
         let (Some(stream), Some(leg)) = (&record.stream, record.upstream) else { return };
         if let Some(first) = stream.first_event {
             let waited = first.saturating_sub(leg.offset);
-            self.first_chunk.get_or_create_owned(&labels).observe_duration(waited);
+            self.first_chunk.series(&labels).observe_duration(waited);
         }
         if stream.gaps.count() > 0 {
-            self.per_chunk.get_or_create_owned(&labels).add_gaps(&stream.gaps);
+            self.per_chunk.series(&labels).add_gaps(&stream.gaps);
         }
     }
 }
 
 /// The attributes that were captured. Their values are from configured lists.
 fn labels(record: &Record) -> Labels {
-    ATTRIBUTES.into_iter().fold(Labels::default(), |labels, (name, label)| {
-        match record.fact(name) {
-            Some(Value::Member(value)) => labels.named(label, value),
-            _ => labels,
-        }
+    ATTRIBUTES.into_iter().fold(Labels::default(), |labels, name| match record.fact(name) {
+        Some(Value::Member(value)) => labels.named(name, value),
+        _ => labels,
     })
 }
-
-/// The bounds of the conventions: powers of four up to 67 million.
-static TOKENS: Scale = Scale {
-    ticks_per_unit: 1.0,
-    bounds: &[
-        1,
-        1 << 2,
-        1 << 4,
-        1 << 6,
-        1 << 8,
-        1 << 10,
-        1 << 12,
-        1 << 14,
-        1 << 16,
-        1 << 18,
-        1 << 20,
-        1 << 22,
-        1 << 24,
-        1 << 26,
-    ],
-};
 
 #[cfg(test)]
 mod tests {
@@ -127,11 +85,6 @@ mod tests {
     use opentelemetry_semantic_conventions::{attribute, metric};
 
     use super::*;
-
-    /// A name as the Prometheus exposition writes it.
-    fn exposed(name: &str) -> String {
-        name.replace('.', "_")
-    }
 
     #[test]
     fn facts_and_labels_have_the_names_of_the_conventions() {
@@ -147,27 +100,18 @@ mod tests {
             GEN_AI_REQUEST_MODEL,
             GEN_AI_RESPONSE_MODEL,
         ];
-        assert_eq!(ATTRIBUTES.map(|(name, _)| name), names);
-        assert_eq!(ATTRIBUTES.map(|(_, label)| label.to_owned()), names.map(exposed));
-        assert_eq!("gen_ai_token_type", exposed(attribute::GEN_AI_TOKEN_TYPE));
+        assert_eq!(ATTRIBUTES, names);
+        assert_eq!(key::TOKEN_TYPE, attribute::GEN_AI_TOKEN_TYPE);
     }
 
     #[test]
     fn the_metrics_have_the_names_of_the_conventions() {
-        let mut registry = Registry::default();
-        let genai = GenAi::register(&mut registry);
-        for family in [&genai.token_usage, &genai.first_chunk, &genai.per_chunk] {
-            family.get_or_create_owned(&Labels::default()).observe(1);
-        }
-        let mut page = String::new();
-        prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
-        for (name, unit) in [
-            (metric::GEN_AI_CLIENT_TOKEN_USAGE, ""),
-            (metric::GEN_AI_CLIENT_OPERATION_TIME_TO_FIRST_CHUNK, "_seconds"),
-            (metric::GEN_AI_CLIENT_OPERATION_TIME_PER_OUTPUT_CHUNK, "_seconds"),
+        for (instrument, name) in [
+            (&catalogue::TOKEN_USAGE, metric::GEN_AI_CLIENT_TOKEN_USAGE),
+            (&catalogue::FIRST_CHUNK, metric::GEN_AI_CLIENT_OPERATION_TIME_TO_FIRST_CHUNK),
+            (&catalogue::PER_CHUNK, metric::GEN_AI_CLIENT_OPERATION_TIME_PER_OUTPUT_CHUNK),
         ] {
-            let line = format!("# TYPE {}{unit} histogram\n", exposed(name));
-            assert!(page.contains(&line), "no {line} in {page}");
+            assert_eq!(instrument.name, name);
         }
     }
 }
