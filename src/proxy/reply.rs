@@ -218,6 +218,9 @@ impl Followed {
 
 impl Drop for Followed {
     fn drop(&mut self) {
+        if self.exchange.is_over() {
+            return;
+        }
         // A client may close as soon as it has the announced length, before hyper asks again.
         if self.expected == Some(self.exchange.bytes_out) && !std::thread::panicking() {
             self.finish(Instant::now(), Outcome::Served);
