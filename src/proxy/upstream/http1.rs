@@ -71,15 +71,10 @@ impl Connection {
     }
 
     /// Whether it can take a request: open, nothing owed in either direction. Notices a connection
-    /// that the upstream has closed, as far as the socket knows by now.
+    /// that the upstream has closed, as far as the socket knows by now. Whoever drove it before is
+    /// forgotten: the next request on it must not wake another client's task.
     pub(super) fn is_alive(&mut self) -> bool {
         self.drive(&mut Context::from_waker(Waker::noop())) && self.sender.is_ready()
-    }
-
-    /// The same of a connection whose answer has just been read. An answer that came in one piece is over
-    /// in hyper's eyes, too, and driving it once more would only ask the socket whether it has more.
-    pub(super) fn is_free(&mut self) -> bool {
-        self.sender.is_ready() || self.is_alive()
     }
 
     /// The stream of a connection on which HTTP has ended, and what was read behind its last answer.

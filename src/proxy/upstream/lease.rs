@@ -67,7 +67,7 @@ impl Lease {
     /// unsent request is closed instead: it must never carry anything else.
     pub fn give_back(mut self, now: Instant) {
         if let Some(mut connection) = self.connection.take()
-            && connection.is_free()
+            && connection.is_alive()
         {
             self.pool.push_idle(connection, now);
         }
