@@ -4,11 +4,10 @@
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
-use vital_sidecar::audit::{Action, AuditResult, Draft, Event, Stage};
+use vital_sidecar::audit::{Action, AuditResult, Draft, Event, Evidence, Stage};
 use vital_sidecar::cli;
 use vital_sidecar::config::model;
 use vital_sidecar::http::ids::RequestId;
@@ -53,13 +52,13 @@ fn initiated() -> Draft {
         user_id: None,
         tenant_id: None,
         ip_address: IpAddr::from([127, 0, 0, 1]),
-        user_agent: Some(Arc::from("wörds \\ \"quoted\"")),
-        resource_id: Some(Arc::from("4711")),
-        resource_type: Some(Arc::from("users")),
+        user_agent: Some("words \\ \"quoted\"".into()),
+        resource_id: Some(Evidence::of("wörds 4711")),
+        resource_type: Some("users".into()),
         action: Action::Read,
         method: Method::Get,
-        path: Arc::from("/api/users/4711"),
-        route: Arc::from("/api/users/{id}"),
+        path: Evidence::of("/api/users/4711"),
+        route: "/api/users/{id}".into(),
         request_id: RequestId::generate(),
         trace_id: TraceId::generate(),
         status: None,

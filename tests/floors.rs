@@ -8,6 +8,7 @@
 //! `src/` may import and unwrap what it likes.
 
 mod code;
+mod redaction;
 
 use std::fs;
 use std::io;

@@ -135,7 +135,7 @@ fn limits(proxy: &Proxy) -> Vec<Value> {
     let show = |limiter: &Limiter| {
         let counts = limiter.counts();
         json!({
-            "name": limiter.name().as_ref(),
+            "name": &**limiter.name(),
             "allowed": counts.allow,
             "denied": counts.deny,
             "would_deny": counts.would_deny,
@@ -165,7 +165,7 @@ fn rules(house: &Weak<Proxy>) -> Vec<sources::RuleCounts> {
     let count = |limiter: &Limiter| {
         let counts = limiter.counts();
         sources::RuleCounts {
-            rule: Arc::clone(limiter.name()),
+            rule: limiter.name().clone(),
             allowed: counts.allow,
             denied: counts.deny,
             would_deny: counts.would_deny,
@@ -182,7 +182,7 @@ fn counts(audit: &Audit) -> sources::AuditCounts {
         for result in AuditResult::ALL {
             let count = stats.records[event.index()][result.index()];
             if count > 0 {
-                records.push((event.as_str().into(), result.as_str(), count));
+                records.push((event.as_str(), result.as_str(), count));
             }
         }
     }

@@ -4,13 +4,14 @@
 //! are those of the contract. It does not know its `seq`, `prev` and `hash`; the writer gives them.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::Evidence;
 use crate::http::ids::RequestId;
 use crate::http::method::Method;
+use crate::http::sanitise::UserAgent;
 use crate::http::traceparent::TraceId;
-use crate::record::{Fact, Outcome};
+use crate::record::{ConfigName, Fact, Outcome};
 
 /// Everything about a record but its place in the chain.
 #[derive(Clone, Debug)]
@@ -24,25 +25,25 @@ pub struct Draft {
     /// How it ended, or `initiated`.
     pub result: AuditResult,
     /// The verified user, raw; `None` without an identity.
-    pub user_id: Option<Arc<str>>,
+    pub user_id: Option<Evidence>,
     /// The verified tenant.
-    pub tenant_id: Option<Arc<str>>,
+    pub tenant_id: Option<Evidence>,
     /// The client's address, in full.
     pub ip_address: IpAddr,
     /// The sanitised user agent.
-    pub user_agent: Option<Arc<str>>,
+    pub user_agent: Option<UserAgent>,
     /// See [`resource_id`](crate::audit::facts::resource_id).
-    pub resource_id: Option<Arc<str>>,
+    pub resource_id: Option<Evidence>,
     /// See [`resource_type`](crate::audit::facts::resource_type).
-    pub resource_type: Option<Arc<str>>,
+    pub resource_type: Option<ConfigName>,
     /// See [`Action::of`].
     pub action: Action,
     /// The method, from a closed set.
     pub method: Method,
     /// The canonical path, without the query.
-    pub path: Arc<str>,
+    pub path: Evidence,
     /// The route's template.
-    pub route: Arc<str>,
+    pub route: ConfigName,
     /// The id of the exchange: it joins `initiated` and `completed`.
     pub request_id: RequestId,
     /// The trace of the exchange.

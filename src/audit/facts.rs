@@ -2,7 +2,8 @@
 //!
 //! Pure look-ups; nothing is decoded, so what is written is what the canonical path says.
 
-use crate::record::{Fact, Value};
+use super::Evidence;
+use crate::record::{ConfigName, Fact, Value};
 
 /// Names that a captured fact may not take, because the record has a member of that name.
 const RESERVED: [&str; 25] = [
@@ -34,20 +35,22 @@ const RESERVED: [&str; 25] = [
 ];
 
 /// The last literal segment of a template: `/api/users/{id}` is about `users`.
-pub fn resource_type(template: &str) -> Option<&str> {
-    template.rsplit('/').find(|segment| !segment.is_empty() && !segment.contains('{'))
+pub fn resource_type(template: &ConfigName) -> Option<ConfigName> {
+    let literal = |segment: &&str| !segment.is_empty() && !segment.contains('{');
+    template.part(|template| template.rsplit('/').find(literal))
 }
 
 /// The value of the template's last parameter in this path, else a captured `conversationId`.
 ///
 /// `{*rest}` takes the whole tail. `None` where the path does not fit the template.
-pub fn resource_id<'a>(template: &str, path: &'a str, facts: &'a [Fact]) -> Option<&'a str> {
-    last_parameter(template, path).or_else(|| {
+pub fn resource_id(template: &str, path: &Evidence, facts: &[Fact]) -> Option<Evidence> {
+    let found = last_parameter(template, path.as_str()).or_else(|| {
         facts.iter().find_map(|fact| match &fact.value {
             Value::Member(value) if last_part(&fact.name) == "conversationId" => Some(&**value),
             _ => None,
         })
-    })
+    });
+    found.map(Evidence::of)
 }
 
 /// The member a captured fact becomes: `mode` and `queryLength` for the two of the plan, else its own
@@ -81,33 +84,40 @@ fn last_part(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
+
+    fn kind(template: &'static str) -> Option<String> {
+        resource_type(&template.into()).map(|kind| kind.to_string())
+    }
+
+    fn id(template: &str, path: &str, facts: &[Fact]) -> Option<String> {
+        let found = resource_id(template, &Evidence::of(path), facts);
+        found.map(|id| id.as_str().to_owned())
+    }
 
     #[test]
     fn the_resource_type_is_the_last_literal_segment() {
-        assert_eq!(resource_type("/api/users/{id}"), Some("users"));
-        assert_eq!(resource_type("/api/users/{id}/notes/{note}"), Some("notes"));
-        assert_eq!(resource_type("/api/orchestrate"), Some("orchestrate"));
-        assert_eq!(resource_type("/api/{*rest}"), Some("api"));
-        assert_eq!(resource_type("/{id}"), None);
-        assert_eq!(resource_type("/"), None);
+        assert_eq!(kind("/api/users/{id}").as_deref(), Some("users"));
+        assert_eq!(kind("/api/users/{id}/notes/{note}").as_deref(), Some("notes"));
+        assert_eq!(kind("/api/orchestrate").as_deref(), Some("orchestrate"));
+        assert_eq!(kind("/api/{*rest}").as_deref(), Some("api"));
+        assert_eq!(kind("/{id}"), None);
+        assert_eq!(kind("/"), None);
     }
 
     #[test]
     fn the_resource_id_is_the_last_parameter_then_the_conversation() {
         let none: [Fact; 0] = [];
-        assert_eq!(resource_id("/api/users/{id}", "/api/users/4711", &none), Some("4711"));
-        assert_eq!(resource_id("/a/{x}/b/{y}/c", "/a/1/b/2/c", &none), Some("2"));
-        assert_eq!(resource_id("/files/{*rest}", "/files/a/b", &none), Some("a/b"));
-        assert_eq!(resource_id("/r/{id}.json", "/r/7.json", &none), Some("7"));
-        assert_eq!(resource_id("/api/users/{id}", "/api", &none), None);
+        assert_eq!(id("/api/users/{id}", "/api/users/4711", &none).as_deref(), Some("4711"));
+        assert_eq!(id("/a/{x}/b/{y}/c", "/a/1/b/2/c", &none).as_deref(), Some("2"));
+        assert_eq!(id("/files/{*rest}", "/files/a/b", &none).as_deref(), Some("a/b"));
+        assert_eq!(id("/r/{id}.json", "/r/7.json", &none).as_deref(), Some("7"));
+        assert_eq!(id("/api/users/{id}", "/api", &none), None);
         let facts = [Fact {
-            name: Arc::from("orchestration.conversationId"),
-            value: Value::Member(Arc::from("c-1")),
+            name: "orchestration.conversationId".into(),
+            value: Value::Member("c-1".into()),
         }];
-        assert_eq!(resource_id("/api/orchestrate", "/api/orchestrate", &facts), Some("c-1"));
+        assert_eq!(id("/api/orchestrate", "/api/orchestrate", &facts).as_deref(), Some("c-1"));
     }
 
     #[test]

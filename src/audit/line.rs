@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::Deserialize;
 
 use super::entry::{AuditResult, Draft, Stage};
-use super::facts;
+use super::{Evidence, facts};
 use crate::record::Value;
 
 /// What a check reads of a line.
@@ -86,15 +86,15 @@ pub fn write_members(draft: &Draft, out: &mut Vec<u8>) {
     plain("event", draft.event.as_str(), out);
     plain("stage", draft.stage.as_str(), out);
     plain("result", draft.result.as_str(), out);
-    optional("userId", draft.user_id.as_deref(), out);
-    optional("tenantId", draft.tenant_id.as_deref(), out);
+    optional("userId", draft.user_id.as_ref().map(Evidence::as_str), out);
+    optional("tenantId", draft.tenant_id.as_ref().map(Evidence::as_str), out);
     plain("ipAddress", &draft.ip_address.to_canonical().to_string(), out);
     optional("userAgent", draft.user_agent.as_deref(), out);
-    optional("resourceId", draft.resource_id.as_deref(), out);
+    optional("resourceId", draft.resource_id.as_ref().map(Evidence::as_str), out);
     optional("resourceType", draft.resource_type.as_deref(), out);
     plain("action", draft.action.as_str(), out);
     plain("method", draft.method.as_str(), out);
-    optional("path", Some(&draft.path), out);
+    optional("path", Some(draft.path.as_str()), out);
     optional("route", Some(&draft.route), out);
     draft.request_id.with_str(|id| plain("requestId", id, out));
     plain("traceId", std::str::from_utf8(&draft.trace_id.hex()).unwrap_or_default(), out);

@@ -43,6 +43,7 @@
 
 pub mod chain;
 pub mod entry;
+mod evidence;
 pub mod facts;
 pub mod line;
 pub mod report;
@@ -51,6 +52,7 @@ pub(crate) mod sample;
 pub mod verify;
 
 pub use entry::{Action, AuditResult, Draft, Event, Stage};
+pub use evidence::Evidence;
 pub use report::Report;
 pub use verify::Verifier;
 

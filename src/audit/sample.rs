@@ -1,9 +1,9 @@
 //! Drafts for tests.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::Evidence;
 use super::entry::{Action, AuditResult, Draft, Event, Stage};
 use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
@@ -20,13 +20,13 @@ pub(crate) fn initiated(id: u64) -> Draft {
         user_id: None,
         tenant_id: None,
         ip_address: IpAddr::from([192, 0, 2, 7]),
-        user_agent: Some(Arc::from("odd \"agent\"")),
+        user_agent: Some("odd \"agent\"".into()),
         resource_id: None,
-        resource_type: Some(Arc::from("orchestrate")),
+        resource_type: Some("orchestrate".into()),
         action: Action::Execute,
         method: Method::Post,
-        path: Arc::from("/api/orchestrate"),
-        route: Arc::from("/api/orchestrate"),
+        path: Evidence::of("/api/orchestrate"),
+        route: "/api/orchestrate".into(),
         request_id: RequestId::Inherited(
             ClientRequestId::parse(format!("r-{id}").as_bytes()).unwrap(),
         ),
@@ -34,11 +34,8 @@ pub(crate) fn initiated(id: u64) -> Draft {
         status: None,
         duration: None,
         facts: vec![
-            Fact {
-                name: Arc::from("orchestration.mode"),
-                value: Value::Member(Arc::from("rag_query")),
-            },
-            Fact { name: Arc::from("orchestration.query_length"), value: Value::Length(42) },
+            Fact { name: "orchestration.mode".into(), value: Value::Member("rag_query".into()) },
+            Fact { name: "orchestration.query_length".into(), value: Value::Length(42) },
         ],
         reason: None,
     }

@@ -8,19 +8,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::record::ConfigName;
 use crate::secret::Secret;
 
 mod faults;
 mod gates;
+mod otlp;
 mod server;
 mod upstream;
 mod voices;
 
 pub use faults::{Breaker, Health, Retry};
 pub use gates::{LimitKey, Mode, Overload, RateLimit, RateLimitHeaders};
+pub use otlp::{Otlp, OtlpProtocol, OtlpTarget, Signal};
 pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
 pub use upstream::{HostHeader, Pool, Scheme, Timeouts, Upstream};
-pub use voices::{Console, Log, LogLevel, Otlp, Sentry, Tracing, Trust};
+pub use voices::{Console, Log, LogLevel, Sentry, Tracing, Trust};
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
@@ -35,7 +38,7 @@ pub struct Config {
     pub upstream: Upstream,
     /// `[request_id]`: the header's name, lower case.
     pub request_id_header: Arc<str>,
-    /// `[otlp]`: where spans go.
+    /// `[otlp]`: where spans and data points are pushed to.
     pub otlp: Otlp,
     /// `[tracing]`: whom to believe and what to keep.
     pub tracing: Tracing,
@@ -44,7 +47,7 @@ pub struct Config {
     /// `[log]`: the access log and our own diagnostics.
     pub log: Log,
     /// `[route_defaults] rate_limits`: for every request that matches no route.
-    pub default_rate_limits: Vec<Arc<str>>,
+    pub default_rate_limits: Vec<ConfigName>,
     /// `[[routes]]`: first match wins.
     pub routes: Vec<Route>,
     /// `[captures."…"]`: facts that may leave, by name.
@@ -91,21 +94,21 @@ pub struct Admin {
 #[derive(Clone, Debug)]
 pub struct Route {
     /// For error messages and readers; nothing leaves under it.
-    pub name: Arc<str>,
+    pub name: ConfigName,
     /// The method, or `None` for `*`.
     pub method: Option<http::Method>,
     /// The path template, e.g. `/api/users/{id}` or `/static/{*rest}`.
-    pub template: Arc<str>,
+    pub template: ConfigName,
     /// What happens to a match.
     pub action: Action,
     /// Name of the INTERNAL span.
-    pub span: Option<Arc<str>>,
+    pub span: Option<ConfigName>,
     /// Audit event.
-    pub audit: Option<Arc<str>>,
+    pub audit: Option<ConfigName>,
     /// Names in `[rate_limits]`.
-    pub rate_limits: Vec<Arc<str>>,
+    pub rate_limits: Vec<ConfigName>,
     /// Names in `[captures]`.
-    pub captures: Vec<Arc<str>>,
+    pub captures: Vec<ConfigName>,
     /// Overrides `server.limits.max_request_body`.
     pub max_request_body: Option<u64>,
     /// Overrides `upstream.timeouts.response_header`.
@@ -125,7 +128,7 @@ pub enum Action {
 #[derive(Clone, Debug)]
 pub struct Capture {
     /// The fact's name.
-    pub name: Arc<str>,
+    pub name: ConfigName,
     /// JSON pointer (RFC 6901) into the request body.
     pub pointer: String,
     /// What is taken there.
@@ -138,7 +141,7 @@ pub struct Capture {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Take {
     /// The value itself, if it is one of these; else `_other`.
-    Value(Vec<Arc<str>>),
+    Value(Vec<ConfigName>),
     /// The length of a string in UTF-16 code units.
     Length,
 }

@@ -62,6 +62,27 @@ impl ClientRequestId {
         std::str::from_utf8(value).ok().map(|id| Self(id.into()))
     }
 
+    /// Whether it has a form that machines make, and people have no name or number in: a UUID, a
+    /// ULID, or 32 hexadecimal digits. All of them have a letter somewhere, or they may be a number
+    /// that means somebody.
+    pub fn is_machine_made(&self) -> bool {
+        let id = self.0.as_bytes();
+        let is_form = match id.len() {
+            36 => id.iter().enumerate().all(|(index, byte)| match index {
+                8 | 13 | 18 | 23 => *byte == b'-',
+                _ => byte.is_ascii_hexdigit(),
+            }),
+            32 => id.iter().all(u8::is_ascii_hexdigit),
+            // Crockford's digits; the first one of 48 bits of time is at most 7.
+            26 => {
+                let is_digit = |b: &u8| b.is_ascii_alphanumeric() && !b"ILOUilou".contains(b);
+                matches!(id.first(), Some(b'0'..=b'7')) && id.iter().all(is_digit)
+            }
+            _ => false,
+        };
+        is_form && id.iter().any(u8::is_ascii_alphabetic) && id.iter().any(u8::is_ascii_digit)
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -93,6 +114,37 @@ mod tests {
         let now = SystemTime::now();
         let ids: HashSet<_> = (0..10_000).map(|_| RequestId::at(now)).collect();
         assert_eq!(ids.len(), 10_000);
+    }
+
+    #[test]
+    fn only_the_forms_of_machines_are_taken_for_theirs() {
+        let is_made = |id: &str| ClientRequestId::parse(id.as_bytes()).unwrap().is_machine_made();
+        for made in [
+            "0192f3a4-5b6c-7d8e-9fa0-b1c2d3e4f506",
+            "0192F3A4-5B6C-7D8E-9FA0-B1C2D3E4F506",
+            "0af7651916cd43dd8448eb211c80319c",
+            "01ARZ3NDEKTSV4RRFFQ69G5FAV",
+        ] {
+            assert!(is_made(made), "{made}");
+        }
+        for other in [
+            "req-17",
+            "john.smith",
+            "4711",
+            "12345678901234567890123456789012",
+            "12345678-1234-1234-1234-123456789012",
+            "deadbeefdeadbeefdeadbeefdeadbeef",
+            "0192f3a4-5b6c-7d8e-9fa0-b1c2d3e4f50g",
+            "0192f3a45-b6c-7d8e-9fa0-b1c2d3e4f506",
+            "81ARZ3NDEKTSV4RRFFQ69G5FAV",
+            "MillerJohannaPatient123456",
+            "",
+        ] {
+            assert!(
+                ClientRequestId::parse(other.as_bytes()).is_none_or(|id| !id.is_machine_made()),
+                "{other}"
+            );
+        }
     }
 
     #[test]

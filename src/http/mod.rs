@@ -13,6 +13,7 @@ pub mod path;
 pub mod problem;
 pub mod rfc7239;
 pub mod sanitise;
+pub mod shape;
 pub mod sse;
 pub mod template;
 pub mod traceparent;

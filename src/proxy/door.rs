@@ -3,8 +3,6 @@
 //! It stands before anything that costs more than a look-up. The buckets themselves are in
 //! [`super::limits`].
 
-use std::sync::Arc;
-
 use http::HeaderMap;
 
 use super::exchange::{Exchange, Stop};
@@ -17,7 +15,7 @@ pub fn admit(exchange: &mut Exchange, headers: &HeaderMap) -> Result<Verdict, St
     let keys = Keys { ip: exchange.client_ip, route: &exchange.route.names.template, headers };
     let verdict = limits::admit(&exchange.route.limiters, &keys);
     if let Some(denial) = &verdict.denied {
-        exchange.limited_by = Some(Arc::clone(&denial.limit));
+        exchange.limited_by = Some(denial.limit.clone());
         let mut fields = Box::<HeaderMap>::default();
         limits::dress(&mut fields, &verdict);
         return Err(Stop::Refused(Refusal::RateLimited, fields));

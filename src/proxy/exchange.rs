@@ -21,11 +21,13 @@ use super::plan::{Plan, RoutePlan};
 use super::request_body::{Meter, State};
 use super::survey::Survey;
 use super::{Proxy, request_id, seat, trace};
+use crate::audit::Evidence;
 use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
-use crate::http::sanitise;
+use crate::http::sanitise::UserAgent;
+use crate::http::shape::PathShape;
 use crate::record::{
-    Abort, Cache, Fact, Outcome, Phase, Record, Refusal, Stream, Trace, UpstreamLeg,
+    Abort, Cache, ConfigName, Fact, Outcome, Phase, Record, Refusal, Stream, Trace, UpstreamLeg,
 };
 use crate::telemetry::metrics::ActiveGuard;
 use crate::telemetry::sinks::audit::Seat;
@@ -49,7 +51,7 @@ pub struct Exchange {
     /// The client's address, as far as it is to be believed.
     pub client_ip: IpAddr,
     /// The limit that refused, or would have.
-    pub limited_by: Option<Arc<str>>,
+    pub limited_by: Option<ConfigName>,
     /// What the answer's cache headers said.
     pub cache: Option<Cache>,
     /// `Some` once the answer is known to be a stream.
@@ -63,7 +65,7 @@ pub struct Exchange {
     /// The place reserved in the audit.
     pub seat: Option<Seat>,
     /// The canonical path, kept only where the audit will want it.
-    pub audit_path: Option<Arc<str>>,
+    pub audit_path: Option<Evidence>,
     id: RequestId,
     client_request_id: Option<ClientRequestId>,
     began: Instant,
@@ -75,8 +77,8 @@ pub struct Exchange {
     method: Method,
     scheme: &'static str,
     protocol: &'static str,
-    url: Option<Arc<str>>,
-    user_agent: Option<Arc<str>>,
+    shape: Option<PathShape>,
+    user_agent: Option<UserAgent>,
     link: Arc<Link>,
     busy: Option<Busy>,
     _active: ActiveGuard,
@@ -131,7 +133,7 @@ impl Exchange {
             method,
             scheme: peer.scheme,
             protocol: protocol(head.version),
-            url: None,
+            shape: None,
             user_agent: survey.user_agent.take(),
             busy: Some(peer.link.begin()),
             link: Arc::clone(&peer.link),
@@ -145,10 +147,10 @@ impl Exchange {
     pub fn enter(&mut self, route: &Arc<RoutePlan>, path: &str) {
         self.route = Arc::clone(route);
         if route.audit.is_some() {
-            self.audit_path = Some(path.into());
+            self.audit_path = Some(Evidence::of(path));
         }
         if route.template.is_none() {
-            self.url = Some(sanitise::shape(path).into());
+            self.shape = Some(self.plan.words.shape(path));
         }
     }
 
@@ -233,7 +235,7 @@ impl Exchange {
     }
 
     /// The sanitised user agent.
-    pub fn user_agent(&self) -> Option<&Arc<str>> {
+    pub fn user_agent(&self) -> Option<&UserAgent> {
         self.user_agent.as_ref()
     }
 
@@ -295,7 +297,7 @@ impl Exchange {
             method: self.method,
             scheme: self.scheme,
             protocol: self.protocol,
-            url: self.url.take().unwrap_or_else(|| Arc::clone(&names.template)),
+            shape: self.shape.take(),
             route: Arc::clone(names),
             status,
             outcome,

@@ -16,7 +16,8 @@ use super::clock::Timer;
 use super::request_body::Meter;
 use super::tunnel::Tunnel;
 use crate::config::model::UNIX_PEER;
-use crate::http::{forwarded, sanitise};
+use crate::http::forwarded;
+use crate::http::sanitise::UserAgent;
 
 /// The client's end of a connection.
 #[derive(Clone, Debug)]
@@ -86,7 +87,7 @@ pub struct Link {
     is_broken: AtomicBool,
     timer: Mutex<Timer>,
     /// The last user agent, sanitised.
-    agent: Mutex<Option<Arc<str>>>,
+    agent: Mutex<Option<UserAgent>>,
 }
 
 impl Link {
@@ -149,16 +150,12 @@ impl Link {
 
     /// A user agent as telemetry may carry it. A client names the same one with every request, so
     /// the work is done once per connection.
-    pub fn agent(&self, sent: &HeaderValue) -> Arc<str> {
+    pub fn agent(&self, sent: &HeaderValue) -> UserAgent {
         let mut known = self.agent.lock();
         // Nothing in a sanitised agent needs to be sanitised again, so an equal one is known.
         match &*known {
-            Some(agent) if agent.as_bytes() == sent.as_bytes() => Arc::clone(agent),
-            _ => {
-                let agent: Arc<str> = sanitise::user_agent(sent.as_bytes()).into();
-                *known = Some(Arc::clone(&agent));
-                agent
-            }
+            Some(agent) if agent.as_bytes() == sent.as_bytes() => agent.clone(),
+            _ => known.insert(UserAgent::sanitised(sent.as_bytes())).clone(),
         }
     }
 

@@ -17,6 +17,7 @@ use crate::config::model::{
     Action, AuditMode, HostHeader, PathForm, Route, ServerLimits, Timeouts, Trust,
 };
 use crate::http::forwarded;
+use crate::http::shape::Words;
 use crate::http::template::{Table, Template};
 use crate::record::RouteNames;
 use crate::telemetry::metrics::{Metrics, RouteMetrics};
@@ -54,6 +55,8 @@ pub struct Plan {
     pub unmatched: Arc<RoutePlan>,
     /// The policy of a request refused as ambiguous.
     pub invalid: Arc<RoutePlan>,
+    /// What of a path that no route knows may be shown.
+    pub words: Words,
     /// All limits, kept so that the next plan can take their buckets over.
     pub rate_limits: Limits,
     trusted: Vec<IpNet>,
@@ -114,6 +117,7 @@ impl Plan {
             inspect: config.inspect,
             unmatched: Arc::new(compile(Compiled::Unmatched)),
             invalid: Arc::new(compile(Compiled::Invalid)),
+            words: Words::of(config.routes.iter().map(|route| &*route.template)),
             trusted: config.server.trusted_proxies.clone(),
             table: Table::new(entries),
             routes,
@@ -173,13 +177,13 @@ fn compile_route(
     compiled: Compiled<'_>,
 ) -> RoutePlan {
     let (route, template, name) = match compiled {
-        Compiled::Matched(route, template) => (Some(route), Some(template), &*route.template),
-        Compiled::Unmatched => (None, None, RouteNames::UNMATCHED),
-        Compiled::Invalid => (None, None, RouteNames::INVALID),
+        Compiled::Matched(route, template) => (Some(route), Some(template), route.template.clone()),
+        Compiled::Unmatched => (None, None, RouteNames::UNMATCHED.into()),
+        Compiled::Invalid => (None, None, RouteNames::INVALID.into()),
     };
     let names = Arc::new(RouteNames {
-        template: name.into(),
-        name: route.map(|route| Arc::clone(&route.name)),
+        template: name,
+        name: route.map(|route| route.name.clone()),
         span: route.and_then(|route| route.span.clone()),
         audit: route.and_then(|route| route.audit.clone()),
     });

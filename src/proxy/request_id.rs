@@ -1,7 +1,8 @@
 //! Which id an exchange carries.
 //!
 //! Ours is a UUIDv7. An inbound id is kept as the id only from a trusted proxy; anybody else's is
-//! noted as `clientRequestId` if it is well formed, and otherwise forgotten.
+//! noted as `clientRequestId` if it has the form of an id that a machine made, and otherwise
+//! forgotten: it may be a name.
 
 use std::time::SystemTime;
 
@@ -14,7 +15,7 @@ use crate::http::ids::{ClientRequestId, RequestId};
 pub fn assign(survey: &mut Survey, started: SystemTime) -> (RequestId, Option<ClientRequestId>) {
     match survey.proposed_id.take() {
         Some(id) if survey.is_trusted => (RequestId::Inherited(id), None),
-        proposed => (RequestId::at(started), proposed),
+        proposed => (RequestId::at(started), proposed.filter(ClientRequestId::is_machine_made)),
     }
 }
 

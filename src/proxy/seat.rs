@@ -5,14 +5,12 @@
 //! intent cannot be made durable in time is not forwarded; in `best_effort` it is, and its end is
 //! written all the same.
 
-use std::sync::Arc;
-
 use tokio::time::Instant;
 
 use super::Proxy;
 use super::exchange::{Exchange, Stop};
 use crate::audit::facts::{resource_id, resource_type};
-use crate::audit::{AuditResult, Draft, Event, Stage};
+use crate::audit::{AuditResult, Draft, Event, Evidence, Stage};
 use crate::config::model::AuditMode;
 use crate::record::{Failure, Phase, Record};
 use crate::telemetry::sinks::audit::{Audit, Seat, Unavailable};
@@ -50,7 +48,7 @@ pub async fn initiate(proxy: &Proxy, exchange: &mut Exchange) -> Result<(), Stop
 
 /// What is known of an exchange for its audit record. `initiated` until [`complete`] says more.
 pub fn draft(exchange: &Exchange, event: Event) -> Draft {
-    let path: Arc<str> = exchange.audit_path.clone().unwrap_or_else(|| "".into());
+    let path = exchange.audit_path.clone().unwrap_or_else(|| Evidence::of(""));
     let template = &exchange.route.names.template;
     Draft {
         timestamp: exchange.started(),
@@ -61,11 +59,11 @@ pub fn draft(exchange: &Exchange, event: Event) -> Draft {
         tenant_id: None,
         ip_address: exchange.client_ip,
         user_agent: exchange.user_agent().cloned(),
-        resource_id: resource_id(template, &path, &exchange.facts).map(Into::into),
-        resource_type: resource_type(template).map(Into::into),
+        resource_id: resource_id(template, &path, &exchange.facts),
+        resource_type: resource_type(template),
         action: Draft::action_for(exchange.method(), event),
         method: exchange.method(),
-        route: Arc::clone(template),
+        route: template.clone(),
         path,
         request_id: exchange.id().clone(),
         trace_id: exchange.trace.trace_id,

@@ -6,8 +6,6 @@
 //!
 //! It judges nothing; ambiguous heads are refused by `target`.
 
-use std::sync::Arc;
-
 use http::header::{
     ACCEPT, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE,
     USER_AGENT,
@@ -17,6 +15,7 @@ use super::peer::Peer;
 use super::plan::Plan;
 use super::trace::{TRACEPARENT, TRACESTATE};
 use crate::http::ids::ClientRequestId;
+use crate::http::sanitise::UserAgent;
 use crate::http::traceparent::TraceParent;
 use crate::http::{forwarded, hop, problem};
 
@@ -32,7 +31,7 @@ pub struct Survey {
     /// The `Host` field.
     pub host: Option<HeaderValue>,
     /// The `User-Agent` field, sanitised.
-    pub user_agent: Option<Arc<str>>,
+    pub user_agent: Option<UserAgent>,
     /// The request id that was sent, where it is well formed.
     pub proposed_id: Option<ClientRequestId>,
     /// The one `traceparent`. Several are as good as none (W3C Trace Context §3.2.1).
@@ -119,6 +118,8 @@ fn names_trailers(codings: &HeaderValue) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::config::Config;
     use crate::telemetry::metrics::Metrics;

@@ -2,13 +2,13 @@
 //!
 //! A [`Fact`] is a member of a configured list, a length or nothing: free text has no way in.
 
-use std::sync::Arc;
+use super::ConfigName;
 
 /// A captured fact: its configured name and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {
     /// The name in `[captures."…"]`, e.g. `orchestration.mode`.
-    pub name: Arc<str>,
+    pub name: ConfigName,
     /// What was found there.
     pub value: Value,
 }
@@ -17,7 +17,7 @@ pub struct Fact {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// A member of the configured `values`, or `_other`.
-    Member(Arc<str>),
+    Member(ConfigName),
     /// A length in UTF-16 code units, as JavaScript counts.
     Length(u64),
 }

@@ -1,9 +1,10 @@
 //! What one exchange leaves behind: plain data, already redacted.
 //!
 //! A [`Record`] is made at the start of an exchange, filled on its way, and handed to telemetry
-//! exactly once at its end. It carries no free text from the wire: only numbers, closed enums, names
-//! from the configuration, ids, and the two sanitised fields the contract names (the user agent and,
-//! for audit, the canonical path).
+//! exactly once at its end. It carries no free text from the wire, and its types have no room for
+//! any: only numbers, closed enums, names from the configuration ([`ConfigName`]), path shapes, ids,
+//! and the one sanitised text that the contract names (the user agent, for the log). The path itself
+//! goes another way, to the audit alone.
 //!
 //! It does not know who reads it.
 
@@ -13,12 +14,16 @@ use std::time::{Duration, SystemTime};
 
 use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
+use crate::http::sanitise::UserAgent;
+use crate::http::shape::PathShape;
 use crate::http::traceparent::{SpanId, TraceId, TraceState};
 
 pub mod capture;
+pub mod name;
 pub mod outcome;
 
 pub use capture::{Fact, Value};
+pub use name::ConfigName;
 pub use outcome::{Abort, ErrorType, Failure, Level, Outcome, Phase, Refusal};
 
 /// What happened in one exchange.
@@ -48,8 +53,8 @@ pub struct Record {
     pub protocol: &'static str,
     /// Names that come from the route's configuration.
     pub route: Arc<RouteNames>,
-    /// What the log shows as `url`: the template, or the path's shape. Never a query.
-    pub url: Arc<str>,
+    /// The path's shape, where no route knows the path; see [`Self::url`].
+    pub shape: Option<PathShape>,
     /// The status the client got (or would have got); `None` if it left before any.
     pub status: Option<u16>,
     /// How it ended.
@@ -60,14 +65,14 @@ pub struct Record {
     pub bytes_out: u64,
     /// `Some` where the answer is a stream: event-stream, gRPC, ndjson, json-seq.
     pub stream: Option<Stream>,
-    /// Sanitised user agent (see [`crate::http::sanitise`]).
-    pub user_agent: Option<Arc<str>>,
+    /// The sanitised user agent, for the log alone.
+    pub user_agent: Option<UserAgent>,
     /// The client's address: the peer, or what a trusted proxy said. Sinks truncate it.
     pub client_ip: IpAddr,
     /// Captured facts, in the order of the route's `captures`.
     pub facts: Vec<Fact>,
     /// The limit that refused, or would have (shadow mode).
-    pub limited_by: Option<Arc<str>>,
+    pub limited_by: Option<ConfigName>,
     /// What the answer's cache headers said.
     pub cache: Option<Cache>,
 }
@@ -76,13 +81,13 @@ pub struct Record {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteNames {
     /// `http.route`: the matched template, `_unmatched` or `_invalid`.
-    pub template: Arc<str>,
+    pub template: ConfigName,
     /// The route's `name`, if it matched one.
-    pub name: Option<Arc<str>>,
+    pub name: Option<ConfigName>,
     /// The name of the INTERNAL span, where the route asks for one.
-    pub span: Option<Arc<str>>,
+    pub span: Option<ConfigName>,
     /// The audit event, where the route is audited.
-    pub audit: Option<Arc<str>>,
+    pub audit: Option<ConfigName>,
 }
 
 impl RouteNames {
@@ -143,6 +148,12 @@ pub enum Cache {
 }
 
 impl Record {
+    /// What telemetry shows as the URL: the route's template, or the path's shape where no route knows
+    /// the path. Never a query.
+    pub fn url(&self) -> &str {
+        self.shape.as_deref().unwrap_or(&self.route.template)
+    }
+
     /// The `error.type`, where the ending has one.
     pub fn error_type(&self) -> Option<ErrorType> {
         self.outcome.error_type(self.status)

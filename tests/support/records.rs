@@ -42,7 +42,7 @@ pub(crate) fn orchestration() -> Record {
             span: Some("orchestration.execute".into()),
             audit: None,
         }),
-        url: "/api/orchestrate".into(),
+        shape: None,
         status: Some(200),
         outcome: Outcome::Served,
         bytes_in: 10,
@@ -61,7 +61,7 @@ pub(crate) fn orchestration() -> Record {
 
 /// A request that matched no route and was passed on: two spans.
 pub(crate) fn unmatched() -> Record {
-    let template = Arc::from(RouteNames::UNMATCHED);
-    let route = RouteNames { template, name: None, span: None, audit: None };
-    Record { route: Arc::new(route), url: "/a/{}".into(), facts: vec![], ..orchestration() }
+    let route =
+        RouteNames { template: RouteNames::UNMATCHED.into(), name: None, span: None, audit: None };
+    Record { route: Arc::new(route), shape: Some("/a/{}".into()), facts: vec![], ..orchestration() }
 }

@@ -1,7 +1,6 @@
 //! `[rate_limits.…]`, `[rate_limit_headers]` and `[overload]`.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 
 use super::{SOME, doors};
 use crate::config::defaults::{BURST, MAX_KEYS};
@@ -9,6 +8,7 @@ use crate::config::error::Problem;
 use crate::config::model::{LimitKey, Mode, Overload, RateLimit, RateLimitHeaders};
 use crate::config::section::{Section, Word, lay};
 use crate::config::value::Zero;
+use crate::record::ConfigName;
 use crate::units;
 
 /// The words of `rate_limit_headers.form`.
@@ -64,7 +64,7 @@ fn rate_limit(section: &Section<'_>, name: &Word) -> Option<RateLimit> {
     let mode = section.choice("mode", &MODES);
     let max_keys = section.count("max_keys", &(1..=100_000_000));
     Some(RateLimit {
-        name: Arc::from(name.text.as_str()),
+        name: ConfigName::configured(&name.text),
         key: key?,
         rate: rate?,
         burst: burst.unwrap_or(BURST),

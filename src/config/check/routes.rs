@@ -1,7 +1,5 @@
 //! `[[routes]]`, `[route_defaults]` and `[captures."…"]`.
 
-use std::sync::Arc;
-
 use super::limits::check_name;
 use super::template::{self, Template};
 use super::{SOME_BYTES, voices};
@@ -10,6 +8,7 @@ use crate::config::keys::nearest;
 use crate::config::model::{Action, Capture, Route, Take};
 use crate::config::section::{Section, Word};
 use crate::config::value::{Zero, one_of};
+use crate::record::ConfigName;
 
 const ACTIONS: [(&str, Action); 2] = [("forward", Action::Forward), ("deny", Action::Deny)];
 /// The audit events of the contract; auditors count on there being no others.
@@ -33,7 +32,7 @@ pub(super) struct Known {
 
 impl Known {
     /// The `rate_limits` of a table.
-    pub(super) fn rate_limits_of(&self, section: &Section<'_>) -> Option<Vec<Arc<str>>> {
+    pub(super) fn rate_limits_of(&self, section: &Section<'_>) -> Option<Vec<ConfigName>> {
         references(section, "rate_limits", "limit", &self.rate_limits)
     }
 }
@@ -80,11 +79,11 @@ fn route(
     // A route without a name is called what it matches.
     let name = name.or_else(|| section.text("match").map(str::to_owned))?;
     Some(Route {
-        name: name.into(),
+        name: ConfigName::configured(&name),
         method: template.method,
-        template: template.path.into(),
+        template: ConfigName::configured(&template.path),
         action: action.unwrap_or(Action::Forward),
-        span: span.map(Arc::from),
+        span: span.as_deref().map(ConfigName::configured),
         audit,
         rate_limits: rate_limits.unwrap_or_default(),
         captures: captures.unwrap_or_default(),
@@ -125,9 +124,9 @@ fn name(section: &Section<'_>, names: &mut Vec<Word>) -> Option<String> {
     Some(text)
 }
 
-fn event(text: &str) -> Result<Arc<str>, String> {
+fn event(text: &str) -> Result<ConfigName, String> {
     if EVENTS.contains(&text) {
-        return Ok(text.into());
+        return Ok(ConfigName::configured(text));
     }
     let near = nearest(text, EVENTS.into_iter()).map(|near| format!("; did you mean \"{near}\"?"));
     Err(format!("expected {}{}", one_of(EVENTS.into_iter()), near.unwrap_or_default()))
@@ -139,8 +138,8 @@ fn references(
     key: &str,
     of: &str,
     known: &[String],
-) -> Option<Vec<Arc<str>>> {
-    let mut names: Vec<Arc<str>> = Vec::new();
+) -> Option<Vec<ConfigName>> {
+    let mut names: Vec<ConfigName> = Vec::new();
     for word in section.words(key)? {
         let path = section.path_of(key);
         let problem = if !known.contains(&word.text) {
@@ -156,7 +155,7 @@ fn references(
         } else if names.iter().any(|name| **name == *word.text) {
             Problem::at(&word.origin, format!("`{path}` names a {of} twice")).label("named before")
         } else {
-            names.push(word.text.into());
+            names.push(ConfigName::configured(&word.text));
             continue;
         };
         section.problems.push(problem);
@@ -189,11 +188,11 @@ fn capture(section: &Section<'_>, name: &Word) -> Option<Capture> {
     } else {
         Take::Value(members(section, values))
     };
-    Some(Capture { name: name.text.as_str().into(), pointer: pointer?, take, metric })
+    Some(Capture { name: ConfigName::configured(&name.text), pointer: pointer?, take, metric })
 }
 
 /// The closed list of a capture: without one, free text could leave.
-fn members(section: &Section<'_>, values: Option<Vec<Word>>) -> Vec<Arc<str>> {
+fn members(section: &Section<'_>, values: Option<Vec<Word>>) -> Vec<ConfigName> {
     if !section.has("values") {
         let title = format!("`{}` is missing", section.path_of("values"));
         let problem = Problem::at(&section.origin, title).label("any text could leave");
@@ -212,7 +211,7 @@ fn members(section: &Section<'_>, values: Option<Vec<Word>>) -> Vec<Arc<str>> {
                 let label = "expected 1 to 255 bytes without control characters";
                 section.problems.push(Problem::at(&word.origin, title).label(label));
             }
-            word.text.into()
+            ConfigName::configured(&word.text)
         })
         .collect()
 }

@@ -10,6 +10,7 @@ use crate::config::error::Problem;
 use crate::config::model::{Breaker, Health, HostHeader, Pool, Retry, Scheme, Timeouts, Upstream};
 use crate::config::section::{Section, lay};
 use crate::config::value::Zero;
+use crate::record::ConfigName;
 
 const HOSTS: [(&str, HostHeader); 2] =
     [("preserve", HostHeader::Preserve), ("rewrite", HostHeader::Rewrite)];
@@ -59,7 +60,8 @@ fn address(section: &Section<'_>, upstream: &mut Upstream) {
         return;
     }
     upstream.scheme = url.scheme;
-    (upstream.host, upstream.port, upstream.authority) = (url.host, url.port, url.authority);
+    upstream.host = ConfigName::configured(&url.host);
+    (upstream.port, upstream.authority) = (url.port, url.authority);
 }
 
 /// `unix:/run/app.sock`, or the same as a URL: `unix:///run/app.sock`.
@@ -74,7 +76,7 @@ fn socket(section: &Section<'_>, path: &str, upstream: &mut Upstream) {
         section.refuse("url", "is not a usable URL", label, None);
     } else {
         upstream.scheme = Scheme::Http;
-        (upstream.host, upstream.port) = (path.to_owned(), 0);
+        (upstream.host, upstream.port) = (ConfigName::configured(path), 0);
         "localhost".clone_into(&mut upstream.authority);
         upstream.socket = Some(PathBuf::from(path));
     }

@@ -4,13 +4,14 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::record::ConfigName;
 use crate::units::Rate;
 
 /// One of `[rate_limits]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateLimit {
     /// Its name.
-    pub name: Arc<str>,
+    pub name: ConfigName,
     /// What a bucket belongs to.
     pub key: Vec<LimitKey>,
     /// How fast it fills.

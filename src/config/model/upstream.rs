@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Breaker, Health, Retry};
+use crate::record::ConfigName;
 
 /// `[upstream]`.
 #[derive(Clone, Debug)]
@@ -13,7 +14,7 @@ pub struct Upstream {
     /// What is spoken, and whether in the open.
     pub scheme: Scheme,
     /// Host name or address of `url`; the path of a Unix socket.
-    pub host: String,
+    pub host: ConfigName,
     /// Port of `url`; 0 with a Unix socket.
     pub port: u16,
     /// The authority as written, for a rewritten Host; `localhost` with a Unix socket.

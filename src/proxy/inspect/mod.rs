@@ -9,13 +9,12 @@
 //! for it is reserved from a [`Budget`].
 
 use std::fmt;
-use std::sync::Arc;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use thiserror::Error;
 
 use crate::config::model::{Capture, Take};
-use crate::record::{Fact, Value};
+use crate::record::{ConfigName, Fact, Value};
 
 mod budget;
 
@@ -26,12 +25,12 @@ pub use budget::{Budget, Reservation};
 pub struct Captures {
     compiled: Box<[Compiled]>,
     root: Node,
-    other: Arc<str>,
+    other: ConfigName,
 }
 
 #[derive(Clone, Debug)]
 struct Compiled {
-    name: Arc<str>,
+    name: ConfigName,
     take: Take,
 }
 
@@ -70,10 +69,8 @@ impl Captures {
                 end.captures.push(index);
             }
         }
-        let compiled = |capture: &Capture| Compiled {
-            name: Arc::clone(&capture.name),
-            take: capture.take.clone(),
-        };
+        let compiled =
+            |capture: &Capture| Compiled { name: capture.name.clone(), take: capture.take.clone() };
         let compiled = captures.iter().map(compiled).collect();
         Self { compiled, root, other: Value::OTHER.into() }
     }
@@ -94,7 +91,7 @@ impl Captures {
             .map_err(|_| Unreadable)?;
         let named = self.compiled.iter().zip(found);
         let fact = |(capture, value): (&Compiled, Option<Value>)| {
-            value.map(|value| Fact { name: Arc::clone(&capture.name), value })
+            value.map(|value| Fact { name: capture.name.clone(), value })
         };
         Ok(named.filter_map(fact).collect())
     }
@@ -140,7 +137,7 @@ impl Walk<'_> {
     fn other(self) {
         for capture in &self.node.captures {
             self.found[*capture] = match self.captures.compiled[*capture].take {
-                Take::Value(_) => Some(Value::Member(Arc::clone(&self.captures.other))),
+                Take::Value(_) => Some(Value::Member(self.captures.other.clone())),
                 Take::Length => None,
             };
         }
@@ -168,7 +165,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
                 Take::Length => Value::Length(utf16_length(text)),
                 Take::Value(values) => {
                     let member = values.iter().find(|value| ***value == *text);
-                    Value::Member(Arc::clone(member.unwrap_or(&self.captures.other)))
+                    Value::Member(member.unwrap_or(&self.captures.other).clone())
                 }
             });
         }

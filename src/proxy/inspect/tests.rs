@@ -4,9 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn capture(name: &str, pointer: &str, values: Option<&[&str]>) -> Capture {
+fn capture(name: &'static str, pointer: &str, values: Option<&[&'static str]>) -> Capture {
     let take = match values {
-        Some(values) => Take::Value(values.iter().map(|value| Arc::from(*value)).collect()),
+        Some(values) => Take::Value(values.iter().map(|value| (*value).into()).collect()),
         None => Take::Length,
     };
     Capture { name: name.into(), pointer: pointer.into(), take, metric: false }

@@ -18,6 +18,7 @@ use http::HeaderValue;
 
 use crate::config::Config;
 use crate::config::model::{Mode, RateLimit, RateLimitHeaders};
+use crate::record::ConfigName;
 use crate::units::Rate;
 
 mod buckets;
@@ -49,7 +50,7 @@ impl Limits {
 
     /// The limits of these names, in this order. A name of no limit, or of one that is off, is
     /// skipped: the configuration's check knows which names are wrong.
-    pub fn resolve(&self, names: &[Arc<str>]) -> Arc<[Arc<Limiter>]> {
+    pub fn resolve(&self, names: &[ConfigName]) -> Arc<[Arc<Limiter>]> {
         names.iter().filter_map(|name| self.find(name).cloned()).collect()
     }
 
@@ -66,7 +67,7 @@ impl Limits {
 /// One limit with its buckets.
 #[derive(Debug)]
 pub struct Limiter {
-    name: Arc<str>,
+    name: ConfigName,
     /// What was asked for, to tell on a reload whether the buckets still fit.
     limit: RateLimit,
     quota: Quota,
@@ -111,7 +112,7 @@ impl Limiter {
         let state = before.filter(fits).map(|before| Arc::clone(&before.state));
         let quoted = dress::quoted(&limit.name);
         Self {
-            name: Arc::clone(&limit.name),
+            name: limit.name.clone(),
             limit: limit.clone(),
             quota,
             announce: announce && limit.mode == Mode::Enforce,
@@ -126,7 +127,7 @@ impl Limiter {
     }
 
     /// Its name in the configuration.
-    pub fn name(&self) -> &Arc<str> {
+    pub fn name(&self) -> &ConfigName {
         &self.name
     }
 
@@ -173,7 +174,7 @@ pub struct Verdict {
     /// The limit that refuses, if one does.
     pub denied: Option<Denial>,
     /// The first limit in shadow mode that would have refused.
-    pub would_deny: Option<Arc<str>>,
+    pub would_deny: Option<ConfigName>,
     /// What is left in the first enforced limit that was asked; apart from the others, because one
     /// limit is the usual case and needs no allocation.
     first: Option<Budget>,
@@ -184,7 +185,7 @@ pub struct Verdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
     /// Its name.
-    pub limit: Arc<str>,
+    pub limit: ConfigName,
     /// How long until it has a token again.
     pub retry_after: Duration,
 }
@@ -231,13 +232,13 @@ pub fn admit(limiters: &[Arc<Limiter>], request: &Keys<'_>) -> Verdict {
             Answer::Empty { wait } if enforced => {
                 limiter.counters.deny.fetch_add(1, Relaxed);
                 verdict.note(Budget { limiter: Arc::clone(limiter), remaining: 0, reset: wait });
-                let limit = Arc::clone(&limiter.name);
+                let limit = limiter.name.clone();
                 verdict.denied = Some(Denial { limit, retry_after: wait });
                 break;
             }
             Answer::Empty { .. } => {
                 limiter.counters.would_deny.fetch_add(1, Relaxed);
-                verdict.would_deny.get_or_insert_with(|| Arc::clone(&limiter.name));
+                verdict.would_deny.get_or_insert_with(|| limiter.name.clone());
             }
         }
     }

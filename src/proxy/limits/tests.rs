@@ -10,7 +10,7 @@ use tokio::time::advance;
 use super::*;
 use crate::config::model::LimitKey;
 
-fn limit(name: &str, count: u32, per: Duration, burst: u32) -> RateLimit {
+fn limit(name: &'static str, count: u32, per: Duration, burst: u32) -> RateLimit {
     RateLimit {
         name: name.into(),
         key: vec![LimitKey::Ip],

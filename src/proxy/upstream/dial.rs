@@ -54,7 +54,7 @@ impl Dialler {
         let place = match (&config.socket, config.host.trim_matches(['[', ']']).parse::<IpAddr>()) {
             (Some(path), _) => Place::Socket(path.clone()),
             (None, Ok(ip)) => Place::Address(SocketAddr::new(ip, config.port)),
-            (None, Err(_)) => Place::Name(config.host.clone(), config.port),
+            (None, Err(_)) => Place::Name(config.host.to_string(), config.port),
         };
         let wrap = match config.scheme {
             Scheme::Http => Wrap::Open(Protocol::Http1),

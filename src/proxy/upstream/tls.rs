@@ -31,7 +31,7 @@ pub(super) struct Tls {
 impl Tls {
     /// Reads the roots. What can be wrong here was found by `check`, unless a file has changed since.
     pub(super) fn new(config: &model::Upstream) -> io::Result<Self> {
-        let name = ServerName::try_from(config.host.clone()).map_err(io::Error::other)?;
+        let name = ServerName::try_from(config.host.to_string()).map_err(io::Error::other)?;
         let roots = match &config.ca_file {
             Some(path) => read_roots(path)?,
             None => system_roots()?,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use http::{Method, Request};
 
 use crate::http::framing::{self, Kind};
+use crate::http::sanitise;
 use crate::proxy::Proxy;
 use crate::proxy::answer::{self, Asked};
 use crate::proxy::exchange::{Exchange, Stop};
@@ -20,7 +21,8 @@ use crate::record;
 
 /// Refuses what begins with `head`. The record leaves now; the bytes are for the client.
 pub fn answer(proxy: &Arc<Proxy>, peer: &Peer, head: &[u8], refusal: framing::Refusal) -> Vec<u8> {
-    tracing::debug!(client = %peer.ip, why = refusal.why, "A request was refused by its bytes.");
+    let client = sanitise::truncate_ip(peer.ip);
+    tracing::debug!(%client, why = refusal.why, "A request was refused by its bytes.");
     let (mut parts, ()) = Request::new(()).into_parts();
     // A method outside the standard ones is counted as such; an empty one cannot be.
     let method = framing::method(head).and_then(|method| Method::from_bytes(method).ok());

@@ -1,12 +1,13 @@
 //! Label sets: pairs of a fixed key and a value that is a closed enum, a number or a configured name.
 //!
 //! There is no way to put a `String` from a request into one: values are static or come from the
-//! configuration as `Arc<str>`.
+//! configuration as [`ConfigName`].
 
 use std::fmt;
-use std::sync::Arc;
 
 use prometheus_client::encoding::{EncodeLabel, EncodeLabelSet, LabelSetEncoder};
+
+use crate::record::ConfigName;
 
 /// A value of a label.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,7 +15,7 @@ pub(super) enum Value {
     /// A member of a closed enum.
     Closed(&'static str),
     /// A name from the configuration.
-    Named(Arc<str>),
+    Named(ConfigName),
     /// A status or a port.
     Number(u16),
 }
@@ -31,8 +32,8 @@ impl Labels {
     }
 
     /// Adds a configured name.
-    pub(super) fn named(mut self, key: &'static str, value: &Arc<str>) -> Self {
-        self.0.push((key, Value::Named(Arc::clone(value))));
+    pub(super) fn named(mut self, key: &'static str, value: &ConfigName) -> Self {
+        self.0.push((key, Value::Named(value.clone())));
         self
     }
 

@@ -36,7 +36,7 @@ pub use route::RouteMetrics;
 
 use crate::config::model::Service;
 use crate::http::method::Method;
-use crate::record::{Outcome, Record, RouteNames, Value};
+use crate::record::{ConfigName, Outcome, Record, RouteNames, Value};
 use histogram::Histogram;
 use instruments::Instruments;
 use labels::Labels;
@@ -59,14 +59,14 @@ pub struct Metrics {
 struct House {
     registry: Mutex<Registry>,
     instruments: Instruments,
-    routes: Mutex<HashMap<Arc<str>, Arc<RouteMetrics>>>,
-    upstreams: Mutex<HashMap<(String, u16), Arc<UpstreamMetrics>>>,
+    routes: Mutex<HashMap<ConfigName, Arc<RouteMetrics>>>,
+    upstreams: Mutex<HashMap<(ConfigName, u16), Arc<UpstreamMetrics>>>,
     active: [OnceLock<Gauge>; Method::COUNT],
     in_use: Gauge,
     idle: Gauge,
     overhead: Histogram,
-    modes: Slots<(bool, Arc<str>), (Counter, Histogram), 16>,
-    other: Arc<str>,
+    modes: Slots<(bool, ConfigName), (Counter, Histogram), 16>,
+    other: ConfigName,
 }
 
 impl Metrics {
@@ -84,7 +84,7 @@ impl Metrics {
             instruments.upstream_connections.get_or_create_owned(&labels)
         };
         Self {
-            upstream: Arc::new(UpstreamMetrics::new("", 0)),
+            upstream: Arc::new(UpstreamMetrics::new(&"".into(), 0)),
             house: Arc::new(House {
                 registry: Mutex::new(registry),
                 routes: Mutex::default(),
@@ -102,10 +102,10 @@ impl Metrics {
 
     /// The same metrics, with `server_address` and `server_port` of this upstream on its legs.
     #[must_use]
-    pub fn for_upstream(&self, host: &str, port: u16) -> Self {
+    pub fn for_upstream(&self, host: &ConfigName, port: u16) -> Self {
         let mut upstreams = self.house.upstreams.lock();
         let upstream = upstreams
-            .entry((host.to_owned(), port))
+            .entry((host.clone(), port))
             .or_insert_with(|| Arc::new(UpstreamMetrics::new(host, port)));
         Self { house: Arc::clone(&self.house), upstream: Arc::clone(upstream) }
     }
@@ -114,7 +114,7 @@ impl Metrics {
     pub fn route(&self, names: &Arc<RouteNames>) -> Arc<RouteMetrics> {
         let mut routes = self.house.routes.lock();
         let made = routes
-            .entry(Arc::clone(&names.template))
+            .entry(names.template.clone())
             .or_insert_with(|| Arc::new(RouteMetrics::new(&names.template)));
         Arc::clone(made)
     }
@@ -222,7 +222,7 @@ impl House {
             Some(Value::Member(mode)) => mode,
             _ => &self.other,
         };
-        let key = (record.is_error(), Arc::clone(mode));
+        let key = (record.is_error(), mode.clone());
         let resolve = || {
             let by_mode = Labels::default().named("mode", mode);
             let status = if key.0 { "error" } else { "success" };

@@ -3,7 +3,7 @@
 //! Routes that share a template share their series, and a reload that keeps the template keeps the
 //! counters.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use prometheus_client::metrics::counter::Counter;
 
@@ -12,19 +12,19 @@ use super::instruments::Instruments;
 use super::labels::Labels;
 use super::slots::Slots;
 use crate::http::method::Method;
-use crate::record::{Cache, ErrorType, Outcome, Record, Refusal};
+use crate::record::{Cache, ConfigName, ErrorType, Outcome, Record, Refusal};
 
 /// The metric handles of one route. Made by [`super::Metrics::route`].
 #[derive(Debug)]
 pub struct RouteMetrics {
-    template: Arc<str>,
+    template: ConfigName,
     methods: [OnceLock<Box<MethodMetrics>>; Method::COUNT],
     first_byte: OnceLock<Histogram>,
     stream_duration: OnceLock<Histogram>,
     stream_events: OnceLock<Counter>,
     cache_hits: OnceLock<Counter>,
     cache_misses: OnceLock<Counter>,
-    blocked: Slots<Arc<str>, Counter, 8>,
+    blocked: Slots<ConfigName, Counter, 8>,
 }
 
 #[derive(Debug)]
@@ -43,9 +43,9 @@ struct Ending {
 }
 
 impl RouteMetrics {
-    pub(super) fn new(template: &Arc<str>) -> Self {
+    pub(super) fn new(template: &ConfigName) -> Self {
         Self {
-            template: Arc::clone(template),
+            template: template.clone(),
             methods: std::array::from_fn(|_| OnceLock::new()),
             first_byte: OnceLock::new(),
             stream_duration: OnceLock::new(),
@@ -122,7 +122,7 @@ impl RouteMetrics {
             .named("http_route", &self.template)
     }
 
-    fn labels_after(&self, key: &'static str, value: &Arc<str>) -> Labels {
+    fn labels_after(&self, key: &'static str, value: &ConfigName) -> Labels {
         Labels::default().named(key, value).named("http_route", &self.template)
     }
 

@@ -4,7 +4,6 @@
 //! registry. A closure is called on the scrape's thread: it takes a snapshot and must not wait.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::collector::Collector;
@@ -13,6 +12,7 @@ use prometheus_client::metrics::MetricType;
 
 use super::histogram::as_float;
 use super::labels::Labels;
+use crate::record::ConfigName;
 
 /// The account of one sink, as the ledger keeps it.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +41,7 @@ pub struct SinkCounts {
 #[derive(Clone, Debug)]
 pub struct RuleCounts {
     /// Its configured name.
-    pub rule: Arc<str>,
+    pub rule: ConfigName,
     /// Requests let through.
     pub allowed: u64,
     /// Requests refused.
@@ -55,8 +55,8 @@ pub struct RuleCounts {
 /// The state of the audit chain.
 #[derive(Clone, Debug, Default)]
 pub struct AuditCounts {
-    /// Records by configured event and result from a closed set.
-    pub records: Vec<(Arc<str>, &'static str, u64)>,
+    /// Records by event and result, both from closed sets.
+    pub records: Vec<(&'static str, &'static str, u64)>,
     /// Records that could not be made durable.
     pub failures: u64,
     /// The last durable sequence number.
@@ -268,7 +268,7 @@ fn audit_samples(counts: &AuditCounts) -> Vec<Sample> {
         name: "sidecar_audit_records",
         help: "Audit records, by event and result",
         kind: Kind::Counter,
-        labels: Labels::default().named("event", event).closed("result", result),
+        labels: Labels::default().closed("event", event).closed("result", result),
         value: as_float(*count),
     }));
     samples

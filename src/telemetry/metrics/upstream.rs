@@ -1,18 +1,16 @@
 //! The handles of one upstream: the client side of each exchange.
 
-use std::sync::Arc;
-
 use super::histogram::Histogram;
 use super::instruments::Instruments;
 use super::labels::Labels;
 use super::slots::Slots;
 use crate::http::method::Method;
-use crate::record::{ErrorType, Record};
+use crate::record::{ConfigName, ErrorType, Record};
 
 /// The durations of requests to one upstream.
 #[derive(Debug)]
 pub(super) struct UpstreamMetrics {
-    host: Arc<str>,
+    host: ConfigName,
     port: u16,
     methods: [Slots<Ending, Histogram, 6>; Method::COUNT],
 }
@@ -24,8 +22,8 @@ struct Ending {
 }
 
 impl UpstreamMetrics {
-    pub(super) fn new(host: &str, port: u16) -> Self {
-        Self { host: host.into(), port, methods: std::array::from_fn(|_| Slots::new()) }
+    pub(super) fn new(host: &ConfigName, port: u16) -> Self {
+        Self { host: host.clone(), port, methods: std::array::from_fn(|_| Slots::new()) }
     }
 
     /// Counts the upstream leg of a record, if it has one.

@@ -6,7 +6,6 @@
 //! `userAgent`), which are `null`.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::model::Service;
@@ -101,10 +100,10 @@ impl Fields<'_> {
         self.token(key!("method"), record.method.as_str().as_bytes());
         self.key(key!("url"));
         let start = self.out.len();
-        json::string(&record.url, self.out);
+        json::string(record.url(), self.out);
         let url = start..self.out.len();
         // Where the route is known, it is all there is of the URL.
-        if Arc::ptr_eq(&record.url, &record.route.template) {
+        if record.shape.is_none() {
             self.key(key!("route"));
             self.out.extend_from_within(url);
         } else {

@@ -55,7 +55,7 @@ fn record() -> Record {
             span: None,
             audit: None,
         }),
-        url: "/api/orchestrate".into(),
+        shape: None,
         status: Some(200),
         outcome: Outcome::Served,
         bytes_in: 10,
@@ -135,7 +135,7 @@ fn the_pretty_form_is_for_people() {
 #[test]
 fn nothing_in_a_record_can_forge_a_line() {
     let url = "/x\"}\n{\"level\":\"error\u{1b}[2J\u{9b}\u{2028}";
-    let record = Record { url: url.into(), ..record() };
+    let record = Record { shape: Some(url.into()), ..record() };
     for form in [Form::Json, Form::Pretty] {
         let line = line(form, &record);
         assert_eq!(line.matches('\n').count(), 1, "{line}");

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use tokio::task::yield_now;
 
 use super::envelope::{Envelope, EnvelopeError};
@@ -32,11 +31,6 @@ impl Encoder {
     pub(super) fn new(service: &Service, upstream: &Upstream) -> Result<Self, EnvelopeError> {
         let envelope = Envelope::new(service)?;
         Ok(Self { site: Site::new(upstream), envelope, spans: Writer::default() })
-    }
-
-    /// What an HTTP request with [`Self::encode`]'s bytes says of them.
-    pub(super) fn headers(&self) -> &HeaderMap {
-        self.envelope.headers()
     }
 
     /// The spans of all these records in one export request.

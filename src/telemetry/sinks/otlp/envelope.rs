@@ -1,4 +1,4 @@
-//! What stands around the spans of an export request: resource, scope, schema; and the request's headers.
+//! What stands around the spans of an export request: resource, scope, schema.
 //!
 //! It is `opentelemetry-otlp`'s: at the start its exporter encodes a request with one span, and what it
 //! wrote is cut open where that span is. So what it says of a resource or a scope, in this release or the
@@ -14,8 +14,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use opentelemetry::trace::{
     SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
 };
@@ -44,7 +43,6 @@ const ENDPOINT: &str = "http://localhost/v1/traces";
 /// An export request without its spans.
 #[derive(Debug)]
 pub(super) struct Envelope {
-    headers: HeaderMap,
     request: Shell,
     resource: Shell,
     scope: Shell,
@@ -75,22 +73,16 @@ impl Envelope {
     }
 
     pub(super) fn of(exporter: &Exporter, service: &Service) -> Result<Self, EnvelopeError> {
-        let (headers, request) = exporter.encode(vec![probe(scope(service))])?;
+        let request = exporter.encode(vec![probe(scope(service))])?;
         let cut = |message, field| wire::split(message, field).ok_or(EnvelopeError::NoSpans);
         let [before_resource, resource, after_resource] = cut(&request, RESOURCE_SPANS)?;
         let [before_scope, scope, after_scope] = cut(resource, SCOPE_SPANS)?;
         let [before_spans, _, after_spans] = cut(scope, SPANS)?;
         Ok(Self {
-            headers,
             request: Shell::new(before_resource, after_resource),
             resource: Shell::new(before_scope, after_scope),
             scope: Shell::new(before_spans, after_spans),
         })
-    }
-
-    /// What an HTTP request with such a body says of it: its type, and who made it.
-    pub(super) fn headers(&self) -> &HeaderMap {
-        &self.headers
     }
 
     /// An export request with these spans: `spans` fields of a `ScopeSpans`.
@@ -144,9 +136,8 @@ impl Exporter {
         Ok(Self { exporter, caught })
     }
 
-    /// The request that it makes of these spans: what its headers say of the body, and the body. None
-    /// of its features that compress is built in.
-    pub(super) fn encode(&self, spans: Vec<SpanData>) -> Result<(HeaderMap, Bytes), EnvelopeError> {
+    /// The request that it makes of these spans. None of its features that compress is built in.
+    pub(super) fn encode(&self, spans: Vec<SpanData>) -> Result<Bytes, EnvelopeError> {
         // Nothing in it waits: the catcher answers at once.
         let mut export = pin!(self.exporter.export(spans));
         let mut context = Context::from_waker(Waker::noop());
@@ -155,12 +146,7 @@ impl Exporter {
         else {
             return Err(EnvelopeError::NoRequest);
         };
-        let mut headers = HeaderMap::new();
-        // Others come from the environment, and are for whoever sends.
-        for name in [CONTENT_TYPE, USER_AGENT] {
-            headers.extend(request.headers().get(&name).map(|value| (name, value.clone())));
-        }
-        Ok((headers, request.into_body()))
+        Ok(request.into_body())
     }
 }
 
@@ -237,7 +223,6 @@ mod tests {
     #[test]
     fn spans_stand_in_the_exporters_own_request() {
         let envelope = Envelope::new(&service()).unwrap();
-        assert_eq!(envelope.headers()[CONTENT_TYPE], "application/x-protobuf");
         for count in [0, 1, 2, 1000] {
             let spans = vec![Span { name: "span".to_owned(), ..Span::default() }; count];
             let fields = ScopeSpans { spans: spans.clone(), ..ScopeSpans::default() };

@@ -2,7 +2,7 @@
 //!
 //! Attributes are those of the stable HTTP semantic conventions, with the contract's redaction:
 //! `url.path` and `url.full` carry the template (or the path's shape) and never a query, addresses
-//! are truncated, the user agent is sanitised. `sidecar.request_id` is the id on every other signal:
+//! are truncated, the user agent is left to the log. `sidecar.request_id` is the id on every other signal:
 //! our own name, because `http.request.header.x-request-id` would claim that a client sent it.
 //!
 //! A span goes from the record to OTLP bytes in one step. That what is written is what
@@ -148,14 +148,11 @@ fn server(span: &mut Writer, frame: &Frame<'_>) {
     put(span, "http.request.method", record.method.as_str());
     put(span, "http.route", &*record.route.template);
     put(span, "url.scheme", record.scheme);
-    put(span, "url.path", &*record.url);
+    put(span, "url.path", record.url());
     put(span, "network.protocol.version", record.protocol);
     let ip = sanitise::truncate_ip(record.client_ip);
     attribute::write_shown(span, proto::ATTRIBUTES, "client.address", |text| address(text, ip));
     record.request_id.with_str(|id| put(span, "sidecar.request_id", id));
-    if let Some(agent) = &record.user_agent {
-        put(span, "user_agent.original", &**agent);
-    }
     if let Some(status) = record.status {
         put(span, "http.response.status_code", u64::from(status));
     }
@@ -221,7 +218,7 @@ fn client(span: &mut Writer, frame: &Frame<'_>, leg: &UpstreamLeg, parent: SpanI
     kind_and_times(span, proto::CLIENT, started, ended);
 
     put(span, "http.request.method", record.method.as_str());
-    put(span, "url.full", [&*site.base_url, &*record.url]);
+    put(span, "url.full", [&*site.base_url, record.url()]);
     span.raw(&site.upstream);
     if let Some(status) = leg.status {
         put(span, "http.response.status_code", u64::from(status));

@@ -1,7 +1,6 @@
 //! How many events may leave: by our own measure, and by Sentry's.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
 
 use governor::clock::Clock;
@@ -13,7 +12,7 @@ use http::{HeaderMap, StatusCode, header};
 use tokio::time::Instant;
 
 use super::event;
-use crate::record::Record;
+use crate::record::{ConfigName, Record};
 
 /// Events of one kind at once, and per minute afterwards.
 const PER_KIND: NonZeroU32 = NonZeroU32::new(10).expect("10 is not zero");
@@ -23,7 +22,7 @@ const DEFAULT_SILENCE: Duration = Duration::from_mins(1);
 const MAX_SILENCE: Duration = Duration::from_hours(24);
 
 /// What an event is one of: its error type and its route's template.
-type Kind = (&'static str, Arc<str>);
+type Kind = (&'static str, ConfigName);
 
 /// One token bucket per kind. Kinds come from a closed set and the configuration, so there are only
 /// so many.
@@ -38,7 +37,7 @@ impl Pace {
 
     pub(super) fn allows(&self, record: &Record) -> bool {
         let (kind, _) = event::fingerprint(record);
-        self.0.check_key(&(kind, Arc::clone(&record.route.template))).is_ok()
+        self.0.check_key(&(kind, record.route.template.clone())).is_ok()
     }
 }
 

@@ -51,7 +51,7 @@ fn answer(status: u16, limits: Option<&str>) -> Response<Bytes> {
     response.body(Bytes::new()).unwrap()
 }
 
-fn failed(template: &str) -> Arc<Record> {
+fn failed(template: &'static str) -> Arc<Record> {
     Arc::new(Record {
         request_id: RequestId::generate(),
         client_request_id: None,
@@ -79,7 +79,7 @@ fn failed(template: &str) -> Arc<Record> {
             span: None,
             audit: None,
         }),
-        url: "/secret-url".into(),
+        shape: Some("/secret-url".into()),
         status: Some(502),
         outcome: Outcome::Failed(Failure::UpstreamConnect),
         bytes_in: 0,

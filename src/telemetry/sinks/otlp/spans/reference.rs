@@ -4,7 +4,6 @@
 
 use std::fmt::Write;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use opentelemetry::trace::{
@@ -16,7 +15,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use crate::config::model::{Scheme, Upstream};
 use crate::http::method::Method;
 use crate::http::{sanitise, traceparent};
-use crate::record::{Outcome, Record, UpstreamLeg, Value};
+use crate::record::{ConfigName, Outcome, Record, UpstreamLeg, Value};
 
 /// What is the same for every span of a sidecar.
 #[derive(Clone, Debug)]
@@ -48,7 +47,7 @@ impl Site {
         };
         Self {
             scope: InstrumentationScope::builder(service_name.to_owned()).build(),
-            server_address: host.to_owned().into(),
+            server_address: shared(host),
             server_port: upstream.socket.is_none().then(|| i64::from(port)),
             base_url,
             protocol,
@@ -81,14 +80,11 @@ fn server(record: &Record, site: &Site) -> SpanData {
     span.attributes.extend([
         KeyValue::new("http.route", shared(&record.route.template)),
         KeyValue::new("url.scheme", record.scheme),
-        KeyValue::new("url.path", shared(&record.url)),
+        KeyValue::new("url.path", record.url().to_owned()),
         KeyValue::new("network.protocol.version", record.protocol),
         KeyValue::new("client.address", address(record.client_ip)),
         KeyValue::new("sidecar.request_id", record.request_id.with_str(str::to_owned)),
     ]);
-    if let Some(agent) = &record.user_agent {
-        span.attributes.push(KeyValue::new("user_agent.original", agent.to_string()));
-    }
     if let Some(status) = record.status {
         span.attributes.push(KeyValue::new("http.response.status_code", i64::from(status)));
     }
@@ -109,7 +105,7 @@ fn server(record: &Record, site: &Site) -> SpanData {
 }
 
 /// The route's own operation. A refusal or a client that left is neither OK nor an error of it.
-fn internal(record: &Record, name: &Arc<str>, site: &Site) -> SpanData {
+fn internal(record: &Record, name: &ConfigName, site: &Site) -> SpanData {
     let mut span = blank(record, record.trace.internal_span, SpanKind::Internal, site);
     span.parent_span_id = SpanId::from_bytes(record.trace.server_span.0);
     span.name = name.to_string().into();
@@ -149,7 +145,7 @@ fn client(record: &Record, leg: &UpstreamLeg, parent: SpanId, site: &Site) -> Sp
     span.start_time = record.started + leg.offset;
     span.end_time = span.start_time + leg.duration;
     span.attributes.extend([
-        KeyValue::new("url.full", [&site.base_url, &*record.url].concat()),
+        KeyValue::new("url.full", [&site.base_url, record.url()].concat()),
         KeyValue::new("server.address", site.server_address.clone()),
     ]);
     span.attributes.extend(site.server_port.map(|port| KeyValue::new("server.port", port)));
@@ -234,6 +230,6 @@ fn address(ip: IpAddr) -> String {
     text
 }
 
-fn shared(text: &Arc<str>) -> StringValue {
-    StringValue::from(Arc::clone(text))
+fn shared(name: &ConfigName) -> StringValue {
+    StringValue::from(name.shared())
 }

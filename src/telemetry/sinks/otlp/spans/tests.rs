@@ -14,9 +14,11 @@ use crate::config::Config;
 use crate::config::model::Scheme;
 use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
+use crate::http::shape::Words;
 use crate::http::traceparent::{SpanId, TraceId, TraceState};
 use crate::record::{
-    Abort, Fact, Failure, Outcome, Phase, Record, Refusal, RouteNames, Trace, UpstreamLeg, Value,
+    Abort, ConfigName, Fact, Failure, Outcome, Phase, Record, Refusal, RouteNames, Trace,
+    UpstreamLeg, Value,
 };
 
 fn config() -> Config {
@@ -31,11 +33,20 @@ fn configs() -> impl Strategy<Value = Config> {
     (scheme, host, any::<u16>(), any::<bool>()).prop_map(|(scheme, host, port, is_socket)| {
         let mut config = config();
         config.upstream.scheme = scheme;
-        config.upstream.host = host;
+        config.upstream.host = name(&host);
         config.upstream.port = port;
         config.upstream.socket = is_socket.then(|| "/run/app.sock".into());
         config
     })
+}
+
+fn name(text: &str) -> ConfigName {
+    ConfigName::configured(text)
+}
+
+/// Words that a path may be made of.
+fn words() -> Words {
+    Words::of(["/a/b/c/d"].into_iter())
 }
 
 fn outcomes() -> impl Strategy<Value = Outcome> {
@@ -98,18 +109,18 @@ fn legs() -> impl Strategy<Value = UpstreamLeg> {
 
 fn facts() -> impl Strategy<Value = Vec<Fact>> {
     let value = prop_oneof![
-        ".{0,150}".prop_map(|member| Value::Member(member.into())),
+        ".{0,150}".prop_map(|member| Value::Member(name(&member))),
         any::<u64>().prop_map(Value::Length),
     ];
     let fact = ("[a-z._]{1,150}", value);
-    let fact = fact.prop_map(|(name, value)| Fact { name: name.into(), value });
+    let fact = fact.prop_map(|(key, value)| Fact { name: name(&key), value });
     proptest::collection::vec(fact, 0..4)
 }
 
 fn routes() -> impl Strategy<Value = RouteNames> {
-    let span = proptest::option::of("[a-z.]{1,200}".prop_map(Arc::from));
+    let span = proptest::option::of("[a-z.]{1,200}".prop_map(|span| name(&span)));
     ("/[a-z/{}]{0,200}", span).prop_map(|(template, span)| RouteNames {
-        template: template.into(),
+        template: name(&template),
         name: None,
         span,
         audit: None,
@@ -130,7 +141,7 @@ prop_compose! {
         method in prop_oneof![Just(Method::Get), Just(Method::Options), Just(Method::Other)],
         protocol in prop_oneof![Just("1.0"), Just("1.1"), Just("2")],
         status in proptest::option::of(100_u16..600),
-        (url, user_agent) in (".{0,300}", proptest::option::of("[ -~]{0,256}")),
+        shape in proptest::option::of("[a-z/]{0,300}".prop_map(|path| words().shape(&path))),
         client_ip in any::<IpAddr>(),
         facts in facts(),
     ) -> Record {
@@ -147,13 +158,13 @@ prop_compose! {
             scheme: "https",
             protocol,
             route: Arc::new(route),
-            url: url.into(),
+            shape,
             status,
             outcome,
             bytes_in: 0,
             bytes_out: 0,
             stream: None,
-            user_agent: user_agent.map(Arc::from),
+            user_agent: Some("curl/8.0".into()),
             client_ip,
             facts,
             limited_by: None,
@@ -171,7 +182,7 @@ proptest! {
         let exporter = Exporter::new(&config.service).unwrap();
         let theirs = reference::Site::new(&config.service.name, &config.upstream);
         let spans = records.iter().flat_map(|record| reference::of(record, &theirs)).collect();
-        let (_, expected) = exporter.encode(spans).unwrap();
+        let expected = exporter.encode(spans).unwrap();
 
         let written = encode(&records, &Site::new(&config.upstream));
 
