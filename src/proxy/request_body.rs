@@ -25,11 +25,11 @@ use crate::http::hop;
 /// The request body as the upstream connection sees it; `None` where there is nothing. Boxed, because
 /// most requests have no body, and each is moved a dozen times on its way through hyper.
 #[derive(Debug)]
-pub struct RequestBody(Option<Box<Rest>>);
+pub struct RequestBody(Option<Box<Content>>);
 
-/// What there is of a body.
+/// What is left of a body.
 #[derive(Debug)]
-struct Rest {
+struct Content {
     /// Frames that were read for inspection and go first.
     lead: VecDeque<Frame<Bytes>>,
     rest: Option<Incoming>,
@@ -108,7 +108,7 @@ impl RequestBody {
             meter.enter(State::Complete);
             return Self::nothing();
         }
-        Self(Some(Box::new(Rest { lead, rest, meter: Arc::clone(meter), max, held: None })))
+        Self(Some(Box::new(Content { lead, rest, meter: Arc::clone(meter), max, held: None })))
     }
 
     /// No body.
@@ -140,7 +140,7 @@ impl RequestBody {
     }
 }
 
-impl Rest {
+impl Content {
     fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,

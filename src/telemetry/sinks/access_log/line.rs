@@ -221,13 +221,14 @@ impl Fields<'_> {
         self.number(key, micros / 1000);
         let rest = micros % 1000;
         if rest > 0 {
-            let [tenths, hundredths] = [rest / 100, rest / 10].map(|rest| b'0' + (rest % 10) as u8);
+            let [tenths, hundredths, thousandths] =
+                [rest / 100, rest / 10, rest].map(|rest| b'0' + (rest % 10) as u8);
             self.out.extend_from_slice(&[b'.', tenths]);
-            if rest % 100 > 0 {
+            if [hundredths, thousandths] != *b"00" {
                 self.out.push(hundredths);
             }
-            if rest % 10 > 0 {
-                self.out.push(b'0' + (rest % 10) as u8);
+            if thousandths != b'0' {
+                self.out.push(thousandths);
             }
         }
     }
