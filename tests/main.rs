@@ -50,6 +50,10 @@ mod metrics;
 mod misbehaviour;
 // Spans on the wire: their shape, and what becomes of them when the collector misbehaves.
 mod otlp;
+// OTLP over gRPC: what a collector gets, and what becomes of a parcel when it is odd.
+mod otlp_grpc;
+// OTLP over http/protobuf: answers that no collector should give.
+mod otlp_http;
 // Connections whose client is silent between two messages.
 mod parking;
 // Permits: who waits, who is refused, what a stream holds.

@@ -7,12 +7,16 @@ use std::time::Duration;
 
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use opentelemetry_proto::tonic::trace::v1::{ScopeSpans, Span};
 use opentelemetry_semantic_conventions::attribute as semconv;
+use prost::Message;
 use tokio::time::Instant;
 use vital_sidecar::config::Config;
+use vital_sidecar::config::model::{OtlpProtocol, OtlpTarget};
 use vital_sidecar::http::traceparent::{SpanId, TraceId};
 use vital_sidecar::record::{Failure, Outcome, Record, Refusal};
 use vital_sidecar::secret::Secret;
+use vital_sidecar::telemetry::export::transport::ConnectError;
 use vital_sidecar::telemetry::ledger::{Account, Book};
 use vital_sidecar::telemetry::sinks::otlp::spans::{self, Site};
 use vital_sidecar::telemetry::sinks::otlp::{Otlp, OtlpError};
@@ -23,9 +27,12 @@ use crate::support::records::{orchestration, unmatched};
 
 fn config(endpoint: &str) -> Config {
     let mut config = Config::for_upstream(SocketAddr::from(([127, 0, 0, 1], 3000)));
-    config.otlp.traces_endpoint = Some(endpoint.to_owned());
-    config.otlp.is_configured = true;
+    config.otlp.traces = Some(OtlpTarget::new(endpoint, OtlpProtocol::Http));
     config
+}
+
+fn target(config: &mut Config) -> &mut OtlpTarget {
+    config.otlp.traces.as_mut().unwrap()
 }
 
 /// Exports the records, stops, and gives the account.
@@ -86,9 +93,10 @@ async fn an_exchange_leaves_server_internal_and_client_spans_under_each_other() 
 async fn bodies_are_gzipped_only_where_asked_and_headers_are_sent() {
     let collector = Collector::start().await;
     let mut config = config(&collector.endpoint());
-    config.otlp.headers = vec![("x-api-key".to_owned(), Secret::new("100%41"))];
+    target(&mut config).compress = true;
+    target(&mut config).headers = vec![("x-api-key".to_owned(), Secret::new("100%41"))];
     export(&config, vec![orchestration()]).await;
-    config.otlp.gzip = false;
+    target(&mut config).compress = false;
     export(&config, vec![unmatched()]).await;
 
     assert_eq!(collector.spans(5).await.len(), 5);
@@ -128,9 +136,12 @@ fn a_refusal_is_no_error_of_the_service() {
     record.status = Some(429);
     record.outcome = Outcome::Refused(Refusal::RateLimited);
     record.upstream = None;
-    let spans = spans::of(&record, &site());
-    assert_eq!(spans.len() as u64, spans::count(&record));
-    assert!(spans.iter().all(|span| span.status == opentelemetry::trace::Status::Unset));
+    let count = spans::count(&record);
+    let spans = spans_of(record);
+    assert_eq!(spans.len() as u64, count);
+    assert!(
+        spans.iter().all(|span| span.status.as_ref().unwrap().code == StatusCode::Unset as i32)
+    );
 }
 
 #[tokio::test]
@@ -188,7 +199,7 @@ fn attribute_keys_are_those_of_the_semantic_conventions() {
         "orchestration.query_length",
     ];
     let mut unused: Vec<_> = known.to_vec();
-    for span in spans::of(&record, &site()) {
+    for span in spans_of(record) {
         let events = span.events.iter().flat_map(|event| &event.attributes);
         for attribute in span.attributes.iter().chain(events) {
             let key = attribute.key.as_str();
@@ -241,7 +252,7 @@ async fn a_slow_collector_costs_the_batch_after_the_timeout() {
     let collector = Collector::start().await;
     collector.script([Reply::Delay(Duration::from_mins(1))]);
     let mut config = config(&collector.endpoint());
-    config.otlp.timeout = Duration::from_millis(100);
+    target(&mut config).timeout = Duration::from_millis(100);
     let account = export(&config, vec![orchestration()]).await;
     assert_eq!(account.dropped, BTreeMap::from([("timeout", 3)]));
 }
@@ -250,22 +261,25 @@ async fn a_slow_collector_costs_the_batch_after_the_timeout() {
 async fn without_a_collector_spans_are_dropped_at_once_and_counted() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut config = config(&format!("http://{free}/v1/traces"));
-    config.otlp.is_configured = false;
+    target(&mut config).is_configured = false;
     let started = Instant::now();
     let account = export(&config, vec![orchestration(), unmatched()]).await;
     assert_eq!(account.dropped, BTreeMap::from([("unreachable", 5)]));
-    assert!(started.elapsed() < config.otlp.timeout, "no patience for what nobody asked for");
+    assert!(
+        started.elapsed() < target(&mut config).timeout,
+        "no patience for what nobody asked for"
+    );
 }
 
 #[test]
 fn settings_that_cannot_work_are_named_without_their_secrets() {
     let error = Otlp::new(&config("ftp://example/v1/traces")).unwrap_err();
-    assert!(matches!(error, OtlpError::Endpoint), "{error}");
+    assert!(matches!(error, OtlpError::Target(ConnectError::Endpoint)), "{error}");
     let mut config = config("http://localhost:4318/v1/traces");
-    config.otlp.headers = vec![("x-key".to_owned(), Secret::new("hidden\n"))];
+    target(&mut config).headers = vec![("x-key".to_owned(), Secret::new("hidden\n"))];
     let error = Otlp::new(&config).unwrap_err().to_string();
     assert!(error.contains("`x-key`") && !error.contains("hidden"), "{error}");
-    config.otlp.traces_endpoint = None;
+    config.otlp.traces = None;
     assert!(Otlp::new(&config).unwrap().is_none());
 }
 
@@ -292,6 +306,8 @@ async fn a_pause_longer_than_any_clock_counts_as_a_refusal() {
     assert_eq!(account.dropped, BTreeMap::from([("refused", 3)]));
 }
 
-fn site() -> Site {
-    Site::new("service", &Config::for_upstream(SocketAddr::from(([127, 0, 0, 1], 3000))).upstream)
+fn spans_of(record: Record) -> Vec<Span> {
+    let config = Config::for_upstream(SocketAddr::from(([127, 0, 0, 1], 3000)));
+    let encoded = spans::encode(&[Arc::new(record)], &Site::new(&config.upstream));
+    ScopeSpans::decode(&encoded[..]).unwrap().spans
 }

@@ -194,7 +194,7 @@ async fn refusals_and_failures_have_their_spans_too() {
 async fn ten_through(endpoint: &str) -> (u64, BTreeMap<&'static str, u64>) {
     let recorder = recording().await;
     let mut config = exporting(recorder.upstream.address, endpoint, "");
-    config.otlp.timeout = Duration::from_millis(200);
+    config.otlp.traces.as_mut().unwrap().timeout = Duration::from_millis(200);
     config.server.drain.timeout = Duration::from_secs(2);
     let house = house::open(&config).await;
     let mut client = Client::connect(house.data).await;

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::source;
+use crate::config::model::OtlpProtocol;
 use crate::config::{self, Config, Loaded};
 
 /// The exit code of an invalid configuration (`EX_CONFIG` of sysexits).
@@ -55,9 +56,13 @@ fn summary(config: &Config) -> String {
         None => String::new(),
     };
     let tls = if config.server.tls.is_some() { " (TLS)" } else { "" };
-    let spans = config.otlp.traces_endpoint.as_deref().unwrap_or("nowhere");
-    // Some collectors take a key in the query.
-    let spans = spans.split('?').next().unwrap_or(spans);
+    let spans = match &config.otlp.traces {
+        Some(target) if target.protocol == OtlpProtocol::Grpc => {
+            format!("{} (gRPC)", target.place())
+        }
+        Some(target) => target.place(),
+        None => "nowhere".to_owned(),
+    };
     format!(
         "The configuration is valid.\n\
          \x20 service   {} {} ({})\n\

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::model::{
     Admin, Audit, AuditMode, Breaker, Config, Console, Drain, Health, HostHeader, Inspect, Log,
-    LogLevel, Mode, Otlp, Overload, PathForm, Pool, RateLimitHeaders, Retry, Scheme, Server,
-    ServerLimits, Service, Timeouts, Tracing, Trust, Upstream,
+    LogLevel, Mode, Otlp, OtlpProtocol, OtlpTarget, Overload, PathForm, Pool, RateLimitHeaders,
+    Retry, Scheme, Server, ServerLimits, Service, Signal, Timeouts, Tracing, Trust, Upstream,
 };
 use crate::record::ConfigName;
 
@@ -22,6 +22,10 @@ const MIB: usize = 1024 * KIB;
 pub const BURST: NonZeroU32 = NonZeroU32::new(20).expect("20 is not zero");
 /// Buckets a limit keeps where it names no `max_keys`.
 pub const MAX_KEYS: usize = 100_000;
+/// The base URL of the collector that is tried where none is named.
+pub(crate) const COLLECTOR: &str = "http://localhost:4318";
+/// The same, for gRPC.
+pub(crate) const GRPC_COLLECTOR: &str = "http://localhost:4317";
 
 impl Config {
     /// The configuration of a file that names nothing but the upstream.
@@ -126,12 +130,9 @@ fn overload() -> Overload {
 }
 
 fn otlp() -> Otlp {
-    Otlp {
-        traces_endpoint: Some("http://localhost:4318/v1/traces".to_owned()),
-        is_configured: false,
-        headers: Vec::new(),
-        gzip: true,
-        timeout: Duration::from_secs(10),
-        ca_file: None,
-    }
+    let target = |signal: Signal| {
+        let url = format!("{COLLECTOR}{}", signal.path());
+        OtlpTarget { is_configured: false, ..OtlpTarget::new(url, OtlpProtocol::Http) }
+    };
+    Otlp { traces: Some(target(Signal::Traces)), metrics: Some(target(Signal::Metrics)) }
 }

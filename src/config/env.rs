@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use super::Notice;
 use super::check::LEVELS;
 use super::error::{Origin, Problem, Problems};
-use super::raw::{Node, Table, Value};
+use super::raw::{Node, Table};
 
-/// The variable whose endpoint is used exactly as it is.
-pub(crate) const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+mod otlp;
+
 const PREFIX: &str = "VITAL_SIDECAR__";
 
 /// What the environment says, sorted by where it is laid.
@@ -20,6 +20,8 @@ const PREFIX: &str = "VITAL_SIDECAR__";
 pub(crate) struct Outside {
     under: Vec<(&'static str, Node)>,
     over: Vec<(String, Node)>,
+    /// `OTEL_EXPORTER_OTLP_INSECURE` and its kin by the table they are for: name and value.
+    insecure: BTreeMap<&'static str, (String, bool)>,
     /// Resource attributes that are no key of ours.
     pub(crate) attributes: Vec<(String, String)>,
     /// What was set aside.
@@ -68,9 +70,12 @@ impl Outside {
         }
     }
 
-    /// Sets something aside.
+    /// Sets something aside. What is said already is not said twice.
     pub(crate) fn note(&mut self, notice: String) {
-        self.notices.push(Notice(notice));
+        let notice = Notice(notice);
+        if !self.notices.contains(&notice) {
+            self.notices.push(notice);
+        }
     }
 
     fn app(&mut self, env: &BTreeMap<String, String>) {
@@ -117,65 +122,6 @@ impl Outside {
         }
     }
 
-    fn exporter(&mut self, env: &BTreeMap<String, String>, problems: &Problems) {
-        let mut add = |key: &str, name: &str, value: &str| {
-            self.over.push((key.to_owned(), from_env(name, value)));
-        };
-        if let Some((name, value)) = signal(env, "ENDPOINT") {
-            add("otlp.endpoint", &name, value);
-        }
-        if let Some((name, value)) = signal(env, "CERTIFICATE") {
-            add("otlp.ca_file", &name, value);
-        }
-        if let Some((name, value)) = signal(env, "HEADERS") {
-            let mut headers = Table::default();
-            for (key, value) in pairs(&name, value, problems) {
-                // A single segment below an empty table: no list can be in the way.
-                headers.set(&[key], from_env(&name, &value));
-            }
-            let origin = Origin::Env(name.as_str().into());
-            self.over
-                .push(("otlp.headers".to_owned(), Node { origin, value: Value::Table(headers) }));
-        }
-        self.exporter_words(env);
-    }
-
-    fn exporter_words(&mut self, env: &BTreeMap<String, String>) {
-        if let Some((name, value)) = signal(env, "TIMEOUT") {
-            match value.trim().parse::<u32>() {
-                Ok(ms) if ms > 0 => {
-                    self.over
-                        .push(("otlp.timeout".to_owned(), from_env(&name, &format!("{ms}ms"))));
-                }
-                _ => self.note(format!("{name} is ignored: not a number of milliseconds.")),
-            }
-        }
-        if let Some((name, value)) = signal(env, "COMPRESSION") {
-            if matches!(value, "gzip" | "none") {
-                self.over.push(("otlp.compression".to_owned(), from_env(&name, value)));
-            } else {
-                self.note(format!("{name} is ignored: not gzip or none."));
-            }
-        }
-        if let Some((name, value)) = signal(env, "PROTOCOL")
-            && value != "http/protobuf"
-        {
-            self.note(format!("{name} is ignored: only http/protobuf is built yet."));
-        }
-        let mut off = None;
-        match env.get("OTEL_TRACES_EXPORTER").map(String::as_str) {
-            None | Some("otlp") => {}
-            Some("none") => off = Some("OTEL_TRACES_EXPORTER"),
-            Some(_) => self.note("OTEL_TRACES_EXPORTER is ignored: not otlp or none.".to_owned()),
-        }
-        if env.get("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-            off = Some("OTEL_SDK_DISABLED");
-        }
-        if let Some(name) = off {
-            self.over.push(("otlp.endpoint".to_owned(), from_env(name, "")));
-        }
-    }
-
     fn sampler(&mut self, env: &BTreeMap<String, String>) {
         let argument = env.get("OTEL_TRACES_SAMPLER_ARG").map(String::as_str);
         let Some(sampler) = env.get("OTEL_TRACES_SAMPLER") else {
@@ -205,14 +151,6 @@ impl Outside {
         };
         self.over.push(("tracing.sampling.ratio".to_owned(), from_env(name, ratio)));
     }
-}
-
-/// The variable of the traces signal, else the one for all signals.
-fn signal<'e>(env: &'e BTreeMap<String, String>, what: &str) -> Option<(String, &'e str)> {
-    ["OTEL_EXPORTER_OTLP_TRACES_", "OTEL_EXPORTER_OTLP_"].iter().find_map(|prefix| {
-        let name = format!("{prefix}{what}");
-        env.get(&name).map(|value| (name, value.as_str()))
-    })
 }
 
 /// Reads `key=value,key=value` with percent-encoded values (W3C Baggage without properties). One

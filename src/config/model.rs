@@ -13,15 +13,17 @@ use crate::secret::Secret;
 
 mod faults;
 mod gates;
+mod otlp;
 mod server;
 mod upstream;
 mod voices;
 
 pub use faults::{Breaker, Health, Retry};
 pub use gates::{LimitKey, Mode, Overload, RateLimit, RateLimitHeaders};
+pub use otlp::{Otlp, OtlpProtocol, OtlpTarget, Signal};
 pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
 pub use upstream::{HostHeader, Pool, Scheme, Timeouts, Upstream};
-pub use voices::{Console, Log, LogLevel, Otlp, Sentry, Tracing, Trust};
+pub use voices::{Console, Log, LogLevel, Sentry, Tracing, Trust};
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
@@ -36,7 +38,7 @@ pub struct Config {
     pub upstream: Upstream,
     /// `[request_id]`: the header's name, lower case.
     pub request_id_header: Arc<str>,
-    /// `[otlp]`: where spans go.
+    /// `[otlp]`: where spans and data points are pushed to.
     pub otlp: Otlp,
     /// `[tracing]`: whom to believe and what to keep.
     pub tracing: Tracing,

@@ -119,35 +119,27 @@ fn open_telemetrys_variables_are_honoured() {
         ("named", "lab")
     );
     assert_eq!(config.service.attributes, [("team".to_owned(), "a b".to_owned())]);
-    let endpoint = config.otlp.traces_endpoint.as_deref();
-    assert_eq!(endpoint, Some("https://collector:4318/base/v1/traces"));
-    assert!(config.otlp.is_configured);
-    assert_eq!(config.otlp.headers[0].0, "authorization");
-    assert_eq!(config.otlp.headers[0].1.reveal(), "Bearer s3cret");
-    assert_eq!(config.otlp.timeout, Duration::from_millis(1500));
-    assert!(!config.otlp.gzip);
+    let traces = config.otlp.traces.as_ref().unwrap();
+    assert_eq!(traces.url, "https://collector:4318/base/v1/traces");
+    assert!(traces.is_configured && !traces.compress);
+    assert_eq!(traces.headers[0].0, "authorization");
+    assert_eq!(traces.headers[0].1.reveal(), "Bearer s3cret");
+    assert_eq!(traces.timeout, Duration::from_millis(1500));
     assert!((config.tracing.ratio - 0.5).abs() < f64::EPSILON);
     assert!(!format!("{config:?}").contains("s3cret"));
-}
-
-#[test]
-fn the_endpoint_of_the_traces_signal_is_used_as_it_is() {
-    let base = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://base:4318");
-    let traces = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://traces:4318/otlp");
-    let endpoint = |env: &[_]| config("", env).otlp.traces_endpoint;
-    assert_eq!(endpoint(&[base, traces]).as_deref(), Some("http://traces:4318/otlp"));
-    // The plan's own value names the path already.
-    let planned = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318/v1/traces");
-    assert_eq!(endpoint(&[planned]).as_deref(), Some("http://localhost:4318/v1/traces"));
-    assert_eq!(endpoint(&[base, ("OTEL_SDK_DISABLED", "true")]), None);
-    assert_eq!(endpoint(&[base, ("OTEL_TRACES_EXPORTER", "none")]), None);
 }
 
 #[test]
 fn what_is_not_known_of_others_variables_is_noted() {
     let cases = [
         ("LOG_LEVEL", "silly"),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "carrier-pigeon"),
+        ("OTEL_EXPORTER_OTLP_INSECURE", "perhaps"),
+        ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "key.pem"),
+        ("OTEL_EXPORTER_OTLP_METRICS_CLIENT_CERTIFICATE", "certificate.pem"),
+        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "0"),
+        ("OTEL_METRICS_EXPORTER", "statsd"),
+        ("OTEL_SDK_DISABLED", "yes"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
         ("OTEL_TRACES_EXPORTER", "zipkin"),

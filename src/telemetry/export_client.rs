@@ -1,8 +1,9 @@
-//! The HTTP/1.1 client of the exporters: one POST at a time, bounded in time and size.
+//! The HTTP client of the exporters: one POST at a time, bounded in time and size.
 //!
-//! It speaks http and https (rustls with aws-lc-rs; roots from `ca_file`, else the system's, read at
-//! the first https request), verifies certificates always, and follows no redirect. It neither
-//! retries nor logs; its user knows what a failure means.
+//! It speaks HTTP/1.1, or HTTP/2 alone (in the clear by prior knowledge, else by ALPN), over http and
+//! https (rustls with aws-lc-rs; roots from `ca_file`, else the system's, read at the first https
+//! request), verifies certificates always, and follows no redirect. It neither retries nor logs; its
+//! user knows what a failure means. No error repeats what the peer said.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,18 +11,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::response::Parts;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tokio::sync::OnceCell;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// The longest answer that is read, in bytes.
 const MAX_ANSWER: usize = 1 << 20;
@@ -29,13 +31,39 @@ const MAX_ANSWER: usize = 1 << 20;
 const IDLE: Duration = Duration::from_secs(30);
 const MAX_IDLE: usize = 2;
 
+/// What a peer may have on its way to us on one HTTP/2 stream, in bytes.
+const WINDOW: u32 = 1 << 16;
+
+type Plain = Client<HttpConnector, Full<Bytes>>;
+type Tls = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
 /// A client for exporters. Clones share connections.
 #[derive(Clone, Debug)]
 pub struct ExportClient {
-    plain: Client<HttpConnector, Full<Bytes>>,
+    plain: Plain,
     /// Built at the first https request: reading the system's roots takes a while.
-    tls: Arc<OnceCell<Client<HttpsConnector<HttpConnector>, Full<Bytes>>>>,
+    tls: Arc<OnceCell<Tls>>,
     roots: Option<Arc<RootCertStore>>,
+    version: Version,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    Http1,
+    Http2,
+}
+
+/// An answer, as far as it came.
+#[derive(Debug)]
+pub struct Reply {
+    /// Status and headers.
+    pub head: Parts,
+    /// The body, at most 1 MiB of it.
+    pub body: Bytes,
+    /// The fields after the body; only HTTP/2 has them here.
+    pub trailers: HeaderMap,
+    /// Why what came is not all of it.
+    pub cut: Option<PostError>,
 }
 
 /// The certificates of `ca_file` cannot be used.
@@ -66,22 +94,35 @@ pub enum CaFileError {
 #[derive(Debug, thiserror::Error)]
 #[error("{reason}: {detail}")]
 pub struct PostError {
-    /// `unreachable` or `timeout`: a drop reason of the ledger.
+    /// A drop reason of the ledger: `unreachable`, `timeout`, or `refused` for an answer that is too
+    /// long.
     pub reason: &'static str,
     /// For our own log. It names no header and no body.
     pub detail: String,
 }
 
 impl ExportClient {
-    /// Makes a client; reads `ca_file` if there is one, to trust these roots only.
+    /// Makes a client of HTTP/1.1; reads `ca_file` if there is one, to trust these roots only.
     pub fn new(ca_file: Option<&Path>) -> Result<Self, CaFileError> {
         let roots = ca_file.map(read_roots).transpose()?.map(Arc::new);
-        let plain = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(MAX_IDLE)
-            .build(HttpConnector::new());
-        Ok(Self { plain, tls: Arc::new(OnceCell::new()), roots })
+        Ok(Self::of(Version::Http1, roots))
+    }
+
+    /// The same for HTTP/2 and nothing else. Requests share one connection.
+    pub fn http2(ca_file: Option<&Path>) -> Result<Self, CaFileError> {
+        let roots = ca_file.map(read_roots).transpose()?.map(Arc::new);
+        Ok(Self::of(Version::Http2, roots))
+    }
+
+    /// A client with the same settings and no connections yet.
+    #[must_use]
+    pub fn renewed(&self) -> Self {
+        Self::of(self.version, self.roots.clone())
+    }
+
+    fn of(version: Version, roots: Option<Arc<RootCertStore>>) -> Self {
+        let plain = builder(version).build(tcp());
+        Self { plain, tls: Arc::new(OnceCell::new()), roots, version }
     }
 
     /// Posts a body and reads the answer, of any status, up to 1 MiB, within `limit` altogether.
@@ -93,24 +134,45 @@ impl ExportClient {
         body: Bytes,
         limit: Duration,
     ) -> Result<Response<Bytes>, PostError> {
+        match self.exchange(uri, headers, body, limit).await? {
+            Reply { cut: Some(cut), .. } => Err(cut),
+            Reply { head, body, .. } => Ok(Response::from_parts(head, body)),
+        }
+    }
+
+    /// The same, but an answer that breaks off after its head is given as far as it came. It is an
+    /// error only if there is no head.
+    pub async fn exchange(
+        &self,
+        uri: Uri,
+        headers: HeaderMap,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Reply, PostError> {
         let is_https = uri.scheme_str() == Some("https");
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
-        let exchange = async {
+        let late = |_| PostError { reason: "timeout", detail: format!("no answer in {limit:?}") };
+        let started = Instant::now();
+        let asking = async {
             let response = if is_https {
                 self.tls().await?.request(request).await
             } else {
                 self.plain.request(request).await
             };
-            read(response.map_err(unreachable)?).await
+            response.map_err(unreachable)
         };
-        let late = |_| PostError { reason: "timeout", detail: format!("no answer in {limit:?}") };
-        timeout(limit, exchange).await.map_err(late)?
+        let (head, mut incoming) = timeout(limit, asking).await.map_err(late)??.into_parts();
+        let left = limit.saturating_sub(started.elapsed());
+        let (mut body, mut trailers) = (BytesMut::new(), HeaderMap::new());
+        let read = timeout(left, read(&mut incoming, &mut body, &mut trailers)).await;
+        let cut = read.map_err(late).and_then(|read| read).err();
+        Ok(Reply { head, body: body.freeze(), trailers, cut })
     }
 
-    async fn tls(&self) -> Result<&Client<HttpsConnector<HttpConnector>, Full<Bytes>>, PostError> {
+    async fn tls(&self) -> Result<&Tls, PostError> {
         let build = async {
             let roots = match &self.roots {
                 Some(roots) => Arc::clone(roots),
@@ -122,29 +184,52 @@ impl ExportClient {
                 .map_err(unreachable)?
                 .with_root_certificates(roots)
                 .with_no_client_auth();
-            let connector =
-                HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1();
-            Ok(Client::builder(TokioExecutor::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(IDLE)
-                .pool_max_idle_per_host(MAX_IDLE)
-                .build(connector.build()))
+            let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_only();
+            let mut tcp = tcp();
+            tcp.enforce_http(false);
+            let connector = match self.version {
+                Version::Http1 => connector.enable_http1().wrap_connector(tcp),
+                Version::Http2 => connector.enable_http2().wrap_connector(tcp),
+            };
+            Ok(builder(self.version).build(connector))
         };
         self.tls.get_or_try_init(|| build).await
     }
 }
 
-async fn read(response: Response<Incoming>) -> Result<Response<Bytes>, PostError> {
-    let (head, mut body) = response.into_parts();
-    let mut bytes = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(unreachable)?.into_data() else { continue };
-        if bytes.len() + data.len() > MAX_ANSWER {
-            return Err(unreachable("the answer is longer than 1 MiB"));
+fn builder(version: Version) -> Builder {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(MAX_IDLE)
+        .http2_only(version == Version::Http2)
+        .http2_initial_stream_window_size(WINDOW);
+    builder
+}
+
+fn tcp() -> HttpConnector {
+    let mut tcp = HttpConnector::new();
+    tcp.set_nodelay(true);
+    tcp
+}
+
+async fn read(
+    incoming: &mut Incoming,
+    body: &mut BytesMut,
+    trailers: &mut HeaderMap,
+) -> Result<(), PostError> {
+    while let Some(frame) = incoming.frame().await {
+        match frame.map_err(unreachable)?.into_data() {
+            Ok(data) if body.len() + data.len() > MAX_ANSWER => {
+                let detail = "the answer is longer than 1 MiB".to_owned();
+                return Err(PostError { reason: "refused", detail });
+            }
+            Ok(data) => body.extend_from_slice(&data),
+            Err(frame) => *trailers = frame.into_trailers().unwrap_or_default(),
         }
-        bytes.extend_from_slice(&data);
     }
-    Ok(Response::from_parts(head, bytes.freeze()))
+    Ok(())
 }
 
 fn read_roots(path: &Path) -> Result<RootCertStore, CaFileError> {
@@ -171,14 +256,21 @@ fn system_roots() -> Result<Arc<RootCertStore>, PostError> {
     Ok(Arc::new(roots))
 }
 
-/// The innermost cause says most: `Connection refused` and the like.
+/// The innermost cause says most: `Connection refused` and the like. What the peer of an HTTP/2
+/// connection says when it ends it is left out: it is free text.
 fn unreachable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> PostError {
     let error = error.into();
     let mut cause: &dyn std::error::Error = &*error;
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    PostError { reason: "unreachable", detail: cause.to_string() }
+    let detail = match cause.downcast_ref::<h2::Error>() {
+        Some(error) if error.is_go_away() => {
+            error.reason().map_or_else(|| "GOAWAY".to_owned(), |reason| format!("GOAWAY: {reason}"))
+        }
+        _ => cause.to_string(),
+    };
+    PostError { reason: "unreachable", detail }
 }
 
 #[cfg(test)]

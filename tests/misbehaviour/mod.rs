@@ -130,7 +130,7 @@ async fn play(scenario: Scenario) -> Result<(), String> {
 
 fn config(upstream: std::net::SocketAddr) -> Config {
     let mut config = Config::for_upstream(upstream);
-    config.otlp.traces_endpoint = None;
+    config.otlp.traces = None;
     config.log.console = Console::Json;
     let limits = &mut config.server.limits;
     limits.header_timeout = Duration::from_millis(600);

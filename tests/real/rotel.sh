@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A real OTLP receiver takes the spans, and the app behind adds its own at the right place.
+# A real OTLP receiver takes the spans, by http/protobuf and by gRPC, and the app behind adds its own at the
+# right place.
 #
 # Batches may arrive in any order; the chain is judged once all four spans are in rotel's log.
 . "$(dirname "$0")/lib.sh"
@@ -46,4 +47,21 @@ not_believed() { ! grep -E "^    (Trace ID|Parent ID) *: ($foreign|2{16})" "$RUN
 verify "an untrusted client's traceparent does not name our trace" not_believed
 is_linked() { [ "$(grep -cE "^ +-> Trace ID: $foreign" "$RUN/rotel.log")" = 1 ]; }
 verify "it is kept as a link of one span" is_linked
+
+write_config "$RUN/grpc.toml" "$listen" "$admin" "$app_port"
+cat >>"$RUN/grpc.toml" <<TOML
+[otlp]
+endpoint = "http://127.0.0.1:$grpc_port"
+protocol = "grpc"
+compression = "gzip"
+[tracing.sampling]
+ratio = 1.0
+TOML
+run_sidecar "$RUN/grpc.toml" "$admin"
+for _ in 1 2 3 4 5; do curl -sf -o /dev/null "http://127.0.0.1:$listen/blob/1"; done
+stop "$SIDECAR_PID"
+# 2 spans of each request beside the 16 from before.
+more_arrived() { [ "$(grep -c '^Span #' "$RUN/rotel.log")" = 26 ]; }
+eventually 10 more_arrived
+verify "by gRPC, compressed, 10 more spans are delivered by the drain, none twice" more_arrived
 finish

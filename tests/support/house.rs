@@ -30,9 +30,8 @@ pub fn config(upstream: SocketAddr, more: &str) -> Config {
     config.admin.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.server.drain.delay = Duration::ZERO;
     config.log.console = Form::Json;
-    if !config.otlp.is_configured {
-        config.otlp.traces_endpoint = None;
-    }
+    config.otlp.traces.take_if(|target| !target.is_configured);
+    config.otlp.metrics.take_if(|target| !target.is_configured);
     config
 }
 

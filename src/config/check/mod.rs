@@ -16,6 +16,7 @@ mod across;
 mod doors;
 mod files;
 mod limits;
+mod otlp;
 mod routes;
 mod template;
 mod tls;
@@ -45,7 +46,7 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     doors::admin(&root.section("admin"), &mut config.admin);
     upstream::upstream(&root.section("upstream"), &mut config.upstream);
     lay(&mut config.request_id_header, doors::request_id(&root.section("request_id")));
-    voices::otlp(&root.section("otlp"), &mut config.otlp);
+    config.otlp = otlp::otlp(&root, outside);
     voices::tracing(&root.section("tracing"), &config.service.environment, &mut config.tracing);
     config.metrics_listen = doors::optional_address(&root.section("metrics"), "listen");
     voices::log(&root.section("log"), &mut config.log);

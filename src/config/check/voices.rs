@@ -1,16 +1,12 @@
-//! `[otlp]`, `[tracing]`, `[log]`, `[sentry]`, `[errors]` and the words of `[audit]`: how facts
+//! `[tracing]`, `[log]`, `[sentry]`, `[errors]` and the words of `[audit]`: how facts
 //! leave.
 
 use std::path::PathBuf;
 
-use super::{LEVELS, doors, files, url};
-use crate::config::env::{Outside, TRACES_ENDPOINT};
-use crate::config::error::{Origin, Problem};
-use crate::config::model::{
-    AuditMode, Console, Log, Otlp, Scheme, Sentry, Service, Tracing, Trust,
-};
+use super::{LEVELS, url};
+use crate::config::env::Outside;
+use crate::config::model::{AuditMode, Console, Log, Sentry, Service, Tracing, Trust};
 use crate::config::section::{Section, lay};
-use crate::config::value::Zero;
 use crate::secret::Secret;
 
 /// The words of `audit.mode`.
@@ -27,21 +23,8 @@ const TRUSTS: [(&str, Trust); 3] = [
     ("trusted_proxies", Trust::TrustedProxies),
     ("always", Trust::Always),
 ];
-const TRACES_PATH: &str = "/v1/traces";
 /// The share of traces kept in production, where nothing else is said.
 const PRODUCTION_RATIO: f64 = 0.1;
-
-/// `[otlp]`.
-pub(super) fn otlp(section: &Section<'_>, otlp: &mut Otlp) {
-    if section.has("endpoint") {
-        otlp.traces_endpoint = endpoint(section);
-        otlp.is_configured = otlp.traces_endpoint.is_some();
-    }
-    otlp.headers = headers(section);
-    lay(&mut otlp.gzip, section.choice("compression", &[("gzip", true), ("none", false)]));
-    lay(&mut otlp.timeout, section.duration("timeout", Zero::Refused));
-    otlp.ca_file = files::certificates(section, "ca_file");
-}
 
 /// `[tracing]`.
 pub(super) fn tracing(section: &Section<'_>, environment: &str, tracing: &mut Tracing) {
@@ -111,45 +94,6 @@ pub(super) fn label(text: &str) -> Result<String, &'static str> {
         return Err("expected 1 to 255 bytes without control characters");
     }
     Ok(text.to_owned())
-}
-
-/// A base gets `/v1/traces`; what ends so already, or came for traces alone, is used as it is.
-fn endpoint(section: &Section<'_>) -> Option<String> {
-    let text = section.optional("endpoint")?;
-    if url::may_hold_credentials(text) {
-        section.mask("endpoint");
-    }
-    let origin = section.origin_of("endpoint");
-    let url = section.parsed("endpoint", "a usable URL", url::parse)?;
-    let scheme = if url.scheme == Scheme::Https { "https" } else { "http" };
-    let is_exact = matches!(&origin, Origin::Env(name) if &**name == TRACES_ENDPOINT);
-    let path = url.path.trim_end_matches('/');
-    Some(match path {
-        _ if is_exact => text.to_owned(),
-        path if path.ends_with(TRACES_PATH) => format!("{scheme}://{}{path}", url.authority),
-        path => format!("{scheme}://{}{path}{TRACES_PATH}", url.authority),
-    })
-}
-
-fn headers(section: &Section<'_>) -> Vec<(String, Secret)> {
-    section.mask("headers");
-    let mut headers = Vec::new();
-    for (name, value) in section.pairs("headers") {
-        let refuse = |origin, what: &str, label: &str| {
-            let title = format!("`{}.{}` {what}", section.path_of("headers"), name.text);
-            section.problems.push(Problem::at(origin, title).label(label));
-        };
-        let Ok(key) = doors::header_name(&name.text) else {
-            refuse(&name.origin, "is not a header", "expected letters, digits and `-`");
-            continue;
-        };
-        if http::HeaderValue::from_str(&value.text).is_err() {
-            refuse(&value.origin, "is not a header's value", "expected visible ASCII characters");
-            continue;
-        }
-        headers.push((key.as_ref().to_owned(), Secret::new(value.text)));
-    }
-    headers
 }
 
 /// `https://KEY@HOST/PROJECT`, with or without a port and a path before the project.

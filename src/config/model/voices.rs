@@ -1,26 +1,8 @@
-//! Where records and diagnostics go: `[otlp]`, `[tracing]`, `[log]`, `[sentry]`.
+//! Where records and diagnostics go: `[tracing]`, `[log]`, `[sentry]`.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::secret::Secret;
-
-/// `[otlp]`.
-#[derive(Clone, Debug)]
-pub struct Otlp {
-    /// The full URL of the traces endpoint; `None` when `endpoint = ""`.
-    pub traces_endpoint: Option<String>,
-    /// Whether somebody asked for it: an unreachable default is silent, a configured one warns.
-    pub is_configured: bool,
-    /// Headers of every export request.
-    pub headers: Vec<(String, Secret)>,
-    /// Whether bodies are gzipped.
-    pub gzip: bool,
-    /// Of one export request.
-    pub timeout: Duration,
-    /// PEM roots instead of the system's.
-    pub ca_file: Option<PathBuf>,
-}
 
 /// `[tracing]`.
 #[derive(Clone, Copy, Debug, PartialEq)]

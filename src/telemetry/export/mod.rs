@@ -8,6 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub mod gzip;
+pub mod transport;
+
 /// One encoded export request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parcel {

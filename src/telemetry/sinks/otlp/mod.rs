@@ -1,45 +1,36 @@
-//! Spans to an OpenTelemetry collector: OTLP over HTTP, protobuf.
+//! Spans to an OpenTelemetry collector: OTLP, over whichever transport is configured.
 //!
-//! `opentelemetry-otlp` encodes; its HTTP client is ours and only catches the finished bytes, so that
-//! compression, delivery, retries, partial success and every count are our own (`client`). Spans are
-//! built and encoded in the blocking pool: a batch takes milliseconds, which no request waits for.
+//! What stands around the spans of a batch is `opentelemetry-otlp`'s (`envelope`); the spans are written
+//! straight from the records (`spans`). Compression, delivery, retries, partial success and every count
+//! are our own.
 //!
 //! While a configured collector is away, a batch is held for up to `otlp.timeout` and the lane fills
 //! behind it; then spans are dropped, counted. Nobody waits for the default one.
 //!
-//! The endpoint is used as it is written. Whether a record is kept was decided before it came here.
+//! Whether a record is kept was decided before it came here.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, HeaderName, HeaderValue};
-use http::{HeaderMap, Request, Response, Uri};
-use opentelemetry::KeyValue;
-use opentelemetry_http::{HttpClient, HttpError};
-use opentelemetry_otlp::{
-    ExporterBuildError, Protocol, RetryPolicy, SpanExporter, WithExportConfig, WithHttpConfig,
-};
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkError;
-use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
-use parking_lot::Mutex;
-use tokio::runtime::Handle;
-use uuid::Uuid;
+use tokio::task::spawn_blocking;
 
 use self::client::Sender;
-use self::gzip::Gzip;
-use self::spans::Site;
+use self::encoder::Encoder;
+use self::envelope::EnvelopeError;
 use crate::config::Config;
-use crate::config::model::Service;
+use crate::config::model::Signal;
 use crate::record::Record;
-use crate::telemetry::export_client::{CaFileError, ExportClient};
+use crate::telemetry::export::gzip;
+use crate::telemetry::export::transport::{self, ConnectError};
 use crate::telemetry::sink::{Delivery, Sink};
 
+mod attribute;
 mod client;
-mod gzip;
+mod encoder;
+mod envelope;
 pub mod spans;
+mod wire;
 
 /// How long a span waits for others.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -47,49 +38,29 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// Sends the spans of records to a collector.
 #[derive(Debug)]
 pub struct Otlp {
-    encoder: Arc<Encoder>,
+    encoder: Encoder,
+    compress: bool,
     sender: Sender,
 }
 
 /// The sink cannot be made from this configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum OtlpError {
-    /// `otlp.ca_file` cannot be used.
-    #[error("otlp.ca_file: {0}")]
-    CaFile(#[from] CaFileError),
-    /// `otlp.endpoint` is not an http or https URL. It is not shown: it may hold a password.
-    #[error("otlp.endpoint is not an http or https URL")]
-    Endpoint,
-    /// A header of `otlp.headers` cannot be sent. Its value is not shown.
-    #[error("otlp.headers: `{0}` is not a valid header name, or its value is not valid")]
-    Header(String),
+    /// The collector cannot be spoken to as configured.
+    #[error("the collector of traces: {0}")]
+    Target(#[from] ConnectError),
     /// The encoder refused its settings.
     #[error("setting up the OTLP encoder: {0}")]
-    Encoder(#[from] ExporterBuildError),
+    Encoder(#[from] EnvelopeError),
 }
 
 impl Otlp {
-    /// Makes the sink, or `None` where `otlp.endpoint` is empty. Connects to nobody yet.
+    /// Makes the sink, or `None` where traces go nowhere. Connects to nobody yet.
     pub fn new(config: &Config) -> Result<Option<Self>, OtlpError> {
-        let otlp = &config.otlp;
-        let Some(endpoint) = &otlp.traces_endpoint else { return Ok(None) };
-        let uri: Uri = endpoint.parse().map_err(|_| OtlpError::Endpoint)?;
-        if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
-            return Err(OtlpError::Endpoint);
-        }
-        let mut headers = HeaderMap::new();
-        for (name, value) in &otlp.headers {
-            let invalid = || OtlpError::Header(name.clone());
-            let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
-            let mut value = HeaderValue::from_str(value.reveal()).map_err(|_| invalid())?;
-            value.set_sensitive(true);
-            headers.insert(parsed, value);
-        }
-        let client = ExportClient::new(otlp.ca_file.as_deref())?;
-        let site = Site::new(&config.service.name, &config.upstream);
-        let encoder = Encoder::new(endpoint, otlp.gzip, site, &resource(&config.service))?;
-        let sender = Sender::new(client, uri, headers, otlp.timeout, otlp.is_configured);
-        Ok(Some(Self { encoder: Arc::new(encoder), sender }))
+        let Some(target) = &config.otlp.traces else { return Ok(None) };
+        let carrier = transport::connect(target, Signal::Traces)?;
+        let encoder = Encoder::new(&config.service, &config.upstream)?;
+        Ok(Some(Self { encoder, compress: target.compress, sender: Sender::new(carrier, target) }))
     }
 }
 
@@ -112,90 +83,18 @@ impl Sink for Otlp {
 
     async fn deliver(&mut self, batch: Vec<Arc<Record>>) -> Delivery {
         let count = batch.iter().map(Self::weight).sum();
-        let encoder = Arc::clone(&self.encoder);
-        let runtime = Handle::current();
-        let encoding = tokio::task::spawn_blocking(move || {
-            let spans = batch.iter().flat_map(|record| spans::of(record, &encoder.site)).collect();
-            runtime.block_on(encoder.encode(spans))
-        });
-        match encoding.await {
-            Ok(Ok(Some(request))) => {
-                let (head, body) = request.into_parts();
-                self.sender.send(head.headers, body, count).await
+        let body = self.encoder.encode(&batch).await;
+        // Their memory is free again before the collector is waited for.
+        drop(batch);
+        let parcel = if self.compress {
+            // It takes several times longer than encoding, which no request waits for.
+            match spawn_blocking(move || gzip::pack(count, body, true)).await {
+                Ok(parcel) => parcel,
+                Err(_) => return Delivery { exported: 0, dropped: vec![("panic", count)] },
             }
-            Ok(Ok(None) | Err(_)) => {
-                Delivery { exported: 0, dropped: vec![("unencodable", count)] }
-            }
-            Err(_) => Delivery { exported: 0, dropped: vec![("panic", count)] },
-        }
+        } else {
+            gzip::pack(count, body, false)
+        };
+        self.sender.send(&parcel).await
     }
-}
-
-/// Turns spans into the bytes of one export request.
-#[derive(Debug)]
-struct Encoder {
-    exporter: SpanExporter,
-    caught: Catcher,
-    site: Site,
-    gzip: Option<Gzip>,
-}
-
-impl Encoder {
-    fn new(
-        endpoint: &str,
-        gzip: bool,
-        site: Site,
-        resource: &Resource,
-    ) -> Result<Self, ExporterBuildError> {
-        let caught = Catcher::default();
-        let mut exporter = SpanExporter::builder()
-            .with_http()
-            .with_http_client(caught.clone())
-            .with_endpoint(endpoint)
-            .with_protocol(Protocol::HttpBinary)
-            .with_retry_policy(RetryPolicy::disabled())
-            .build()?;
-        exporter.set_resource(resource);
-        Ok(Self { exporter, caught, site, gzip: gzip.then(Gzip::default) })
-    }
-
-    async fn encode(&self, spans: Vec<SpanData>) -> Result<Option<Request<Bytes>>, OTelSdkError> {
-        self.exporter.export(spans).await?;
-        let mut caught = self.caught.0.lock().take();
-        if let (Some(request), Some(gzip)) = (caught.as_mut(), &self.gzip) {
-            *request.body_mut() = gzip
-                .compress(request.body())
-                .map_err(|error| OTelSdkError::InternalFailure(error.to_string()))?;
-            request.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        }
-        Ok(caught)
-    }
-}
-
-/// Stands where the exporter expects a network: keeps the request and answers at once.
-#[derive(Clone, Debug, Default)]
-struct Catcher(Arc<Mutex<Option<Request<Bytes>>>>);
-
-#[async_trait]
-impl HttpClient for Catcher {
-    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        *self.0.lock() = Some(request);
-        Ok(Response::new(Bytes::new()))
-    }
-}
-
-/// Who the spans are from. Our own attributes win over those of `OTEL_RESOURCE_ATTRIBUTES`.
-fn resource(service: &Service) -> Resource {
-    let extra = service.attributes.iter();
-    let extra = extra.map(|(name, value)| KeyValue::new(name.clone(), value.clone()));
-    Resource::builder_empty()
-        .with_attributes(extra)
-        .with_attributes([
-            KeyValue::new("service.name", service.name.clone()),
-            KeyValue::new("service.version", service.version.clone()),
-            KeyValue::new("service.instance.id", Uuid::now_v7().to_string()),
-            KeyValue::new("deployment.environment.name", service.environment.clone()),
-            KeyValue::new("deployment.environment", service.environment.clone()),
-        ])
-        .build()
 }

@@ -1,43 +1,91 @@
-//! The spans of an exchange, built from its record: SERVER, then the route's INTERNAL, then CLIENT.
+//! The spans of an exchange, written from its record: SERVER, then the route's INTERNAL, then CLIENT.
 //!
 //! Attributes are those of the stable HTTP semantic conventions, with the contract's redaction:
 //! `url.path` and `url.full` carry the template (or the path's shape) and never a query, addresses
 //! are truncated, the user agent is left to the log. `sidecar.request_id` is the id on every other signal:
 //! our own name, because `http.request.header.x-request-id` would claim that a client sent it.
 //!
+//! A span goes from the record to OTLP bytes in one step. That what is written is what
+//! `opentelemetry-otlp` would have written is judged by `tests`, byte for byte.
+//!
 //! It decides nothing about sampling: whoever calls it wants the spans.
 
-use std::fmt::Write;
 use std::net::IpAddr;
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use opentelemetry::trace::{
-    Event, Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
-};
-use opentelemetry::{InstrumentationScope, KeyValue, StringValue, Value as Attribute};
-use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
+use opentelemetry::trace::TraceState;
 
+use super::attribute::{self, Value};
+use super::wire::Writer;
 use crate::config::model::{Scheme, Upstream};
 use crate::http::method::Method;
-use crate::http::{sanitise, traceparent};
-use crate::record::{ConfigName, Outcome, Record, UpstreamLeg, Value};
+use crate::http::sanitise;
+use crate::http::traceparent::SpanId;
+use crate::record::{self, Outcome, Record, UpstreamLeg};
+
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod tests;
+
+/// Field numbers of `opentelemetry/proto/trace/v1/trace.proto`, and its enums.
+mod proto {
+    /// Of `ScopeSpans`.
+    pub(super) const SPANS: u32 = 2;
+
+    /// Of `Span`, and the ids also of `Span.Link`.
+    pub(super) const TRACE_ID: u32 = 1;
+    pub(super) const SPAN_ID: u32 = 2;
+    pub(super) const TRACE_STATE: u32 = 3;
+    pub(super) const PARENT_SPAN_ID: u32 = 4;
+    pub(super) const NAME: u32 = 5;
+    pub(super) const KIND: u32 = 6;
+    pub(super) const START_TIME: u32 = 7;
+    pub(super) const END_TIME: u32 = 8;
+    pub(super) const ATTRIBUTES: u32 = 9;
+    pub(super) const EVENTS: u32 = 11;
+    pub(super) const LINKS: u32 = 13;
+    pub(super) const STATUS: u32 = 15;
+    pub(super) const FLAGS: u32 = 16;
+
+    pub(super) const EVENT_TIME: u32 = 1;
+    pub(super) const EVENT_NAME: u32 = 2;
+    pub(super) const EVENT_ATTRIBUTES: u32 = 3;
+
+    pub(super) const LINK_FLAGS: u32 = 6;
+
+    pub(super) const STATUS_MESSAGE: u32 = 2;
+    pub(super) const STATUS_CODE: u32 = 3;
+    pub(super) const OK: u64 = 1;
+    pub(super) const ERROR: u64 = 2;
+
+    pub(super) const INTERNAL: u64 = 1;
+    pub(super) const SERVER: u64 = 2;
+    pub(super) const CLIENT: u64 = 3;
+
+    /// Of flags: the trace is sampled, `REMOTE` is known, the parent (or link) is in another process.
+    pub(super) const SAMPLED: u32 = 0x001;
+    pub(super) const HAS_REMOTE: u32 = 0x100;
+    pub(super) const REMOTE: u32 = 0x200;
+}
+
+/// The bytes that the spans of most records take.
+const USUAL_LENGTH: usize = 1536;
 
 /// What is the same for every span of a sidecar.
 #[derive(Clone, Debug)]
 pub struct Site {
-    scope: InstrumentationScope,
-    server_address: StringValue,
-    /// `None` with a Unix socket.
-    server_port: Option<i64>,
     /// `http://host:port` of the upstream.
     base_url: String,
-    /// The version of HTTP, where the url alone decides it.
-    protocol: Option<&'static str>,
+    /// Attributes of every CLIENT span, already written.
+    upstream: Vec<u8>,
 }
 
 impl Site {
-    /// Spans in the scope of this service, in front of this upstream.
-    pub fn new(service_name: &str, upstream: &Upstream) -> Self {
+    /// In front of this upstream.
+    pub fn new(upstream: &Upstream) -> Self {
+        // The version of HTTP is known beforehand where the url alone decides it.
         let (scheme, protocol) = match upstream.scheme {
             Scheme::Http => ("http", Some("1.1")),
             Scheme::H2c => ("http", Some("2")),
@@ -50,178 +98,227 @@ impl Site {
             Some(_) => format!("{scheme}://{}", upstream.authority),
             None => format!("{scheme}://{open}{host}{close}:{port}"),
         };
-        Self {
-            scope: InstrumentationScope::builder(service_name.to_owned()).build(),
-            server_address: shared(host),
-            server_port: upstream.socket.is_none().then(|| i64::from(port)),
-            base_url,
-            protocol,
+        let mut attributes = Writer::default();
+        put(&mut attributes, "server.address", &**host);
+        if upstream.socket.is_none() {
+            put(&mut attributes, "server.port", u64::from(port));
         }
+        if let Some(version) = protocol {
+            put(&mut attributes, "network.protocol.version", version);
+        }
+        Self { base_url, upstream: attributes.into_bytes() }
     }
 }
 
-/// How many spans [`of`] makes of this record.
+/// How many spans [`encode`] makes of this record.
 pub fn count(record: &Record) -> u64 {
     1 + u64::from(record.route.span.is_some()) + u64::from(record.upstream.is_some())
 }
 
-/// The spans of this record.
-pub fn of(record: &Record, site: &Site) -> Vec<SpanData> {
-    let mut spans = Vec::with_capacity(3);
+/// The spans of these records, as the `spans` of an OTLP `ScopeSpans` that has nothing else.
+pub fn encode(records: &[Arc<Record>], site: &Site) -> Vec<u8> {
+    let mut out = Writer::default();
+    for record in records {
+        write(record, site, &mut out);
+    }
+    out.into_bytes()
+}
+
+/// Appends the spans of this record.
+pub(super) fn write(record: &Record, site: &Site, out: &mut Writer) {
+    out.reserve(USUAL_LENGTH);
+    let frame = Frame::of(record);
+    out.message(proto::SPANS, |span| server(span, &frame));
     let mut parent = record.trace.server_span;
-    spans.push(server(record, site));
     if let Some(name) = &record.route.span {
-        spans.push(internal(record, name, site));
+        out.message(proto::SPANS, |span| internal(span, &frame, name));
         parent = record.trace.internal_span;
     }
     if let Some(leg) = &record.upstream {
-        let parent = SpanId::from_bytes(parent.0);
-        spans.push(client(record, leg, parent, site));
+        out.message(proto::SPANS, |span| client(span, &frame, leg, parent, site));
     }
-    spans
 }
 
-fn server(record: &Record, site: &Site) -> SpanData {
-    let mut span = blank(record, record.trace.server_span, SpanKind::Server, site);
-    let parent = record.trace.parent;
-    span.parent_span_id = parent.map_or(SpanId::INVALID, |parent| SpanId::from_bytes(parent.0));
-    span.parent_span_is_remote = parent.is_some();
-    span.name = [name_of_method(record), " ", &record.route.template].concat().into();
-    span.attributes.extend([
-        KeyValue::new("http.route", shared(&record.route.template)),
-        KeyValue::new("url.scheme", record.scheme),
-        KeyValue::new("url.path", path(record)),
-        KeyValue::new("network.protocol.version", record.protocol),
-        KeyValue::new("client.address", address(record.client_ip)),
-        KeyValue::new("sidecar.request_id", record.request_id.with_str(str::to_owned)),
-    ]);
+fn server(span: &mut Writer, frame: &Frame<'_>) {
+    let record = frame.record;
+    frame.ids(span, record.trace.server_span, record.trace.parent);
+    span.text(proto::NAME, [name_of_method(record), " ", &record.route.template]);
+    kind_and_times(span, proto::SERVER, frame.started, frame.ended);
+
+    put(span, "http.request.method", record.method.as_str());
+    put(span, "http.route", &*record.route.template);
+    put(span, "url.scheme", record.scheme);
+    put(span, "url.path", record.url());
+    put(span, "network.protocol.version", record.protocol);
+    let ip = sanitise::truncate_ip(record.client_ip);
+    attribute::write_shown(span, proto::ATTRIBUTES, "client.address", |text| address(text, ip));
+    record.request_id.with_str(|id| put(span, "sidecar.request_id", id));
     if let Some(status) = record.status {
-        span.attributes.push(KeyValue::new("http.response.status_code", i64::from(status)));
+        put(span, "http.response.status_code", u64::from(status));
     }
     if let Some(error_type) = record.error_type() {
-        span.attributes.push(KeyValue::new("error.type", error_type.as_str()));
+        put(span, "error.type", error_type.as_str());
     }
-    if record.is_error() {
-        // An upstream's own 5xx needs no words: the status code says it.
-        let is_plain = record.outcome == Outcome::Served;
-        let message = record.outcome.message(record.status);
-        span.status = Status::error(if is_plain { "".into() } else { message });
-    }
+
     if let Some((trace, linked)) = record.trace.link {
-        let context = context(trace.0, linked.0, TraceFlags::default(), true, TraceState::NONE);
-        span.links.links.push(Link::with_context(context));
+        span.message(proto::LINKS, |link| {
+            link.bytes(proto::TRACE_ID, &trace.0);
+            link.bytes(proto::SPAN_ID, &linked.0);
+            link.fixed32(proto::LINK_FLAGS, proto::HAS_REMOTE | proto::REMOTE);
+        });
     }
-    span
+    let is_remote = record.trace.parent.is_some();
+    if !record.is_error() {
+        frame.end(span, Status::Unset, is_remote);
+    } else if record.outcome == Outcome::Served {
+        // An upstream's own 5xx needs no words: the status code says it.
+        frame.end(span, Status::Error(""), is_remote);
+    } else {
+        frame.end(span, Status::Error(&record.outcome.message(record.status)), is_remote);
+    }
 }
 
 /// The route's own operation. A refusal or a client that left is neither OK nor an error of it.
-fn internal(record: &Record, name: &ConfigName, site: &Site) -> SpanData {
-    let mut span = blank(record, record.trace.internal_span, SpanKind::Internal, site);
-    span.parent_span_id = SpanId::from_bytes(record.trace.server_span.0);
-    span.name = name.to_string().into();
-    span.attributes = record
-        .facts
-        .iter()
-        .map(|fact| {
-            let value = match &fact.value {
-                Value::Member(member) => Attribute::from(shared(member)),
-                Value::Length(length) => {
-                    Attribute::from(i64::try_from(*length).unwrap_or(i64::MAX))
-                }
-            };
-            KeyValue::new(fact.name.to_string(), value)
-        })
-        .collect();
+fn internal(span: &mut Writer, frame: &Frame<'_>, name: &str) {
+    let record = frame.record;
+    frame.ids(span, record.trace.internal_span, Some(record.trace.server_span));
+    span.text(proto::NAME, [name]);
+    kind_and_times(span, proto::INTERNAL, frame.started, frame.ended);
+
+    for fact in &record.facts {
+        match &fact.value {
+            record::Value::Member(member) => put(span, &fact.name, &**member),
+            record::Value::Length(length) => put(span, &fact.name, *length),
+        }
+    }
     if record.is_error() {
         let message = record.outcome.message(record.status);
         let error_type = record.error_type().map_or("_OTHER", |error_type| error_type.as_str());
-        let attributes = vec![
-            KeyValue::new("exception.type", error_type),
-            KeyValue::new("exception.message", message.to_string()),
-        ];
-        span.events.events.push(Event::new("exception", span.end_time, attributes, 0));
-        span.attributes.push(KeyValue::new("error.type", error_type));
-        span.status = Status::error(message);
+        put(span, "error.type", error_type);
+        span.message(proto::EVENTS, |event| {
+            event.fixed64(proto::EVENT_TIME, frame.ended);
+            event.text(proto::EVENT_NAME, ["exception"]);
+            attribute::write(event, proto::EVENT_ATTRIBUTES, "exception.type", error_type);
+            attribute::write(event, proto::EVENT_ATTRIBUTES, "exception.message", &*message);
+        });
+        frame.end(span, Status::Error(&message), false);
     } else if record.outcome == Outcome::Served {
-        span.status = Status::Ok;
+        frame.end(span, Status::Ok, false);
+    } else {
+        frame.end(span, Status::Unset, false);
     }
-    span
 }
 
-fn client(record: &Record, leg: &UpstreamLeg, parent: SpanId, site: &Site) -> SpanData {
-    let mut span = blank(record, record.trace.client_span, SpanKind::Client, site);
-    span.parent_span_id = parent;
-    span.name = name_of_method(record).into();
-    span.start_time = record.started + leg.offset;
-    span.end_time = span.start_time + leg.duration;
-    span.attributes.extend([
-        KeyValue::new("server.address", site.server_address.clone()),
-        KeyValue::new("url.full", [&site.base_url, record.url()].concat()),
-    ]);
-    span.attributes.extend(site.server_port.map(|port| KeyValue::new("server.port", port)));
-    let protocol = site.protocol.map(|version| KeyValue::new("network.protocol.version", version));
-    span.attributes.extend(protocol);
+fn client(span: &mut Writer, frame: &Frame<'_>, leg: &UpstreamLeg, parent: SpanId, site: &Site) {
+    let record = frame.record;
+    frame.ids(span, record.trace.client_span, Some(parent));
+    span.text(proto::NAME, [name_of_method(record)]);
+    let started = frame.started.saturating_add(nanos(leg.offset));
+    let ended = started.saturating_add(nanos(leg.duration));
+    kind_and_times(span, proto::CLIENT, started, ended);
+
+    put(span, "http.request.method", record.method.as_str());
+    put(span, "url.full", [&*site.base_url, record.url()]);
+    span.raw(&site.upstream);
     if let Some(status) = leg.status {
-        span.attributes.push(KeyValue::new("http.response.status_code", i64::from(status)));
+        put(span, "http.response.status_code", u64::from(status));
     }
-    match (leg.status, record.outcome) {
-        (Some(status), Outcome::Served) if status < 400 => {}
-        (Some(status), Outcome::Served) => {
-            span.attributes.push(KeyValue::new("error.type", status.to_string()));
-            span.status = Status::error("");
+    let outcome = record.outcome;
+    match leg.status {
+        Some(status) if outcome == Outcome::Served && status < 400 => {
+            frame.end(span, Status::Unset, false);
         }
-        (_, outcome) => {
-            if let Some(error_type) = outcome.error_type(record.status) {
-                span.attributes.push(KeyValue::new("error.type", error_type.as_str()));
+        Some(status) if outcome == Outcome::Served => {
+            let digits = |text: &mut Writer| text.digits(u64::from(status));
+            attribute::write_shown(span, proto::ATTRIBUTES, "error.type", digits);
+            frame.end(span, Status::Error(""), false);
+        }
+        _ => {
+            if let Some(error_type) = record.error_type() {
+                put(span, "error.type", error_type.as_str());
             }
-            if outcome.is_error(record.status) {
-                span.status = Status::error(outcome.message(record.status));
+            if record.is_error() {
+                frame.end(span, Status::Error(&outcome.message(record.status)), false);
+            } else {
+                frame.end(span, Status::Unset, false);
             }
         }
     }
-    span
 }
 
-/// A span over the whole exchange.
-fn blank(record: &Record, id: traceparent::SpanId, span_kind: SpanKind, site: &Site) -> SpanData {
-    let flags = if record.trace.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
-    let state = record.trace.state.as_ref();
-    let state = state.and_then(|state| state.as_str().parse().ok()).unwrap_or(TraceState::NONE);
-    let mut attributes = Vec::new();
-    if span_kind != SpanKind::Internal {
-        attributes.reserve_exact(11);
-        attributes.push(KeyValue::new("http.request.method", record.method.as_str()));
+/// What the spans of one record have in common.
+struct Frame<'a> {
+    record: &'a Record,
+    /// What the caller's `tracestate` says, where it says something valid.
+    state: String,
+    /// In nanoseconds since 1970.
+    started: u64,
+    ended: u64,
+}
+
+#[derive(Clone, Copy)]
+enum Status<'a> {
+    Unset,
+    Ok,
+    Error(&'a str),
+}
+
+impl<'a> Frame<'a> {
+    fn of(record: &'a Record) -> Self {
+        let state = record.trace.state.as_ref();
+        let state = state.and_then(|state| state.as_str().parse::<TraceState>().ok());
+        let since_1970 = record.started.duration_since(SystemTime::UNIX_EPOCH);
+        let started = nanos(since_1970.unwrap_or_default());
+        Self {
+            record,
+            state: state.map(|state| state.header()).unwrap_or_default(),
+            started,
+            ended: started.saturating_add(nanos(record.duration)),
+        }
     }
-    SpanData {
-        span_context: context(record.trace.trace_id.0, id.0, flags, false, state),
-        parent_span_id: SpanId::INVALID,
-        parent_span_is_remote: false,
-        span_kind,
-        name: "".into(),
-        start_time: record.started,
-        end_time: end(record),
-        attributes,
-        dropped_attributes_count: 0,
-        events: SpanEvents::default(),
-        links: SpanLinks::default(),
-        status: Status::Unset,
-        instrumentation_scope: site.scope.clone(),
+
+    fn ids(&self, span: &mut Writer, id: SpanId, parent: Option<SpanId>) {
+        span.bytes(proto::TRACE_ID, &self.record.trace.trace_id.0);
+        span.bytes(proto::SPAN_ID, &id.0);
+        if !self.state.is_empty() {
+            span.text(proto::TRACE_STATE, [&self.state]);
+        }
+        if let Some(parent) = parent {
+            span.bytes(proto::PARENT_SPAN_ID, &parent.0);
+        }
+    }
+
+    fn end(&self, span: &mut Writer, status: Status<'_>, has_remote_parent: bool) {
+        span.message(proto::STATUS, |out| match status {
+            Status::Unset => {}
+            Status::Ok => out.uint(proto::STATUS_CODE, proto::OK),
+            Status::Error(message) => {
+                if !message.is_empty() {
+                    out.text(proto::STATUS_MESSAGE, [message]);
+                }
+                out.uint(proto::STATUS_CODE, proto::ERROR);
+            }
+        });
+        let sampled = if self.record.trace.sampled { proto::SAMPLED } else { 0 };
+        let remote = if has_remote_parent { proto::REMOTE } else { 0 };
+        span.fixed32(proto::FLAGS, sampled | proto::HAS_REMOTE | remote);
     }
 }
 
-fn end(record: &Record) -> SystemTime {
-    record.started + record.duration
+fn kind_and_times(span: &mut Writer, kind: u64, started: u64, ended: u64) {
+    span.uint(proto::KIND, kind);
+    span.fixed64(proto::START_TIME, started);
+    span.fixed64(proto::END_TIME, ended);
 }
 
-fn context(
-    trace: [u8; 16],
-    span: [u8; 8],
-    flags: TraceFlags,
-    is_remote: bool,
-    state: TraceState,
-) -> SpanContext {
-    let (trace, span) = (TraceId::from_bytes(trace), SpanId::from_bytes(span));
-    SpanContext::new(trace, span, flags, is_remote, state)
+/// Appends an attribute to a span.
+#[inline]
+fn put(span: &mut Writer, key: &str, value: impl Value) {
+    attribute::write(span, proto::ATTRIBUTES, key, value);
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Span names say `HTTP` for a method outside the closed set (OpenTelemetry HTTP conventions).
@@ -232,22 +329,16 @@ fn name_of_method(record: &Record) -> &'static str {
     }
 }
 
-/// A truncated address. Its text comes in pieces, so it gets room for the longest at once.
-fn address(ip: IpAddr) -> String {
-    let mut text = String::with_capacity(40);
-    // Writing to a string cannot fail.
-    write!(text, "{}", sanitise::truncate_ip(ip)).ok();
-    text
-}
-
-fn shared(name: &ConfigName) -> StringValue {
-    StringValue::from(name.shared())
-}
-
-/// The template, or the path's shape.
-fn path(record: &Record) -> StringValue {
-    match &record.shape {
-        None => shared(&record.route.template),
-        Some(shape) => StringValue::from(shape.to_string()),
+fn address(text: &mut Writer, ip: IpAddr) {
+    match ip {
+        IpAddr::V4(ip) => {
+            let [first, rest @ ..] = ip.octets().map(u64::from);
+            text.digits(first);
+            for octet in rest {
+                text.raw(b".");
+                text.digits(octet);
+            }
+        }
+        IpAddr::V6(ip) => text.raw(ip.to_string().as_bytes()),
     }
 }
