@@ -66,10 +66,12 @@ impl Receiver {
         let (mut raw, mut said) = (Vec::new(), String::new());
         for received in self.kept.lock().iter().filter(|received| received.path.starts_with(path)) {
             raw.extend_from_slice(received.head.as_bytes());
-            for body in &received.bodies {
-                raw.extend_from_slice(body);
-                raw.push(b'\n');
+            let [sent, inflated] = &received.bodies;
+            raw.extend_from_slice(inflated);
+            if sent != inflated {
+                raw.extend_from_slice(sent);
             }
+            raw.push(b'\n');
             if received.path == "/v1/traces" {
                 let request = ExportTraceServiceRequest::decode(&received.bodies[1][..]);
                 writeln!(said, "{:?}", request.expect("spans")).ok();
