@@ -140,10 +140,20 @@ refused! {
         "expected a number from 0.0 to 1.0";
     a_ratio_that_is_no_number_is_refused:
         "sentry.sample_rate = nan", "1:22", "expected a number from 0.0 to 1.0";
+    a_status_to_keep_that_is_none_is_refused:
+        "tracing.sampling.keep_status = [404, 99]", "1:32",
+        "`tracing.sampling.keep_status` is out of range", "expected 100 to 599";
+    statuses_to_keep_are_numbers:
+        "tracing.sampling.keep_status = [\"5xx\"]", "1:32", "has the wrong type",
+        "expected a list of whole numbers";
 }
 
 // Words, names and addresses.
 refused! {
+    an_unknown_propagator_is_told_where_it_stands:
+        "tracing.propagators = [\"tracecontext\", \"b3mutli\"]", "1:40",
+        "`tracing.propagators` is not one of its values",
+        "expected \"tracecontext\", \"b3\", \"b3multi\" or \"baggage\"", "did you mean \"b3multi\"?";
     an_unknown_word_lists_the_known_ones:
         "log.level = \"inof\"", "1:13", "`log.level` is not one of its values",
         "expected \"error\", \"warn\", \"info\" or \"debug\"", "help: did you mean \"info\"?";

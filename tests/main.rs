@@ -38,6 +38,8 @@ mod fuzz_corpus;
 mod forwarding;
 // HTTP/2 from clients: what works, what is refused, what is bounded.
 mod http2;
+// B3 and baggage: who may say what of a trace, in which form it goes on.
+mod propagation;
 // Rate limits as a client meets them.
 mod limits;
 // Ports: Unix sockets and inherited sockets.
@@ -72,12 +74,16 @@ mod shutdown;
 mod smuggling;
 // TLS from clients: versions, certificates, their replacement, the redirect to it.
 mod tls;
+// The rules of W3C Trace Context, one case per rule.
+mod trace_context;
 // Traces of whole requests.
 mod tracing;
 // Upstreams that are not there, break, stall or talk nonsense: one test per fault and protocol.
 mod upstream_faults;
 // What RFC 9110 and 9112 ask of an intermediary.
 mod intermediary;
+// Which spans leave: decided at the start, or for a reason at the end.
+mod sampling;
 // Streams: their flushing, their clocks, their last words.
 mod streams;
 // Connections that switch protocols.

@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::model::{
-    Admin, Audit, AuditMode, Breaker, Config, Console, Drain, Health, HostHeader, Inspect, Log,
-    LogLevel, Mode, Otlp, OtlpProtocol, OtlpTarget, Overload, PathForm, Pool, RateLimitHeaders,
-    Retry, Scheme, Server, ServerLimits, Service, Signal, Timeouts, Tracing, Trust, Upstream,
+    Admin, Audit, AuditMode, Breaker, Config, Console, Drain, Health, HostHeader, Inspect, Keep,
+    Log, LogLevel, Mode, Otlp, OtlpProtocol, OtlpTarget, Overload, PathForm, Pool, Propagators,
+    RateLimitHeaders, Retry, Scheme, Server, ServerLimits, Service, Signal, Timeouts, Tracing,
+    Trust, Upstream,
 };
 use crate::record::ConfigName;
 
@@ -59,7 +60,7 @@ impl Config {
             },
             request_id_header: "x-request-id".into(),
             otlp: otlp(),
-            tracing: Tracing { trust: Trust::TrustedProxies, ratio: 1.0 },
+            tracing: tracing(),
             metrics_listen: None,
             log: Log { level: LogLevel::Info, console: Console::Auto, directory: None },
             default_rate_limits: Vec::new(),
@@ -127,6 +128,20 @@ fn pool() -> Pool {
 
 fn overload() -> Overload {
     Overload { max_in_flight: 1024, max_streams: 512, queue_timeout: Duration::from_secs(1) }
+}
+
+fn tracing() -> Tracing {
+    Tracing {
+        propagators: Propagators { tracecontext: true, ..Propagators::default() },
+        trust: Trust::TrustedProxies,
+        ratio: 1.0,
+        keep: Keep {
+            errors: true,
+            slow: Some(Duration::from_secs(5)),
+            statuses: Vec::new(),
+            per_second: 50,
+        },
+    }
 }
 
 fn otlp() -> Otlp {

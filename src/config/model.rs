@@ -23,7 +23,7 @@ pub use gates::{LimitKey, Mode, Overload, RateLimit, RateLimitHeaders};
 pub use otlp::{Otlp, OtlpProtocol, OtlpTarget, Signal};
 pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
 pub use upstream::{HostHeader, Pool, Scheme, Timeouts, Upstream};
-pub use voices::{Console, Log, LogLevel, Sentry, Tracing, Trust};
+pub use voices::{Console, Keep, Log, LogLevel, Propagators, Sentry, Tracing, Trust};
 
 /// The whole configuration.
 #[derive(Clone, Debug)]

@@ -3,6 +3,8 @@
 //! Everything here is pure and knows nothing of the sidecar.
 
 pub mod answer;
+pub mod b3;
+pub mod baggage;
 pub mod forwarded;
 pub mod framing;
 pub mod hop;
@@ -17,4 +19,5 @@ pub mod shape;
 pub mod sse;
 pub mod template;
 pub mod traceparent;
+pub mod tracestate;
 pub mod upgrade;

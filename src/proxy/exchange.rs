@@ -30,6 +30,7 @@ use crate::record::{
     Abort, Cache, ConfigName, Fact, Outcome, Phase, Record, Refusal, Stream, Trace, UpstreamLeg,
 };
 use crate::telemetry::metrics::ActiveGuard;
+use crate::telemetry::sampling::Ending;
 use crate::telemetry::sinks::audit::Seat;
 
 /// A running exchange. See the module.
@@ -279,11 +280,20 @@ impl Exchange {
             Outcome::Panicked => self.status.or(Some(500)),
             _ => self.status,
         };
+        let ending = Ending {
+            outcome,
+            status,
+            duration,
+            ttfb: self.first_byte,
+            is_stream: self.stream.is_some(),
+        };
+        let kept = self.plan.sampling.keep(self.trace.sampled, &ending, now);
         let names = &self.route.names;
         Arc::new(Record {
             request_id: self.id.clone(),
             client_request_id: self.client_request_id.take(),
             trace: self.trace.clone(),
+            kept,
             started: self.started,
             duration,
             ttfb: self.first_byte,

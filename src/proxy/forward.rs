@@ -90,7 +90,7 @@ pub fn prepare(
         host: client_host,
     };
     forwarded::append(&mut headers, last_hop);
-    trace::propagate(&exchange.trace, &mut headers);
+    trace::propagate(plan, survey, &exchange.trace, &mut headers);
     headers.insert(&plan.request_id_header, exchange.request_id.clone());
 
     let mut request = Request::new(body);

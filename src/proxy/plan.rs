@@ -14,13 +14,14 @@ use super::limits::{Limiter, Limits};
 use crate::audit::Event;
 use crate::config::Config;
 use crate::config::model::{
-    Action, AuditMode, HostHeader, PathForm, Route, ServerLimits, Timeouts, Trust,
+    Action, AuditMode, HostHeader, PathForm, Propagators, Route, ServerLimits, Timeouts, Trust,
 };
 use crate::http::forwarded;
 use crate::http::shape::Words;
 use crate::http::template::{Table, Template};
 use crate::record::RouteNames;
 use crate::telemetry::metrics::{Metrics, RouteMetrics};
+use crate::telemetry::sampling::Sampling;
 
 /// The compiled configuration.
 #[derive(Debug)]
@@ -33,10 +34,12 @@ pub struct Plan {
     pub timeouts: Timeouts,
     /// The header that carries the request id.
     pub request_id_header: HeaderName,
-    /// Whose `traceparent` is believed.
+    /// Whose trace context is believed.
     pub trust: Trust,
-    /// The head ratio, as [`crate::http::traceparent::TraceId::is_below`] wants it.
-    pub sampling_threshold: u64,
+    /// What is read of a trace context, and what is written of it.
+    pub propagators: Propagators,
+    /// Whose spans are kept.
+    pub sampling: Sampling,
     /// The Host for the upstream, where it is not the client's.
     pub rewritten_host: Option<HeaderValue>,
     /// The upstream's own authority, for requests that name no host.
@@ -106,7 +109,8 @@ impl Plan {
             timeouts: config.upstream.timeouts,
             request_id_header: header_name(&config.request_id_header),
             trust: config.tracing.trust,
-            sampling_threshold: threshold(config.tracing.ratio),
+            propagators: config.tracing.propagators,
+            sampling: Sampling::compile(&config.tracing, previous.map(|plan| &plan.sampling)),
             rewritten_host: (config.upstream.host_header == HostHeader::Rewrite)
                 .then(|| authority(config)),
             authority: authority(config),
@@ -141,6 +145,15 @@ impl Plan {
     /// Whether a peer's `X-Forwarded-*`, request id and trace context are believed.
     pub fn trusts(&self, ip: IpAddr) -> bool {
         !self.trusted.is_empty() && forwarded::is_trusted(ip, &self.trusted)
+    }
+
+    /// Whether a peer's trace context is believed. `is_trusted` is what [`Self::trusts`] says of it.
+    pub fn believes(&self, is_trusted: bool) -> bool {
+        match self.trust {
+            Trust::Always => true,
+            Trust::TrustedProxies => is_trusted,
+            Trust::Never => false,
+        }
     }
 
     /// The client's address, as far as it is to be believed.
@@ -209,17 +222,6 @@ fn compile_route(
         metrics: metrics.route(&names),
         names,
     }
-}
-
-/// `ratio * 2^63`: the head ratio in the unit of the trace id's last 63 bits.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "a ratio of 0.0 to 1.0 stays within 0 to 2^63, and float casts saturate"
-)]
-fn threshold(ratio: f64) -> u64 {
-    (ratio.clamp(0.0, 1.0) * (1_u64 << 63) as f64) as u64
 }
 
 fn header_name(name: &str) -> HeaderName {

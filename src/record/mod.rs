@@ -16,13 +16,16 @@ use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
 use crate::http::sanitise::UserAgent;
 use crate::http::shape::PathShape;
-use crate::http::traceparent::{SpanId, TraceId, TraceState};
+use crate::http::traceparent::{SpanId, TraceId};
+use crate::http::tracestate::TraceState;
 
 pub mod capture;
+mod kept;
 pub mod name;
 pub mod outcome;
 
 pub use capture::{Fact, Value};
+pub use kept::{Kept, Reason};
 pub use name::ConfigName;
 pub use outcome::{Abort, ErrorType, Failure, Level, Outcome, Phase, Refusal};
 
@@ -35,6 +38,8 @@ pub struct Record {
     pub client_request_id: Option<ClientRequestId>,
     /// Ids and head decision of the trace.
     pub trace: Trace,
+    /// Why its spans are kept; `None` where they are not.
+    pub kept: Option<Kept>,
     /// When the head was complete.
     pub started: SystemTime,
     /// From the complete head to the end of the answer.
@@ -114,6 +119,8 @@ pub struct Trace {
     pub link: Option<(TraceId, SpanId)>,
     /// The head decision, which the upstream was told.
     pub sampled: bool,
+    /// Whether the trace id is known to be random (W3C Trace Context level 2).
+    pub is_random: bool,
     /// Passed on unchanged from a trusted caller.
     pub state: Option<TraceState>,
 }
@@ -167,6 +174,11 @@ impl Record {
     /// Whether this exchange counts as an error of the service.
     pub fn is_error(&self) -> bool {
         self.outcome.is_error(self.status)
+    }
+
+    /// Whether its spans leave, by the head decision or by a reason at the end.
+    pub fn is_kept(&self) -> bool {
+        self.kept.is_some()
     }
 
     /// The captured fact of this name.

@@ -21,6 +21,7 @@ mod json;
 pub mod lane;
 pub mod ledger;
 pub mod metrics;
+pub mod sampling;
 pub mod sink;
 pub mod sinks;
 mod start;
@@ -91,7 +92,7 @@ impl Telemetry {
         let lanes = [
             self.console.as_ref().filter(|_| is_logged),
             self.files.as_ref().filter(|_| is_logged),
-            self.spans.as_ref().filter(|_| record.trace.sampled),
+            self.spans.as_ref().filter(|_| record.is_kept()),
             self.errors.as_ref().filter(|_| record.outcome.is_reported()),
         ];
         for lane in lanes.into_iter().flatten() {

@@ -20,9 +20,12 @@ mod otlp;
 mod routes;
 mod template;
 mod tls;
+mod tracing;
 mod upstream;
 mod url;
 mod voices;
+
+pub(crate) use tracing::PROPAGATORS;
 
 /// The levels of `log.level` and `LOG_LEVEL`.
 pub(crate) const LEVELS: [(&str, LogLevel); 4] = [
@@ -47,7 +50,7 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     upstream::upstream(&root.section("upstream"), &mut config.upstream);
     lay(&mut config.request_id_header, doors::request_id(&root.section("request_id")));
     config.otlp = otlp::otlp(&root, outside);
-    voices::tracing(&root.section("tracing"), &config.service.environment, &mut config.tracing);
+    tracing::tracing(&root.section("tracing"), &config.service.environment, &mut config.tracing);
     config.metrics_listen = doors::optional_address(&root.section("metrics"), "listen");
     voices::log(&root.section("log"), &mut config.log);
     policy(&root, &mut config);

@@ -1,11 +1,11 @@
-//! `[tracing]`, `[log]`, `[sentry]`, `[errors]` and the words of `[audit]`: how facts
+//! `[log]`, `[sentry]`, `[errors]` and the words of `[audit]`: how facts
 //! leave.
 
 use std::path::PathBuf;
 
 use super::{LEVELS, url};
 use crate::config::env::Outside;
-use crate::config::model::{AuditMode, Console, Log, Sentry, Service, Tracing, Trust};
+use crate::config::model::{AuditMode, Console, Log, Sentry, Service};
 use crate::config::section::{Section, lay};
 use crate::secret::Secret;
 
@@ -18,22 +18,6 @@ const CONSOLES: [(&str, Console); 4] = [
     ("json", Console::Json),
     ("off", Console::Off),
 ];
-const TRUSTS: [(&str, Trust); 3] = [
-    ("never", Trust::Never),
-    ("trusted_proxies", Trust::TrustedProxies),
-    ("always", Trust::Always),
-];
-/// The share of traces kept in production, where nothing else is said.
-const PRODUCTION_RATIO: f64 = 0.1;
-
-/// `[tracing]`.
-pub(super) fn tracing(section: &Section<'_>, environment: &str, tracing: &mut Tracing) {
-    lay(&mut tracing.trust, section.choice("trust", &TRUSTS));
-    if environment == "production" {
-        tracing.ratio = PRODUCTION_RATIO;
-    }
-    lay(&mut tracing.ratio, section.section("sampling").ratio("ratio"));
-}
 
 /// `[log]`.
 pub(super) fn log(section: &Section<'_>, log: &mut Log) {

@@ -8,7 +8,7 @@ use super::*;
 use crate::http::ids::RequestId;
 use crate::http::shape::Words;
 use crate::http::traceparent::{SpanId, TraceId};
-use crate::record::{Cache, Fact, Failure, Phase, Refusal, Stream, Trace, UpstreamLeg};
+use crate::record::{Cache, Fact, Failure, Kept, Phase, Refusal, Stream, Trace, UpstreamLeg};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -39,8 +39,10 @@ fn record(route: &Arc<RouteNames>) -> Record {
             parent: None,
             link: None,
             sampled: true,
+            is_random: true,
             state: None,
         },
+        kept: Some(Kept::Head),
         started: SystemTime::UNIX_EPOCH,
         duration: 20 * MS,
         ttfb: Some(10 * MS),

@@ -141,7 +141,7 @@ impl Fields<'_> {
     fn telemetry(&mut self, record: &Record) {
         self.token(key!("traceId"), &record.trace.trace_id.hex());
         self.token(key!("spanId"), &record.trace.server_span.hex());
-        self.bool(key!("sampled"), record.trace.sampled);
+        self.bool(key!("sampled"), record.is_kept());
         if let Some(leg) = record.upstream {
             self.millis(key!("upstreamMs"), Some(leg.duration));
         }

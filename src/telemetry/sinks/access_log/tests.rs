@@ -9,7 +9,7 @@ use super::*;
 use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
 use crate::http::traceparent::{SpanId, TraceId};
-use crate::record::{Fact, Failure, Outcome, RouteNames, Stream, Trace, UpstreamLeg, Value};
+use crate::record::{Fact, Failure, Kept, Outcome, RouteNames, Stream, Trace, UpstreamLeg, Value};
 use crate::telemetry::ledger::Book;
 use crate::telemetry::worker;
 
@@ -34,8 +34,10 @@ fn record() -> Record {
             parent: None,
             link: None,
             sampled: true,
+            is_random: true,
             state: None,
         },
+        kept: Some(Kept::Head),
         started: UNIX_EPOCH + Duration::from_secs(1_709_251_199),
         duration: Duration::from_micros(12_340),
         ttfb: Some(Duration::from_micros(2_001)),

@@ -12,7 +12,7 @@ use super::*;
 use crate::http::ids::RequestId;
 use crate::http::method::Method;
 use crate::http::traceparent::{SpanId, TraceId};
-use crate::record::{Failure, Outcome, RouteNames, Trace};
+use crate::record::{Failure, Kept, Outcome, RouteNames, Trace};
 use crate::secret::Secret;
 
 type Answer = Result<Response<Bytes>, &'static str>;
@@ -63,8 +63,10 @@ fn failed(template: &'static str) -> Arc<Record> {
             parent: None,
             link: None,
             sampled: true,
+            is_random: true,
             state: None,
         },
+        kept: Some(Kept::Head),
         started: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
         duration: Duration::from_millis(1500),
         ttfb: None,

@@ -15,7 +15,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use crate::config::model::{Scheme, Upstream};
 use crate::http::method::Method;
 use crate::http::{sanitise, traceparent};
-use crate::record::{ConfigName, Outcome, Record, UpstreamLeg, Value};
+use crate::record::{ConfigName, Kept, Outcome, Record, UpstreamLeg, Value};
 
 /// What is the same for every span of a sidecar.
 #[derive(Clone, Debug)]
@@ -90,6 +90,9 @@ fn server(record: &Record, site: &Site) -> SpanData {
     }
     if let Some(error_type) = record.error_type() {
         span.attributes.push(KeyValue::new("error.type", error_type.as_str()));
+    }
+    if let Some(reason) = record.kept.and_then(Kept::reason) {
+        span.attributes.push(KeyValue::new("sampling.reason", reason.as_str()));
     }
     if record.is_error() {
         // An upstream's own 5xx needs no words: the status code says it.
@@ -174,7 +177,8 @@ fn client(record: &Record, leg: &UpstreamLeg, parent: SpanId, site: &Site) -> Sp
 
 /// A span over the whole exchange.
 fn blank(record: &Record, id: traceparent::SpanId, span_kind: SpanKind, site: &Site) -> SpanData {
-    let flags = if record.trace.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
+    let [sampled, random] = [record.trace.sampled, record.trace.is_random].map(u8::from);
+    let flags = TraceFlags::new(sampled | random << 1);
     let state = record.trace.state.as_ref();
     let state = state.and_then(|state| state.as_str().parse().ok()).unwrap_or(TraceState::NONE);
     let mut attributes = Vec::new();
