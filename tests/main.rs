@@ -4,6 +4,10 @@
 
 mod support;
 
+// What answers say of caches and of time.
+mod answer_notes;
+// Facts out of answers.
+mod answer_captures;
 // Facts out of request bodies.
 mod captures;
 // Marked texts in every place a client can write to, and every sink searched for them.
@@ -30,6 +34,8 @@ mod error_reporting;
 mod floors;
 // What is left when file descriptors or memory run short.
 mod exhaustion;
+// What becomes of spans, and of requests, while the collector is in trouble.
+mod export;
 // Random messages: what the guard lets through, the parser behind reads in the same way.
 mod framing;
 // The fuzz targets over their corpus.
@@ -40,6 +46,8 @@ mod forwarding;
 mod http2;
 // B3 and baggage: who may say what of a trace, in which form it goes on.
 mod propagation;
+// The metrics of the GenAI conventions.
+mod genai;
 // Rate limits as a client meets them.
 mod limits;
 // Ports: Unix sockets and inherited sockets.
@@ -48,6 +56,10 @@ mod listening;
 mod logging;
 // The numbers at their doors.
 mod metrics;
+// The numbers and their document.
+mod metrics_documented;
+// The numbers by OTLP.
+mod metrics_pushed;
 // A thousand random misbehaviours of clients and upstreams.
 mod misbehaviour;
 // Spans on the wire: their shape, and what becomes of them when the collector misbehaves.
@@ -86,6 +98,8 @@ mod intermediary;
 mod sampling;
 // Streams: their flushing, their clocks, their last words.
 mod streams;
+// What is measured of a stream: each kind with each ending.
+mod streams_measured;
 // Connections that switch protocols.
 mod upgrades;
 // What is spoken towards the upstream: TLS, HTTP/2, Unix sockets.

@@ -37,6 +37,7 @@ impl Outside {
         outside.exporter(env, problems);
         outside.propagators(env);
         outside.sampler(env);
+        outside.metrics(env);
         outside
     }
 
@@ -120,6 +121,23 @@ impl Outside {
         }
         if let Some(value) = env.get("OTEL_SERVICE_NAME") {
             self.over.push(("service.name".to_owned(), from_env("OTEL_SERVICE_NAME", value)));
+        }
+    }
+
+    fn metrics(&mut self, env: &BTreeMap<String, String>) {
+        let name = "OTEL_METRIC_EXPORT_INTERVAL";
+        if let Some(value) = env.get(name) {
+            match value.trim().parse::<u32>() {
+                Ok(ms) if ms > 0 => {
+                    let interval = from_env(name, &format!("{ms}ms"));
+                    self.over.push(("metrics.interval".to_owned(), interval));
+                }
+                _ => self.note(format!("{name} is ignored: not a number of milliseconds.")),
+            }
+        }
+        let name = "OTEL_METRICS_EXPORTER";
+        if env.get(name).is_some_and(|exporter| exporter == "otlp") {
+            self.over.push(("metrics.push".to_owned(), from_env(name, "true")));
         }
     }
 

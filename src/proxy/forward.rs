@@ -12,8 +12,8 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING,
-    UPGRADE,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TE,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
@@ -75,6 +75,9 @@ pub fn prepare(
         headers.insert(UPGRADE, HeaderValue::clone(offer));
     } else if asks_for_trailers {
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
+    if exchange.route.answer_captures.is_some() {
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
     if expects {
         headers.insert(EXPECT, HeaderValue::from_static("100-continue"));

@@ -14,8 +14,10 @@ use super::limits::{Limiter, Limits};
 use crate::audit::Event;
 use crate::config::Config;
 use crate::config::model::{
-    Action, AuditMode, HostHeader, PathForm, Propagators, Route, ServerLimits, Timeouts, Trust,
+    Action, AuditMode, HostHeader, PathForm, Propagators, Route, ServerLimits, Side, Timeouts,
+    Trust,
 };
+use crate::http::cache_status::Fields;
 use crate::http::forwarded;
 use crate::http::shape::Words;
 use crate::http::template::{Table, Template};
@@ -44,6 +46,12 @@ pub struct Plan {
     pub rewritten_host: Option<HeaderValue>,
     /// The upstream's own authority, for requests that name no host.
     pub authority: HeaderValue,
+    /// The header fields that tell of caches.
+    pub cache_fields: Fields,
+    /// Whether answers say where their time went.
+    pub server_timing: bool,
+    /// Whether captured facts become the metrics of the `GenAI` conventions.
+    pub genai: bool,
     /// Prefix of a problem's `type`.
     pub errors_type_base: String,
     /// What happens when the audit is not available.
@@ -84,6 +92,8 @@ pub struct RoutePlan {
     pub limiters: Arc<[Arc<Limiter>]>,
     /// Facts to take from the request body.
     pub captures: Option<Captures>,
+    /// Facts to take from the answer's body.
+    pub answer_captures: Option<Captures>,
     /// The audit event.
     pub audit: Option<Event>,
     /// Resolved metric handles.
@@ -114,6 +124,9 @@ impl Plan {
             rewritten_host: (config.upstream.host_header == HostHeader::Rewrite)
                 .then(|| authority(config)),
             authority: authority(config),
+            cache_fields: Fields::new(config.cache.headers.iter().map(|name| &**name)),
+            server_timing: config.server.server_timing,
+            genai: config.genai,
             errors_type_base: config.errors_type_base.clone(),
             audit_mode: config.audit.mode,
             audit_deadline: config.audit.deadline,
@@ -173,7 +186,8 @@ impl RoutePlan {
             && (self.action == Action::Deny
                 || !self.limiters.is_empty()
                 || self.audit.is_some()
-                || self.captures.is_some())
+                || self.captures.is_some()
+                || self.answer_captures.is_some())
     }
 }
 
@@ -200,12 +214,14 @@ fn compile_route(
         span: route.and_then(|route| route.span.clone()),
         audit: route.and_then(|route| route.audit.clone()),
     });
-    let captures = route.map_or(&[][..], |route| &route.captures);
-    let captures: Vec<_> = captures
-        .iter()
-        .filter_map(|name| config.captures.iter().find(|capture| capture.name == *name))
-        .cloned()
-        .collect();
+    let captures = |side| {
+        let captures = route
+            .map_or(&[][..], |route| &route.captures)
+            .iter()
+            .filter_map(|name| config.captures.iter().find(|capture| capture.name == *name))
+            .filter(|capture| capture.side == side);
+        Some(Captures::compile(captures)).filter(|captures| !captures.is_empty())
+    };
     RoutePlan {
         template,
         action: route.map_or(Action::Forward, |route| route.action),
@@ -217,7 +233,8 @@ fn compile_route(
             .or(config.upstream.timeouts.response_header),
         limiters: limits
             .resolve(route.map_or(&config.default_rate_limits, |route| &route.rate_limits)),
-        captures: (!captures.is_empty()).then(|| Captures::compile(&captures)),
+        captures: captures(Side::Request),
+        answer_captures: captures(Side::Response),
         audit: names.audit.as_deref().and_then(Event::parse),
         metrics: metrics.route(&names),
         names,

@@ -16,6 +16,7 @@ mod across;
 mod doors;
 mod files;
 mod limits;
+mod metrics;
 mod otlp;
 mod routes;
 mod template;
@@ -52,11 +53,15 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     config.otlp = otlp::otlp(&root, outside);
     tracing::tracing(&root.section("tracing"), &config.service.environment, &mut config.tracing);
     config.metrics_listen = doors::optional_address(&root.section("metrics"), "listen");
+    metrics::metrics(&root.section("metrics"), &mut config.metrics);
+    metrics::cache(&root.section("cache"), &mut config.cache);
     voices::log(&root.section("log"), &mut config.log);
+    voices::spool(&root.section("spool"), &mut config.spool);
     policy(&root, &mut config);
     audit(&root.section("audit"), &mut config);
     config.sentry = voices::sentry(&root.section("sentry"), &config.service, outside);
     lay(&mut config.errors_type_base, voices::type_base(&root.section("errors")));
+    lay(&mut config.genai, root.section("genai").flag("enabled"));
     across::check(&root, &config);
     config
 }

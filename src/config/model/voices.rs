@@ -1,4 +1,4 @@
-//! Where records and diagnostics go: `[tracing]`, `[log]`, `[sentry]`.
+//! Where records and diagnostics go: `[tracing]`, `[log]`, `[spool]`, `[sentry]`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -98,6 +98,15 @@ pub enum Console {
     Json,
     /// Nothing.
     Off,
+}
+
+/// `[spool]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spool {
+    /// Where exports wait while a collector is away; `None` = in memory only.
+    pub directory: Option<PathBuf>,
+    /// Bytes of all files in it.
+    pub max_size: u64,
 }
 
 /// `[sentry]`.

@@ -21,8 +21,9 @@ use crate::http::method::Method;
 use crate::http::sanitise;
 use crate::http::traceparent::SpanId;
 use crate::http::tracestate::TraceState;
-use crate::record::{self, Kept, Outcome, Record, UpstreamLeg};
+use crate::record::{Kept, Outcome, Record, UpstreamLeg};
 
+mod details;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
@@ -162,6 +163,12 @@ fn server(span: &mut Writer, frame: &Frame<'_>) {
     if let Some(reason) = record.kept.and_then(Kept::reason) {
         put(span, "sampling.reason", reason.as_str());
     }
+    if let Some(stream) = &record.stream {
+        details::stream(span, stream);
+    }
+    if record.route.span.is_none() {
+        details::facts(span, &record.facts);
+    }
 
     if let Some((trace, linked)) = record.trace.link {
         span.message(proto::LINKS, |link| {
@@ -188,12 +195,7 @@ fn internal(span: &mut Writer, frame: &Frame<'_>, name: &str) {
     span.text(proto::NAME, [name]);
     kind_and_times(span, proto::INTERNAL, frame.started, frame.ended);
 
-    for fact in &record.facts {
-        match &fact.value {
-            record::Value::Member(member) => put(span, &fact.name, &**member),
-            record::Value::Length(length) => put(span, &fact.name, *length),
-        }
-    }
+    details::facts(span, &record.facts);
     if record.is_error() {
         let message = record.outcome.message(record.status);
         let error_type = record.error_type().map_or("_OTHER", |error_type| error_type.as_str());

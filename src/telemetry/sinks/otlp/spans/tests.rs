@@ -18,8 +18,8 @@ use crate::http::shape::Words;
 use crate::http::traceparent::{SpanId, TraceId};
 use crate::http::tracestate::TraceState;
 use crate::record::{
-    Abort, ConfigName, Fact, Failure, Kept, Outcome, Phase, Reason, Record, Refusal, RouteNames,
-    Trace, UpstreamLeg, Value,
+    Abort, ConfigName, Fact, Failure, Gaps, Kept, Outcome, Phase, Reason, Record, Refusal,
+    RouteNames, Stream, StreamKind, Trace, UpstreamLeg, Value,
 };
 
 fn config() -> Config {
@@ -117,10 +117,30 @@ fn facts() -> impl Strategy<Value = Vec<Fact>> {
     let value = prop_oneof![
         ".{0,150}".prop_map(|member| Value::Member(name(&member))),
         any::<u64>().prop_map(Value::Length),
+        any::<u64>().prop_map(Value::Number),
     ];
     let fact = ("[a-z._]{1,150}", value);
     let fact = fact.prop_map(|(key, value)| Fact { name: name(&key), value });
     proptest::collection::vec(fact, 0..4)
+}
+
+fn streams() -> impl Strategy<Value = Stream> {
+    let kind = prop_oneof![Just(StreamKind::Events), Just(StreamKind::Opaque)];
+    let gaps = proptest::collection::vec(durations(), 0..3).prop_map(|times| {
+        let mut gaps = Gaps::default();
+        for time in times {
+            gaps.add(time);
+        }
+        gaps
+    });
+    (kind, any::<u64>(), proptest::option::of(durations()), gaps).prop_map(
+        |(kind, events, first_event, gaps)| Stream {
+            events,
+            first_event,
+            gaps,
+            ..Stream::of(kind)
+        },
+    )
 }
 
 fn routes() -> impl Strategy<Value = RouteNames> {
@@ -151,6 +171,7 @@ prop_compose! {
         shape in proptest::option::of("[a-z/]{0,300}".prop_map(|path| words().shape(&path))),
         client_ip in any::<IpAddr>(),
         facts in facts(),
+        stream in proptest::option::of(streams()),
     ) -> Record {
         Record {
             request_id,
@@ -171,7 +192,7 @@ prop_compose! {
             outcome,
             bytes_in: 0,
             bytes_out: 0,
-            stream: None,
+            stream: stream.map(Box::new),
             user_agent: Some("curl/8.0".into()),
             client_ip,
             facts,
