@@ -10,6 +10,8 @@ mod answer_notes;
 mod answer_captures;
 // Facts out of request bodies.
 mod captures;
+// Marked texts in every place a client can write to, and every sink searched for them.
+mod canary;
 // The operators' door of a whole sidecar.
 mod admin;
 // The commit protocol through the whole proxy, on a disk that forgets.
