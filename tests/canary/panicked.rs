@@ -32,7 +32,7 @@ async fn nothing_of_a_request_comes_out_where_a_stage_panics_over_it() {
     config.log.directory = Some(directory.path().to_owned());
     let (paper, metrics) = (Paper::default(), Metrics::new(&config.service));
     let console = Console::To(Box::new(paper.clone()));
-    let voices = Telemetry::start(&config, metrics, console).expect("voices");
+    let voices = Telemetry::start(&config, metrics, console, None).expect("voices");
     let house = sidecar::telling(&config, voices, None);
     let address = panicking(&house, |exchange, asked| async move {
         let walk = async {
