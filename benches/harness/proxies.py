@@ -6,9 +6,10 @@ for a port or a directory of the run.
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from .collectors import FAULTS
 from .machine import Process, find_program, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,11 +39,21 @@ class Proxy:
     aspects: frozenset[str] = frozenset({"latency", "bodies", "events", "delay", "memory"})
     #: A file of the run that is not empty afterwards, if the features are really on.
     evidence: str | None = None
+    #: How its OTLP collector fails (see `collectors`). Where it does not, the origin takes spans.
+    fault: str | None = None
 
-    def start(self, cores: set[int], directory: Path, origin: int, log: int, wrap=()):
+    def start(
+        self,
+        cores: set[int],
+        directory: Path,
+        origin: int,
+        log: int,
+        wrap=(),
+        sink: int | None = None,
+    ):
         """Starts it on these cores; returns the process and its port.
 
-        `wrap` goes before the program (a profiler, say).
+        `wrap` goes before the program (a profiler, say); `sink` is the port of its OTLP collector.
         """
         directory.mkdir(parents=True)
         directory.chmod(0o755)  # the workers of a daemon may run as another user
@@ -51,7 +62,7 @@ class Proxy:
             "PORT": str(port),
             "ADMIN": str(free_port()),
             "ORIGIN": str(origin),
-            "SINK": str(origin),
+            "SINK": str(sink or origin),
             "LOG": str(log),
             "RUN": str(directory),
             **self.values,
@@ -73,7 +84,8 @@ def catalogue(sidecar: Path) -> list[Proxy]:
     """All proxies, in the order of the tables. `sidecar` is the binary under test."""
     return [
         ours(sidecar, "sidecar", "0.1"),
-        ours(sidecar, "sidecar-100", "1.0", frozenset()),
+        ours(sidecar, "sidecar-100", "1.0", frozenset({"latency"})),
+        *(without_collector(sidecar, fault) for fault in FAULTS),
         bare(),
         nginx("nginx", "nginx.conf"),
         nginx("nginx-full", "nginx-full.conf", "access.log"),
@@ -101,6 +113,12 @@ def ours(binary: Path, name: str, ratio: str, aspects=Proxy.aspects) -> Proxy:
         aspects,
         "logs/combined.log",
     )
+
+
+def without_collector(binary: Path, fault: str) -> Proxy:
+    """The sidecar that traces every request for a collector that fails in this way."""
+    proxy = ours(binary, f"sidecar-100-{fault}", "1.0", frozenset({"latency"}))
+    return replace(proxy, fault=fault)
 
 
 def bare() -> Proxy:

@@ -60,16 +60,20 @@ def doubts(results: Results, names: list[str]) -> list[str]:
 
 
 def verdicts(results: Results) -> str:
-    """Each budget with its paired ratio and what became of it."""
-    rows = [["budget 1", "limit", "median", "lowest–highest", "best/best", ""]]
+    """Each budget with its paired ratio and what became of it: held against the column `telemetry
+    complete`; that of the first release is there to compare."""
+    rows = [
+        ["", "first release", "telemetry complete", "median", "lowest–highest", "best/best", ""]
+    ]
     for verdict in (judge(budget, results) for budget in BUDGETS):
-        values, limit = verdict.values, f"≤ {verdict.budget.limit:g}"
+        values, budget = verdict.values, verdict.budget
+        first = f"≤ {budget.first:g}" if budget.first else "–"
         if values:
             spread = f"{min(values):.2f}–{max(values):.2f}" if len(values) > 1 else "-"
             shown = [f"{verdict.median:.2f}", spread, f"{verdict.best:.2f}"]
         else:
             shown = ["-", "-", "-"]
-        rows.append([verdict.budget.title, limit, *shown, verdict.word])
+        rows.append([budget.title, first, f"≤ {budget.limit:g}", *shown, verdict.word])
     return table(rows)
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .budgets import Results
+from .collectors import collectors
 from .machine import Broken, Process, free_port, running_on, split_cores
 from .measures import MEASURES, Durations, Subject, delay, latency, memory
 from .proxies import RELEASE, Proxy
@@ -33,7 +34,8 @@ class Bench:
 
     @contextmanager
     def origin(self):
-        """The service behind, an OTLP sink in it, and a socket that drops log datagrams."""
+        """The service behind, an OTLP sink in it, collectors that fail, and a socket that drops log
+        datagrams."""
         self.origin_port = free_port()
         home = self.directory / "origin"
         home.mkdir()
@@ -47,7 +49,7 @@ class Bench:
         self.log_port = drain.getsockname()[1]
         try:
             process.await_answer(self.origin_port, START_SECONDS)
-            with running_on(self.other_cores):
+            with running_on(self.other_cores), collectors() as self.collector_ports:
                 yield
         finally:
             drain.close()
@@ -56,7 +58,10 @@ class Bench:
     def start(self, proxy: Proxy) -> Subject:
         """Starts a proxy and waits until it forwards."""
         home = self.directory / proxy.name
-        process, port = proxy.start(self.proxy_cores, home, self.origin_port, self.log_port)
+        sink = self.collector_ports.get(proxy.fault)
+        process, port = proxy.start(
+            self.proxy_cores, home, self.origin_port, self.log_port, sink=sink
+        )
         try:
             process.await_answer(port, START_SECONDS)
         except BaseException:

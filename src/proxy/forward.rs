@@ -53,12 +53,12 @@ pub fn prepare(
     let client_host = named_host.clone().or(survey.host.take());
 
     // The map itself goes on: hyper hands the same few maps round and round.
-    let mut headers = std::mem::take(&mut head.headers);
+    let headers = &mut head.headers;
     exchange.proxy().claims().note(Claimed::among(&survey.ending, is_trusted), &peer.ip);
     let asks_for_trailers = survey.accepts_trailers;
     let expects = survey.has_expectation && head.version == Version::HTTP_11 && body.is_untouched();
     let offers = survey.ending.contains(&UPGRADE);
-    let offer = if offers { offer(head.version, &headers, &body) } else { None };
+    let offer = if offers { offer(head.version, headers, &body) } else { None };
     for name in &survey.ending {
         headers.remove(name);
     }
@@ -83,24 +83,24 @@ pub fn prepare(
         headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
     }
     if head.version == Version::HTTP_2 {
-        http2::join_cookies(&mut headers);
+        http2::join_cookies(headers);
     }
-    frame(&mut headers, &head.method, &body);
+    frame(headers, &head.method, &body);
     let last_hop = forwarded::Hop {
         peer: peer.address.as_ref(),
         is_trusted,
         scheme: peer.scheme,
         host: client_host,
     };
-    forwarded::append(&mut headers, last_hop);
-    trace::propagate(plan, survey, &exchange.trace, &mut headers);
+    forwarded::append(headers, last_hop);
+    trace::propagate(plan, survey, &exchange.trace, headers);
     headers.insert(&plan.request_id_header, exchange.request_id.clone());
 
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();
     *request.uri_mut() = Uri::from(target.origin_form);
     *request.version_mut() = Version::HTTP_11;
-    *request.headers_mut() = headers;
+    std::mem::swap(request.headers_mut(), headers);
     if expects {
         hold(&mut request, exchange.route.response_header);
     }

@@ -22,9 +22,14 @@ use tokio::time::Sleep;
 
 use crate::http::hop;
 
-/// The request body as the upstream connection sees it.
+/// The request body as the upstream connection sees it; `None` where there is nothing. Boxed, because
+/// most requests have no body, and each is moved a dozen times on its way through hyper.
 #[derive(Debug)]
-pub struct RequestBody {
+pub struct RequestBody(Option<Box<Content>>);
+
+/// What is left of a body.
+#[derive(Debug)]
+struct Content {
     /// Frames that were read for inspection and go first.
     lead: VecDeque<Frame<Bytes>>,
     rest: Option<Incoming>,
@@ -101,32 +106,58 @@ impl RequestBody {
         let rest = Some(rest).filter(|rest| !rest.is_end_stream());
         if lead.is_empty() && rest.is_none() {
             meter.enter(State::Complete);
+            return Self::nothing();
         }
-        Self { lead, rest, meter: Arc::clone(meter), max, held: None }
+        Self(Some(Box::new(Content { lead, rest, meter: Arc::clone(meter), max, held: None })))
+    }
+
+    /// No body.
+    pub fn nothing() -> Self {
+        Self(None)
     }
 
     /// Whether the client has not been asked for any of it yet.
     pub fn is_untouched(&self) -> bool {
-        self.lead.is_empty() && self.rest.is_some()
+        self.0.as_ref().is_some_and(|body| body.lead.is_empty() && body.rest.is_some())
     }
 
     /// Holds the body back until the flag is set, but no longer than `patience`. Whoever sets the flag
     /// does so in the task that polls the body; nobody else is woken.
     pub fn hold(&mut self, patience: Duration) -> Arc<AtomicBool> {
         let asked = Arc::<AtomicBool>::default();
-        let patience = Box::pin(tokio::time::sleep(patience));
-        self.held = Some(Box::new(Held { asked: Arc::clone(&asked), patience }));
+        if let Some(body) = &mut self.0 {
+            let patience = Box::pin(tokio::time::sleep(patience));
+            body.held = Some(Box::new(Held { asked: Arc::clone(&asked), patience }));
+        }
         asked
     }
 
     /// Holds nothing back any longer.
     pub fn release(&mut self) {
-        self.held = None;
+        if let Some(body) = &mut self.0 {
+            body.held = None;
+        }
     }
+}
 
-    /// No body, of a request that no client sent.
-    pub fn nothing() -> Self {
-        Self { lead: VecDeque::new(), rest: None, meter: Arc::default(), max: 0, held: None }
+impl Content {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenRequest>>> {
+        if let Some(held) = &mut self.held {
+            if !held.asked.load(Ordering::Relaxed) {
+                ready!(held.patience.as_mut().poll(cx));
+            }
+            self.held = None;
+        }
+        if let Some(frame) = self.lead.pop_front() {
+            if self.lead.is_empty() && self.rest.is_none() {
+                self.meter.enter(State::Complete);
+            }
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        self.poll_rest(cx)
     }
 
     fn poll_rest(
@@ -192,29 +223,23 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenRequest>>> {
-        if let Some(held) = &mut self.held {
-            if !held.asked.load(Ordering::Relaxed) {
-                ready!(held.patience.as_mut().poll(cx));
-            }
-            self.held = None;
+        match &mut self.0 {
+            Some(body) => body.poll_frame(cx),
+            None => Poll::Ready(None),
         }
-        if let Some(frame) = self.lead.pop_front() {
-            if self.lead.is_empty() && self.rest.is_none() {
-                self.meter.enter(State::Complete);
-            }
-            return Poll::Ready(Some(Ok(frame)));
-        }
-        self.poll_rest(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.lead.is_empty() && self.rest.as_ref().is_none_or(Body::is_end_stream)
+        self.0.as_ref().is_none_or(|body| {
+            body.lead.is_empty() && body.rest.as_ref().is_none_or(Body::is_end_stream)
+        })
     }
 
     fn size_hint(&self) -> SizeHint {
+        let Some(body) = &self.0 else { return SizeHint::with_exact(0) };
         let head =
-            self.lead.iter().filter_map(Frame::data_ref).map(Bytes::len).sum::<usize>() as u64;
-        let rest = self.rest.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
+            body.lead.iter().filter_map(Frame::data_ref).map(Bytes::len).sum::<usize>() as u64;
+        let rest = body.rest.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower().saturating_add(head));
         if let Some(upper) = rest.upper() {

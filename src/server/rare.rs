@@ -34,25 +34,31 @@ impl<'a, F: Future> Rare<'a, F> {
     pub(super) fn new(future: Pin<&'a mut F>) -> Self {
         Self { future, task: None, bell: Arc::default() }
     }
+
+    #[cold]
+    fn ask(&mut self, is_known: bool, cx: &mut Context<'_>) -> Poll<F::Output> {
+        if !is_known {
+            self.task = Some(cx.waker().clone());
+            *self.bell.task.lock() = Some(cx.waker().clone());
+        }
+        // Before the poll: what rings from now on counts for the next one.
+        self.bell.has_rung.store(false, Ordering::Release);
+        let waker = Waker::from(Arc::clone(&self.bell));
+        self.future.as_mut().poll(&mut Context::from_waker(&waker))
+    }
 }
 
 impl<F: Future> Future for Rare<'_, F> {
     type Output = F::Output;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.get_mut();
         let is_known = this.task.as_ref().is_some_and(|task| task.will_wake(cx.waker()));
         if is_known && !this.bell.has_rung.load(Ordering::Acquire) {
             return Poll::Pending;
         }
-        if !is_known {
-            this.task = Some(cx.waker().clone());
-            *this.bell.task.lock() = Some(cx.waker().clone());
-        }
-        // Before the poll: what rings from now on counts for the next one.
-        this.bell.has_rung.store(false, Ordering::Release);
-        let waker = Waker::from(Arc::clone(&this.bell));
-        this.future.as_mut().poll(&mut Context::from_waker(&waker))
+        this.ask(is_known, cx)
     }
 }
 

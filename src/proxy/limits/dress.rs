@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use governor::Quota;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use parking_lot::Mutex;
 
 use super::{Budget, Verdict};
 
@@ -20,37 +21,49 @@ pub fn dress(headers: &mut HeaderMap, verdict: &Verdict) {
     }
     let mut announced = verdict.budgets().filter(|budget| budget.limiter.announce);
     let Some(first) = announced.next() else { return };
-    let mut limits = Vec::new();
-    write_limit(&mut limits, first);
-    // One policy alone, the usual case, is a value made when the limit was compiled.
+    // One limit alone, the usual case, is made of values that are there already.
+    let mut limits = first.limiter.written.of(first);
     let mut policies = first.limiter.policy.clone();
     for budget in announced {
-        limits.extend_from_slice(b", ");
-        write_limit(&mut limits, budget);
-        let list = [policies.as_bytes(), b", ", budget.limiter.policy.as_bytes()].concat();
-        policies = HeaderValue::try_from(list).unwrap_or(policies);
+        limits = listed(limits, &budget.limiter.written.of(budget));
+        policies = listed(policies, &budget.limiter.policy);
     }
-    if let Ok(value) = HeaderValue::try_from(limits) {
-        headers.append(LIMIT, value);
-    }
+    headers.append(LIMIT, limits);
     headers.append(POLICY, policies);
 }
 
-/// Writes one member of `RateLimit`: tokens left, and the seconds until the bucket is full again,
-/// or after a denial until the next token.
-fn write_limit(out: &mut Vec<u8>, budget: &Budget) {
-    let (mut tokens, mut wait) = (itoa::Buffer::new(), itoa::Buffer::new());
-    let parts: [&[u8]; 5] = [
-        &budget.limiter.quoted,
-        b";r=",
-        tokens.format(budget.remaining).as_bytes(),
-        b";t=",
-        wait.format(seconds(budget.reset)).as_bytes(),
-    ];
-    // Exact, because a vector without spare room becomes a header value without another allocation.
-    out.reserve_exact(parts.iter().map(|part| part.len()).sum());
-    for part in parts {
-        out.extend_from_slice(part);
+fn listed(list: HeaderValue, member: &HeaderValue) -> HeaderValue {
+    let longer = [list.as_bytes(), b", ", member.as_bytes()].concat();
+    HeaderValue::try_from(longer).unwrap_or(list)
+}
+
+/// The last `RateLimit` that was written. Most clients are far from their limit, so most answers say
+/// the same.
+#[derive(Debug, Default)]
+pub(super) struct Written(Mutex<Option<(u32, u64, HeaderValue)>>);
+
+impl Written {
+    /// What an answer says of this budget: tokens left, and the seconds until the bucket is full again,
+    /// or after a denial until the next token.
+    fn of(&self, budget: &Budget) -> HeaderValue {
+        let (tokens, wait) = (budget.remaining, seconds(budget.reset));
+        // Where another thread is looking, writing it is faster than waiting.
+        let mut known = self.0.try_lock();
+        if let Some(Some((known_tokens, known_wait, value))) = known.as_deref()
+            && (*known_tokens, *known_wait) == (tokens, wait)
+        {
+            return value.clone();
+        }
+        let (mut left, mut until) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let (left, until) = (left.format(tokens), until.format(wait));
+        // In one piece without spare room, which becomes a value without another allocation.
+        let text = [&*budget.limiter.quoted, b";r=", left.as_bytes(), b";t=", until.as_bytes()];
+        // `quoted` is printable ASCII, so it makes a value.
+        let value = HeaderValue::try_from(text.concat()).unwrap_or(HeaderValue::from_static(""));
+        if let Some(known) = known.as_deref_mut() {
+            *known = Some((tokens, wait, value.clone()));
+        }
+        value
     }
 }
 

@@ -77,6 +77,8 @@ pub struct Limiter {
     quoted: Box<[u8]>,
     /// Its `RateLimit-Policy`.
     policy: HeaderValue,
+    /// Its last `RateLimit`.
+    written: dress::Written,
     /// Keys and buckets belong together: a key is a hash with the recipe's secrets.
     state: Arc<(Recipe, Buckets)>,
     counters: Arc<Counters>,
@@ -115,6 +117,7 @@ impl Limiter {
             quota,
             announce: announce && limit.mode == Mode::Enforce,
             policy: dress::policy(&quoted, quota),
+            written: dress::Written::default(),
             quoted,
             state: state.unwrap_or_else(|| {
                 Arc::new((Recipe::new(&limit.key), Buckets::new(quota, limit.max_keys)))

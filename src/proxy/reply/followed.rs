@@ -240,7 +240,7 @@ impl Followed {
 
 impl Drop for Followed {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if self.exchange.is_over() || std::thread::panicking() {
             return;
         }
         // A client may close as soon as it has the announced length, before hyper asks again.

@@ -20,8 +20,9 @@ use crate::proxy::request_body::RequestBody;
 
 /// Response heads larger than this are refused as a protocol error.
 pub(super) const MAX_RESPONSE_HEAD: usize = 64 * 1024;
-/// More header fields than this in a response are refused as a protocol error.
-pub(super) const MAX_RESPONSE_HEADERS: usize = 200;
+/// More header fields than this in a response are refused as a protocol error. It is what hyper has room
+/// for without being told; for more it allocates with each head.
+pub(super) const MAX_RESPONSE_HEADERS: usize = 100;
 /// What one read may bring, and what may wait to be written, in bytes. Where the client reads slowly, one
 /// such read waits for it; smaller ones cost big bodies more CPU than they save.
 const BUFFER: usize = 256 * 1024;
@@ -43,7 +44,6 @@ impl Connection {
     pub(super) async fn open(stream: Stream) -> io::Result<Self> {
         let (ear, mouth) = ear::listen(stream);
         let (sender, driver) = http1::Builder::new()
-            .max_headers(MAX_RESPONSE_HEADERS)
             .writev(false) // As on the client's side.
             .max_header_size(MAX_RESPONSE_HEAD)
             .max_buf_size(BUFFER)
@@ -71,7 +71,8 @@ impl Connection {
     }
 
     /// Whether it can take a request: open, nothing owed in either direction. Notices a connection
-    /// that the upstream has closed, as far as the socket knows by now.
+    /// that the upstream has closed, as far as the socket knows by now. Whoever drove it before is
+    /// forgotten: the next request on it must not wake another client's task.
     pub(super) fn is_alive(&mut self) -> bool {
         self.drive(&mut Context::from_waker(Waker::noop())) && self.sender.is_ready()
     }

@@ -267,6 +267,8 @@ impl<IO> Guard<IO> {
     fn poll_clocks(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         let read = match self.reading {
             Reading::Idle { until, .. } | Reading::Head { until } => Some(until),
+            // The usual case, and nothing to wait for.
+            Reading::Exchange if self.stalled_since.is_none() => return Poll::Pending,
             Reading::Exchange => None,
         };
         let write = self.stalled_since.map(|since| since + self.limits.write);

@@ -101,7 +101,9 @@ impl Histogram {
 
     fn count(&self, ticks: u64) -> usize {
         let buckets = &*self.0;
-        let index = buckets.scale.bounds.partition_point(|bound| *bound < ticks);
+        // From the left: most values are small, and the list is too short for a search by halves.
+        let bounds = buckets.scale.bounds;
+        let index = bounds.iter().position(|bound| *bound >= ticks).unwrap_or(bounds.len());
         if let Some(count) = buckets.counts.get(index) {
             count.fetch_add(1, Ordering::Relaxed);
         }
