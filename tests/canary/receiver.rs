@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use flate2::read::GzDecoder;
@@ -13,6 +14,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use parking_lot::Mutex;
 use prost::Message;
@@ -25,6 +27,7 @@ use super::markers::Haystack;
 pub(super) struct Receiver {
     pub(super) address: SocketAddr,
     kept: Arc<Mutex<Vec<Received>>>,
+    is_refusing: Arc<AtomicBool>,
     _tasks: JoinSet<()>,
 }
 
@@ -42,14 +45,17 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address");
         let kept = Arc::<Mutex<Vec<Received>>>::default();
-        let keep = Arc::clone(&kept);
+        let is_refusing = Arc::<AtomicBool>::default();
+        let (keep, refuse) = (Arc::clone(&kept), Arc::clone(&is_refusing));
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let keep = Arc::clone(&keep);
+                let (keep, refuse) = (Arc::clone(&keep), Arc::clone(&refuse));
                 connections.spawn(async move {
-                    let service = service_fn(|request| take(request, Arc::clone(&keep)));
+                    let service = service_fn(|request| {
+                        take(request, Arc::clone(&keep), refuse.load(Ordering::Relaxed))
+                    });
                     let served = hyper::server::conn::http1::Builder::new()
                         .timer(TokioTimer::new())
                         .serve_connection(TokioIo::new(stream), service)
@@ -58,10 +64,15 @@ impl Receiver {
                 });
             }
         });
-        Self { address, kept, _tasks: tasks }
+        Self { address, kept, is_refusing, _tasks: tasks }
     }
 
-    /// What came for this path: the heads and bodies, and of spans what they say.
+    /// Answers 503 from now on: what it is sent has to wait.
+    pub(super) fn refuse(&self) {
+        self.is_refusing.store(true, Ordering::Relaxed);
+    }
+
+    /// What came for this path: the heads and bodies, and what spans and data points say.
     pub(super) fn haystacks(&self, name: &str, path: &str) -> Vec<Haystack> {
         let (mut raw, mut said) = (Vec::new(), String::new());
         for received in self.kept.lock().iter().filter(|received| received.path.starts_with(path)) {
@@ -76,6 +87,10 @@ impl Receiver {
                 let request = ExportTraceServiceRequest::decode(&received.bodies[1][..]);
                 writeln!(said, "{:?}", request.expect("spans")).ok();
             }
+            if received.path == "/v1/metrics" {
+                let request = ExportMetricsServiceRequest::decode(&received.bodies[1][..]);
+                writeln!(said, "{:?}", request.expect("data points")).ok();
+            }
         }
         vec![Haystack::new(name, raw), Haystack::new(format!("{name}, decoded"), said)]
     }
@@ -84,6 +99,7 @@ impl Receiver {
 async fn take(
     request: Request<Incoming>,
     kept: Arc<Mutex<Vec<Received>>>,
+    is_refusing: bool,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, mut incoming) = request.into_parts();
     let mut body = Vec::new();
@@ -99,5 +115,9 @@ async fn take(
     let path = head.uri.path().to_owned();
     let head = format!("{} {} {:?}\n", head.method, head.uri, head.headers);
     kept.lock().push(Received { path, head, bodies: [body, inflated] });
-    Ok(Response::new(Full::default()))
+    let mut answer = Response::new(Full::default());
+    if is_refusing {
+        *answer.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+    }
+    Ok(answer)
 }

@@ -76,10 +76,17 @@ impl Sinks {
                 "sidecar.toml" => {}
                 name if name.contains(".log") => self.take_log(name, &text()),
                 name if name.starts_with("audit-") => self.take_audit(name, &text()),
+                name if is_in_spool(&path) => {
+                    self.take("spool", [name.as_bytes(), &bytes].concat())
+                }
                 name => self.take(name, bytes),
             }
         }
     }
+}
+
+fn is_in_spool(path: &Path) -> bool {
+    path.parent().and_then(Path::file_name).is_some_and(|directory| directory == "spool")
 }
 
 fn objects(text: &str) -> impl Iterator<Item = Value> {
