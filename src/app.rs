@@ -34,7 +34,7 @@ mod parts;
 mod status;
 
 pub use parts::{Given, NotStarted};
-use parts::{address, bind, bind_port, load_tls, open_audit};
+use parts::{address, bind, bind_port, load_tls, open_audit, open_spool};
 
 /// The last part of the drain deadline, kept for the sinks.
 const FOR_SINKS: Duration = Duration::from_secs(5);
@@ -104,7 +104,8 @@ impl App {
         given: Given,
     ) -> Result<Self, NotStarted> {
         let (upstream, port) = (&config.upstream.host, config.upstream.port);
-        let metrics = Metrics::new(&config.service).for_upstream(upstream, port);
+        let metrics = Metrics::bounded(&config.service, config.metrics.max_series)
+            .for_upstream(upstream, port);
         let data = match given.inherited {
             Some(inherited) => Port::adopt(inherited).map_err(NotStarted::Inherited)?,
             None => bind_port(&config.server.listen)?,
@@ -119,7 +120,9 @@ impl App {
             config.metrics_listen.map(|address| bind("metrics.listen", address)).transpose()?;
 
         let audit = open_audit(config).await?;
-        let telemetry = Arc::new(Telemetry::start(config, metrics.clone(), console)?);
+        let spool = open_spool(config).await?;
+        let telemetry = Telemetry::start(config, metrics.clone(), console, spool)?;
+        let telemetry = Arc::new(telemetry);
         let proxy = Arc::new(Proxy::new(config, telemetry, audit));
         let (reload, asks) = reload::channel();
         status::register(&proxy, &reload, &metrics);

@@ -55,6 +55,14 @@ refused! {
         "upstream.retry.max_retries = 11", "1:30", "`upstream.retry.max_retries`";
 }
 
+// The spool.
+refused! {
+    a_spool_holds_more_than_a_few_parcels:
+        "spool.max_size = \"1KiB\"", "1:18", "`spool.max_size` is out of range", "expected 1048576B to";
+    a_spool_has_a_directory:
+        "spool.directory = 1", "1:19", "`spool.directory` has the wrong type";
+}
+
 // Keys and types.
 refused! {
     a_wrong_table_is_told_once:
@@ -140,10 +148,20 @@ refused! {
         "expected a number from 0.0 to 1.0";
     a_ratio_that_is_no_number_is_refused:
         "sentry.sample_rate = nan", "1:22", "expected a number from 0.0 to 1.0";
+    a_status_to_keep_that_is_none_is_refused:
+        "tracing.sampling.keep_status = [404, 99]", "1:32",
+        "`tracing.sampling.keep_status` is out of range", "expected 100 to 599";
+    statuses_to_keep_are_numbers:
+        "tracing.sampling.keep_status = [\"5xx\"]", "1:32", "has the wrong type",
+        "expected a list of whole numbers";
 }
 
 // Words, names and addresses.
 refused! {
+    an_unknown_propagator_is_told_where_it_stands:
+        "tracing.propagators = [\"tracecontext\", \"b3mutli\"]", "1:40",
+        "`tracing.propagators` is not one of its values",
+        "expected \"tracecontext\", \"b3\", \"b3multi\" or \"baggage\"", "did you mean \"b3multi\"?";
     an_unknown_word_lists_the_known_ones:
         "log.level = \"inof\"", "1:13", "`log.level` is not one of its values",
         "expected \"error\", \"warn\", \"info\" or \"debug\"", "help: did you mean \"info\"?";
@@ -173,6 +191,12 @@ refused! {
         "otlp.endpoint = \"localhost:4318\"", "1:17", "`otlp.endpoint` is not a usable URL";
     a_header_that_frames_the_message_cannot_hold_the_id:
         "request_id.header = \"Host\"", "1:21", "expected a header of its own";
+    a_series_bound_below_what_every_sidecar_has:
+        "metrics.max_series = 10", "1:22", "`metrics.max_series`";
+    a_push_without_pause:
+        "metrics.interval = \"0s\"", "1:20", "`metrics.interval`";
+    a_cache_field_that_is_none:
+        "cache.headers = [\"x cache\"]", "1:18", "`cache.headers` holds something that is not a header";
     a_wrong_header_name_is_refused:
         "request_id.header = \"x request\"", "1:21", "is not a usable header name";
     a_wrong_type_base_is_refused:
@@ -232,8 +256,8 @@ refused! {
         "routes = [{ match = \"GET /a\", timeouts = { response_header = \"0s\" } }]", "1:62",
         "must not be zero";
     a_capture_from_elsewhere_is_refused:
-        "captures.a = { from = \"response.body:/a\", values = [\"b\"] }", "1:23",
-        "expected \"request.body:\" and a JSON pointer";
+        "captures.a = { from = \"response.header:x-a\", values = [\"b\"] }", "1:23",
+        "expected \"request.body:\" or \"response.body:\" and a JSON pointer";
     a_pointer_without_a_slash_is_refused:
         "captures.a = { from = \"request.body:a\", values = [\"b\"] }", "1:23",
         "expected a JSON pointer that begins with `/`";
@@ -246,6 +270,9 @@ refused! {
     a_length_is_no_label:
         "captures.a = { from = \"request.body:/a\", take = \"length\", metric = true }", "1:68",
         "a length is no metric label";
+    a_number_has_no_list:
+        "captures.a = { from = \"response.body:/a\", take = \"number\", values = [\"b\"] }", "1:69",
+        "a number has no list of values";
     an_unknown_take_is_refused:
         "captures.a = { from = \"request.body:/a\", take = \"lenght\", values = [\"b\"] }", "1:49",
         "did you mean \"length\"?";

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -14,7 +15,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use vital_sidecar::cli::demo::orchestrator::{Behaviour, Failures, Pace, serve};
-use vital_sidecar::cli::demo::{Options, Stage, traffic};
+use vital_sidecar::cli::demo::{self, Options, Stage, traffic};
+use vital_sidecar::config::Config;
+use vital_sidecar::record::{Record, Value as Captured};
+
+use crate::support::sidecar;
 
 const MODES: [&str; 5] =
     ["query_automatic", "query_manual", "rag_query", "multi_agent", "autonomous"];
@@ -340,7 +345,7 @@ async fn a_stage_makes_its_pieces_and_ends_them() {
     let url = config["upstream"]["url"].as_str().unwrap();
     let upstream: SocketAddr = url.strip_prefix("http://").unwrap().parse().unwrap();
     let directory = config["audit"]["directory"].as_str().unwrap().to_owned();
-    assert!(std::path::Path::new(&directory).is_dir());
+    assert!(Path::new(&directory).is_dir());
     // Without a sidecar in between, the traffic can go straight to the orchestrator.
     stage.open(upstream);
     let totals = stage.close().await;
@@ -349,4 +354,42 @@ async fn a_stage_makes_its_pieces_and_ends_them() {
     stage.strike().await;
     assert!(TcpStream::connect(upstream).await.is_err());
     std::fs::remove_dir(directory).unwrap();
+}
+
+#[tokio::test]
+async fn behind_the_demos_sidecar_an_answer_gives_its_tokens_whole_or_streamed() {
+    let scene = Scene::set(CALM).await;
+    let port = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    let text = demo::config(scene.address, port(8080), port(9901), Path::new("unused"));
+    let mut config = Config::from_toml(&text).unwrap();
+    // Its audit needs a directory, and this is not about it.
+    config.routes.iter_mut().for_each(|route| route.audit = None);
+    let mut sidecar = sidecar::with(&config).await;
+
+    let body = r#"{"query":"How much?","mode":"query_manual"}"#;
+    let whole = sidecar.client().await.post("/api/orchestrate", body).await;
+    let tokens = &whole.json()["metadata"]["tokens"];
+    let found = |record: &Record, name: &str| match record.fact(name) {
+        Some(Captured::Number(count)) => *count,
+        other => panic!("{name} is {other:?}"),
+    };
+    let record = sidecar.record().await;
+    assert_eq!(tokens["input"], found(&record, "orchestration.input_tokens"));
+    assert_eq!(tokens["output"], found(&record, "orchestration.output_tokens"));
+
+    let length = body.len();
+    let mut client = sidecar.client().await;
+    client
+        .say(format!(
+            "POST /api/orchestrate HTTP/1.1\r\nhost: a\r\naccept: text/event-stream\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        ))
+        .await;
+    client.answer().await;
+    let streamed = sidecar.record().await;
+    assert!(streamed.stream.as_ref().is_some_and(|stream| stream.events > 2));
+    for name in ["orchestration.input_tokens", "orchestration.output_tokens"] {
+        assert_eq!(found(&streamed, name), found(&record, name), "{name}");
+    }
+    scene.end().await;
 }

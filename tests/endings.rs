@@ -6,7 +6,7 @@ mod aborted;
 mod failed;
 mod gone;
 mod http2;
-mod panicked;
+pub(crate) mod panicked;
 mod refused;
 mod served;
 

@@ -101,7 +101,7 @@ async fn an_event_reaches_the_client_before_the_stream_goes_on() {
     client.until(b"data: 2\n\n").await;
 
     let record = sidecar.record().await;
-    assert_eq!(record.stream.map(|stream| stream.events), Some(2));
+    assert_eq!(record.stream.as_ref().map(|stream| stream.events), Some(2));
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@ mod config;
 mod forwarded;
 #[path = "fuzz/checks/framing.rs"]
 pub(crate) mod framing;
+#[path = "fuzz/checks/propagation.rs"]
+mod propagation;
 #[path = "fuzz/checks/traceparent.rs"]
 mod traceparent;
 
@@ -37,6 +39,11 @@ fn the_corpus_of_traceparent_holds() {
 }
 
 #[test]
+fn the_corpus_of_propagation_holds() {
+    replay("propagation", propagation::check);
+}
+
+#[test]
 fn the_corpus_of_forwarded_holds() {
     replay("forwarded", forwarded::check);
 }
@@ -51,7 +58,7 @@ fn the_corpus_of_config_holds() {
 fn every_check_has_a_target() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz");
     let manifest = fs::read_to_string(root.join("Cargo.toml")).expect("a manifest");
-    for target in ["config", "forwarded", "framing", "traceparent"] {
+    for target in ["config", "forwarded", "framing", "propagation", "traceparent"] {
         let path = format!("fuzz_targets/{target}.rs");
         let text = fs::read_to_string(root.join(&path)).expect("a target");
         assert!(text.contains(&format!("checks/{target}.rs")) && manifest.contains(&path));

@@ -4,8 +4,14 @@
 
 mod support;
 
+// What answers say of caches and of time.
+mod answer_notes;
+// Facts out of answers.
+mod answer_captures;
 // Facts out of request bodies.
 mod captures;
+// Marked texts in every place a client can write to, and every sink searched for them.
+mod canary;
 // The operators' door of a whole sidecar.
 mod admin;
 // The commit protocol through the whole proxy, on a disk that forgets.
@@ -28,6 +34,8 @@ mod error_reporting;
 mod floors;
 // What is left when file descriptors or memory run short.
 mod exhaustion;
+// What becomes of spans, and of requests, while the collector is in trouble.
+mod export;
 // Random messages: what the guard lets through, the parser behind reads in the same way.
 mod framing;
 // The fuzz targets over their corpus.
@@ -36,6 +44,10 @@ mod fuzz_corpus;
 mod forwarding;
 // HTTP/2 from clients: what works, what is refused, what is bounded.
 mod http2;
+// B3 and baggage: who may say what of a trace, in which form it goes on.
+mod propagation;
+// The metrics of the GenAI conventions.
+mod genai;
 // Rate limits as a client meets them.
 mod limits;
 // Ports: Unix sockets and inherited sockets.
@@ -44,6 +56,10 @@ mod listening;
 mod logging;
 // The numbers at their doors.
 mod metrics;
+// The numbers and their document.
+mod metrics_documented;
+// The numbers by OTLP.
+mod metrics_pushed;
 // A thousand random misbehaviours of clients and upstreams.
 mod misbehaviour;
 // Spans on the wire: their shape, and what becomes of them when the collector misbehaves.
@@ -70,14 +86,20 @@ mod shutdown;
 mod smuggling;
 // TLS from clients: versions, certificates, their replacement, the redirect to it.
 mod tls;
+// The rules of W3C Trace Context, one case per rule.
+mod trace_context;
 // Traces of whole requests.
 mod tracing;
 // Upstreams that are not there, break, stall or talk nonsense: one test per fault and protocol.
 mod upstream_faults;
 // What RFC 9110 and 9112 ask of an intermediary.
 mod intermediary;
+// Which spans leave: decided at the start, or for a reason at the end.
+mod sampling;
 // Streams: their flushing, their clocks, their last words.
 mod streams;
+// What is measured of a stream: each kind with each ending.
+mod streams_measured;
 // Connections that switch protocols.
 mod upgrades;
 // What is spoken towards the upstream: TLS, HTTP/2, Unix sockets.

@@ -89,6 +89,30 @@ async fn ten_thousand_strange_requests_add_no_series() {
 }
 
 #[tokio::test]
+async fn a_family_that_is_full_counts_the_rest_without_its_labels() {
+    let upstream = upstream::scripted(async |mut wire| {
+        while let Some(head) = wire.head().await {
+            let status = &head["GET /".len()..][..3];
+            wire.say(format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n")).await;
+        }
+    })
+    .await;
+    let house = house::open(&config(upstream.address, "[metrics]\nmax_series = 100\n")).await;
+    let mut client = house.client().await;
+    for status in (205..304).chain(305..505) {
+        assert_eq!(client.get(&format!("/{status}")).await.status, status);
+    }
+    let page = house.page().await;
+    let count = "http_server_request_duration_seconds_count{";
+    let of_family = series(&page).into_iter().filter(|series| series.starts_with(count)).count();
+    assert_eq!(of_family, 100);
+    let rest = sum(&page, &format!("{count}otel_metric_overflow=\"true\"}}"));
+    assert!((rest - 200.0).abs() < 0.1, "{rest}");
+    assert!((sum(&page, count) - 299.0).abs() < 0.1, "nothing is lost but labels");
+    assert!(sum(&page, "sidecar_metrics_overflow_total") >= 200.0);
+}
+
+#[tokio::test]
 async fn the_page_has_three_forms_by_accept() {
     let upstream = upstream::answering(OK).await;
     let house = house::open(&config(upstream.address, "")).await;

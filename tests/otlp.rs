@@ -240,21 +240,25 @@ async fn a_refused_batch_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_collector_that_asks_for_too_much_patience_loses_the_batch() {
+async fn at_the_end_nobody_waits_for_a_collector_that_asks_for_an_hour() {
     let collector = Collector::start().await;
-    collector.script([Reply::Status(503, Some(3600))]);
-    let account = export(&config(&collector.endpoint()), vec![orchestration()]).await;
-    assert_eq!(account.dropped, BTreeMap::from([("refused", 3)]));
+    for asked in [3600, u64::MAX] {
+        collector.script([Reply::Status(503, Some(asked))]);
+        let account = export(&config(&collector.endpoint()), vec![orchestration()]).await;
+        assert_eq!(account.dropped, BTreeMap::from([("shutdown", 3)]));
+        assert_eq!(account.attempts, BTreeMap::from([("failure", 1)]));
+    }
 }
 
 #[tokio::test]
-async fn a_slow_collector_costs_the_batch_after_the_timeout() {
+async fn an_attempt_that_takes_too_long_is_made_again() {
     let collector = Collector::start().await;
     collector.script([Reply::Delay(Duration::from_mins(1))]);
     let mut config = config(&collector.endpoint());
     target(&mut config).timeout = Duration::from_millis(100);
     let account = export(&config, vec![orchestration()]).await;
-    assert_eq!(account.dropped, BTreeMap::from([("timeout", 3)]));
+    assert_eq!((account.exported, account.lost()), (3, 0));
+    assert_eq!(account.attempts, BTreeMap::from([("failure", 1), ("success", 1)]));
 }
 
 #[tokio::test]
@@ -296,14 +300,6 @@ async fn the_collector_of_these_tests_is_strict() {
         complaints.contains("malformed id") && complaints.contains("came twice"),
         "{complaints}"
     );
-}
-
-#[tokio::test]
-async fn a_pause_longer_than_any_clock_counts_as_a_refusal() {
-    let collector = Collector::start().await;
-    collector.script([Reply::Status(503, Some(u64::MAX))]);
-    let account = export(&config(&collector.endpoint()), vec![orchestration()]).await;
-    assert_eq!(account.dropped, BTreeMap::from([("refused", 3)]));
 }
 
 fn spans_of(record: Record) -> Vec<Span> {

@@ -62,7 +62,7 @@ async fn each_event_arrives_before_the_next_is_sent() {
 
     let record = sidecar.record().await;
     assert_eq!(record.outcome, Outcome::Served);
-    assert_eq!(record.stream.map(|stream| stream.events), Some(5));
+    assert_eq!(record.stream.as_ref().map(|stream| stream.events), Some(5));
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn a_stalled_event_stream_ends_with_an_error_event() {
 
         let record = sidecar.record().await;
         assert_eq!(record.outcome, Outcome::Aborted(Abort::StreamIdleTimeout));
-        assert_eq!(record.stream.map(|stream| stream.events), Some(events));
+        assert_eq!(record.stream.as_ref().map(|stream| stream.events), Some(events));
         assert_eq!(record.bytes_out, answer.body.len() as u64);
         let problem = last_event(&answer, said);
         assert_eq!(

@@ -57,7 +57,8 @@ fn by_kind(spans: Vec<Received>) -> BTreeMap<i32, Received> {
     kinds
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes in lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("memory takes it");
@@ -93,7 +94,7 @@ async fn a_request_is_one_trace_from_the_client_to_the_upstream() {
 
     let trace = hex(&server.span.trace_id);
     let told = scene.recorder.only();
-    let expected = format!("00-{trace}-{}-01", hex(&client.span.span_id));
+    let expected = format!("00-{trace}-{}-03", hex(&client.span.span_id));
     assert_eq!(told.field("traceparent"), Some(&*expected), "the upstream's parent is our CLIENT");
     assert_eq!(line["traceId"], trace, "the log line is in the trace");
     assert_eq!(line["spanId"], hex(&server.span.span_id));
@@ -160,7 +161,10 @@ async fn at_ratio_zero_nothing_is_sent_and_the_upstream_is_told_so() {
     scene.house.close().await;
     assert!(scene.collector.requests().is_empty());
     for told in scene.recorder.seen() {
-        assert!(told.field("traceparent").expect("a context").ends_with("-00"));
+        assert!(
+            told.field("traceparent").expect("a context").ends_with("-02"),
+            "random, not sampled"
+        );
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -14,6 +15,7 @@ use crate::server::port::{Inherited, Port};
 use crate::server::reload::Source;
 use crate::server::tls::{NotServed, Tls};
 use crate::telemetry::StartError;
+use crate::telemetry::export::spool::{Spool, SpoolError};
 use crate::telemetry::sinks::audit::{self, Audit, RealDisk};
 
 /// What the start is given besides its configuration.
@@ -34,6 +36,9 @@ pub enum NotStarted {
     /// The audit could not be opened.
     #[error("{0}")]
     Audit(#[from] audit::OpenError),
+    /// The spool cannot be used.
+    #[error("{0}")]
+    Spool(#[from] SpoolError),
     /// TLS cannot be served. The configuration was right when it was checked.
     #[error("{0}")]
     Tls(#[from] NotServed),
@@ -63,6 +68,16 @@ pub(super) async fn open_audit(config: &Config) -> Result<Option<Audit>, NotStar
     let settings = config.audit.clone();
     let open = move || Audit::open(&settings, RealDisk::new(&settings.directory));
     match spawn_blocking(open).await {
+        Ok(opened) => Ok(Some(opened?)),
+        Err(panicked) => Err(NotStarted::Panicked(panicked)),
+    }
+}
+
+/// Opens the spool where there is one. It looks at every file, so not on a worker.
+pub(super) async fn open_spool(config: &Config) -> Result<Option<Arc<Spool>>, NotStarted> {
+    let Some(directory) = config.spool.directory.clone() else { return Ok(None) };
+    let max_size = config.spool.max_size;
+    match spawn_blocking(move || Spool::open(directory, max_size)).await {
         Ok(opened) => Ok(Some(opened?)),
         Err(panicked) => Err(NotStarted::Panicked(panicked)),
     }

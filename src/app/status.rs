@@ -15,9 +15,11 @@ use crate::config::model::Listen;
 use crate::proxy::Proxy;
 use crate::proxy::breaker::State;
 use crate::proxy::limits::Limiter;
+use crate::record::Reason;
 use crate::server::admin::{Health, Probe};
 use crate::server::reload;
 use crate::telemetry::metrics::{Metrics, sources};
+use crate::telemetry::sampling::Counts;
 use crate::telemetry::sinks::audit::{Audit, Stats};
 
 /// What must hold for `/readyz`.
@@ -109,6 +111,7 @@ pub(super) fn document(
             "ledger": telemetry.ledger().snapshot(),
             "limits": limits(&proxy),
             "overload": load(&proxy),
+            "sampling": kept(&proxy),
             "audit": proxy.audit().map(|audit| trail(&audit.stats())),
         })
     })
@@ -157,6 +160,16 @@ fn attempt(state: &reload::State) -> Value {
 fn load(proxy: &Proxy) -> Value {
     let load = proxy.overload().load();
     json!({ "in_flight": load.in_flight, "streams": load.streams, "waiting": load.waiting })
+}
+
+/// What was kept at the end by each reason, and what its budget refused.
+fn kept(proxy: &Proxy) -> Value {
+    let counts = proxy.plan().sampling.counts().into_iter();
+    let show = |(reason, counts): (Reason, Counts)| {
+        let counts = json!({ "kept": counts.kept, "over_budget": counts.over_budget });
+        (reason.as_str().to_owned(), counts)
+    };
+    counts.map(show).collect::<serde_json::Map<_, _>>().into()
 }
 
 fn rules(house: &Weak<Proxy>) -> Vec<sources::RuleCounts> {

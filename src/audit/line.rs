@@ -113,7 +113,7 @@ pub fn write_members(draft: &Draft, out: &mut Vec<u8>) {
         out.push(b':');
         match &fact.value {
             Value::Member(value) => string(value, out),
-            Value::Length(length) => number(*length, out),
+            Value::Length(count) | Value::Number(count) => number(*count, out),
         }
     }
     if let Some(reason) = draft.reason {

@@ -17,6 +17,7 @@ use super::raw::{Node, Table, Value};
 /// handed on by whoever reloads.
 pub(crate) const LIVE: &[&str] = &[
     "server.trusted_proxies",
+    "server.server_timing",
     "server.limits",
     "admin.token_file",
     "upstream.host",
@@ -26,8 +27,10 @@ pub(crate) const LIVE: &[&str] = &[
     "upstream.timeouts.stream_idle",
     "upstream.timeouts.stream_max",
     "request_id.header",
+    "tracing.propagators",
     "tracing.trust",
-    "tracing.sampling.ratio",
+    "tracing.sampling",
+    "cache.headers",
     "route_defaults",
     "routes",
     "captures",
@@ -38,6 +41,7 @@ pub(crate) const LIVE: &[&str] = &[
     "audit.mode",
     "audit.deadline",
     "errors.type_base",
+    "genai",
 ];
 
 /// Every key at its default; a test compares it with the code.

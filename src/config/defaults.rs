@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::model::{
-    Admin, Audit, AuditMode, Breaker, Config, Console, Drain, Health, HostHeader, Inspect, Log,
-    LogLevel, Mode, Otlp, OtlpProtocol, OtlpTarget, Overload, PathForm, Pool, RateLimitHeaders,
-    Retry, Scheme, Server, ServerLimits, Service, Signal, Timeouts, Tracing, Trust, Upstream,
+    Admin, Audit, AuditMode, Breaker, Cache, Config, Console, Drain, Health, HostHeader, Inspect,
+    Keep, Log, LogLevel, Metrics, Mode, Otlp, OtlpProtocol, OtlpTarget, Overload, PathForm, Pool,
+    Propagators, RateLimitHeaders, Retry, Scheme, Server, ServerLimits, Service, Signal, Spool,
+    Timeouts, Tracing, Trust, Upstream,
 };
 use crate::record::ConfigName;
 
@@ -22,6 +23,10 @@ const MIB: usize = 1024 * KIB;
 pub const BURST: NonZeroU32 = NonZeroU32::new(20).expect("20 is not zero");
 /// Buckets a limit keeps where it names no `max_keys`.
 pub const MAX_KEYS: usize = 100_000;
+/// Series of a family of metrics.
+pub const MAX_SERIES: usize = 5000;
+/// Header fields that tell of caches.
+const CACHE_HEADERS: [&str; 4] = ["cache-status", "x-cache", "x-nextjs-cache", "x-vercel-cache"];
 /// The base URL of the collector that is tried where none is named.
 pub(crate) const COLLECTOR: &str = "http://localhost:4318";
 /// The same, for gRPC.
@@ -59,9 +64,16 @@ impl Config {
             },
             request_id_header: "x-request-id".into(),
             otlp: otlp(),
-            tracing: Tracing { trust: Trust::TrustedProxies, ratio: 1.0 },
+            tracing: tracing(),
             metrics_listen: None,
+            metrics: Metrics {
+                push: false,
+                interval: Duration::from_mins(1),
+                max_series: MAX_SERIES,
+            },
+            cache: Cache { headers: CACHE_HEADERS.map(Into::into).into() },
             log: Log { level: LogLevel::Info, console: Console::Auto, directory: None },
+            spool: Spool { directory: None, max_size: 256 << 20 },
             default_rate_limits: Vec::new(),
             routes: Vec::new(),
             captures: Vec::new(),
@@ -76,6 +88,7 @@ impl Config {
             },
             sentry: None,
             errors_type_base: String::new(),
+            genai: false,
         }
     }
 }
@@ -87,6 +100,7 @@ fn server() -> Server {
         trusted_proxies: Vec::new(),
         max_connections: 10_000,
         path: PathForm::Strict,
+        server_timing: false,
         limits: ServerLimits {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
@@ -127,6 +141,20 @@ fn pool() -> Pool {
 
 fn overload() -> Overload {
     Overload { max_in_flight: 1024, max_streams: 512, queue_timeout: Duration::from_secs(1) }
+}
+
+fn tracing() -> Tracing {
+    Tracing {
+        propagators: Propagators { tracecontext: true, ..Propagators::default() },
+        trust: Trust::TrustedProxies,
+        ratio: 1.0,
+        keep: Keep {
+            errors: true,
+            slow: Some(Duration::from_secs(5)),
+            statuses: Vec::new(),
+            per_second: 50,
+        },
+    }
 }
 
 fn otlp() -> Otlp {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::Notice;
-use super::check::LEVELS;
+use super::check::{LEVELS, PROPAGATORS};
 use super::error::{Origin, Problem, Problems};
 use super::raw::{Node, Table};
 
@@ -35,7 +35,9 @@ impl Outside {
         outside.app(env);
         outside.resource(env, problems);
         outside.exporter(env, problems);
+        outside.propagators(env);
         outside.sampler(env);
+        outside.metrics(env);
         outside
     }
 
@@ -122,6 +124,23 @@ impl Outside {
         }
     }
 
+    fn metrics(&mut self, env: &BTreeMap<String, String>) {
+        let name = "OTEL_METRIC_EXPORT_INTERVAL";
+        if let Some(value) = env.get(name) {
+            match value.trim().parse::<u32>() {
+                Ok(ms) if ms > 0 => {
+                    let interval = from_env(name, &format!("{ms}ms"));
+                    self.over.push(("metrics.interval".to_owned(), interval));
+                }
+                _ => self.note(format!("{name} is ignored: not a number of milliseconds.")),
+            }
+        }
+        let name = "OTEL_METRICS_EXPORTER";
+        if env.get(name).is_some_and(|exporter| exporter == "otlp") {
+            self.over.push(("metrics.push".to_owned(), from_env(name, "true")));
+        }
+    }
+
     fn sampler(&mut self, env: &BTreeMap<String, String>) {
         let argument = env.get("OTEL_TRACES_SAMPLER_ARG").map(String::as_str);
         let Some(sampler) = env.get("OTEL_TRACES_SAMPLER") else {
@@ -130,7 +149,8 @@ impl Outside {
             }
             return;
         };
-        let (name, ratio) = match sampler.trim_start_matches("parentbased_") {
+        let based = sampler.strip_prefix("parentbased_");
+        let (name, ratio) = match based.unwrap_or(sampler) {
             "always_on" => ("OTEL_TRACES_SAMPLER", "1.0"),
             "always_off" => ("OTEL_TRACES_SAMPLER", "0.0"),
             "traceidratio" => {
@@ -145,11 +165,46 @@ impl Outside {
                 }
             }
             _ => {
-                self.note("OTEL_TRACES_SAMPLER is ignored: an unknown sampler.".to_owned());
+                self.note(
+                    "OTEL_TRACES_SAMPLER is ignored: not always_on, always_off or traceidratio, with \
+                     or without parentbased_."
+                        .to_owned(),
+                );
                 return;
             }
         };
         self.over.push(("tracing.sampling.ratio".to_owned(), from_env(name, ratio)));
+        if ratio == "0.0" && sampler.ends_with("always_off") {
+            // Off is off: nothing is kept at the end either.
+            let key = "tracing.sampling.keep_per_second".to_owned();
+            self.over.push((key, from_env(name, "0")));
+        }
+        if based.is_none() {
+            self.note(format!(
+                "OTEL_TRACES_SAMPLER is taken as parentbased_{sampler}: the decision of a believed \
+                 caller is kept (see tracing.trust)."
+            ));
+        }
+    }
+
+    fn propagators(&mut self, env: &BTreeMap<String, String>) {
+        let name = "OTEL_PROPAGATORS";
+        let Some(value) = env.get(name) else { return };
+        let mut known = Vec::new();
+        for word in value.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+            if PROPAGATORS.iter().any(|(known, _)| *known == word) {
+                known.push(word);
+            } else if word != "none" {
+                // An unknown one takes nothing from those that are known.
+                self.note(format!(
+                    "{name}: an entry is ignored: not tracecontext, b3, b3multi, baggage or none."
+                ));
+            }
+        }
+        let is_none = known.is_empty() && value.split(',').all(|word| word.trim() == "none");
+        if is_none || !known.is_empty() {
+            self.over.push(("tracing.propagators".to_owned(), from_env(name, &known.join(","))));
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::secret::Secret;
 
 mod faults;
 mod gates;
+mod metrics;
 mod otlp;
 mod server;
 mod upstream;
@@ -20,10 +21,11 @@ mod voices;
 
 pub use faults::{Breaker, Health, Retry};
 pub use gates::{LimitKey, Mode, Overload, RateLimit, RateLimitHeaders};
+pub use metrics::{Cache, Metrics};
 pub use otlp::{Otlp, OtlpProtocol, OtlpTarget, Signal};
 pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
 pub use upstream::{HostHeader, Pool, Scheme, Timeouts, Upstream};
-pub use voices::{Console, Log, LogLevel, Sentry, Tracing, Trust};
+pub use voices::{Console, Keep, Log, LogLevel, Propagators, Sentry, Spool, Tracing, Trust};
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
@@ -44,8 +46,14 @@ pub struct Config {
     pub tracing: Tracing,
     /// `[metrics] listen`: a second, narrow door for scrapers.
     pub metrics_listen: Option<SocketAddr>,
+    /// `[metrics]`: how many series, and whether they are pushed.
+    pub metrics: Metrics,
+    /// `[cache]`: who says that an answer came from a cache.
+    pub cache: Cache,
     /// `[log]`: the access log and our own diagnostics.
     pub log: Log,
+    /// `[spool]`: where exports wait while a collector is away.
+    pub spool: Spool,
     /// `[route_defaults] rate_limits`: for every request that matches no route.
     pub default_rate_limits: Vec<ConfigName>,
     /// `[[routes]]`: first match wins.
@@ -66,6 +74,8 @@ pub struct Config {
     pub sentry: Option<Sentry>,
     /// `[errors] type_base`: prefix of the problem `type`; empty means `about:blank`.
     pub errors_type_base: String,
+    /// `[genai] enabled`: whether captured facts become the metrics of the `GenAI` conventions.
+    pub genai: bool,
 }
 
 /// `[service]`.
@@ -129,12 +139,23 @@ pub enum Action {
 pub struct Capture {
     /// The fact's name.
     pub name: ConfigName,
-    /// JSON pointer (RFC 6901) into the request body.
+    /// Whose body it looks into.
+    pub side: Side,
+    /// JSON pointer (RFC 6901) into that body.
     pub pointer: String,
     /// What is taken there.
     pub take: Take,
     /// Whether it may become a metric label.
     pub metric: bool,
+}
+
+/// Whose body a capture looks into: the first part of `captures.from`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// `request.body`.
+    Request,
+    /// `response.body`: a JSON document, or the last event of a stream that has the place.
+    Response,
 }
 
 /// `captures.take`.
@@ -144,6 +165,8 @@ pub enum Take {
     Value(Vec<ConfigName>),
     /// The length of a string in UTF-16 code units.
     Length,
+    /// A whole number that is not negative.
+    Number,
 }
 
 /// `[inspect]`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::model::{LimitKey, LogLevel, Scheme, Take};
+use super::model::{LimitKey, LogLevel, Scheme, Side, Take};
 use super::*;
 
 const UPSTREAM: &str = "[upstream]\nurl = \"http://127.0.0.1:3000\"\n";
@@ -163,6 +163,17 @@ fn a_tenth_of_the_traces_is_kept_in_production_only() {
 }
 
 #[test]
+fn opentelemetry_says_how_often_metrics_are_pushed() {
+    let pushed =
+        config("", &[("OTEL_METRICS_EXPORTER", "otlp"), ("OTEL_METRIC_EXPORT_INTERVAL", "1500")]);
+    assert!(pushed.metrics.push);
+    assert_eq!(pushed.metrics.interval, Duration::from_millis(1500));
+    assert!(!config("", &[]).metrics.push, "pushing is asked for");
+    let said = notices(&[("OTEL_METRIC_EXPORT_INTERVAL", "often")]);
+    assert_eq!(said, ["OTEL_METRIC_EXPORT_INTERVAL is ignored: not a number of milliseconds."]);
+}
+
+#[test]
 fn sentry_needs_a_dsn_and_an_environment_that_is_not_disabled() {
     let dsn = ("SENTRY_DSN", "https://abc@errors.example/42");
     assert!(config("", &[("NODE_ENV", "production")]).sentry.is_none());
@@ -235,6 +246,9 @@ fn routes_and_captures_become_what_they_say() {
         [captures.length]
         from = "request.body:/query"
         take = "length"
+        [captures.tokens]
+        from = "response.body:/usage/total"
+        take = "number"
     "#;
     let config = config(text, &[]);
     let route = &config.routes[0];
@@ -246,6 +260,10 @@ fn routes_and_captures_become_what_they_say() {
     assert_eq!(config.captures[1].take, Take::Value(vec!["a".into(), "b".into()]));
     assert_eq!(config.captures[1].pointer, "/mode");
     assert!(config.captures[1].metric);
+    assert_eq!(config.captures[1].side, Side::Request);
+    let tokens = &config.captures[2];
+    assert_eq!((tokens.side, &*tokens.pointer), (Side::Response, "/usage/total"));
+    assert_eq!(tokens.take, Take::Number);
 }
 
 #[test]

@@ -4,9 +4,9 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::error::Problem;
+use super::error::{Origin, Problem};
 use super::keys::nearest;
-use super::raw::Value;
+use super::raw::{Node, Value};
 use super::section::Section;
 use crate::units;
 
@@ -80,6 +80,31 @@ impl Section<'_> {
         self.in_range(key, number, range, "")
     }
 
+    /// A list of whole numbers, each within a range. From outside the file: separated by commas.
+    pub(crate) fn numbers(&self, key: &str, range: &RangeInclusive<u64>) -> Option<Vec<u64>> {
+        let node = self.node(key)?;
+        let outside =
+            |text: &String| text.split(',').map(|part| part.trim().parse().ok()).collect();
+        let numbers: Option<Vec<i64>> = match &node.value {
+            Value::Text(text) if node.is_external() && text.trim().is_empty() => Some(Vec::new()),
+            Value::Text(text) if node.is_external() => outside(text),
+            Value::List(list) => list.iter().map(integer).collect(),
+            Value::Broken => return None,
+            _ => None,
+        };
+        let Some(numbers) = numbers else {
+            self.wrong_type(key, node, "a list of whole numbers");
+            return None;
+        };
+        // A negative number is below every range.
+        let within = |number| u64::try_from(number).ok().filter(|number| range.contains(number));
+        let found: Option<Vec<_>> = numbers.into_iter().map(within).collect();
+        if found.is_none() {
+            self.out_of_range(key, range, "");
+        }
+        found
+    }
+
     /// A count of things held in memory.
     pub(crate) fn count(&self, key: &str, range: &RangeInclusive<u64>) -> Option<usize> {
         self.number(key, range).and_then(|number| usize::try_from(number).ok())
@@ -124,13 +149,33 @@ impl Section<'_> {
     /// One of a few words.
     pub(crate) fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Option<T> {
         let text = self.text(key)?;
+        self.chosen(key, text, &self.origin_of(key), choices)
+    }
+
+    /// Some of a few words.
+    pub(crate) fn choices<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Option<Vec<T>> {
+        let words = self.words(key)?;
+        let chosen = words.iter().map(|word| self.chosen(key, &word.text, &word.origin, choices));
+        chosen.collect()
+    }
+
+    fn chosen<T: Copy>(
+        &self,
+        key: &str,
+        text: &str,
+        origin: &Origin,
+        choices: &[(&str, T)],
+    ) -> Option<T> {
         if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
             return Some(*value);
         }
-        let near = nearest(text, choices.iter().map(|(word, _)| *word));
-        let help = near.map(|near| format!("did you mean \"{near}\"?"));
+        let title = format!("`{}` is not one of its values", self.path_of(key));
         let label = format!("expected {}", one_of(choices.iter().map(|(word, _)| *word)));
-        self.refuse(key, "is not one of its values", label, help.as_deref());
+        let mut problem = Problem::at(origin, title).label(label);
+        if let Some(near) = nearest(text, choices.iter().map(|(word, _)| *word)) {
+            problem = problem.help(format!("did you mean \"{near}\"?"));
+        }
+        self.problems.push(problem);
         None
     }
 
@@ -174,6 +219,13 @@ impl Section<'_> {
             format!("expected {start}{unit} to {end}{unit}")
         };
         self.refuse(key, "is out of range", label, None);
+    }
+}
+
+fn integer(node: &Node) -> Option<i64> {
+    match node.value {
+        Value::Integer(number) => Some(number),
+        _ => None,
     }
 }
 

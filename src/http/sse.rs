@@ -4,11 +4,27 @@
 //! when its blank line has come and it held a `data` or an `event` field: comments (keep-alives),
 //! `id` and `retry` alone are not events. An unfinished last block is none either, as for a browser.
 //!
-//! It keeps nine bytes of state per line, and never any content beyond them.
+//! An event whose type is `error` is noted: that is how a service says in a stream that it failed.
+//!
+//! It keeps sixteen bytes of state per line, and never any content beyond them.
+
+pub mod data;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
-/// Enough to tell `event:` behind a byte order mark.
-const HEAD: usize = 9;
+/// Enough to tell `event: error`, and no longer word, behind a byte order mark.
+const HEAD: usize = 16;
+
+/// What a block of lines is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Block {
+    /// Comments and settings.
+    #[default]
+    NoEvent,
+    /// It holds a field that makes it an event.
+    Event,
+    /// An event of type `error`.
+    Error,
+}
 
 /// Counts events over the chunks of one stream.
 #[derive(Clone, Debug, Default)]
@@ -17,8 +33,10 @@ pub struct EventCounter {
     head: [u8; HEAD],
     /// How many of them there are.
     head_len: usize,
-    /// Whether the current block holds a field that makes it an event.
-    is_event: bool,
+    /// What the current block is so far.
+    block: Block,
+    /// Whether an event of type `error` has passed.
+    had_error: bool,
     /// Whether the last byte was CR: a LF now belongs to it.
     after_cr: bool,
     /// Whether the first line, which may begin with a byte order mark, is over.
@@ -53,7 +71,12 @@ impl EventCounter {
 
     /// Whether the stream stands between two events: nothing of another has begun.
     pub fn is_between_events(&self) -> bool {
-        self.head_len == 0 && !self.is_event
+        self.head_len == 0 && self.block == Block::NoEvent
+    }
+
+    /// Whether an event of type `error` has passed.
+    pub fn had_error(&self) -> bool {
+        self.had_error
     }
 
     fn remember(&mut self, bytes: &[u8]) {
@@ -71,12 +94,20 @@ impl EventCounter {
         }
         self.head_len = 0;
         if line.is_empty() {
-            return std::mem::take(&mut self.is_event);
+            let block = std::mem::take(&mut self.block);
+            self.had_error |= block == Block::Error;
+            return block != Block::NoEvent;
         }
         let is_field = |name: &[u8]| {
             line.strip_prefix(name).is_some_and(|rest| matches!(rest.first(), None | Some(b':')))
         };
-        self.is_event |= is_field(b"data") || is_field(b"event");
+        if is_field(b"event") {
+            // Of several types the last counts.
+            let is_error = matches!(line, b"event:error" | b"event: error");
+            self.block = if is_error { Block::Error } else { Block::Event };
+        } else if self.block == Block::NoEvent && is_field(b"data") {
+            self.block = Block::Event;
+        }
         false
     }
 }
@@ -124,6 +155,26 @@ mod tests {
         assert_eq!(count("\u{feff}event\n\n"), 1);
         assert_eq!(count("\u{feff}\u{feff}data: a\n\n"), 0);
         assert_eq!(count("\n\u{feff}data: a\n\n"), 0);
+    }
+
+    #[test]
+    fn an_event_of_type_error_is_noted_once_it_is_whole() {
+        let had_error = |stream: &str| {
+            let mut counter = EventCounter::default();
+            counter.push(stream.as_bytes());
+            counter.had_error()
+        };
+        assert!(had_error("event: error\ndata: {}\n\n"));
+        assert!(had_error("\u{feff}event:error\r\rdata: x\n\n"));
+        for other in [
+            "event: error\ndata: {}\n",
+            "event: errors\n\n",
+            "event: error and more\n\n",
+            "data: event: error\n\n",
+            "event: error\nevent: done\n\n",
+        ] {
+            assert!(!had_error(other), "{other:?}");
+        }
     }
 
     proptest! {

@@ -1,7 +1,10 @@
-//! W3C Trace Context: `traceparent` and `tracestate` (Recommendation, level 1 with level 2 leniency).
+//! W3C Trace Context: `traceparent`, and the ids in it (level 1, and the random flag of level 2).
 //!
-//! Parsing accepts every version but `ff`, as §3.2.4 asks, and refuses zero ids and upper case.
-//! `tracestate` is checked for its bounds and passed on unread.
+//! Parsing accepts every version but `ff`, later ones as far as they are known (§3.2.4), and refuses
+//! zero ids, upper case and anything behind a version 00. What is written is version 00, with no flag
+//! but those we know.
+//!
+//! It decides nothing; [`super::tracestate`] is its companion.
 
 /// A trace id: 16 bytes, not all zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,15 +58,20 @@ pub struct TraceParent {
     pub span_id: SpanId,
     /// The caller's decision.
     pub sampled: bool,
+    /// Whether the last seven bytes of the trace id are known to be random (level 2). It goes with
+    /// the id: whoever continues the trace says the same.
+    pub is_random: bool,
 }
 
 impl TraceParent {
     /// The length of a version 00 header.
     pub const LEN: usize = 55;
+    const SAMPLED: u8 = 1;
+    const RANDOM: u8 = 2;
 
     /// Parses a header value (§3.2). `None` means: start a new trace.
     pub fn parse(value: &[u8]) -> Option<Self> {
-        let [version, flags] = [read_hex(value.get(..2)?)?, read_hex(value.get(53..55)?)?];
+        let [version, [flags]] = [read_hex(value.get(..2)?)?, read_hex(value.get(53..55)?)?];
         let dashes = [2, 35, 52].iter().all(|at| value[*at] == b'-');
         let whole = match version {
             [0xff] => false,
@@ -75,47 +83,20 @@ impl TraceParent {
         valid.then_some(Self {
             trace_id: TraceId(trace_id),
             span_id: SpanId(span_id),
-            sampled: flags[0] & 1 == 1,
+            sampled: flags & Self::SAMPLED != 0,
+            // Of a later version only the sampled bit is known to mean what it means here.
+            is_random: version == [0] && flags & Self::RANDOM != 0,
         })
     }
 
-    /// The header value, version 00.
+    /// The header value, version 00. Flags we do not know are zero (§3.2.2.5).
     pub fn encode(&self) -> [u8; Self::LEN] {
         let mut out = *b"00-00000000000000000000000000000000-0000000000000000-00";
         write_hex(&self.trace_id.0, &mut out[3..35]);
         write_hex(&self.span_id.0, &mut out[36..52]);
-        out[54] = b'0' + u8::from(self.sampled);
+        let flags = u8::from(self.sampled) | u8::from(self.is_random) << 1;
+        out[54] = b'0' + flags;
         out
-    }
-}
-
-/// A `tracestate` list within its bounds, unread (§3.3).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TraceState(Box<str>);
-
-impl TraceState {
-    /// Joins the header's lines. `None` where it is empty, over 512 bytes or over 32 members, or not
-    /// printable ASCII: then it is dropped, as §3.3.1.1 allows.
-    pub fn parse<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<Self> {
-        let mut joined = String::new();
-        for line in lines {
-            let line = std::str::from_utf8(line).ok()?;
-            let printable = line.bytes().all(|b| matches!(b, b' '..=b'~' | b'\t'));
-            if !printable || joined.len() + line.len() > 512 {
-                return None;
-            }
-            if !joined.is_empty() {
-                joined.push(',');
-            }
-            joined.push_str(line.trim());
-        }
-        let members = joined.split(',').filter(|m| !m.trim().is_empty()).count();
-        (1..=32).contains(&members).then(|| Self(joined.into_boxed_str()))
-    }
-
-    /// The list as one header value.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 
@@ -124,7 +105,7 @@ fn random() -> u64 {
     fastrand::u64(..).max(1)
 }
 
-fn write_hex(bytes: &[u8], out: &mut [u8]) {
+pub(super) fn write_hex(bytes: &[u8], out: &mut [u8]) {
     for (byte, pair) in bytes.iter().zip(out.as_chunks_mut::<2>().0) {
         *pair = PAIRS[usize::from(*byte)];
     }
@@ -142,7 +123,8 @@ const PAIRS: [[u8; 2]; 256] = {
     pairs
 };
 
-fn read_hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+/// Reads lower-case hex of exactly this length.
+pub(super) fn read_hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     let digit = |b: u8| match b {
         b'0'..=b'9' => Some(b - b'0'),
         b'a'..=b'f' => Some(b - b'a' + 10),
@@ -169,7 +151,7 @@ mod tests {
     #[test]
     fn the_example_of_the_recommendation_round_trips() {
         let parsed = TraceParent::parse(EXAMPLE).unwrap();
-        assert!(parsed.sampled);
+        assert!(parsed.sampled && !parsed.is_random);
         assert_eq!(parsed.encode(), EXAMPLE);
     }
 
@@ -183,6 +165,7 @@ mod tests {
             b"00-00000000000000000000000000000000-b7ad6b7169203331-01",
             b"00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
             b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
+            b"cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01.x",
             b"00_0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         ] {
             assert_eq!(TraceParent::parse(bad), None, "{}", String::from_utf8_lossy(bad));
@@ -190,9 +173,21 @@ mod tests {
     }
 
     #[test]
+    fn of_the_flags_those_that_are_known_go_on() {
+        for (sent, kept) in [("00", "00"), ("02", "02"), ("03", "03"), ("fc", "00"), ("ff", "03")] {
+            let mut header = EXAMPLE.to_vec();
+            header[53..].copy_from_slice(sent.as_bytes());
+            let written = TraceParent::parse(&header).unwrap().encode();
+            assert_eq!(&written[53..], kept.as_bytes(), "{sent}");
+        }
+    }
+
+    #[test]
     fn later_versions_are_read_as_far_as_known() {
-        let later = b"cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-what";
-        assert!(TraceParent::parse(later).is_some());
+        let later = b"cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03-what";
+        let parsed = TraceParent::parse(later).unwrap();
+        assert!(parsed.sampled && !parsed.is_random);
+        assert_eq!(parsed.encode(), EXAMPLE);
     }
 
     proptest! {
@@ -201,6 +196,16 @@ mod tests {
             if let Some(parsed) = TraceParent::parse(&bytes) {
                 prop_assert_eq!(TraceParent::parse(&parsed.encode()).map(|p| p.trace_id), Some(parsed.trace_id));
             }
+        }
+
+        #[test]
+        fn what_is_written_is_read_the_same(
+            trace in any::<[u8; 16]>(), span in any::<[u8; 8]>(), sampled: bool, is_random: bool,
+        ) {
+            prop_assume!(trace != [0; 16] && span != [0; 8]);
+            let (trace_id, span_id) = (TraceId(trace), SpanId(span));
+            let parent = TraceParent { trace_id, span_id, sampled, is_random };
+            prop_assert_eq!(TraceParent::parse(&parent.encode()), Some(parent));
         }
     }
 }

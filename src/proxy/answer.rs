@@ -16,6 +16,7 @@ use super::survey::Survey;
 use super::upstream::lease::UpstreamBody;
 use crate::http::hop;
 use crate::http::problem::{self, Problem};
+use crate::http::server_timing::{self, SERVER_TIMING};
 use crate::record::{ErrorType, Failure, Outcome, Phase, Refusal};
 
 /// What the client's head says about how to answer it.
@@ -71,6 +72,7 @@ pub fn dress(exchange: &Exchange, verdict: &Verdict, headers: &mut HeaderMap) {
     }
     limits::dress(headers, verdict);
     headers.insert(&exchange.plan.request_id_header, exchange.request_id.clone());
+    tell_time(exchange, headers);
 }
 
 /// Passes the upstream's answer on, and the exchange inside its body.
@@ -156,6 +158,7 @@ pub fn refuse(mut exchange: Box<Exchange>, stop: Stop, asked: Asked) -> Response
         fields.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     fields.insert(exchange.plan.request_id_header.clone(), exchange.request_id.clone());
+    tell_time(&exchange, fields);
     fields.remove(ALLOW);
     // A body that is under way can often still be skipped; one that was too large, too slow, malformed
     // or never asked for ends the connection.
@@ -172,6 +175,19 @@ pub fn refuse(mut exchange: Box<Exchange>, stop: Stop, asked: Asked) -> Response
 pub fn part(response: &mut Response<ReplyBody>, asked: Asked) {
     if asked.version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+/// Adds where the time went, where the plan wants every client to know. It is appended behind what the
+/// upstream says of itself, and replaces nothing.
+fn tell_time(exchange: &Exchange, headers: &mut HeaderMap) {
+    if !exchange.plan.server_timing {
+        return;
+    }
+    let upstream = exchange.upstream_time();
+    let own = exchange.began().elapsed().saturating_sub(upstream.unwrap_or_default());
+    if let Some(value) = server_timing::value(own, upstream) {
+        headers.append(SERVER_TIMING, value);
     }
 }
 

@@ -1,23 +1,35 @@
 //! What a response head says about the answer: its shape, its cache, its gRPC status.
 
-use http::header::{CACHE_STATUS, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
-use http::{HeaderName, Method, StatusCode};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::exchange::Exchange;
-use crate::record::{Cache, Failure, Outcome, Stream};
+use crate::http::cache_status::Verdict;
+use crate::record::{Cache, Failure, Outcome, Stream, StreamKind};
 
 /// The shape of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     /// HEAD, 204 and 304 have no body, whatever their header fields say (RFC 9110 §6.4.1).
     pub has_no_body: bool,
-    /// Server-sent events: counted.
-    pub is_event_stream: bool,
     /// An event stream to which an event of ours can be added: it is neither encoded nor of a
     /// declared length.
     pub takes_events: bool,
+    /// What can be read of the body for the route's captures; `None` where they do not ask.
+    pub text: Option<Text>,
     /// An ending that the head itself declares (a gRPC trailers-only answer).
     pub ending: Option<Outcome>,
+}
+
+/// How a body is to be read for facts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// As one JSON document.
+    Document,
+    /// As events whose data may be JSON.
+    Events,
+    /// Not at all: it is encoded, or of another media type.
+    Unreadable,
 }
 
 /// gRPC statuses that are the server's fault (OpenTelemetry gRPC conventions): unknown, deadline
@@ -32,22 +44,32 @@ pub fn head(
     headers: &HeaderMap,
 ) -> Shape {
     exchange.status = Some(status.as_u16());
-    exchange.cache = cache(headers);
+    exchange.cache = exchange.plan.cache_fields.judge(headers).map(|verdict| match verdict {
+        Verdict::Hit => Cache::Hit,
+        Verdict::Miss => Cache::Miss,
+    });
     let media_type = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-    let kind = Kind::of(media_type);
-    if kind != Kind::Ordinary || status == StatusCode::SWITCHING_PROTOCOLS {
-        exchange.stream = Some(Stream::default());
+    let kind = stream_of(media_type);
+    let is_encoded = kind.is_some() && headers.contains_key(CONTENT_ENCODING);
+    if kind.is_some() || status == StatusCode::SWITCHING_PROTOCOLS {
+        let visible = kind.filter(|_| !is_encoded).unwrap_or(StreamKind::Opaque);
+        exchange.stream = Some(Box::new(Stream::of(visible)));
     }
     let has_no_body = method == Method::HEAD
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     Shape {
         has_no_body,
-        is_event_stream: kind == Kind::EventStream,
-        takes_events: kind == Kind::EventStream
-            && !headers.contains_key(CONTENT_ENCODING)
+        takes_events: kind == Some(StreamKind::Events)
+            && !is_encoded
             && !headers.contains_key(CONTENT_LENGTH),
+        text: exchange
+            .route
+            .answer_captures
+            .is_some()
+            .then(|| text(kind, essence(media_type), headers)),
         // A head that is all there is of a gRPC answer has its media type, too.
-        ending: (kind == Kind::OtherStream)
+        ending: kind
+            .is_some_and(|kind| kind != StreamKind::Events)
             .then(|| grpc_failure(headers))
             .flatten()
             .map(|code| Outcome::Failed(Failure::GrpcStatus(code))),
@@ -60,72 +82,51 @@ pub fn grpc_failure(headers: &HeaderMap) -> Option<u8> {
     GRPC_SERVER_ERRORS.contains(&code).then_some(code)
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Ordinary,
-    EventStream,
-    OtherStream,
+/// How to read this body. One without a media type may be JSON as well as anything.
+fn text(kind: Option<StreamKind>, essence: &[u8], headers: &HeaderMap) -> Text {
+    let is_plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    let is_encoded = headers.get(CONTENT_ENCODING).is_some_and(|coding| !is_plain(coding));
+    let suffix = essence.len().checked_sub(b"+json".len()).and_then(|at| essence.get(at..));
+    let is_json = essence.is_empty()
+        || essence.eq_ignore_ascii_case(b"application/json")
+        || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case(b"+json"));
+    match kind {
+        _ if is_encoded => Text::Unreadable,
+        Some(StreamKind::Events) => Text::Events,
+        None if is_json => Text::Document,
+        _ => Text::Unreadable,
+    }
 }
 
-impl Kind {
-    fn of(media_type: &[u8]) -> Self {
-        let end = memchr::memchr2(b';', b' ', media_type).unwrap_or(media_type.len());
-        let essence = &media_type[..end];
-        let is = |name: &str| essence.eq_ignore_ascii_case(name.as_bytes());
-        let is_grpc =
-            essence.len() >= 16 && essence[..16].eq_ignore_ascii_case(b"application/grpc");
-        if is("text/event-stream") {
-            Self::EventStream
-        } else if is_grpc
-            || is("application/x-ndjson")
-            || is("application/ndjson")
-            || is("application/jsonl")
-            || is("application/json-seq")
-        {
-            Self::OtherStream
-        } else {
-            Self::Ordinary
-        }
+/// A media type without its parameters.
+fn essence(media_type: &[u8]) -> &[u8] {
+    let end = memchr::memchr2(b';', b' ', media_type).unwrap_or(media_type.len());
+    &media_type[..end]
+}
+
+/// The kind of stream that a media type announces; `None` of an ordinary answer.
+fn stream_of(media_type: &[u8]) -> Option<StreamKind> {
+    let essence = essence(media_type);
+    let is = |name: &str| essence.eq_ignore_ascii_case(name.as_bytes());
+    let begins = |name: &str| {
+        essence.get(..name.len()).is_some_and(|head| head.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    if is("text/event-stream") {
+        Some(StreamKind::Events)
+    } else if begins("application/grpc") {
+        // The text form of gRPC-Web is base64.
+        let is_text = begins("application/grpc-web-text");
+        Some(if is_text { StreamKind::Opaque } else { StreamKind::Grpc })
+    } else if is("application/x-ndjson") || is("application/ndjson") || is("application/jsonl") {
+        Some(StreamKind::Lines)
+    } else if is("application/json-seq") {
+        Some(StreamKind::Records)
+    } else {
+        None
     }
 }
 
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-const X_CACHES: [HeaderName; 3] = [
-    HeaderName::from_static("x-cache"),
-    HeaderName::from_static("x-nextjs-cache"),
-    HeaderName::from_static("x-vercel-cache"),
-];
-
-/// Hit or miss by `Cache-Status` (RFC 9211: `hit` or `fwd` of any cache on the way), else by the
-/// `X-Cache` family.
-fn cache(headers: &HeaderMap) -> Option<Cache> {
-    // Few answers speak of a cache, and one look at their names costs less than four look-ups.
-    let may_speak = |name: &HeaderName| *name == CACHE_STATUS || name.as_str().ends_with("-cache");
-    if !headers.keys().any(may_speak) {
-        return None;
-    }
-    let mut is_forwarded = false;
-    for value in headers.get_all(CACHE_STATUS) {
-        for parameter in value.as_bytes().split(|b| matches!(b, b';' | b',')) {
-            let parameter = parameter.trim_ascii();
-            if parameter.eq_ignore_ascii_case(b"hit") {
-                return Some(Cache::Hit);
-            }
-            is_forwarded |= parameter.starts_with(b"fwd");
-        }
-    }
-    if is_forwarded {
-        return Some(Cache::Miss);
-    }
-    let value = X_CACHES.iter().find_map(|name| headers.get(name))?;
-    let word =
-        value.as_bytes().split(|b| !b.is_ascii_alphabetic()).find(|word| !word.is_empty())?;
-    match word.to_ascii_uppercase().as_slice() {
-        b"HIT" | b"STALE" | b"PRERENDER" => Some(Cache::Hit),
-        b"MISS" | b"BYPASS" => Some(Cache::Miss),
-        _ => None,
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -136,32 +137,42 @@ mod tests {
     }
 
     #[test]
-    fn cache_headers_of_every_family_are_read() {
-        for (name, value, expected) in [
-            ("cache-status", "app; hit", Some(Cache::Hit)),
-            ("cache-status", "edge; fwd=miss, app; hit; ttl=3", Some(Cache::Hit)),
-            ("cache-status", "app; fwd=uri-miss; stored", Some(Cache::Miss)),
-            ("x-cache", "HIT from edge", Some(Cache::Hit)),
-            ("x-nextjs-cache", "MISS", Some(Cache::Miss)),
-            ("x-vercel-cache", "STALE", Some(Cache::Hit)),
-            ("x-cache", "dynamic", None),
+    fn streams_are_known_at_the_head() {
+        for (media_type, expected) in [
+            ("text/event-stream; charset=utf-8", Some(StreamKind::Events)),
+            ("application/grpc+proto", Some(StreamKind::Grpc)),
+            ("application/grpc-web", Some(StreamKind::Grpc)),
+            ("application/grpc-web-text+proto", Some(StreamKind::Opaque)),
+            ("application/x-ndjson", Some(StreamKind::Lines)),
+            ("Application/NDJSON", Some(StreamKind::Lines)),
+            ("application/jsonl;charset=utf-8", Some(StreamKind::Lines)),
+            ("application/json-seq", Some(StreamKind::Records)),
+            ("application/json", None),
+            ("", None),
         ] {
-            assert_eq!(cache(&headers(&[(name, value)])), expected, "{name}: {value}");
+            assert_eq!(stream_of(media_type.as_bytes()), expected, "{media_type}");
         }
     }
 
     #[test]
-    fn streams_are_known_at_the_head() {
-        assert_eq!(Kind::of(b"text/event-stream; charset=utf-8"), Kind::EventStream);
-        assert_eq!(Kind::of(b"application/grpc+proto"), Kind::OtherStream);
-        for lines in
-            ["application/x-ndjson", "Application/NDJSON", "application/jsonl;charset=utf-8"]
-        {
-            assert_eq!(Kind::of(lines.as_bytes()), Kind::OtherStream, "{lines}");
+    fn json_and_events_in_the_clear_are_read() {
+        let encoded = headers(&[("content-encoding", "gzip")]);
+        let plain = headers(&[("content-encoding", "Identity")]);
+        for (media_type, expected) in [
+            ("application/json; charset=utf-8", Text::Document),
+            ("application/problem+JSON", Text::Document),
+            ("", Text::Document),
+            ("text/event-stream", Text::Events),
+            ("text/html", Text::Unreadable),
+            ("application/json-seq", Text::Unreadable),
+            ("application/grpc+json", Text::Unreadable),
+            ("json", Text::Unreadable),
+        ] {
+            let media_type = media_type.as_bytes();
+            let text = |headers| text(stream_of(media_type), essence(media_type), headers);
+            assert_eq!(text(&plain), expected, "{media_type:?}");
+            assert_eq!(text(&encoded), Text::Unreadable, "{media_type:?}");
         }
-        assert_eq!(Kind::of(b"application/json-seq"), Kind::OtherStream);
-        assert_eq!(Kind::of(b"application/json"), Kind::Ordinary);
-        assert_eq!(Kind::of(b""), Kind::Ordinary);
     }
 
     #[test]

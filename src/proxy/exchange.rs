@@ -30,6 +30,7 @@ use crate::record::{
     Abort, Cache, ConfigName, Fact, Outcome, Phase, Record, Refusal, Stream, Trace, UpstreamLeg,
 };
 use crate::telemetry::metrics::ActiveGuard;
+use crate::telemetry::sampling::Ending;
 use crate::telemetry::sinks::audit::Seat;
 
 /// A running exchange. See the module.
@@ -46,7 +47,7 @@ pub struct Exchange {
     pub request_id: HeaderValue,
     /// Ids and head decision.
     pub trace: Trace,
-    /// Captured facts.
+    /// Captured facts: the request's, then the answer's.
     pub facts: Vec<Fact>,
     /// The client's address, as far as it is to be believed.
     pub client_ip: IpAddr,
@@ -55,7 +56,7 @@ pub struct Exchange {
     /// What the answer's cache headers said.
     pub cache: Option<Cache>,
     /// `Some` once the answer is known to be a stream.
-    pub stream: Option<Stream>,
+    pub stream: Option<Box<Stream>>,
     /// Bytes of the answer's body handed on.
     pub bytes_out: u64,
     /// The status the client gets.
@@ -71,6 +72,7 @@ pub struct Exchange {
     began: Instant,
     started: SystemTime,
     first_byte: Option<Duration>,
+    handed_on: Option<Duration>,
     leg: Option<Leg>,
     has_body: bool,
     meter: Option<Arc<Meter>>,
@@ -127,6 +129,7 @@ impl Exchange {
             began,
             started,
             first_byte: None,
+            handed_on: None,
             leg: None,
             has_body,
             meter: None,
@@ -179,8 +182,17 @@ impl Exchange {
     /// Notes that the first byte of the answer's body has been handed on.
     pub fn note_first_byte(&mut self, now: Instant) {
         if self.first_byte.is_none() {
-            self.first_byte = Some(now.saturating_duration_since(self.began));
+            let at = now.saturating_duration_since(self.began);
+            self.first_byte = Some(at);
+            self.handed_on.get_or_insert(at);
         }
+    }
+
+    /// Notes that the answer's head has been handed on: its body is waited for. `now` is asked only the
+    /// first time.
+    pub fn note_handed_on(&mut self, now: impl FnOnce() -> Instant) {
+        let began = self.began;
+        self.handed_on.get_or_insert_with(|| now().saturating_duration_since(began));
     }
 
     /// What the request's body makes of the exchange, where it broke.
@@ -207,6 +219,11 @@ impl Exchange {
     /// When the head was complete.
     pub fn began(&self) -> Instant {
         self.began
+    }
+
+    /// From the start of the upstream leg to the upstream's head, if it is here.
+    pub fn upstream_time(&self) -> Option<Duration> {
+        self.leg.and_then(|leg| leg.to_head)
     }
 
     /// The line to the client's connection.
@@ -263,8 +280,20 @@ impl Exchange {
         if let (Some(draft), Some(audit)) = (draft, self.proxy.audit()) {
             seat::complete(audit, self.seat.take(), draft, &record);
         }
+        if self.plan.genai {
+            self.proxy.telemetry.metrics().observe_genai(&record);
+        }
         self.proxy.telemetry.emit(record, &self.route.metrics);
         self.proxy.overload.leave(std::mem::take(&mut self.permit));
+    }
+
+    /// The sidecar's own time: before the upstream leg, and from the upstream's head to the answer's;
+    /// all of it where there was no leg.
+    fn overhead(&self, duration: Duration) -> Duration {
+        let Some(leg) = self.leg else { return duration };
+        let handed_on = self.handed_on.unwrap_or(duration);
+        let after = leg.answered.map(|answered| handed_on.saturating_sub(answered));
+        leg.offset + after.unwrap_or_default()
     }
 
     /// Made where it stays: a record is half a kilobyte, and every voice reads the same one.
@@ -276,19 +305,27 @@ impl Exchange {
             duration: duration.saturating_sub(leg.offset),
             status: leg.status,
         });
-        // The sidecar's own time: before the upstream leg, and all of it where there was none.
-        let overhead = upstream.map_or(duration, |leg| leg.offset);
+        let overhead = self.overhead(duration);
         let status = match outcome {
             Outcome::Refused(refusal) => self.status.or(Some(refusal.status())),
             Outcome::Failed(failure) => self.status.or(Some(failure.status())),
             Outcome::Panicked => self.status.or(Some(500)),
             _ => self.status,
         };
+        let ending = Ending {
+            outcome,
+            status,
+            duration,
+            ttfb: self.first_byte,
+            is_stream: self.stream.is_some(),
+        };
+        let kept = self.plan.sampling.keep(self.trace.sampled, &ending, now);
         let names = &self.route.names;
         Arc::new(Record {
             request_id: self.id.clone(),
             client_request_id: self.client_request_id.take(),
             trace: self.trace.clone(),
+            kept,
             started: self.started,
             duration,
             ttfb: self.first_byte,
@@ -303,7 +340,7 @@ impl Exchange {
             outcome,
             bytes_in: self.meter.as_ref().map_or(0, |meter| meter.bytes()),
             bytes_out: self.bytes_out,
-            stream: self.stream,
+            stream: self.stream.take(),
             user_agent: self.user_agent.take(),
             client_ip: self.client_ip,
             facts: std::mem::take(&mut self.facts),

@@ -12,8 +12,8 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TE, TRANSFER_ENCODING,
-    UPGRADE,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TE,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
@@ -76,6 +76,9 @@ pub fn prepare(
     } else if asks_for_trailers {
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
+    if exchange.route.answer_captures.is_some() {
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
     if expects {
         headers.insert(EXPECT, HeaderValue::from_static("100-continue"));
     }
@@ -90,7 +93,7 @@ pub fn prepare(
         host: client_host,
     };
     forwarded::append(headers, last_hop);
-    trace::propagate(&exchange.trace, headers);
+    trace::propagate(plan, survey, &exchange.trace, headers);
     headers.insert(&plan.request_id_header, exchange.request_id.clone());
 
     let mut request = Request::new(body);

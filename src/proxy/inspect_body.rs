@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 use http_body::{Body, Frame};
@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use super::Proxy;
 use super::exchange::{Exchange, Stop};
-use super::inspect::Reservation;
+use super::inspect::{Pieces, Reservation};
 use super::patience::Patience;
 use super::request_body::{Meter, is_gone};
 use crate::record::{Phase, Refusal};
@@ -80,7 +80,7 @@ async fn gather(
     meter: &Meter,
 ) -> Result<bool, Stop> {
     let mut patience = Patience::new(&exchange.plan.limits);
-    let (mut text, mut trailers) = (Text::default(), None);
+    let (mut text, mut trailers) = (Pieces::default(), None);
     let mut is_whole = true;
     while !inspected.rest.is_end_stream() {
         let next = std::future::poll_fn(|cx| Pin::new(&mut inspected.rest).poll_frame(cx));
@@ -109,36 +109,9 @@ async fn gather(
             break;
         }
     }
-    inspected.lead.extend(text.into_frame().into_iter().chain(trailers));
+    let text = Some(text.into_bytes()).filter(|text| !text.is_empty()).map(Frame::data);
+    inspected.lead.extend(text.into_iter().chain(trailers));
     Ok(is_whole)
-}
-
-/// What was read, as one piece: a frame per byte would cost a hundred times what was reserved. The
-/// usual body is one frame and is not copied.
-#[derive(Default)]
-struct Text {
-    first: Bytes,
-    joined: BytesMut,
-}
-
-impl Text {
-    fn len(&self) -> usize {
-        self.first.len() + self.joined.len()
-    }
-
-    fn push(&mut self, data: Bytes) {
-        if self.len() == 0 {
-            self.first = data;
-            return;
-        }
-        self.joined.extend_from_slice(&std::mem::take(&mut self.first));
-        self.joined.extend_from_slice(&data);
-    }
-
-    fn into_frame(self) -> Option<Frame<Bytes>> {
-        let text = if self.joined.is_empty() { self.first } else { self.joined.freeze() };
-        (!text.is_empty()).then(|| Frame::data(text))
-    }
 }
 
 fn text_of(lead: &VecDeque<Frame<Bytes>>) -> &[u8] {

@@ -14,13 +14,16 @@ use super::limits::{Limiter, Limits};
 use crate::audit::Event;
 use crate::config::Config;
 use crate::config::model::{
-    Action, AuditMode, HostHeader, PathForm, Route, ServerLimits, Timeouts, Trust,
+    Action, AuditMode, HostHeader, PathForm, Propagators, Route, ServerLimits, Side, Timeouts,
+    Trust,
 };
+use crate::http::cache_status::Fields;
 use crate::http::forwarded;
 use crate::http::shape::Words;
 use crate::http::template::{Table, Template};
 use crate::record::RouteNames;
 use crate::telemetry::metrics::{Metrics, RouteMetrics};
+use crate::telemetry::sampling::Sampling;
 
 /// The compiled configuration.
 #[derive(Debug)]
@@ -33,14 +36,22 @@ pub struct Plan {
     pub timeouts: Timeouts,
     /// The header that carries the request id.
     pub request_id_header: HeaderName,
-    /// Whose `traceparent` is believed.
+    /// Whose trace context is believed.
     pub trust: Trust,
-    /// The head ratio, as [`crate::http::traceparent::TraceId::is_below`] wants it.
-    pub sampling_threshold: u64,
+    /// What is read of a trace context, and what is written of it.
+    pub propagators: Propagators,
+    /// Whose spans are kept.
+    pub sampling: Sampling,
     /// The Host for the upstream, where it is not the client's.
     pub rewritten_host: Option<HeaderValue>,
     /// The upstream's own authority, for requests that name no host.
     pub authority: HeaderValue,
+    /// The header fields that tell of caches.
+    pub cache_fields: Fields,
+    /// Whether answers say where their time went.
+    pub server_timing: bool,
+    /// Whether captured facts become the metrics of the `GenAI` conventions.
+    pub genai: bool,
     /// Prefix of a problem's `type`.
     pub errors_type_base: String,
     /// What happens when the audit is not available.
@@ -81,6 +92,8 @@ pub struct RoutePlan {
     pub limiters: Arc<[Arc<Limiter>]>,
     /// Facts to take from the request body.
     pub captures: Option<Captures>,
+    /// Facts to take from the answer's body.
+    pub answer_captures: Option<Captures>,
     /// The audit event.
     pub audit: Option<Event>,
     /// Resolved metric handles.
@@ -106,10 +119,14 @@ impl Plan {
             timeouts: config.upstream.timeouts,
             request_id_header: header_name(&config.request_id_header),
             trust: config.tracing.trust,
-            sampling_threshold: threshold(config.tracing.ratio),
+            propagators: config.tracing.propagators,
+            sampling: Sampling::compile(&config.tracing, previous.map(|plan| &plan.sampling)),
             rewritten_host: (config.upstream.host_header == HostHeader::Rewrite)
                 .then(|| authority(config)),
             authority: authority(config),
+            cache_fields: Fields::new(config.cache.headers.iter().map(|name| &**name)),
+            server_timing: config.server.server_timing,
+            genai: config.genai,
             errors_type_base: config.errors_type_base.clone(),
             audit_mode: config.audit.mode,
             audit_deadline: config.audit.deadline,
@@ -143,6 +160,15 @@ impl Plan {
         !self.trusted.is_empty() && forwarded::is_trusted(ip, &self.trusted)
     }
 
+    /// Whether a peer's trace context is believed. `is_trusted` is what [`Self::trusts`] says of it.
+    pub fn believes(&self, is_trusted: bool) -> bool {
+        match self.trust {
+            Trust::Always => true,
+            Trust::TrustedProxies => is_trusted,
+            Trust::Never => false,
+        }
+    }
+
     /// The client's address, as far as it is to be believed.
     pub fn client_ip(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         if self.trusted.is_empty() {
@@ -160,7 +186,8 @@ impl RoutePlan {
             && (self.action == Action::Deny
                 || !self.limiters.is_empty()
                 || self.audit.is_some()
-                || self.captures.is_some())
+                || self.captures.is_some()
+                || self.answer_captures.is_some())
     }
 }
 
@@ -187,12 +214,14 @@ fn compile_route(
         span: route.and_then(|route| route.span.clone()),
         audit: route.and_then(|route| route.audit.clone()),
     });
-    let captures = route.map_or(&[][..], |route| &route.captures);
-    let captures: Vec<_> = captures
-        .iter()
-        .filter_map(|name| config.captures.iter().find(|capture| capture.name == *name))
-        .cloned()
-        .collect();
+    let captures = |side| {
+        let captures = route
+            .map_or(&[][..], |route| &route.captures)
+            .iter()
+            .filter_map(|name| config.captures.iter().find(|capture| capture.name == *name))
+            .filter(|capture| capture.side == side);
+        Some(Captures::compile(captures)).filter(|captures| !captures.is_empty())
+    };
     RoutePlan {
         template,
         action: route.map_or(Action::Forward, |route| route.action),
@@ -204,22 +233,12 @@ fn compile_route(
             .or(config.upstream.timeouts.response_header),
         limiters: limits
             .resolve(route.map_or(&config.default_rate_limits, |route| &route.rate_limits)),
-        captures: (!captures.is_empty()).then(|| Captures::compile(&captures)),
+        captures: captures(Side::Request),
+        answer_captures: captures(Side::Response),
         audit: names.audit.as_deref().and_then(Event::parse),
         metrics: metrics.route(&names),
         names,
     }
-}
-
-/// `ratio * 2^63`: the head ratio in the unit of the trace id's last 63 bits.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "a ratio of 0.0 to 1.0 stays within 0 to 2^63, and float casts saturate"
-)]
-fn threshold(ratio: f64) -> u64 {
-    (ratio.clamp(0.0, 1.0) * (1_u64 << 63) as f64) as u64
 }
 
 fn header_name(name: &str) -> HeaderName {

@@ -13,7 +13,9 @@ use http::header::{
 
 use super::peer::Peer;
 use super::plan::Plan;
-use super::trace::{TRACEPARENT, TRACESTATE};
+use super::trace::{self, Field};
+use crate::config::model::Propagators;
+use crate::http::b3::B3;
 use crate::http::ids::ClientRequestId;
 use crate::http::sanitise::UserAgent;
 use crate::http::traceparent::TraceParent;
@@ -28,6 +30,8 @@ use crate::http::{forwarded, hop, problem};
 pub struct Survey {
     /// Whether the peer is believed.
     pub is_trusted: bool,
+    /// Whether its trace context is believed.
+    pub is_believed: bool,
     /// The `Host` field.
     pub host: Option<HeaderValue>,
     /// The `User-Agent` field, sanitised.
@@ -36,6 +40,8 @@ pub struct Survey {
     pub proposed_id: Option<ClientRequestId>,
     /// The one `traceparent`. Several are as good as none (W3C Trace Context §3.2.1).
     pub parent: Option<TraceParent>,
+    /// What B3 fields say, where B3 is spoken.
+    pub b3: Option<B3>,
     /// Whether a page reads better to the client than JSON.
     pub prefers_html: bool,
     /// Whether it waits for a go-ahead, or for something else, before its body.
@@ -50,8 +56,10 @@ pub struct Survey {
 impl Survey {
     /// Looks over the fields of a head that this peer sent.
     pub fn of(headers: &HeaderMap, plan: &Plan, peer: &Peer) -> Self {
-        let mut survey = Self { is_trusted: plan.trusts(peer.ip), ..Self::default() };
-        let (mut names_html, mut parents) = (false, 0);
+        let is_trusted = plan.trusts(peer.ip);
+        let is_believed = plan.believes(is_trusted);
+        let mut survey = Self { is_trusted, is_believed, ..Self::default() };
+        let (mut names_html, mut context) = (false, Context::default());
         for (name, value) in headers {
             if *name == plan.request_id_header {
                 if survey.end(name) {
@@ -72,16 +80,19 @@ impl Survey {
                     survey.end(name);
                 }
                 _ if hop::is_usual(name) => {}
-                _ if *name == TRACEPARENT => {
-                    parents += 1;
-                    survey.parent = TraceParent::parse(value.as_bytes());
-                    survey.end(name);
-                }
-                _ if ends_here(name, survey.is_trusted) => drop(survey.end(name)),
-                _ => {}
+                _ => match Field::of(name) {
+                    Some(field) => {
+                        context.note(field, value);
+                        if !(is_believed && field.passes(plan.propagators)) {
+                            survey.end(name);
+                        }
+                    }
+                    None if ends_here(name, is_trusted) => drop(survey.end(name)),
+                    None => {}
+                },
             }
         }
-        survey.parent = survey.parent.filter(|_| parents == 1);
+        survey.conclude(&context, headers, plan.propagators);
         survey.prefers_html = names_html && problem::prefers_html(headers);
         // Only `Connection` can list more, and it ends here itself.
         if survey.ending.contains(&CONNECTION) {
@@ -90,6 +101,18 @@ impl Survey {
             }
         }
         survey
+    }
+
+    /// What the fields of a trace context mean together.
+    fn conclude(&mut self, context: &Context, headers: &HeaderMap, spoken: Propagators) {
+        let is_one = context.parents == 1 && spoken.tracecontext;
+        self.parent = context.parent.filter(|_| is_one);
+        if context.has_b3 && spoken.reads_b3() {
+            self.b3 = trace::read_b3(headers);
+        }
+        if context.has_baggage && !trace::is_baggage_sound(headers) {
+            self.end(&trace::BAGGAGE);
+        }
     }
 
     /// Notes that a field ends here. Returns whether that is news.
@@ -102,11 +125,33 @@ impl Survey {
     }
 }
 
+/// What was seen of a trace context on the way over the fields.
+#[derive(Default)]
+struct Context {
+    parent: Option<TraceParent>,
+    parents: usize,
+    has_b3: bool,
+    has_baggage: bool,
+}
+
+impl Context {
+    fn note(&mut self, field: Field, value: &HeaderValue) {
+        match field {
+            Field::Parent => {
+                self.parents += 1;
+                self.parent = TraceParent::parse(value.as_bytes());
+            }
+            Field::State => {}
+            Field::B3 => self.has_b3 = true,
+            Field::Baggage => self.has_baggage = true,
+        }
+    }
+}
+
 /// Whether a field ends here by its name alone.
 fn ends_here(name: &HeaderName, is_trusted: bool) -> bool {
     hop::is_hop_by_hop(name)
         || *name == CONTENT_LENGTH
-        || *name == TRACESTATE
         || hop::is_identity(name)
         || (!is_trusted && forwarded::is_forwarding(name))
 }

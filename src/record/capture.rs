@@ -1,6 +1,6 @@
 //! Facts that a route may take from a body, by name.
 //!
-//! A [`Fact`] is a member of a configured list, a length or nothing: free text has no way in.
+//! A [`Fact`] is a member of a configured list, a length, a count or nothing: free text has no way in.
 
 use super::ConfigName;
 
@@ -20,6 +20,8 @@ pub enum Value {
     Member(ConfigName),
     /// A length in UTF-16 code units, as JavaScript counts.
     Length(u64),
+    /// A whole number that is not negative: a count, as of tokens.
+    Number(u64),
 }
 
 impl Value {

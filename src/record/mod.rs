@@ -16,15 +16,20 @@ use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
 use crate::http::sanitise::UserAgent;
 use crate::http::shape::PathShape;
-use crate::http::traceparent::{SpanId, TraceId, TraceState};
+use crate::http::traceparent::{SpanId, TraceId};
+use crate::http::tracestate::TraceState;
 
 pub mod capture;
+mod kept;
 pub mod name;
 pub mod outcome;
+pub mod stream;
 
 pub use capture::{Fact, Value};
+pub use kept::{Kept, Reason};
 pub use name::ConfigName;
 pub use outcome::{Abort, ErrorType, Failure, Level, Outcome, Phase, Refusal};
+pub use stream::{Gaps, Stream, StreamKind};
 
 /// What happened in one exchange.
 #[derive(Clone, Debug)]
@@ -35,13 +40,16 @@ pub struct Record {
     pub client_request_id: Option<ClientRequestId>,
     /// Ids and head decision of the trace.
     pub trace: Trace,
+    /// Why its spans are kept; `None` where they are not.
+    pub kept: Option<Kept>,
     /// When the head was complete.
     pub started: SystemTime,
     /// From the complete head to the end of the answer.
     pub duration: Duration,
     /// From the complete head to the first byte of the answer's body (or its head, if it has none).
     pub ttfb: Option<Duration>,
-    /// Time spent in the sidecar itself: everything but the upstream leg and the body.
+    /// Time spent in the sidecar itself: until the upstream leg began, and from the upstream's head to
+    /// the answer's. All of it where there was no leg.
     pub overhead: Duration,
     /// The upstream leg, if one was begun.
     pub upstream: Option<UpstreamLeg>,
@@ -64,12 +72,13 @@ pub struct Record {
     /// Bytes of the response body that were handed to the client's connection.
     pub bytes_out: u64,
     /// `Some` where the answer is a stream: event-stream, gRPC, ndjson, json-seq.
-    pub stream: Option<Stream>,
+    pub stream: Option<Box<Stream>>,
     /// The sanitised user agent, for the log alone.
     pub user_agent: Option<UserAgent>,
     /// The client's address: the peer, or what a trusted proxy said. Sinks truncate it.
     pub client_ip: IpAddr,
-    /// Captured facts, in the order of the route's `captures`.
+    /// Captured facts: those of the request before those of the answer, each in the order of the
+    /// route's `captures`.
     pub facts: Vec<Fact>,
     /// The limit that refused, or would have (shadow mode).
     pub limited_by: Option<ConfigName>,
@@ -114,6 +123,8 @@ pub struct Trace {
     pub link: Option<(TraceId, SpanId)>,
     /// The head decision, which the upstream was told.
     pub sampled: bool,
+    /// Whether the trace id is known to be random (W3C Trace Context level 2).
+    pub is_random: bool,
     /// Passed on unchanged from a trusted caller.
     pub state: Option<TraceState>,
 }
@@ -129,13 +140,6 @@ pub struct UpstreamLeg {
     pub duration: Duration,
     /// The status the upstream sent.
     pub status: Option<u16>,
-}
-
-/// What is known of a streamed answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stream {
-    /// Complete events (event-stream only).
-    pub events: u64,
 }
 
 /// What the answer's cache headers said.
@@ -167,6 +171,11 @@ impl Record {
     /// Whether this exchange counts as an error of the service.
     pub fn is_error(&self) -> bool {
         self.outcome.is_error(self.status)
+    }
+
+    /// Whether its spans leave, by the head decision or by a reason at the end.
+    pub fn is_kept(&self) -> bool {
+        self.kept.is_some()
     }
 
     /// The captured fact of this name.

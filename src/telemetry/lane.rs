@@ -7,14 +7,14 @@
 //!
 //! It does not deliver: [`super::worker`] sweeps it.
 
-use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::books::Books;
 use super::ledger::{Account, Book};
 use super::sink::Delivery;
 
@@ -32,7 +32,8 @@ pub struct Lane<T> {
     /// Items that are worth a sweep before the sink's patience is over.
     plenty: usize,
     has_plenty: Notify,
-    settled: Mutex<Settled>,
+    /// What became of what was swept.
+    books: Arc<Books>,
 }
 
 /// On its own cache line, so that workers do not disturb each other.
@@ -45,17 +46,6 @@ struct Queue<T> {
     accepted: u64,
     full: u64,
     closed: u64,
-}
-
-/// The worker's side of the books.
-#[derive(Default)]
-struct Settled {
-    in_flight: u64,
-    exported: u64,
-    dropped: BTreeMap<&'static str, u64>,
-    attempts: BTreeMap<&'static str, u64>,
-    last_success: Option<SystemTime>,
-    abandoned: bool,
 }
 
 impl<T> Lane<T> {
@@ -91,7 +81,7 @@ impl<T> Lane<T> {
             filled: Notify::new(),
             plenty: capacity.div_ceil(2),
             has_plenty: Notify::new(),
-            settled: Mutex::new(Settled::default()),
+            books: Arc::default(),
         }
     }
 
@@ -148,6 +138,13 @@ impl<T> Lane<T> {
         self
     }
 
+    /// Keeps these books, which an outbox keeps too.
+    #[must_use]
+    pub(super) fn keeping(mut self, books: Arc<Books>) -> Self {
+        self.books = books;
+        self
+    }
+
     /// Waits until so many items are there that they are worth a sweep, or have been since the last
     /// time. Cancel safe.
     pub(super) async fn has_plenty(&self) {
@@ -169,7 +166,7 @@ impl<T> Lane<T> {
             }
             into.append(&mut queue.items);
             // Both locks are held: no snapshot can see the items in neither place, or in both.
-            self.settled.lock().in_flight += std::mem::take(&mut queue.weight);
+            self.books.take_in(std::mem::take(&mut queue.weight));
         }
     }
 
@@ -178,32 +175,10 @@ impl<T> Lane<T> {
         items.iter().map(self.weigh).sum()
     }
 
-    /// Books what became of a batch of `items` items that weighed `weight`.
+    /// Books what became of a batch of `items` items that weighed `weight`, and frees their places:
+    /// what was handed over has its bound elsewhere.
     pub(super) fn settle(&self, delivery: &Delivery, items: usize, weight: u64) {
-        let mut settled = self.settled.lock();
-        if settled.abandoned {
-            return; // Already booked as lost.
-        }
-        let exported = delivery.exported.min(weight);
-        let mut rest = weight - exported;
-        settled.in_flight -= weight;
-        settled.exported += exported;
-        for (reason, count) in &delivery.dropped {
-            let count = (*count).min(rest);
-            rest -= count;
-            settled.drop_items(reason, count);
-        }
-        settled.drop_items("unaccounted", rest);
-        if exported > 0 {
-            settled.last_success = Some(SystemTime::now());
-        }
-        let result = match exported {
-            _ if exported == weight => "success",
-            0 => "failure",
-            _ => "partial",
-        };
-        *settled.attempts.entry(result).or_default() += 1;
-        drop(settled);
+        self.books.settle(delivery, weight);
         self.held.fetch_sub(items, Ordering::Relaxed);
     }
 
@@ -212,18 +187,7 @@ impl<T> Lane<T> {
     pub(super) fn abandon(&self) {
         let mut left = Vec::new();
         self.sweep(&mut left);
-        let mut settled = self.settled.lock();
-        let lost = std::mem::take(&mut settled.in_flight);
-        settled.drop_items("shutdown", lost);
-        settled.abandoned = true;
-    }
-}
-
-impl Settled {
-    fn drop_items(&mut self, reason: &'static str, count: u64) {
-        if count > 0 {
-            *self.dropped.entry(reason).or_default() += count;
-        }
+        self.books.give_up_hand();
     }
 }
 
@@ -235,29 +199,20 @@ impl<T> Shard<T> {
 }
 
 impl<T: Send> Book for Lane<T> {
-    /// Locks the shards, then the worker's side, so the equation of the ledger holds exactly.
+    /// Locks the shards, then the books, so the equation of the ledger holds exactly.
     fn account(&self) -> Account {
         let queues: Vec<_> = self.shards.iter().map(|shard| shard.0.lock()).collect();
-        let settled = self.settled.lock();
-        let mut dropped = settled.dropped.clone();
-        let [full, closed] =
-            queues.iter().fold([0, 0], |[full, closed], q| [full + q.full, closed + q.closed]);
-        for (reason, count) in [("queue_full", full), ("closed", closed)] {
-            if count > 0 {
-                *dropped.entry(reason).or_default() += count;
+        let mut account = self.books.account(self.signal, self.sink, self.capacity);
+        for queue in &queues {
+            account.accepted += queue.accepted;
+            account.in_flight += queue.weight;
+            for (reason, count) in [("queue_full", queue.full), ("closed", queue.closed)] {
+                if count > 0 {
+                    *account.dropped.entry(reason).or_default() += count;
+                }
             }
         }
-        Account {
-            signal: self.signal,
-            sink: self.sink,
-            accepted: queues.iter().map(|queue| queue.accepted).sum(),
-            exported: settled.exported,
-            dropped,
-            in_flight: settled.in_flight + queues.iter().map(|queue| queue.weight).sum::<u64>(),
-            capacity: self.capacity,
-            attempts: settled.attempts.clone(),
-            last_success: settled.last_success,
-        }
+        account
     }
 }
 
@@ -273,6 +228,8 @@ impl<T> fmt::Debug for Lane<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn lane(capacity: usize) -> Lane<u64> {
@@ -322,7 +279,7 @@ mod tests {
         let lane = lane(10);
         (0..4).for_each(|item| assert!(lane.offer(item)));
         lane.sweep(&mut Vec::new());
-        lane.settle(&Delivery { exported: 1, dropped: vec![("io", 9)] }, 2, 2);
+        lane.settle(&Delivery { exported: 1, dropped: vec![("io", 9)], handed_over: 0 }, 2, 2);
         lane.settle(&Delivery::default(), 2, 2);
         let account = lane.account();
         assert_eq!(account.dropped, BTreeMap::from([("io", 1), ("unaccounted", 2)]));

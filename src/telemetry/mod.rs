@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::config::model::LogLevel;
 use crate::record::Record;
 
+pub mod books;
 pub mod diagnostics;
 pub mod export;
 pub mod export_client;
@@ -21,16 +22,21 @@ mod json;
 pub mod lane;
 pub mod ledger;
 pub mod metrics;
+pub mod push;
+pub mod resource;
+pub mod sampling;
 pub mod sink;
 pub mod sinks;
 mod start;
 mod timestamp;
 pub mod worker;
 
+use export::spool::Spool;
 use lane::Lane;
 use ledger::Ledger;
 use metrics::{Metrics, RouteMetrics};
 use sinks::access_log;
+use sinks::otlp::metrics::MetricsPush;
 pub use start::{Console, StartError};
 use worker::Worker;
 
@@ -49,6 +55,9 @@ pub struct Telemetry {
     errors: Option<Arc<Records>>,
     observer: Option<mpsc::Sender<Arc<Record>>>,
     workers: Mutex<Vec<Worker<Arc<Record>>>>,
+    push: Mutex<Option<MetricsPush>>,
+    /// Its directory is ours until the last worker has stopped, also where nothing is exported.
+    spool: Mutex<Option<Arc<Spool>>>,
 }
 
 impl Telemetry {
@@ -64,6 +73,8 @@ impl Telemetry {
             errors: None,
             observer: None,
             workers: Mutex::default(),
+            push: Mutex::default(),
+            spool: Mutex::default(),
         }
     }
 
@@ -91,7 +102,7 @@ impl Telemetry {
         let lanes = [
             self.console.as_ref().filter(|_| is_logged),
             self.files.as_ref().filter(|_| is_logged),
-            self.spans.as_ref().filter(|_| record.trace.sampled),
+            self.spans.as_ref().filter(|_| record.is_kept()),
             self.errors.as_ref().filter(|_| record.outcome.is_reported()),
         ];
         for lane in lanes.into_iter().flatten() {
@@ -111,6 +122,10 @@ impl Telemetry {
         for worker in std::mem::take(&mut *self.workers.lock()) {
             stopping.spawn(worker.stop(deadline));
         }
+        if let Some(push) = self.push.lock().take() {
+            stopping.spawn(push.stop(deadline));
+        }
         while stopping.join_next().await.is_some() {}
+        self.spool.lock().take();
     }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::export::outbox::Clerk;
+
 /// Where items leave the process. One worker owns one sink and calls it with one batch at a time.
 #[async_trait]
 pub trait Sink: Send + 'static {
@@ -27,6 +29,12 @@ pub trait Sink: Send + 'static {
         1
     }
 
+    /// The clerk of the outbox that this sink hands its batches over to, if it has one. Whoever runs
+    /// the sink asks once, before the first batch, and stops the clerk after the last.
+    fn clerk(&mut self) -> Option<Clerk> {
+        None
+    }
+
     /// Delivers a batch and says what became of each item: the counts of the answer add up to the
     /// batch's weight. It bounds its own waiting. Dropping the future loses the batch; the worker
     /// counts it as dropped then.
@@ -45,16 +53,18 @@ pub struct Delivery {
     /// `unreachable`, `timeout`, `refused`, `rejected`, `io`, `rate_limited`, `sampled`, `unencodable`. The lane
     /// and its worker add `queue_full`, `closed`, `panic`, `shutdown` and `unaccounted`.
     pub dropped: Vec<(&'static str, u64)>,
+    /// Items that an outbox has taken over, and settles in the same books.
+    pub handed_over: u64,
 }
 
 impl Delivery {
     /// All arrived.
     pub fn all(items: usize) -> Self {
-        Self { exported: items as u64, dropped: Vec::new() }
+        Self { exported: items as u64, ..Self::default() }
     }
 
     /// None arrived.
     pub fn none(items: usize, reason: &'static str) -> Self {
-        Self { exported: 0, dropped: vec![(reason, items as u64)] }
+        Self { dropped: vec![(reason, items as u64)], ..Self::default() }
     }
 }

@@ -11,12 +11,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Response, Uri};
+use parking_lot::Mutex;
 use thiserror::Error;
 
+use super::export::spool::Spool;
+use super::export::transport::ConnectError;
 use super::export_client::{CaFileError, ExportClient};
 use super::ledger::Ledger;
 use super::metrics::{Metrics, sources};
 use super::sinks::access_log::{self, AccessLog, OpenError};
+use super::sinks::otlp::metrics::MetricsPush;
 use super::sinks::otlp::{Otlp, OtlpError};
 use super::sinks::sentry::{BadDsn, Post, SentrySink};
 use super::{Records, Telemetry, worker};
@@ -56,6 +60,9 @@ pub enum StartError {
     /// The exporter could not be built.
     #[error("preparing the OTLP exporter: {0}")]
     Otlp(#[from] OtlpError),
+    /// The collector of metrics cannot be spoken to as configured.
+    #[error("preparing the push of metrics: {0}")]
+    Metrics(#[from] ConnectError),
     /// The DSN is not one.
     #[error("preparing Sentry: {0}")]
     Sentry(#[from] BadDsn),
@@ -65,8 +72,14 @@ pub enum StartError {
 }
 
 impl Telemetry {
-    /// Starts every voice that the configuration asks for. Needs a runtime.
-    pub fn start(config: &Config, metrics: Metrics, console: Console) -> Result<Self, StartError> {
+    /// Starts every voice that the configuration asks for, with the spool that was opened for it.
+    /// Needs a runtime.
+    pub fn start(
+        config: &Config,
+        metrics: Metrics,
+        console: Console,
+        spool: Option<Arc<Spool>>,
+    ) -> Result<Self, StartError> {
         let mut voices = Self::silent(metrics);
         voices.log_level = config.log.level;
         let mut ledger = Ledger::default();
@@ -81,14 +94,20 @@ impl Telemetry {
             let log = AccessLog::files(&config.service, directory)?;
             voices.files = Some(voices.open(&mut ledger, log, "logs", LOG));
         }
-        if let Some(otlp) = Otlp::new(config)? {
+        if let Some(otlp) = Otlp::with_spool(config, spool.as_ref())? {
             voices.spans = Some(voices.open(&mut ledger, otlp, "traces", SPANS));
         }
         if let Some(sentry) = &config.sentry {
             let sink = SentrySink::new(sentry, Mail(ExportClient::new(None)?))?;
             voices.errors = Some(voices.open(&mut ledger, sink, "errors", ERRORS));
         }
+        let push = MetricsPush::start(config, &voices.metrics, spool.as_ref())?;
+        if let Some(push) = &push {
+            ledger.add(push.book());
+        }
+        voices.push = Mutex::new(push);
         voices.ledger = Arc::new(ledger);
+        voices.spool = Mutex::new(spool);
         let asked = Arc::clone(&voices.ledger);
         voices.metrics.register(sources::sinks(move || counts(&asked)));
         Ok(voices)
@@ -122,6 +141,7 @@ fn counts(ledger: &Ledger) -> Vec<sources::SinkCounts> {
             exported: account.exported,
             dropped: account.dropped.into_iter().collect(),
             in_flight: account.in_flight,
+            spool_bytes: account.spool_bytes,
             capacity: account.capacity as u64,
             attempts: account.attempts.into_iter().collect(),
             last_success: account.last_success,

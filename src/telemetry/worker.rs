@@ -4,7 +4,7 @@
 //! or a batch is there, and delivers in batches, one at a time. A sink that fails or panics loses its
 //! batch, counted; the worker goes on. [`Worker::stop`] awaits it.
 //!
-//! It does not retry: a sink knows best what is worth a second attempt.
+//! It does not retry: a sink, or the outbox it hands over to, knows best what is worth a second attempt.
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::export::outbox::Clerk;
 use super::lane::Lane;
 use super::sink::{Delivery, Sink};
 
@@ -26,33 +27,47 @@ pub struct Worker<T> {
     lane: Arc<Lane<T>>,
     stopping: CancellationToken,
     task: JoinSet<()>,
+    /// Of the outbox that the sink posts to.
+    clerk: Option<Clerk>,
 }
 
 /// Starts a worker for this sink, with a lane of at most `capacity` items of which at most `batch`
 /// are delivered at a time. Needs a runtime.
 pub fn start<S: Sink>(
-    sink: S,
+    mut sink: S,
     signal: &'static str,
     capacity: usize,
     batch: usize,
 ) -> (Arc<Lane<S::Item>>, Worker<S::Item>) {
-    let lane = Arc::new(Lane::new(signal, sink.name(), capacity, S::weight).swept_at(batch));
+    let clerk = sink.clerk();
+    let books = clerk.as_ref().map(Clerk::books).unwrap_or_default();
+    let lane = Lane::new(signal, sink.name(), capacity, S::weight).swept_at(batch).keeping(books);
+    let lane = Arc::new(lane);
     let stopping = CancellationToken::new();
     let mut task = JoinSet::new();
     task.spawn(run(Arc::clone(&lane), sink, batch.max(1), stopping.clone()));
-    (Arc::clone(&lane), Worker { lane, stopping, task })
+    (Arc::clone(&lane), Worker { lane, stopping, task, clerk })
 }
 
 impl<T: Send + 'static> Worker<T> {
-    /// Closes the lane, delivers what it holds, and closes the sink. What is not delivered at the
-    /// deadline is dropped as `shutdown`. Dropping the future ends the task at once, uncounted.
+    /// Closes the lane, delivers what it holds, and closes the sink and its outbox. What is not
+    /// delivered at the deadline is dropped as `shutdown`, or waits in the spool. Dropping the future
+    /// ends the tasks at once, uncounted.
     pub async fn stop(mut self, deadline: Instant) {
         self.lane.close();
         self.stopping.cancel();
-        if timeout_at(deadline, self.task.join_next()).await.is_err() {
+        // To fill an outbox is quick; to empty it takes what there is of time.
+        let filled_by = match self.clerk {
+            Some(_) => deadline - deadline.saturating_duration_since(Instant::now()) / 2,
+            None => deadline,
+        };
+        if timeout_at(filled_by, self.task.join_next()).await.is_err() {
             self.task.abort_all();
         }
         self.lane.abandon();
+        if let Some(clerk) = self.clerk {
+            clerk.stop(deadline).await;
+        }
     }
 }
 
@@ -78,7 +93,7 @@ async fn run<S: Sink>(
             }
             let (count, weight) = (batch.len(), lane.weight_of(&batch));
             let delivery = calmly(sink.deliver(batch)).await;
-            let panicked = || Delivery { exported: 0, dropped: vec![("panic", weight)] };
+            let panicked = || Delivery { dropped: vec![("panic", weight)], ..Delivery::default() };
             lane.settle(&delivery.unwrap_or_else(panicked), count, weight);
         }
         if last {
@@ -100,7 +115,7 @@ async fn worth_a_sweep<T>(lane: &Lane<T>, patience: Duration) {
 }
 
 /// The future's result, or `None` if it panicked. The panic hook has already said where.
-async fn calmly<F: Future>(future: F) -> Option<F::Output> {
+pub(super) async fn calmly<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(poll) => poll.map(Some),

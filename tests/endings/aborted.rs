@@ -41,7 +41,7 @@ async fn a_stream_has_clocks_of_its_own() {
 
     let record = sidecar.record().await;
     assert_eq!(record.outcome, Outcome::Aborted(Abort::StreamIdleTimeout));
-    assert_eq!(record.stream.map(|stream| stream.events), Some(1));
+    assert_eq!(record.stream.as_ref().map(|stream| stream.events), Some(1));
 
     let dripping = upstream::scripted(async |mut wire| {
         wire.head().await;

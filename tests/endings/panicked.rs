@@ -75,7 +75,10 @@ fn panic_now<T>() -> Result<T, Stop> {
 }
 
 /// A server whose every exchange is real, and whose only stage is `stage`.
-async fn panicking<F>(sidecar: &Sidecar, stage: fn(Box<Exchange>, Asked) -> F) -> SocketAddr
+pub(crate) async fn panicking<F>(
+    sidecar: &Sidecar,
+    stage: fn(Box<Exchange>, Asked) -> F,
+) -> SocketAddr
 where
     F: Future<Output = Response<ReplyBody>> + Send + 'static,
 {

@@ -82,7 +82,7 @@ async fn play(scenario: Scenario) -> Result<(), String> {
     let upstream = upstream::start(scenario.upstream.clone()).await;
     let config = config(upstream.address);
     let metrics = Metrics::new(&config.service);
-    let telemetry = Telemetry::start(&config, metrics, Out::To(Box::new(Vec::new())));
+    let telemetry = Telemetry::start(&config, metrics, Out::To(Box::new(Vec::new())), None);
     let telemetry = telemetry.map_err(|error| error.to_string())?;
     let sidecar = sidecar::telling(&config, telemetry, None);
 

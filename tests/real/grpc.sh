@@ -16,6 +16,8 @@ name = "upload"
 match = "POST /real.Echo/Unary"
 max_request_body = "4MiB"
 TOML
+# What a record shows of a path, a route has to name.
+printf '[[routes]]\nmatch = "POST /real.Echo/%s"\n' Crash Missing Deny Hold >>"$RUN/sidecar.toml"
 run_sidecar "$RUN/sidecar.toml" "$admin"
 cp "$RUN/sidecar.toml" "$RUN/tls.toml"
 

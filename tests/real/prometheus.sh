@@ -51,6 +51,16 @@ verify "the durations of all answers are there" \
 verify "the orchestration counter is there, with its mode" \
   eventually 10 counted 'orchestration_requests_total{mode="rag_query"}' 1
 
+# A kept trace is found from the duration it had.
+leads_to_a_trace() {
+  curl -sfG "http://127.0.0.1:$prometheus_port/api/v1/query_exemplars" \
+    --data-urlencode 'query=http_server_request_duration_seconds_bucket' \
+    --data-urlencode "start=$(($(date +%s) - 600))" --data-urlencode "end=$(($(date +%s) + 60))" |
+    jq -e '[.data[].exemplars[].labels | select((.trace_id | length) == 32 and
+            (.span_id | length) == 16)] | length > 0' >/dev/null
+}
+verify "its exemplars lead to traces" eventually 10 leads_to_a_trace
+
 exposition() { curl -sf -H "accept: $1" "http://127.0.0.1:$metrics/metrics"; }
 exposition 'text/plain;version=0.0.4' >"$RUN/text"
 exposition 'application/openmetrics-text;version=1.0.0' >"$RUN/openmetrics"

@@ -10,6 +10,7 @@ read -r node_port listen admin < <(free_ports 3)
 launch_server node "$node_port" node "$PARTS/server.js" "$node_port"
 write_config "$RUN/sidecar.toml" "$listen" "$admin" "$node_port"
 printf '[otlp]\nendpoint = ""\n' >>"$RUN/sidecar.toml"
+printf '[[routes]]\nmatch = "* %s"\n' /digest '/blob/{size}' >>"$RUN/sidecar.toml"
 for limit in header_timeout body_idle_timeout write_timeout; do
   sed -i "s/^\[server.limits\]$/&\n$limit = \"${patience}s\"/" "$RUN/sidecar.toml"
 done
@@ -56,7 +57,7 @@ verify "$attackers answers that nobody reads leave another client served" \
 # The kernel may hold what was written to them for longer; the sidecar does not.
 let_go() {
   has_records "$attackers" \
-    '.url == "/blob/{}" and .outcome == "gone" and .bytesOut > 17 and .duration > 2900 and .duration < 7000'
+    '.url == "/blob/{size}" and .outcome == "gone" and .bytesOut > 17 and .duration > 2900 and .duration < 7000'
 }
 verify "each answer was given up in time" let_go
 verify "no connection of theirs is left" eventually 5 are_gone

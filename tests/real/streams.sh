@@ -11,6 +11,7 @@ launch_server app "$app_port" "$PYTHON" -m uvicorn --app-dir "$PARTS" --port "$a
   --log-level warning stream_app:app
 write_config "$RUN/sidecar.toml" "$listen" "$admin" "$app_port"
 printf '[otlp]\nendpoint = ""\n' >>"$RUN/sidecar.toml"
+printf '[[routes]]\nmatch = "* %s"\n' /events/leaver '/events/{name}' >>"$RUN/sidecar.toml"
 run_sidecar "$RUN/sidecar.toml" "$admin"
 
 has_number() { grep -qF "\"number\": $1}" "$RUN/$2.log"; }

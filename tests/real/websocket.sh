@@ -15,7 +15,7 @@ make_certificate door
 in_front_of() {
   read -r listen admin < <(free_ports 2)
   write_config "$RUN/sidecar.toml" "$listen" "$admin" "$1"
-  printf '[otlp]\nendpoint = ""\n' >>"$RUN/sidecar.toml"
+  printf '[otlp]\nendpoint = ""\n[[routes]]\nmatch = "* /denied"\n' >>"$RUN/sidecar.toml"
   if [ "${2:-}" = tls ]; then
     printf '[server.tls]\ncertificate_file = "%s"\nkey_file = "%s"\n' "$RUN/door.crt" "$RUN/door.key" \
       >>"$RUN/sidecar.toml"

@@ -25,11 +25,13 @@ pub struct Answer {
 impl Answer {
     /// The value of a field, where it is there.
     pub fn field(&self, name: &str) -> Option<&str> {
-        self.head
-            .lines()
-            .filter_map(|line| line.split_once(':'))
-            .find(|(field, _)| *field == name)
-            .map(|(_, value)| value.trim())
+        self.fields(name).first().copied()
+    }
+
+    /// The values of a field, in their order.
+    pub fn fields(&self, name: &str) -> Vec<&str> {
+        let fields = self.head.lines().filter_map(|line| line.split_once(':'));
+        fields.filter(|(field, _)| *field == name).map(|(_, value)| value.trim()).collect()
     }
 
     /// The body as JSON.

@@ -73,7 +73,7 @@ struct State {
 pub(crate) struct Collector {
     address: SocketAddr,
     shared: Arc<Shared>,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 #[derive(Default)]
@@ -92,16 +92,30 @@ impl Collector {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared::default());
-        let mut tasks = JoinSet::new();
-        let state = Arc::clone(&shared);
-        tasks.spawn(async move {
+        let mut collector =
+            Self { address, shared: Arc::new(Shared::default()), tasks: JoinSet::new() };
+        collector.open(listener);
+        collector
+    }
+
+    fn open(&mut self, listener: TcpListener) {
+        let state = Arc::clone(&self.shared);
+        self.tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 connections.spawn(serve(stream, Arc::clone(&state)));
             }
         });
-        Self { address, shared, _tasks: tasks }
+    }
+
+    /// Dies: closes its port and every connection. It remembers what it got.
+    pub(crate) async fn go_away(&mut self) {
+        self.tasks.shutdown().await;
+    }
+
+    /// Comes back on the same port.
+    pub(crate) async fn come_back(&mut self) {
+        self.open(TcpListener::bind(self.address).await.unwrap());
     }
 
     /// The full URL of the traces endpoint.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use vital_sidecar::http::ids::RequestId;
 use vital_sidecar::http::method::Method;
 use vital_sidecar::http::traceparent::{SpanId, TraceId};
-use vital_sidecar::record::{Fact, Outcome, Record, RouteNames, Trace, UpstreamLeg, Value};
+use vital_sidecar::record::{Fact, Kept, Outcome, Record, RouteNames, Trace, UpstreamLeg, Value};
 
 /// A served `POST /api/orchestrate` with an INTERNAL span: three spans, new ids each time.
 pub(crate) fn orchestration() -> Record {
@@ -21,8 +21,10 @@ pub(crate) fn orchestration() -> Record {
             parent: None,
             link: None,
             sampled: true,
+            is_random: true,
             state: None,
         },
+        kept: Some(Kept::Head),
         started: SystemTime::now(),
         duration: Duration::from_millis(12),
         ttfb: Some(Duration::from_millis(2)),

@@ -28,6 +28,11 @@ impl Upstream {
     pub fn heads(&self) -> Vec<String> {
         self.heads.lock().clone()
     }
+
+    /// Whether a request head with this text in it has come.
+    pub fn has_seen(&self, text: &str) -> bool {
+        self.heads.lock().iter().any(|head| head.contains(text))
+    }
 }
 
 /// One accepted connection of the sidecar's.

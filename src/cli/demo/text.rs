@@ -40,7 +40,8 @@ match = "POST /api/orchestrate"
 span = "orchestration.execute"
 audit = "ORCHESTRATION_REQUEST"
 rate_limits = ["per-ip"]
-captures = ["orchestration.mode", "orchestration.query_length"]
+captures = ["orchestration.mode", "orchestration.query_length",
+            "orchestration.input_tokens", "orchestration.output_tokens"]
 
 [[routes]]
 name = "login"
@@ -68,6 +69,15 @@ metric = true
 [captures."orchestration.query_length"]
 from = "request.body:/query"
 take = "length"
+
+# What the answer says of itself, whole or in the last event of a stream.
+[captures."orchestration.input_tokens"]
+from = "response.body:/metadata/tokens/input"
+take = "number"
+
+[captures."orchestration.output_tokens"]
+from = "response.body:/metadata/tokens/output"
+take = "number"
 
 # Enough for the demo's steady traffic; a burst of {burst} questions at once meets its end.
 [rate_limits.per-ip]

@@ -42,6 +42,7 @@ pub(super) fn server(section: &Section<'_>, server: &mut Server) {
     lay(&mut server.trusted_proxies, networks(section, "trusted_proxies"));
     lay(&mut server.max_connections, section.count("max_connections", &SOME));
     lay(&mut server.path, section.choice("path", &PATHS));
+    lay(&mut server.server_timing, section.flag("server_timing"));
     limits(&section.section("limits"), &mut server.limits);
     server.tls = tls::tls(&section.section("tls"));
     let drain = section.section("drain");

@@ -16,13 +16,17 @@ mod across;
 mod doors;
 mod files;
 mod limits;
+mod metrics;
 mod otlp;
 mod routes;
 mod template;
 mod tls;
+mod tracing;
 mod upstream;
 mod url;
 mod voices;
+
+pub(crate) use tracing::PROPAGATORS;
 
 /// The levels of `log.level` and `LOG_LEVEL`.
 pub(crate) const LEVELS: [(&str, LogLevel); 4] = [
@@ -47,13 +51,17 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     upstream::upstream(&root.section("upstream"), &mut config.upstream);
     lay(&mut config.request_id_header, doors::request_id(&root.section("request_id")));
     config.otlp = otlp::otlp(&root, outside);
-    voices::tracing(&root.section("tracing"), &config.service.environment, &mut config.tracing);
+    tracing::tracing(&root.section("tracing"), &config.service.environment, &mut config.tracing);
     config.metrics_listen = doors::optional_address(&root.section("metrics"), "listen");
+    metrics::metrics(&root.section("metrics"), &mut config.metrics);
+    metrics::cache(&root.section("cache"), &mut config.cache);
     voices::log(&root.section("log"), &mut config.log);
+    voices::spool(&root.section("spool"), &mut config.spool);
     policy(&root, &mut config);
     audit(&root.section("audit"), &mut config);
     config.sentry = voices::sentry(&root.section("sentry"), &config.service, outside);
     lay(&mut config.errors_type_base, voices::type_base(&root.section("errors")));
+    lay(&mut config.genai, root.section("genai").flag("enabled"));
     across::check(&root, &config);
     config
 }

@@ -5,12 +5,22 @@ use super::template::{self, Template};
 use super::{SOME_BYTES, voices};
 use crate::config::error::{Origin, Problem};
 use crate::config::keys::nearest;
-use crate::config::model::{Action, Capture, Route, Take};
+use crate::config::model::{Action, Capture, Route, Side, Take};
 use crate::config::section::{Section, Word};
 use crate::config::value::{Zero, one_of};
 use crate::record::ConfigName;
 
 const ACTIONS: [(&str, Action); 2] = [("forward", Action::Forward), ("deny", Action::Deny)];
+/// `captures.take`, but for its values.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Value,
+    Length,
+    Number,
+}
+
+const TAKES: [(&str, Kind); 3] =
+    [("value", Kind::Value), ("length", Kind::Length), ("number", Kind::Number)];
 /// The audit events of the contract; auditors count on there being no others.
 const EVENTS: [&str; 8] = [
     "USER_LOGIN",
@@ -173,22 +183,29 @@ fn capture(section: &Section<'_>, name: &Word) -> Option<Capture> {
         let problem = Problem::at(&section.origin, title).label("this capture takes nothing");
         section.problems.push(problem.help("add, for example, `from = \"request.body:/mode\"`"));
     }
-    let pointer = section.parsed("from", "a place to capture from", pointer);
-    let is_length = section.choice("take", &[("value", false), ("length", true)]).unwrap_or(false);
+    let place = section.parsed("from", "a place to capture from", place);
+    let kind = section.choice("take", &TAKES).unwrap_or(Kind::Value);
     let metric = section.flag("metric").unwrap_or(false);
     let values = section.words("values");
-    let take = if is_length {
+    let count = match kind {
+        Kind::Value => None,
+        Kind::Length => Some((Take::Length, "a length")),
+        Kind::Number => Some((Take::Number, "a number")),
+    };
+    let take = if let Some((take, what)) = count {
         if values.is_some() {
-            section.refuse("values", "has no use here", "a length has no list of values", None);
+            let label = format!("{what} has no list of values");
+            section.refuse("values", "has no use here", label, None);
         }
         if metric {
-            section.refuse("metric", "cannot be true", "a length is no metric label", None);
+            section.refuse("metric", "cannot be true", format!("{what} is no metric label"), None);
         }
-        Take::Length
+        take
     } else {
         Take::Value(members(section, values))
     };
-    Some(Capture { name: ConfigName::configured(&name.text), pointer: pointer?, take, metric })
+    let (side, pointer) = place?;
+    Some(Capture { name: ConfigName::configured(&name.text), side, pointer, take, metric })
 }
 
 /// The closed list of a capture: without one, free text could leave.
@@ -216,11 +233,15 @@ fn members(section: &Section<'_>, values: Option<Vec<Word>>) -> Vec<ConfigName> 
         .collect()
 }
 
-/// `request.body:` and a JSON pointer (RFC 6901) that is not the whole document.
-fn pointer(text: &str) -> Result<String, &'static str> {
-    let pointer = text
-        .strip_prefix("request.body:")
-        .ok_or("expected \"request.body:\" and a JSON pointer, as in \"request.body:/mode\"")?;
+/// `request.body:` or `response.body:`, and a JSON pointer (RFC 6901) that is not the whole document.
+fn place(text: &str) -> Result<(Side, String), &'static str> {
+    const EXPECTED: &str = "expected \"request.body:\" or \"response.body:\" and a JSON pointer, as in \
+                            \"request.body:/mode\"";
+    let (side, pointer) = match text.split_once(':') {
+        Some(("request.body", pointer)) => (Side::Request, pointer),
+        Some(("response.body", pointer)) => (Side::Response, pointer),
+        _ => return Err(EXPECTED),
+    };
     if !pointer.starts_with('/') {
         return Err("expected a JSON pointer that begins with `/`");
     }
@@ -229,5 +250,5 @@ fn pointer(text: &str) -> Result<String, &'static str> {
     if !pointer.split('~').skip(1).all(is_escaped) {
         return Err("in a JSON pointer `~` must be `~0` or `~1`");
     }
-    Ok(pointer.to_owned())
+    Ok((side, pointer.to_owned()))
 }

@@ -1,14 +1,16 @@
-//! `[tracing]`, `[log]`, `[sentry]`, `[errors]` and the words of `[audit]`: how facts
+//! `[log]`, `[spool]`, `[sentry]`, `[errors]` and the words of `[audit]`: how facts
 //! leave.
 
 use std::path::PathBuf;
 
-use super::{LEVELS, url};
+use super::{LEVELS, files, url};
 use crate::config::env::Outside;
-use crate::config::model::{AuditMode, Console, Log, Sentry, Service, Tracing, Trust};
+use crate::config::model::{AuditMode, Console, Log, Sentry, Service, Spool};
 use crate::config::section::{Section, lay};
 use crate::secret::Secret;
 
+/// Less than 1 MiB would hold a few parcels only.
+const SPOOL_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 50;
 /// The words of `audit.mode`.
 pub(super) const AUDIT_MODES: [(&str, AuditMode); 2] =
     [("strict", AuditMode::Strict), ("best_effort", AuditMode::BestEffort)];
@@ -18,28 +20,21 @@ const CONSOLES: [(&str, Console); 4] = [
     ("json", Console::Json),
     ("off", Console::Off),
 ];
-const TRUSTS: [(&str, Trust); 3] = [
-    ("never", Trust::Never),
-    ("trusted_proxies", Trust::TrustedProxies),
-    ("always", Trust::Always),
-];
-/// The share of traces kept in production, where nothing else is said.
-const PRODUCTION_RATIO: f64 = 0.1;
-
-/// `[tracing]`.
-pub(super) fn tracing(section: &Section<'_>, environment: &str, tracing: &mut Tracing) {
-    lay(&mut tracing.trust, section.choice("trust", &TRUSTS));
-    if environment == "production" {
-        tracing.ratio = PRODUCTION_RATIO;
-    }
-    lay(&mut tracing.ratio, section.section("sampling").ratio("ratio"));
-}
 
 /// `[log]`.
 pub(super) fn log(section: &Section<'_>, log: &mut Log) {
     lay(&mut log.level, section.choice("level", &LEVELS));
     lay(&mut log.console, section.choice("console", &CONSOLES));
     log.directory = section.optional("directory").map(PathBuf::from);
+}
+
+/// `[spool]`. Whether the directory can be used is found out when it is opened.
+pub(super) fn spool(section: &Section<'_>, spool: &mut Spool) {
+    spool.directory = match section.optional("directory") {
+        Some(_) => files::directory(section, "directory"),
+        None => None,
+    };
+    lay(&mut spool.max_size, section.size("max_size", &SPOOL_BYTES));
 }
 
 /// `[sentry]`; `None` without a DSN, or where its environment is a disabled one.

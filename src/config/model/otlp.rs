@@ -29,7 +29,7 @@ pub struct OtlpTarget {
     pub headers: Vec<(String, Secret)>,
     /// Whether bodies are gzipped.
     pub compress: bool,
-    /// Of one export request, all its attempts included.
+    /// Of one attempt to deliver an export request.
     pub timeout: Duration,
     /// PEM roots instead of the system's.
     pub ca_file: Option<PathBuf>,

@@ -21,6 +21,8 @@ pub struct Server {
     pub max_connections: usize,
     /// Which path the upstream gets.
     pub path: PathForm,
+    /// Whether answers say where their time went (`Server-Timing`).
+    pub server_timing: bool,
     /// `[server.limits]`.
     pub limits: ServerLimits,
     /// `[server.tls]`; absent where no certificate is named.

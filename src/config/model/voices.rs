@@ -1,16 +1,55 @@
-//! Where records and diagnostics go: `[tracing]`, `[log]`, `[sentry]`.
+//! Where records and diagnostics go: `[tracing]`, `[log]`, `[spool]`, `[sentry]`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::secret::Secret;
 
 /// `[tracing]`.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Tracing {
-    /// Whose `traceparent` is believed.
+    /// The forms in which a trace context is read and written.
+    pub propagators: Propagators,
+    /// Whose trace context is believed.
     pub trust: Trust,
     /// Head sampling ratio, 0.0 to 1.0.
     pub ratio: f64,
+    /// What is kept at the end though the head decision said no.
+    pub keep: Keep,
+}
+
+/// `tracing.propagators`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "a set: each is a form of its own")]
+pub struct Propagators {
+    /// W3C Trace Context: `traceparent` and `tracestate`.
+    pub tracecontext: bool,
+    /// B3 in one header.
+    pub b3: bool,
+    /// B3 in several headers.
+    pub b3multi: bool,
+    /// W3C Baggage.
+    pub baggage: bool,
+}
+
+impl Propagators {
+    /// Whether B3 is spoken: then both of its forms are read.
+    pub fn reads_b3(self) -> bool {
+        self.b3 || self.b3multi
+    }
+}
+
+/// The `keep_*` keys of `tracing.sampling`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Errors of the service, and answers that were cut.
+    pub errors: bool,
+    /// What took as long as this; `None` is off.
+    pub slow: Option<Duration>,
+    /// What ended with one of these statuses.
+    pub statuses: Vec<u16>,
+    /// Exchanges per second and reason; 0 keeps none.
+    pub per_second: u32,
 }
 
 /// `tracing.trust`.
@@ -59,6 +98,15 @@ pub enum Console {
     Json,
     /// Nothing.
     Off,
+}
+
+/// `[spool]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spool {
+    /// Where exports wait while a collector is away; `None` = in memory only.
+    pub directory: Option<PathBuf>,
+    /// Bytes of all files in it.
+    pub max_size: u64,
 }
 
 /// `[sentry]`.

@@ -31,6 +31,15 @@ impl Budget {
         Some(Reservation { reserved: Arc::clone(&self.reserved), bytes })
     }
 
+    /// Lets a reservation grow to `bytes`. `false` where so many are not left: then it stays as it is.
+    pub fn grow(&self, reservation: &mut Reservation, bytes: usize) -> bool {
+        let Some(mut more) = self.reserve(bytes.saturating_sub(reservation.bytes)) else {
+            return false;
+        };
+        reservation.bytes += std::mem::take(&mut more.bytes);
+        true
+    }
+
     /// Bytes reserved now.
     pub fn reserved(&self) -> usize {
         self.reserved.load(Relaxed)
@@ -70,6 +79,18 @@ mod tests {
         let four = budget.reserve(4).unwrap();
         assert_eq!((six.bytes(), budget.reserved()), (6, 10));
         drop((six, four));
+        assert_eq!(budget.reserved(), 0);
+    }
+
+    #[test]
+    fn a_reservation_grows_while_there_is_room() {
+        let budget = Budget::new(10);
+        let mut one = budget.reserve(0).unwrap();
+        assert!(budget.grow(&mut one, 4) && budget.grow(&mut one, 3));
+        let rest = budget.reserve(6);
+        assert!(!budget.grow(&mut one, 5));
+        assert_eq!((one.bytes(), budget.reserved()), (4, 10));
+        drop((one, rest));
         assert_eq!(budget.reserved(), 0);
     }
 

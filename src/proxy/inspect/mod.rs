@@ -1,12 +1,12 @@
 //! Facts out of a JSON body, by name: the only thing the sidecar ever reads in a body.
 //!
-//! The body is walked once; what no capture points at is skipped without being built, and what one
+//! A body is walked once; what no capture points at is skipped without being built, and what one
 //! points at is compared or measured where it lies. Of a body nothing stays but a member of a
-//! configured list, `_other`, or a length. Where a member name is there twice, the last one counts,
+//! configured list, `_other`, a length, or a count. Where a member name is there twice, the last one counts,
 //! as for JavaScript.
 //!
-//! Reading the bytes off the wire, with its bounds and deadlines, is the pipeline's part; the memory
-//! for it is reserved from a [`Budget`].
+//! Reading the bytes off the wire, with its bounds and deadlines, is the part of `inspect_body` and of
+//! `reply::reading`; the memory for it is reserved from a [`Budget`].
 
 use std::fmt;
 
@@ -17,16 +17,24 @@ use crate::config::model::{Capture, Take};
 use crate::record::{ConfigName, Fact, Value};
 
 mod budget;
+mod glance;
+mod pieces;
 
 pub use budget::{Budget, Reservation};
+use glance::Glance;
+pub use pieces::Pieces;
 
 /// The captures of a route, compiled into one walk.
 #[derive(Clone, Debug)]
 pub struct Captures {
     compiled: Box<[Compiled]>,
     root: Node,
+    glance: Glance,
     other: ConfigName,
 }
+
+/// What was found of each capture, in their order.
+pub type Found = Vec<Option<Value>>;
 
 #[derive(Clone, Debug)]
 struct Compiled {
@@ -59,7 +67,9 @@ pub struct Unreadable;
 impl Captures {
     /// Compiles the captures of a route. A pointer that is neither empty nor begins with `/` leads
     /// nowhere.
-    pub fn compile(captures: &[Capture]) -> Self {
+    pub fn compile<'a>(captures: impl IntoIterator<Item = &'a Capture>) -> Self {
+        let captures: Vec<_> = captures.into_iter().collect();
+        let glance = Glance::for_pointers(captures.iter().map(|capture| &*capture.pointer));
         let mut root = Node::default();
         for (index, capture) in captures.iter().enumerate() {
             if capture.pointer.is_empty() {
@@ -69,10 +79,12 @@ impl Captures {
                 end.captures.push(index);
             }
         }
-        let compiled =
-            |capture: &Capture| Compiled { name: capture.name.clone(), take: capture.take.clone() };
+        let compiled = |capture: &&Capture| Compiled {
+            name: capture.name.clone(),
+            take: capture.take.clone(),
+        };
         let compiled = captures.iter().map(compiled).collect();
-        Self { compiled, root, other: Value::OTHER.into() }
+        Self { compiled, root, glance, other: Value::OTHER.into() }
     }
 
     /// Whether there is nothing to read, so that the body need not be kept.
@@ -80,20 +92,35 @@ impl Captures {
         self.compiled.is_empty()
     }
 
+    /// Whether it is worth reading this text: `false` where none of the places can be in it.
+    pub fn may_be_in(&self, text: &[u8]) -> bool {
+        self.glance.may_be_in(text)
+    }
+
     /// Reads the facts of a whole body, in the order of the captures. What is missing, `null`, or
-    /// for a length not a string, gives no fact.
+    /// of the wrong kind for a length or a number, gives no fact.
     pub fn read(&self, body: &[u8]) -> Result<Vec<Fact>, Unreadable> {
+        self.find(body).map(|found| self.facts(found))
+    }
+
+    /// Looks into a whole body. See [`Self::read`].
+    pub fn find(&self, body: &[u8]) -> Result<Found, Unreadable> {
         let mut found = vec![None; self.compiled.len()];
         let mut json = serde_json::Deserializer::from_slice(body);
         Walk { captures: self, node: &self.root, found: &mut found }
             .deserialize(&mut json)
             .and_then(|()| json.end())
             .map_err(|_| Unreadable)?;
+        Ok(found)
+    }
+
+    /// Gives what was found its names.
+    pub fn facts(&self, found: Found) -> Vec<Fact> {
         let named = self.compiled.iter().zip(found);
         let fact = |(capture, value): (&Compiled, Option<Value>)| {
             value.map(|value| Fact { name: capture.name.clone(), value })
         };
-        Ok(named.filter_map(fact).collect())
+        named.filter_map(fact).collect()
     }
 }
 
@@ -133,12 +160,18 @@ impl Walk<'_> {
         Walk { captures: self.captures, node, found: self.found }
     }
 
-    /// A value that is no string: it is in no list and has no length.
+    /// A value that is neither a string nor a count: it is in no list and has no length.
     fn other(self) {
+        self.count(None);
+    }
+
+    /// A value that is no string, and the count that it is.
+    fn count(self, count: Option<u64>) {
         for capture in &self.node.captures {
             self.found[*capture] = match self.captures.compiled[*capture].take {
                 Take::Value(_) => Some(Value::Member(self.captures.other.clone())),
                 Take::Length => None,
+                Take::Number => count.map(Value::Number),
             };
         }
     }
@@ -161,13 +194,14 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
         for capture in &self.node.captures {
-            self.found[*capture] = Some(match &self.captures.compiled[*capture].take {
-                Take::Length => Value::Length(utf16_length(text)),
+            self.found[*capture] = match &self.captures.compiled[*capture].take {
+                Take::Length => Some(Value::Length(utf16_length(text))),
+                Take::Number => None,
                 Take::Value(values) => {
                     let member = values.iter().find(|value| ***value == *text);
-                    Value::Member(member.unwrap_or(&self.captures.other).clone())
+                    Some(Value::Member(member.unwrap_or(&self.captures.other).clone()))
                 }
-            });
+            };
         }
         Ok(())
     }
@@ -208,8 +242,8 @@ impl<'de> Visitor<'de> for Walk<'_> {
         Ok(())
     }
 
-    fn visit_u64<E: Error>(self, _: u64) -> Result<(), E> {
-        self.other();
+    fn visit_u64<E: Error>(self, number: u64) -> Result<(), E> {
+        self.count(Some(number));
         Ok(())
     }
 
@@ -218,8 +252,8 @@ impl<'de> Visitor<'de> for Walk<'_> {
         Ok(())
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
-        self.other();
+    fn visit_f64<E: Error>(self, number: f64) -> Result<(), E> {
+        self.count(whole(number));
         Ok(())
     }
 }
@@ -245,6 +279,18 @@ impl<'a> Visitor<'_> for Member<'a> {
     fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
         Ok(self.0.children.iter().find(|child| *child.member == *name))
     }
+}
+
+/// A whole number that JSON happens to write as `12.0` or `1.2e1`, as far as floats are exact.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "only what is whole and from 0 to 2^53 is cast"
+)]
+fn whole(number: f64) -> Option<u64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let is_whole = (0.0..=EXACT).contains(&number) && number.fract() == 0.0;
+    is_whole.then_some(number as u64)
 }
 
 /// Characters, those outside the basic plane twice: what `length` says in JavaScript.

@@ -3,13 +3,18 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::model::Side;
 
 fn capture(name: &'static str, pointer: &str, values: Option<&[&'static str]>) -> Capture {
     let take = match values {
         Some(values) => Take::Value(values.iter().map(|value| (*value).into()).collect()),
         None => Take::Length,
     };
-    Capture { name: name.into(), pointer: pointer.into(), take, metric: false }
+    Capture { name: name.into(), side: Side::Request, pointer: pointer.into(), take, metric: false }
+}
+
+fn number(name: &'static str, pointer: &str) -> Capture {
+    Capture { take: Take::Number, ..capture(name, pointer, None) }
 }
 
 fn orchestration() -> Captures {
@@ -24,7 +29,7 @@ fn facts(captures: &Captures, body: &str) -> Vec<String> {
     let facts = captures.read(body.as_bytes()).unwrap();
     let show = |fact: &Fact| match &fact.value {
         Value::Member(member) => format!("{}={member}", fact.name),
-        Value::Length(length) => format!("{}={length}", fact.name),
+        Value::Length(count) | Value::Number(count) => format!("{}={count}", fact.name),
     };
     facts.iter().map(show).collect()
 }
@@ -70,6 +75,23 @@ fn of_a_member_that_is_there_twice_the_last_counts() {
     assert_eq!(facts(&captures, r#"{"a":{"mode":"x","mode":"y"}}"#), ["mode=y"]);
     assert_eq!(facts(&captures, r#"{"a":{"mode":"x"},"a":"text"}"#), ["a=4"]);
     assert!(facts(&captures, r#"{"a":"text","a":{"mode":null}}"#).is_empty());
+}
+
+#[test]
+fn numbers_are_counts_and_nothing_else() {
+    let captures = Captures::compile(&[number("n", "/n")]);
+    for (json, expected) in [
+        ("0", "n=0"),
+        ("12", "n=12"),
+        ("12.0", "n=12"),
+        ("1.2e1", "n=12"),
+        ("18446744073709551615", "n=18446744073709551615"),
+    ] {
+        assert_eq!(facts(&captures, &format!(r#"{{"n":{json}}}"#)), [expected]);
+    }
+    for json in ["-1", "1.5", "1e300", "-0.5", r#""12""#, "true", "[12]", "{}", "null"] {
+        assert!(facts(&captures, &format!(r#"{{"n":{json}}}"#)).is_empty(), "{json}");
+    }
 }
 
 #[test]

@@ -8,8 +8,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+mod clerk;
 pub mod gzip;
+pub mod outbox;
+mod retry;
+mod ring;
+mod rounds;
+pub mod spool;
+#[cfg(test)]
+mod tests;
 pub mod transport;
+mod voice;
 
 /// One encoded export request.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,26 +4,31 @@
 //! labels and formats cost only the scrape. Labels are closed enums or names from the
 //! configuration, so no client can make a series.
 //!
-//! It sends nothing anywhere by itself, and it keeps no exemplars.
+//! It sends nothing anywhere by itself.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use prometheus_client::collector::Collector;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
 
+mod catalogue;
 mod exposition;
+mod family;
 mod gauges;
+mod genai;
 mod histogram;
+mod instrument;
 mod instruments;
 mod labels;
+mod otlp;
+mod overhead;
 mod process;
+mod reading;
 mod route;
+mod scales;
 mod slots;
 pub mod sources;
 #[cfg(test)]
@@ -34,13 +39,19 @@ pub use exposition::{Exposition, Format};
 pub use gauges::{ActiveGuard, ConnectionError};
 pub use route::RouteMetrics;
 
+use super::resource;
+use crate::config::defaults::MAX_SERIES;
 use crate::config::model::Service;
 use crate::http::method::Method;
 use crate::record::{ConfigName, Outcome, Record, RouteNames, Value};
-use histogram::Histogram;
+use histogram::{Histogram, Witness};
 use instruments::Instruments;
-use labels::Labels;
+use labels::{Labels, key};
+use otlp::Origin;
+use overhead::Overhead;
+use reading::Reading;
 use slots::Slots;
+use sources::Source;
 use upstream::UpstreamMetrics;
 
 /// The fact that names the mode of an orchestration.
@@ -57,42 +68,52 @@ pub struct Metrics {
 
 #[derive(Debug)]
 struct House {
-    registry: Mutex<Registry>,
+    origin: Origin,
+    target: Vec<(String, String)>,
+    max_series: usize,
+    sources: Mutex<Vec<Source>>,
     instruments: Instruments,
     routes: Mutex<HashMap<ConfigName, Arc<RouteMetrics>>>,
     upstreams: Mutex<HashMap<(ConfigName, u16), Arc<UpstreamMetrics>>>,
     active: [OnceLock<Gauge>; Method::COUNT],
     in_use: Gauge,
     idle: Gauge,
-    overhead: Histogram,
+    overhead: Overhead,
     modes: Slots<(bool, ConfigName), (Counter, Histogram), 16>,
     other: ConfigName,
 }
 
 impl Metrics {
-    /// Makes the registry and every instrument in it.
+    /// Makes every instrument, with the default bound of series.
     pub fn new(service: &Service) -> Self {
-        let mut registry = Registry::default();
-        registry.register("target", "Who this is", Info::new(resource(service)));
-        let build = vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
-        registry.register("sidecar_build", "Version of the sidecar", Info::new(build));
-        registry.register_collector(Box::new(process::Process));
-        let instruments = Instruments::register(&mut registry);
-        let total = Labels::default().closed("phase", "total");
+        Self::bounded(service, MAX_SERIES)
+    }
+
+    /// Makes every instrument; none will have more than `max_series` series. What finds no room is
+    /// counted under the family's overflow series.
+    pub fn bounded(service: &Service, max_series: usize) -> Self {
+        let instruments = Instruments::new(max_series);
         let state = |state| {
-            let labels = Labels::default().closed("state", state);
-            instruments.upstream_connections.get_or_create_owned(&labels)
+            let labels = Labels::default().closed(key::STATE, state);
+            instruments.upstream_connections.series(&labels)
         };
         Self {
             upstream: Arc::new(UpstreamMetrics::new(&"".into(), 0)),
             house: Arc::new(House {
-                registry: Mutex::new(registry),
+                origin: Origin {
+                    resource: resource::attributes(service),
+                    scope: service.name.clone(),
+                    started: SystemTime::now(),
+                },
+                target: target(service),
+                max_series,
+                sources: Mutex::default(),
                 routes: Mutex::default(),
                 upstreams: Mutex::default(),
                 active: std::array::from_fn(|_| OnceLock::new()),
                 in_use: state("in_use"),
                 idle: state("idle"),
-                overhead: instruments.overhead.get_or_create_owned(&total),
+                overhead: Overhead::new(&instruments),
                 modes: Slots::new(),
                 other: Value::OTHER.into(),
                 instruments,
@@ -122,24 +143,30 @@ impl Metrics {
     /// Counts all that a record says. Never waits but for the first use of a series.
     pub fn observe(&self, record: &Record, route: &RouteMetrics) {
         let house = &*self.house;
-        route.observe(record, &house.instruments);
-        self.upstream.observe(record, &house.instruments);
-        house.overhead.observe_duration(record.overhead);
-        house.observe_orchestration(record);
+        let witness = witness(record);
+        route.observe(record, witness, &house.instruments);
+        self.upstream.observe(record, witness, &house.instruments);
+        house.overhead.observe(record);
+        house.observe_orchestration(record, witness);
         if record.is_error()
             && let Some(error_type) = record.error_type()
         {
-            let labels = Labels::default().closed("type", error_type.as_str());
-            house.instruments.errors.get_or_create_owned(&labels).inc();
+            let labels = Labels::default().closed(key::TYPE, error_type.as_str());
+            house.instruments.errors.series(&labels).inc();
         }
+    }
+
+    /// Counts what a record's facts say by the OpenTelemetry `GenAI` conventions. Nothing without facts.
+    pub fn observe_genai(&self, record: &Record) {
+        self.house.instruments.genai.observe(record);
     }
 
     /// Counts a request as active until the guard is dropped.
     pub fn active(&self, method: Method) -> ActiveGuard {
         let house = &*self.house;
         let resolve = || {
-            let labels = Labels::default().closed("http_request_method", method.as_str());
-            house.instruments.active_requests.get_or_create_owned(&labels)
+            let labels = Labels::default().closed(key::METHOD, method.as_str());
+            house.instruments.active_requests.series(&labels)
         };
         match house.active.get(method.index()) {
             Some(slot) => ActiveGuard::enter(slot.get_or_init(resolve)),
@@ -159,8 +186,8 @@ impl Metrics {
 
     /// Counts a client connection that ended in an error.
     pub fn connection_error(&self, error: ConnectionError) {
-        let labels = Labels::default().closed("reason", error.as_str());
-        self.house.instruments.connection_errors.get_or_create_owned(&labels).inc();
+        let labels = Labels::default().closed(key::REASON, error.as_str());
+        self.house.instruments.connection_errors.series(&labels).inc();
     }
 
     /// Counts an upstream connection as in use until the guard is dropped.
@@ -193,16 +220,42 @@ impl Metrics {
         self.house.instruments.captures_unreadable.inc();
     }
 
-    /// Shows the numbers of a collector on every page from now on (see [`sources`]). It runs while
-    /// the registry is locked, so it must not call [`Self::register`] or [`Self::expose`].
-    pub fn register(&self, collector: Box<dyn Collector>) {
-        self.house.registry.lock().register_collector(collector);
+    /// Shows the numbers of a source on every page from now on (see [`sources`]). It is asked while
+    /// the list of sources is locked, so it must not call [`Self::register`] or [`Self::expose`].
+    pub fn register(&self, source: Source) {
+        self.house.sources.lock().push(source);
     }
 
-    /// The page. Fails only if a collector does.
+    /// The page. Fails only if a number cannot be written.
     pub fn expose(&self, format: Format) -> Result<Exposition, std::fmt::Error> {
-        exposition::encode(&self.house.registry.lock(), format)
+        exposition::encode(&self.read(), &self.house.target, format)
     }
+
+    /// The same numbers as an OTLP export request, and how many data points are in it.
+    pub fn export(&self) -> (Vec<u8>, u64) {
+        otlp::encode(&self.read(), &self.house.origin, SystemTime::now())
+    }
+
+    /// What all instruments say now.
+    fn read(&self) -> Vec<Reading> {
+        let mut readings = self.house.instruments.read();
+        readings.extend(process::read());
+        readings.extend(self.house.sources.lock().iter().flat_map(Source::read));
+        let mut readings = reading::join(readings);
+        for reading in &mut readings {
+            reading.bound(self.house.max_series);
+        }
+        readings
+    }
+}
+
+/// Where the observations of a record can be looked at: its trace, if that was kept.
+fn witness(record: &Record) -> Option<Witness> {
+    record.is_kept().then(|| Witness {
+        trace: record.trace.trace_id,
+        span: record.trace.server_span,
+        at: record.started + record.duration,
+    })
 }
 
 impl House {
@@ -210,7 +263,7 @@ impl House {
     ///
     /// A request that was refused before the upstream saw it never became an orchestration; it is
     /// counted by what refused it. A client that leaves is no error of the service.
-    fn observe_orchestration(&self, record: &Record) {
+    fn observe_orchestration(&self, record: &Record, witness: Option<Witness>) {
         let fact = record.fact(MODE);
         if fact.is_none() && record.route.span.as_deref() != Some(ORCHESTRATION) {
             return;
@@ -222,26 +275,28 @@ impl House {
             Some(Value::Member(mode)) => mode,
             _ => &self.other,
         };
-        let key = (record.is_error(), mode.clone());
+        // A stream has had its status long before it fails: it says so in an event of type `error`.
+        let has_error_event = record.stream.as_ref().is_some_and(|stream| stream.has_error_event);
+        let key = (record.is_error() || has_error_event, mode.clone());
         let resolve = || {
-            let by_mode = Labels::default().named("mode", mode);
+            let by_mode = Labels::default().named(key::MODE, mode);
             let status = if key.0 { "error" } else { "success" };
-            let labels = Labels::default().closed("status", status).named("mode", mode);
+            let labels = Labels::default().closed(key::STATUS, status).named(key::MODE, mode);
             (
-                self.instruments.orchestrations.get_or_create_owned(&labels),
-                self.instruments.orchestration_duration.get_or_create_owned(&by_mode),
+                self.instruments.orchestrations.series(&labels),
+                self.instruments.orchestration_duration.series(&by_mode),
             )
         };
         self.modes.visit(&key, resolve, |(requests, duration)| {
             requests.inc();
-            duration.observe_duration(record.duration);
+            duration.observe_with(record.duration, witness);
         });
     }
 }
 
 /// The resource attributes as labels: characters that no label may have become `_`, and of two that
 /// would then be the same the first stays.
-fn resource(service: &Service) -> Vec<(String, String)> {
+fn target(service: &Service) -> Vec<(String, String)> {
     let own = [
         ("service.name", &service.name),
         ("service.version", &service.version),

@@ -4,49 +4,34 @@
 
 use std::fs;
 
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::DescriptorEncoder;
-
-use super::histogram::as_float;
-use super::sources::{Kind, Sample, encode};
-
-/// Reads the kernel's numbers about this process.
-#[derive(Debug)]
-pub(super) struct Process;
-
-impl Collector for Process {
-    fn encode(&self, encoder: DescriptorEncoder<'_>) -> std::fmt::Result {
-        encode(encoder, &samples())
-    }
-}
+use super::catalogue;
+use super::instrument::Instrument;
+use super::reading::{Point, Reading, as_float};
 
 /// `USER_HZ`: what Linux reports times in, on every architecture it has now.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-fn samples() -> Vec<Sample> {
+/// Reads the kernel's numbers about this process.
+pub(super) fn read() -> Vec<Reading> {
     let mut found = Vec::new();
-    let mut add = |name, help, kind, value: Option<f64>| {
-        found.extend(value.map(|value| Sample::plain(name, help, kind, value)));
+    let mut add = |instrument: &'static Instrument, value: Option<f64>| {
+        found.extend(value.map(|value| Reading::single(instrument, Point::Real(value))));
     };
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let (user, system) = (stat_field(&stat, 14), stat_field(&stat, 15));
     let cpu = user.zip(system).map(|(user, system)| (user + system) / TICKS_PER_SECOND);
-    let help = "User and system CPU time spent";
-    add("process_cpu_seconds", help, Kind::Counter, cpu);
-    let resident = memory(&status, "VmRSS:");
-    add("process_resident_memory_bytes", "Resident memory size", Kind::Gauge, resident);
-    let virtual_size = memory(&status, "VmSize:");
-    add("process_virtual_memory_bytes", "Virtual memory size", Kind::Gauge, virtual_size);
+    add(&catalogue::PROCESS_CPU, cpu);
+    add(&catalogue::PROCESS_RESIDENT, memory(&status, "VmRSS:"));
+    add(&catalogue::PROCESS_VIRTUAL, memory(&status, "VmSize:"));
     // The directory handle that counts them is itself among them.
     let open = fs::read_dir("/proc/self/fd").ok().map(|all| all.count().saturating_sub(1));
     let open = open.and_then(|open| u64::try_from(open).ok()).map(as_float);
-    add("process_open_fds", "Open file descriptors", Kind::Gauge, open);
-    add("process_max_fds", "Limit of open file descriptors", Kind::Gauge, max_fds());
+    add(&catalogue::PROCESS_OPEN_FDS, open);
+    add(&catalogue::PROCESS_MAX_FDS, max_fds());
     let started = boot_time().zip(stat_field(&stat, 22));
     let started = started.map(|(boot, ticks)| boot + ticks / TICKS_PER_SECOND);
-    let help = "Start time since the Unix epoch";
-    add("process_start_time_seconds", help, Kind::Gauge, started);
+    add(&catalogue::PROCESS_START, started);
     found
 }
 
@@ -95,10 +80,9 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_living_process_has_memory_and_open_files() {
-        let samples = samples();
-        assert_eq!(samples.len(), 6);
-        assert!(
-            samples.iter().all(|sample| sample.name != "process_open_fds" || sample.value > 2.0)
-        );
+        let readings = read();
+        assert_eq!(readings.len(), 6);
+        let open = readings.iter().find(|found| *found.instrument == catalogue::PROCESS_OPEN_FDS);
+        assert!(matches!(open.unwrap().series[0].point, Point::Real(open) if open > 2.0));
     }
 }

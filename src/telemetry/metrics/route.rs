@@ -7,9 +7,10 @@ use std::sync::OnceLock;
 
 use prometheus_client::metrics::counter::Counter;
 
-use super::histogram::Histogram;
+use super::family::{Family, Metric};
+use super::histogram::{Histogram, Witness};
 use super::instruments::Instruments;
-use super::labels::Labels;
+use super::labels::{Labels, key};
 use super::slots::Slots;
 use crate::http::method::Method;
 use crate::record::{Cache, ConfigName, ErrorType, Outcome, Record, Refusal};
@@ -22,6 +23,7 @@ pub struct RouteMetrics {
     first_byte: OnceLock<Histogram>,
     stream_duration: OnceLock<Histogram>,
     stream_events: OnceLock<Counter>,
+    stream_gap: OnceLock<Histogram>,
     cache_hits: OnceLock<Counter>,
     cache_misses: OnceLock<Counter>,
     blocked: Slots<ConfigName, Counter, 8>,
@@ -50,6 +52,7 @@ impl RouteMetrics {
             first_byte: OnceLock::new(),
             stream_duration: OnceLock::new(),
             stream_events: OnceLock::new(),
+            stream_gap: OnceLock::new(),
             cache_hits: OnceLock::new(),
             cache_misses: OnceLock::new(),
             blocked: Slots::new(),
@@ -57,16 +60,17 @@ impl RouteMetrics {
     }
 
     /// Counts what a record says about its route.
-    pub(super) fn observe(&self, record: &Record, all: &Instruments) {
-        self.observe_method(record, all);
+    pub(super) fn observe(&self, record: &Record, witness: Option<Witness>, all: &Instruments) {
+        self.observe_method(record, witness, all);
         if let Some(ttfb) = record.ttfb {
-            self.first_byte.get_or_init(|| self.owned(&all.first_byte)).observe_duration(ttfb);
+            self.first_byte.get_or_init(|| self.owned(&all.first_byte)).observe_with(ttfb, witness);
         }
-        if let Some(stream) = record.stream {
+        if let Some(stream) = &record.stream {
             self.stream_duration
                 .get_or_init(|| self.owned(&all.stream_duration))
-                .observe_duration(record.duration);
+                .observe_with(record.duration, witness);
             self.stream_events.get_or_init(|| self.owned(&all.stream_events)).inc_by(stream.events);
+            self.stream_gap.get_or_init(|| self.owned(&all.stream_gap)).add_gaps(&stream.gaps);
         }
         match record.cache {
             None => {}
@@ -81,20 +85,20 @@ impl RouteMetrics {
         if let (Some(rule), Outcome::Refused(Refusal::RateLimited)) =
             (&record.limited_by, record.outcome)
         {
-            let resolve = || all.blocked.get_or_create_owned(&self.labels_after("rule", rule));
+            let resolve = || all.blocked.series(&self.labels_after(key::RULE, rule));
             self.blocked.visit(rule, resolve, |counter| {
                 counter.inc();
             });
         }
     }
 
-    fn observe_method(&self, record: &Record, all: &Instruments) {
+    fn observe_method(&self, record: &Record, witness: Option<Witness>, all: &Instruments) {
         let Some(method) = self.methods.get(record.method.index()) else { return };
         let method = method.get_or_init(|| {
             let labels = self.labels(record.method);
             Box::new(MethodMetrics {
-                request_body: all.request_body.get_or_create_owned(&labels),
-                response_body: all.response_body.get_or_create_owned(&labels),
+                request_body: all.request_body.series(&labels),
+                response_body: all.response_body.series(&labels),
                 durations: Slots::new(),
             })
         });
@@ -108,30 +112,23 @@ impl RouteMetrics {
         let resolve = || {
             let mut labels = self.labels(record.method).status(ending.status);
             if let Some(error_type) = ending.error_type {
-                labels = labels.closed("error_type", error_type.as_str());
+                labels = labels.closed(key::ERROR_TYPE, error_type.as_str());
             }
-            let is_stream = if ending.is_stream { "true" } else { "false" };
-            all.request_duration.get_or_create_owned(&labels.closed("sidecar_stream", is_stream))
+            all.request_duration.series(&labels.flag(key::STREAM, ending.is_stream))
         };
-        method.durations.visit(&ending, resolve, |h| h.observe_duration(record.duration));
+        method.durations.visit(&ending, resolve, |h| h.observe_with(record.duration, witness));
     }
 
     fn labels(&self, method: Method) -> Labels {
-        Labels::default()
-            .closed("http_request_method", method.as_str())
-            .named("http_route", &self.template)
+        Labels::default().closed(key::METHOD, method.as_str()).named(key::ROUTE, &self.template)
     }
 
     fn labels_after(&self, key: &'static str, value: &ConfigName) -> Labels {
-        Labels::default().named(key, value).named("http_route", &self.template)
+        Labels::default().named(key, value).named(key::ROUTE, &self.template)
     }
 
     /// The series of a family that has no label but the route.
-    fn owned<M, C>(&self, family: &prometheus_client::metrics::family::Family<Labels, M, C>) -> M
-    where
-        M: Clone,
-        C: prometheus_client::metrics::family::MetricConstructor<M>,
-    {
-        family.get_or_create_owned(&Labels::default().named("http_route", &self.template))
+    fn owned<M: Metric>(&self, family: &Family<M>) -> M {
+        family.series(&Labels::default().named(key::ROUTE, &self.template))
     }
 }

@@ -8,7 +8,9 @@ use super::*;
 use crate::http::ids::RequestId;
 use crate::http::shape::Words;
 use crate::http::traceparent::{SpanId, TraceId};
-use crate::record::{Cache, Fact, Failure, Phase, Refusal, Stream, Trace, UpstreamLeg};
+use crate::record::{Cache, Fact, Failure, Kept, Phase, Refusal, Stream, Trace, UpstreamLeg};
+
+mod pages;
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -39,14 +41,16 @@ fn record(route: &Arc<RouteNames>) -> Record {
             parent: None,
             link: None,
             sampled: true,
+            is_random: true,
             state: None,
         },
+        kept: Some(Kept::Head),
         started: SystemTime::UNIX_EPOCH,
         duration: 20 * MS,
         ttfb: Some(10 * MS),
         overhead: Duration::from_micros(60),
         upstream: Some(UpstreamLeg {
-            offset: MS,
+            offset: Duration::from_micros(40),
             to_head: 9 * MS,
             duration: 19 * MS,
             status: Some(200),
@@ -103,11 +107,23 @@ fn a_served_request_moves_its_histograms() {
     let client = "http_client_request_duration_seconds_count{http_request_method=\"GET\",\
         http_response_status_code=\"200\",server_address=\"127.0.0.1\",server_port=\"3000\"} 1";
     assert_line(&page, client);
-    assert_line(&page, "sidecar_overhead_seconds_bucket{phase=\"total\",le=\"0.0001\"} 1");
+    for (phase, seconds) in [("request", "0.00004"), ("response", "0.00002"), ("total", "0.00006")]
+    {
+        assert_line(&page, &format!("sidecar_overhead_seconds_sum{{phase=\"{phase}\"}} {seconds}"));
+    }
     let first_byte = "sidecar_response_time_to_first_byte_seconds_count{http_route=\"/api/x\"} 1";
     assert_line(&page, first_byte);
     assert!(!page.contains("errors_total{"));
     assert!(!page.contains("orchestration_requests_total{"));
+}
+
+#[test]
+fn a_request_without_an_upstream_leg_has_no_response_phase() {
+    let page = page_after(|record| record.upstream = None);
+    for (phase, count) in [("request", 1), ("response", 0), ("total", 1)] {
+        let line = format!("sidecar_overhead_seconds_count{{phase=\"{phase}\"}} {count}");
+        assert_line(&page, &line);
+    }
 }
 
 #[test]
@@ -150,10 +166,29 @@ fn only_what_a_limit_refused_counts_as_blocked() {
 
 #[test]
 fn a_stream_counts_its_events_and_its_own_duration() {
-    let page = page_after(|record| record.stream = Some(Stream { events: 7 }));
+    let mut stream = Stream { events: 7, ..Stream::default() };
+    for millis in [4, 10, 300] {
+        stream.gaps.add(Duration::from_millis(millis));
+    }
+    let page = page_after(|record| record.stream = Some(Box::new(stream)));
     assert_line(&page, "sidecar_stream_events_total{http_route=\"/api/x\"} 7");
+    for (bound, count) in [("0.01", 2), ("0.16", 2), ("0.32", 3), ("+Inf", 3)] {
+        let labels = format!("{{http_route=\"/api/x\",le=\"{bound}\"}}");
+        assert_line(&page, &format!("sidecar_stream_gap_seconds_bucket{labels} {count}"));
+    }
+    assert_line(&page, "sidecar_stream_gap_seconds_sum{http_route=\"/api/x\"} 0.314");
     assert_line(&page, "sidecar_stream_duration_seconds_count{http_route=\"/api/x\"} 1");
     assert!(page.contains("sidecar_stream=\"true\""));
+}
+
+#[test]
+fn an_error_event_makes_an_orchestration_an_error_though_its_status_was_good() {
+    let page = page_after(|record| {
+        record.facts.push(Fact { name: MODE.into(), value: Value::Member("auto".into()) });
+        record.stream = Some(Box::new(Stream { has_error_event: true, ..Stream::default() }));
+    });
+    assert_line(&page, "orchestration_requests_total{status=\"error\",mode=\"auto\"} 1");
+    assert!(!page.contains("\nerrors_total{"));
 }
 
 #[test]
@@ -262,98 +297,4 @@ fn a_guard_counts_while_it_is_held() {
     assert_line(&after, "http_server_active_requests{http_request_method=\"POST\"} 0");
     assert_line(&after, "sidecar_connections 0");
     assert_line(&after, "sidecar_upstream_connections{state=\"in_use\"} 0");
-}
-
-/// A registry in which every source and most series have something to show.
-fn lively() -> Metrics {
-    let metrics = metrics();
-    let names = names("/api/\"x\"/{id}");
-    let route = metrics.route(&names);
-    let mut record = record(&names);
-    record.stream = Some(Stream { events: 3 });
-    record.cache = Some(Cache::Hit);
-    record.facts.push(Fact { name: MODE.into(), value: Value::Member("auto".into()) });
-    metrics.observe(&record, &route);
-    record.outcome = Outcome::Failed(Failure::UpstreamReset);
-    metrics.observe(&record, &route);
-    drop(metrics.active(Method::Get));
-    metrics.connection_error(ConnectionError::Parse);
-    metrics.upstream_connected(MS);
-    metrics.audit_committed(MS);
-    metrics.identity_headers_removed(2);
-    metrics.capture_unreadable();
-    for sink in ["stdout", "otlp"] {
-        metrics.register(sources::sinks(move || {
-            vec![SinkCounts {
-                signal: "traces",
-                sink,
-                accepted: 5,
-                exported: 3,
-                dropped: vec![("timeout", 1)],
-                in_flight: 1,
-                capacity: 10,
-                attempts: vec![("ok", 2)],
-                last_success: Some(SystemTime::UNIX_EPOCH + MS),
-            }]
-        }));
-    }
-    metrics.register(sources::rules(|| {
-        let rule = "per_ip".into();
-        vec![RuleCounts { rule, allowed: 1, denied: 2, would_deny: 3, keys: 4 }]
-    }));
-    metrics.register(sources::audit(|| AuditCounts {
-        records: vec![("ORCHESTRATION_REQUEST", "initiated", 1)],
-        failures: 0,
-        sequence: 1,
-    }));
-    metrics
-}
-
-#[test]
-fn sources_of_one_family_share_its_head() {
-    let page = page(&lively());
-    let heads = page.matches("# TYPE sidecar_telemetry_accepted_total counter").count();
-    assert_eq!(heads, 1);
-    assert_line(&page, "sidecar_telemetry_accepted_total{signal=\"traces\",sink=\"otlp\"} 5");
-    let dropped = "{signal=\"traces\",sink=\"stdout\",reason=\"timeout\"} 1";
-    assert_line(&page, &format!("sidecar_telemetry_dropped_total{dropped}"));
-    let shadow = "sidecar_rate_limit_decisions_total{rule=\"per_ip\",decision=\"would_deny\"} 3";
-    assert_line(&page, shadow);
-    assert_line(&page, "sidecar_audit_sequence 1");
-}
-
-#[test]
-fn pages_come_in_a_fixed_order() {
-    let page = page(&lively());
-    let heads: Vec<&str> = page.lines().filter(|line| line.starts_with("# TYPE")).collect();
-    assert!(heads.is_sorted());
-    assert!(heads.len() > 30);
-}
-
-#[test]
-fn openmetrics_names_families_and_ends() {
-    let body = lively().expose(Format::OpenMetrics).unwrap().body;
-    let page = String::from_utf8(body).unwrap();
-    assert_line(&page, "# TYPE errors counter");
-    assert_line(&page, "errors_total{type=\"upstream_reset\"} 1");
-    assert_line(&page, "# TYPE target info");
-    assert_line(&page, "# UNIT http_server_request_duration_seconds seconds");
-    assert!(page.contains("\ntarget_info{service_name=\"vital-orchestrator\","));
-    assert!(page.contains("le=\"1.0\""));
-    assert!(page.ends_with("# EOF\n"));
-}
-
-#[test]
-fn protobuf_is_a_row_of_delimited_families() {
-    use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model::MetricFamily;
-    use prost::Message;
-
-    let body = lively().expose(Format::Protobuf).unwrap().body;
-    let mut rest = body.as_slice();
-    let mut names = Vec::new();
-    while !rest.is_empty() {
-        names.push(MetricFamily::decode_length_delimited(&mut rest).unwrap().name);
-    }
-    assert!(names.contains(&"orchestration_duration_milliseconds".to_owned()));
-    assert!(names.is_sorted());
 }

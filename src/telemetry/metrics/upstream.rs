@@ -1,8 +1,8 @@
 //! The handles of one upstream: the client side of each exchange.
 
-use super::histogram::Histogram;
+use super::histogram::{Histogram, Witness};
 use super::instruments::Instruments;
-use super::labels::Labels;
+use super::labels::{Labels, key};
 use super::slots::Slots;
 use crate::http::method::Method;
 use crate::record::{ConfigName, ErrorType, Record};
@@ -27,26 +27,27 @@ impl UpstreamMetrics {
     }
 
     /// Counts the upstream leg of a record, if it has one.
-    pub(super) fn observe(&self, record: &Record, all: &Instruments) {
+    pub(super) fn observe(&self, record: &Record, witness: Option<Witness>, all: &Instruments) {
         let Some(leg) = record.upstream else { return };
         let Some(slots) = self.methods.get(record.method.index()) else { return };
         // Judged by what the upstream said, which is not always what the client got.
         let error_type = record.outcome.error_type(leg.status);
         let ending = Ending { status: leg.status, error_type };
         let resolve = || {
-            let mut labels = Labels::default()
-                .closed("http_request_method", record.method.as_str())
-                .status(ending.status);
+            let mut labels =
+                Labels::default().closed(key::METHOD, record.method.as_str()).status(ending.status);
             if let Some(error_type) = ending.error_type {
-                labels = labels.closed("error_type", error_type.as_str());
+                labels = labels.closed(key::ERROR_TYPE, error_type.as_str());
             }
-            let mut labels = labels.named("server_address", &self.host);
+            let mut labels = labels.named(key::SERVER_ADDRESS, &self.host);
             // A Unix socket has no port.
             if self.port != 0 {
-                labels = labels.number("server_port", self.port);
+                labels = labels.number(key::SERVER_PORT, self.port);
             }
-            all.client_duration.get_or_create_owned(&labels)
+            all.client_duration.series(&labels)
         };
-        slots.visit(&ending, resolve, |h| h.observe_duration(leg.duration));
+        let span = record.trace.client_span;
+        let witness = witness.map(|witness| Witness { span, ..witness });
+        slots.visit(&ending, resolve, |h| h.observe_with(leg.duration, witness));
     }
 }

@@ -1,17 +1,19 @@
-//! What a scraper reads: the registry, walked once, in the form it asked for.
+//! What a scraper reads: the books at one moment, in the form it asked for.
 //!
 //! Families and series come in a fixed order, so that two scrapes can be compared line by line.
-//! Native histograms and exemplars are not shown: nothing here makes any.
+//! Native histograms are not shown: nothing here makes any.
 
-use prometheus_client::encoding::prometheus_protobuf::{self, prometheus_data_model as model};
-use prometheus_client::registry::Registry;
+use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model as model;
 use prost::Message;
 
 mod accept;
+mod families;
 mod text;
 
 pub use accept::Format;
-pub(super) use text::Flavour;
+use text::Flavour;
+
+use super::reading::Reading;
 
 /// A scrape's answer.
 #[derive(Debug)]
@@ -22,9 +24,13 @@ pub struct Exposition {
     pub body: Vec<u8>,
 }
 
-/// Writes the registry in `format`. Fails only if a collector does.
-pub(super) fn encode(registry: &Registry, format: Format) -> Result<Exposition, std::fmt::Error> {
-    let families = families(registry)?;
+/// Writes readings in `format`; `target` is who they are of. Fails only if a number cannot be written.
+pub(super) fn encode(
+    readings: &[Reading],
+    target: &[(String, String)],
+    format: Format,
+) -> Result<Exposition, std::fmt::Error> {
+    let families = families::of(readings, target);
     let body = match format {
         Format::Text => text::write(&families, Flavour::Prometheus)?.into_bytes(),
         Format::OpenMetrics => text::write(&families, Flavour::OpenMetrics)?.into_bytes(),
@@ -33,27 +39,6 @@ pub(super) fn encode(registry: &Registry, format: Format) -> Result<Exposition, 
         }
     };
     Ok(Exposition { content_type: format.content_type(), body })
-}
-
-/// The families by name, their series by labels.
-fn families(registry: &Registry) -> Result<Vec<model::MetricFamily>, std::fmt::Error> {
-    let mut families: Vec<model::MetricFamily> = Vec::new();
-    let mut encoded = prometheus_protobuf::encode(registry)?;
-    encoded.sort_by(|a, b| a.name.cmp(&b.name));
-    for mut family in encoded {
-        // The registry ends every help text with a full stop that its author did not write.
-        if family.help.ends_with('.') {
-            family.help.pop();
-        }
-        match families.last_mut() {
-            Some(last) if last.name == family.name => last.metric.append(&mut family.metric),
-            _ => families.push(family),
-        }
-    }
-    for family in &mut families {
-        family.metric.sort_by(|a, b| labels(a).cmp(labels(b)));
-    }
-    Ok(families)
 }
 
 fn labels(metric: &model::Metric) -> impl Iterator<Item = (&str, &str)> {

@@ -1,7 +1,7 @@
 //! The two text formats, from one model.
 //!
-//! They differ in four places: how a counter's family is called, whether there are units and info
-//! families, how a bound is spelt, and the `# EOF`.
+//! They differ in five places: how a counter's family is called, whether there are units and info
+//! families, how a bound is spelt, exemplars, and the `# EOF`.
 
 use std::fmt::{Result, Write};
 
@@ -9,7 +9,7 @@ use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model as m
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::telemetry::metrics) enum Flavour {
+pub(super) enum Flavour {
     /// The text format 0.0.4.
     Prometheus,
     /// OpenMetrics 1.0.
@@ -71,12 +71,28 @@ fn write_metric(page: &mut String, name: &str, metric: &model::Metric, flavour: 
     for bucket in &histogram.bucket {
         let bound = spell_bound(bucket.upper_bound, flavour);
         write_series(page, name, "_bucket", &metric.label, Some(&bound))?;
-        writeln!(page, "{}", bucket.cumulative_count)?;
+        write!(page, "{}", bucket.cumulative_count)?;
+        match &bucket.exemplar {
+            Some(exemplar) if flavour == Flavour::OpenMetrics => write_exemplar(page, exemplar)?,
+            _ => {}
+        }
+        page.push('\n');
     }
     write_series(page, name, "_sum", &metric.label, None)?;
     write_value(page, histogram.sample_sum)?;
     write_series(page, name, "_count", &metric.label, None)?;
     writeln!(page, "{}", histogram.sample_count)
+}
+
+/// ` # {labels} value timestamp` (OpenMetrics 1.0, "Exemplars").
+fn write_exemplar(page: &mut String, exemplar: &model::Exemplar) -> Result {
+    page.push_str(" # ");
+    write_series(page, "", "", &exemplar.label, None)?;
+    write!(page, "{}", spell(exemplar.value))?;
+    match &exemplar.timestamp {
+        Some(at) => write!(page, " {}.{:03}", at.seconds, at.nanos / 1_000_000),
+        None => Ok(()),
+    }
 }
 
 /// The name and labels, up to the space before the value.

@@ -128,8 +128,8 @@ impl Fields<'_> {
         self.number(key!("bytesIn"), record.bytes_in);
         self.number(key!("bytesOut"), record.bytes_out);
         self.bool(key!("stream"), record.stream.is_some());
-        // A tunnel is a stream, but nobody reads what is in it: none is not the same as unknown.
-        if let Some(stream) = record.stream.filter(|_| record.status != Some(101)) {
+        // In a tunnel or behind a coding nobody sees messages: none is not the same as unknown.
+        if let Some(stream) = record.stream.as_ref().filter(|stream| stream.kind.is_counted()) {
             self.number(key!("events"), stream.events);
         }
         self.token(key!("outcome"), record.outcome.as_str().as_bytes());
@@ -141,7 +141,7 @@ impl Fields<'_> {
     fn telemetry(&mut self, record: &Record) {
         self.token(key!("traceId"), &record.trace.trace_id.hex());
         self.token(key!("spanId"), &record.trace.server_span.hex());
-        self.bool(key!("sampled"), record.trace.sampled);
+        self.bool(key!("sampled"), record.is_kept());
         if let Some(leg) = record.upstream {
             self.millis(key!("upstreamMs"), Some(leg.duration));
         }
@@ -161,7 +161,7 @@ impl Fields<'_> {
         self.out.push(b':');
         match &fact.value {
             Value::Member(member) => json::string(member, self.out),
-            Value::Length(length) => self.digits(*length),
+            Value::Length(count) | Value::Number(count) => self.digits(*count),
         }
     }
 

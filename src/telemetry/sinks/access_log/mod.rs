@@ -111,7 +111,7 @@ impl Sink for AccessLog {
         let arrived = if sent { answer.await.unwrap_or(0) } else { 0 };
         let lost = (count - arrived) as u64;
         let dropped = if lost > 0 { vec![("io", lost)] } else { Vec::new() };
-        Delivery { exported: arrived as u64, dropped }
+        Delivery { exported: arrived as u64, dropped, handed_over: 0 }
     }
 
     /// Lets the thread end; every line it was given has been written or counted as lost by then.

@@ -9,7 +9,9 @@ use super::*;
 use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
 use crate::http::traceparent::{SpanId, TraceId};
-use crate::record::{Fact, Failure, Outcome, RouteNames, Stream, Trace, UpstreamLeg, Value};
+use crate::record::{
+    Fact, Failure, Kept, Outcome, RouteNames, Stream, StreamKind, Trace, UpstreamLeg, Value,
+};
 use crate::telemetry::ledger::Book;
 use crate::telemetry::worker;
 
@@ -34,8 +36,10 @@ fn record() -> Record {
             parent: None,
             link: None,
             sampled: true,
+            is_random: true,
             state: None,
         },
+        kept: Some(Kept::Head),
         started: UNIX_EPOCH + Duration::from_secs(1_709_251_199),
         duration: Duration::from_micros(12_340),
         ttfb: Some(Duration::from_micros(2_001)),
@@ -113,13 +117,16 @@ fn an_error_line_says_what_broke_in_our_words() {
 
 #[test]
 fn a_stream_says_how_many_events_passed() {
-    let record = Record { stream: Some(Stream { events: 3 }), ..record() };
+    let record = Record {
+        stream: Some(Box::new(Stream { events: 3, ..Stream::of(StreamKind::Lines) })),
+        ..record()
+    };
     assert!(line(Form::Json, &record).contains(r#""stream":true,"events":3,"#));
 }
 
 #[test]
 fn a_tunnel_does_not_say_that_no_events_passed() {
-    let record = Record { status: Some(101), stream: Some(Stream::default()), ..record() };
+    let record = Record { status: Some(101), stream: Some(Box::default()), ..record() };
     let line = line(Form::Json, &record);
     assert!(line.contains(r#""stream":true,"outcome""#), "{line}");
 }

@@ -7,6 +7,7 @@ const KEY: u32 = 1;
 const VALUE: u32 = 2;
 const STRING_VALUE: u32 = 1;
 const INT_VALUE: u32 = 3;
+const DOUBLE_VALUE: u32 = 4;
 
 /// What an attribute may hold.
 pub(super) trait Value: Copy {
@@ -54,6 +55,18 @@ impl Value for u64 {
     }
 }
 
+impl Value for f64 {
+    #[inline]
+    fn length(self) -> usize {
+        1 + size_of::<Self>()
+    }
+
+    #[inline]
+    fn write(self, out: &mut Writer) {
+        out.fixed64(DOUBLE_VALUE, self.to_bits());
+    }
+}
+
 fn signed(value: u64) -> u64 {
     value.min(i64::MAX as u64)
 }
@@ -94,6 +107,7 @@ mod tests {
         write(&mut out, ATTRIBUTES, "pieces", ["a", "bc"]);
         write(&mut out, ATTRIBUTES, "number", 500);
         write(&mut out, ATTRIBUTES, "too much", u64::MAX);
+        write(&mut out, ATTRIBUTES, "seconds", 0.25);
         write_shown(&mut out, ATTRIBUTES, "shown", |text| text.digits(2026));
 
         let event = Event::decode(out.as_bytes()).unwrap();
@@ -109,6 +123,7 @@ mod tests {
             text("pieces", "abc"),
             number("number", 500),
             number("too much", i64::MAX),
+            ("seconds".to_owned(), Any::DoubleValue(0.25)),
             text("shown", "2026"),
         ];
         assert_eq!(pairs, expected);

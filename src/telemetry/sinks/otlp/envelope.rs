@@ -26,10 +26,10 @@ use opentelemetry_otlp::{
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanExporter as _, SpanLinks};
 use parking_lot::Mutex;
-use uuid::Uuid;
 
 use super::wire::{self, Writer, field_length};
 use crate::config::model::Service;
+use crate::telemetry::resource;
 
 /// Field numbers of `opentelemetry/proto/collector/trace/v1/trace_service.proto` and of the messages
 /// in it, from the outside in.
@@ -162,20 +162,11 @@ impl HttpClient for Catcher {
     }
 }
 
-/// Who the spans are from. Our own attributes win over those of `OTEL_RESOURCE_ATTRIBUTES`.
+/// Who the spans are from.
 fn resource(service: &Service) -> Resource {
-    let extra = service.attributes.iter();
-    let extra = extra.map(|(name, value)| KeyValue::new(name.clone(), value.clone()));
-    Resource::builder_empty()
-        .with_attributes(extra)
-        .with_attributes([
-            KeyValue::new("service.name", service.name.clone()),
-            KeyValue::new("service.version", service.version.clone()),
-            KeyValue::new("service.instance.id", Uuid::now_v7().to_string()),
-            KeyValue::new("deployment.environment.name", service.environment.clone()),
-            KeyValue::new("deployment.environment", service.environment.clone()),
-        ])
-        .build()
+    let attributes = resource::attributes(service).into_iter();
+    let attributes = attributes.map(|(name, value)| KeyValue::new(name, value));
+    Resource::builder_empty().with_attributes(attributes).build()
 }
 
 pub(super) fn scope(service: &Service) -> InstrumentationScope {

@@ -1,11 +1,8 @@
 //! Spans to an OpenTelemetry collector: OTLP, over whichever transport is configured.
 //!
 //! What stands around the spans of a batch is `opentelemetry-otlp`'s (`envelope`); the spans are written
-//! straight from the records (`spans`). Compression, delivery, retries, partial success and every count
-//! are our own.
-//!
-//! While a configured collector is away, a batch is held for up to `otlp.timeout` and the lane fills
-//! behind it; then spans are dropped, counted. Nobody waits for the default one.
+//! straight from the records (`spans`). The parcel is posted at an outbox, which never makes the encoder
+//! wait; delivery, retries and every count from there on are its own (`export`).
 //!
 //! Whether a record is kept was decided before it came here.
 
@@ -15,20 +12,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::task::spawn_blocking;
 
-use self::client::Sender;
 use self::encoder::Encoder;
 use self::envelope::EnvelopeError;
 use crate::config::Config;
 use crate::config::model::Signal;
 use crate::record::Record;
 use crate::telemetry::export::gzip;
+use crate::telemetry::export::outbox::{self, Clerk, Outbox};
+use crate::telemetry::export::spool::Spool;
 use crate::telemetry::export::transport::{self, ConnectError};
 use crate::telemetry::sink::{Delivery, Sink};
 
 mod attribute;
-mod client;
 mod encoder;
 mod envelope;
+pub mod metrics;
 pub mod spans;
 mod wire;
 
@@ -40,7 +38,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 pub struct Otlp {
     encoder: Encoder,
     compress: bool,
-    sender: Sender,
+    outbox: Outbox,
+    clerk: Option<Clerk>,
 }
 
 /// The sink cannot be made from this configuration.
@@ -55,12 +54,28 @@ pub enum OtlpError {
 }
 
 impl Otlp {
-    /// Makes the sink, or `None` where traces go nowhere. Connects to nobody yet.
+    /// Makes the sink, or `None` where traces go nowhere. Connects to nobody yet. Needs a runtime.
     pub fn new(config: &Config) -> Result<Option<Self>, OtlpError> {
+        Self::with_spool(config, None)
+    }
+
+    /// Like [`Otlp::new`]; what the collector does not take waits in the spool.
+    pub fn with_spool(
+        config: &Config,
+        spool: Option<&Arc<Spool>>,
+    ) -> Result<Option<Self>, OtlpError> {
         let Some(target) = &config.otlp.traces else { return Ok(None) };
         let carrier = transport::connect(target, Signal::Traces)?;
         let encoder = Encoder::new(&config.service, &config.upstream)?;
-        Ok(Some(Self { encoder, compress: target.compress, sender: Sender::new(carrier, target) }))
+        let settings = outbox::Settings {
+            signal: "traces",
+            endpoint: target.place(),
+            is_configured: target.is_configured,
+            timeout: target.timeout,
+            remembered: outbox::REMEMBERED,
+        };
+        let (outbox, clerk) = outbox::start(settings, spool, carrier);
+        Ok(Some(Self { encoder, compress: target.compress, outbox, clerk: Some(clerk) }))
     }
 }
 
@@ -81,20 +96,26 @@ impl Sink for Otlp {
         spans::count(record)
     }
 
+    fn clerk(&mut self) -> Option<Clerk> {
+        self.clerk.take()
+    }
+
     async fn deliver(&mut self, batch: Vec<Arc<Record>>) -> Delivery {
         let count = batch.iter().map(Self::weight).sum();
         let body = self.encoder.encode(&batch).await;
-        // Their memory is free again before the collector is waited for.
+        // Their memory is free again before they are compressed.
         drop(batch);
         let parcel = if self.compress {
             // It takes several times longer than encoding, which no request waits for.
             match spawn_blocking(move || gzip::pack(count, body, true)).await {
                 Ok(parcel) => parcel,
-                Err(_) => return Delivery { exported: 0, dropped: vec![("panic", count)] },
+                Err(_) => {
+                    return Delivery { dropped: vec![("panic", count)], ..Delivery::default() };
+                }
             }
         } else {
             gzip::pack(count, body, false)
         };
-        self.sender.send(&parcel).await
+        Delivery { handed_over: self.outbox.post(parcel), ..Delivery::default() }
     }
 }

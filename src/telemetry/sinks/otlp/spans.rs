@@ -14,16 +14,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use opentelemetry::trace::TraceState;
-
 use super::attribute::{self, Value};
 use super::wire::Writer;
 use crate::config::model::{Scheme, Upstream};
 use crate::http::method::Method;
 use crate::http::sanitise;
 use crate::http::traceparent::SpanId;
-use crate::record::{self, Outcome, Record, UpstreamLeg};
+use crate::http::tracestate::TraceState;
+use crate::record::{Kept, Outcome, Record, UpstreamLeg};
 
+mod details;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
@@ -64,8 +64,9 @@ mod proto {
     pub(super) const SERVER: u64 = 2;
     pub(super) const CLIENT: u64 = 3;
 
-    /// Of flags: the trace is sampled, `REMOTE` is known, the parent (or link) is in another process.
+    /// Of flags: the trace is sampled, its id is random, `REMOTE` is known, the parent (or link) is in another process.
     pub(super) const SAMPLED: u32 = 0x001;
+    pub(super) const RANDOM: u32 = 0x002;
     pub(super) const HAS_REMOTE: u32 = 0x100;
     pub(super) const REMOTE: u32 = 0x200;
 }
@@ -159,6 +160,15 @@ fn server(span: &mut Writer, frame: &Frame<'_>) {
     if let Some(error_type) = record.error_type() {
         put(span, "error.type", error_type.as_str());
     }
+    if let Some(reason) = record.kept.and_then(Kept::reason) {
+        put(span, "sampling.reason", reason.as_str());
+    }
+    if let Some(stream) = &record.stream {
+        details::stream(span, stream);
+    }
+    if record.route.span.is_none() {
+        details::facts(span, &record.facts);
+    }
 
     if let Some((trace, linked)) = record.trace.link {
         span.message(proto::LINKS, |link| {
@@ -185,12 +195,7 @@ fn internal(span: &mut Writer, frame: &Frame<'_>, name: &str) {
     span.text(proto::NAME, [name]);
     kind_and_times(span, proto::INTERNAL, frame.started, frame.ended);
 
-    for fact in &record.facts {
-        match &fact.value {
-            record::Value::Member(member) => put(span, &fact.name, &**member),
-            record::Value::Length(length) => put(span, &fact.name, *length),
-        }
-    }
+    details::facts(span, &record.facts);
     if record.is_error() {
         let message = record.outcome.message(record.status);
         let error_type = record.error_type().map_or("_OTHER", |error_type| error_type.as_str());
@@ -249,8 +254,8 @@ fn client(span: &mut Writer, frame: &Frame<'_>, leg: &UpstreamLeg, parent: SpanI
 /// What the spans of one record have in common.
 struct Frame<'a> {
     record: &'a Record,
-    /// What the caller's `tracestate` says, where it says something valid.
-    state: String,
+    /// What the caller's `tracestate` says.
+    state: &'a str,
     /// In nanoseconds since 1970.
     started: u64,
     ended: u64,
@@ -265,13 +270,11 @@ enum Status<'a> {
 
 impl<'a> Frame<'a> {
     fn of(record: &'a Record) -> Self {
-        let state = record.trace.state.as_ref();
-        let state = state.and_then(|state| state.as_str().parse::<TraceState>().ok());
         let since_1970 = record.started.duration_since(SystemTime::UNIX_EPOCH);
         let started = nanos(since_1970.unwrap_or_default());
         Self {
             record,
-            state: state.map(|state| state.header()).unwrap_or_default(),
+            state: record.trace.state.as_ref().map_or("", TraceState::as_str),
             started,
             ended: started.saturating_add(nanos(record.duration)),
         }
@@ -281,7 +284,7 @@ impl<'a> Frame<'a> {
         span.bytes(proto::TRACE_ID, &self.record.trace.trace_id.0);
         span.bytes(proto::SPAN_ID, &id.0);
         if !self.state.is_empty() {
-            span.text(proto::TRACE_STATE, [&self.state]);
+            span.text(proto::TRACE_STATE, [self.state]);
         }
         if let Some(parent) = parent {
             span.bytes(proto::PARENT_SPAN_ID, &parent.0);
@@ -299,9 +302,11 @@ impl<'a> Frame<'a> {
                 out.uint(proto::STATUS_CODE, proto::ERROR);
             }
         });
-        let sampled = if self.record.trace.sampled { proto::SAMPLED } else { 0 };
+        let trace = &self.record.trace;
+        let sampled = if trace.sampled { proto::SAMPLED } else { 0 };
+        let random = if trace.is_random { proto::RANDOM } else { 0 };
         let remote = if has_remote_parent { proto::REMOTE } else { 0 };
-        span.fixed32(proto::FLAGS, sampled | proto::HAS_REMOTE | remote);
+        span.fixed32(proto::FLAGS, sampled | random | proto::HAS_REMOTE | remote);
     }
 }
 

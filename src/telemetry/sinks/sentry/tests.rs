@@ -12,7 +12,7 @@ use super::*;
 use crate::http::ids::RequestId;
 use crate::http::method::Method;
 use crate::http::traceparent::{SpanId, TraceId};
-use crate::record::{Failure, Outcome, RouteNames, Trace};
+use crate::record::{Failure, Kept, Outcome, RouteNames, Trace};
 use crate::secret::Secret;
 
 type Answer = Result<Response<Bytes>, &'static str>;
@@ -63,8 +63,10 @@ fn failed(template: &'static str) -> Arc<Record> {
             parent: None,
             link: None,
             sampled: true,
+            is_random: true,
             state: None,
         },
+        kept: Some(Kept::Head),
         started: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
         duration: Duration::from_millis(1500),
         ttfb: None,
@@ -141,10 +143,10 @@ async fn each_kind_has_a_bucket_of_ten_that_fills_in_a_minute() {
     let (mut sink, inbox) = sink(1.0, vec![]);
     let mut batch = vec![failed("/a"); 25];
     batch.push(failed("/b"));
-    let limited = Delivery { exported: 11, dropped: vec![("rate_limited", 15)] };
+    let limited = Delivery { exported: 11, dropped: vec![("rate_limited", 15)], handed_over: 0 };
     assert_eq!(sink.deliver(batch).await, limited);
     advance(Duration::from_secs(6)).await;
-    let one = Delivery { exported: 1, dropped: vec![("rate_limited", 1)] };
+    let one = Delivery { exported: 1, dropped: vec![("rate_limited", 1)], handed_over: 0 };
     assert_eq!(sink.deliver(vec![failed("/a"), failed("/a")]).await, one);
     assert_eq!(inbox.posted.lock().len(), 12);
 }
@@ -153,7 +155,7 @@ async fn each_kind_has_a_bucket_of_ten_that_fills_in_a_minute() {
 async fn sentry_is_left_alone_for_as_long_as_it_asks() {
     let (mut sink, inbox) =
         sink(1.0, vec![Ok(answer(200, Some("30:error:key"))), Ok(answer(429, None))]);
-    let first = Delivery { exported: 1, dropped: vec![("rate_limited", 1)] };
+    let first = Delivery { exported: 1, dropped: vec![("rate_limited", 1)], handed_over: 0 };
     assert_eq!(sink.deliver(vec![failed("/a"), failed("/a")]).await, first);
     advance(Duration::from_secs(30)).await;
     assert_eq!(sink.deliver(vec![failed("/a")]).await, Delivery::none(1, "rate_limited"));
@@ -174,7 +176,8 @@ async fn a_dead_sentry_costs_one_attempt_per_batch() {
 #[tokio::test(start_paused = true)]
 async fn refusals_and_sampling_are_counted() {
     let (mut full, _) = sink(1.0, vec![Ok(answer(400, None)), Ok(answer(503, None))]);
-    let counted = Delivery { exported: 0, dropped: vec![("refused", 1), ("rejected", 1)] };
+    let counted =
+        Delivery { exported: 0, dropped: vec![("refused", 1), ("rejected", 1)], handed_over: 0 };
     assert_eq!(full.deliver(vec![failed("/a"), failed("/a")]).await, counted);
     let (mut none, inbox) = sink(0.0, vec![]);
     assert_eq!(none.deliver(vec![failed("/a")]).await, Delivery::none(1, "sampled"));

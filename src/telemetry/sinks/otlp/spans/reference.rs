@@ -4,7 +4,7 @@
 
 use std::fmt::Write;
 use std::net::IpAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use opentelemetry::trace::{
     Event, Link, SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
@@ -15,7 +15,7 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use crate::config::model::{Scheme, Upstream};
 use crate::http::method::Method;
 use crate::http::{sanitise, traceparent};
-use crate::record::{ConfigName, Outcome, Record, UpstreamLeg, Value};
+use crate::record::{ConfigName, Kept, Outcome, Record, StreamKind, UpstreamLeg, Value};
 
 /// What is the same for every span of a sidecar.
 #[derive(Clone, Debug)]
@@ -91,6 +91,23 @@ fn server(record: &Record, site: &Site) -> SpanData {
     if let Some(error_type) = record.error_type() {
         span.attributes.push(KeyValue::new("error.type", error_type.as_str()));
     }
+    if let Some(reason) = record.kept.and_then(Kept::reason) {
+        span.attributes.push(KeyValue::new("sampling.reason", reason.as_str()));
+    }
+    if let Some(stream) = &record.stream {
+        span.attributes.push(KeyValue::new("sidecar.stream.kind", stream.kind.as_str()));
+        if stream.kind != StreamKind::Opaque {
+            let events = i64::try_from(stream.events).unwrap_or(i64::MAX);
+            span.attributes.push(KeyValue::new("sidecar.stream.events", events));
+        }
+        let seconds = |key, time: Duration| KeyValue::new(key, time.as_secs_f64());
+        let first = stream.first_event.map(|time| seconds("sidecar.stream.first_event", time));
+        let gap = stream.gaps.longest().map(|time| seconds("sidecar.stream.longest_gap", time));
+        span.attributes.extend(first.into_iter().chain(gap));
+    }
+    if record.route.span.is_none() {
+        span.attributes.extend(facts(record));
+    }
     if record.is_error() {
         // An upstream's own 5xx needs no words: the status code says it.
         let is_plain = record.outcome == Outcome::Served;
@@ -109,19 +126,7 @@ fn internal(record: &Record, name: &ConfigName, site: &Site) -> SpanData {
     let mut span = blank(record, record.trace.internal_span, SpanKind::Internal, site);
     span.parent_span_id = SpanId::from_bytes(record.trace.server_span.0);
     span.name = name.to_string().into();
-    span.attributes = record
-        .facts
-        .iter()
-        .map(|fact| {
-            let value = match &fact.value {
-                Value::Member(member) => Attribute::from(shared(member)),
-                Value::Length(length) => {
-                    Attribute::from(i64::try_from(*length).unwrap_or(i64::MAX))
-                }
-            };
-            KeyValue::new(fact.name.to_string(), value)
-        })
-        .collect();
+    span.attributes = facts(record).collect();
     if record.is_error() {
         let message = record.outcome.message(record.status);
         let error_type = record.error_type().map_or("_OTHER", |error_type| error_type.as_str());
@@ -136,6 +141,18 @@ fn internal(record: &Record, name: &ConfigName, site: &Site) -> SpanData {
         span.status = Status::Ok;
     }
     span
+}
+
+fn facts(record: &Record) -> impl Iterator<Item = KeyValue> + '_ {
+    record.facts.iter().map(|fact| {
+        let value = match &fact.value {
+            Value::Member(member) => Attribute::from(shared(member)),
+            Value::Length(count) | Value::Number(count) => {
+                Attribute::from(i64::try_from(*count).unwrap_or(i64::MAX))
+            }
+        };
+        KeyValue::new(fact.name.to_string(), value)
+    })
 }
 
 fn client(record: &Record, leg: &UpstreamLeg, parent: SpanId, site: &Site) -> SpanData {
@@ -174,7 +191,8 @@ fn client(record: &Record, leg: &UpstreamLeg, parent: SpanId, site: &Site) -> Sp
 
 /// A span over the whole exchange.
 fn blank(record: &Record, id: traceparent::SpanId, span_kind: SpanKind, site: &Site) -> SpanData {
-    let flags = if record.trace.sampled { TraceFlags::SAMPLED } else { TraceFlags::default() };
+    let [sampled, random] = [record.trace.sampled, record.trace.is_random].map(u8::from);
+    let flags = TraceFlags::new(sampled | random << 1);
     let state = record.trace.state.as_ref();
     let state = state.and_then(|state| state.as_str().parse().ok()).unwrap_or(TraceState::NONE);
     let mut attributes = Vec::new();

@@ -15,10 +15,11 @@ use crate::config::model::Scheme;
 use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
 use crate::http::shape::Words;
-use crate::http::traceparent::{SpanId, TraceId, TraceState};
+use crate::http::traceparent::{SpanId, TraceId};
+use crate::http::tracestate::TraceState;
 use crate::record::{
-    Abort, ConfigName, Fact, Failure, Outcome, Phase, Record, Refusal, RouteNames, Trace,
-    UpstreamLeg, Value,
+    Abort, ConfigName, Fact, Failure, Gaps, Kept, Outcome, Phase, Reason, Record, Refusal,
+    RouteNames, Stream, StreamKind, Trace, UpstreamLeg, Value,
 };
 
 fn config() -> Config {
@@ -72,25 +73,30 @@ fn trace_ids() -> impl Strategy<Value = TraceId> {
 
 fn traces() -> impl Strategy<Value = Trace> {
     let state = prop_oneof![Just("a=1, b=2,"), Just("not a list"), Just("k=v"), Just("A=no key")];
+    // Keys of level 2 are left out: the SDK reads those of level 1 alone.
     let state = state.prop_map(|state| TraceState::parse([state.as_bytes()].into_iter()));
     let own = [span_ids(), span_ids(), span_ids()];
     let link = proptest::option::of((trace_ids(), span_ids()));
     let parent = proptest::option::of(span_ids());
     let state = prop_oneof![Just(None), state];
-    (trace_ids(), own, parent, link, any::<bool>(), state).prop_map(
-        |(trace_id, [server_span, client_span, internal_span], parent, link, sampled, state)| {
-            Trace {
-                trace_id,
-                server_span,
-                client_span,
-                internal_span,
-                parent,
-                link,
-                sampled,
-                state,
-            }
+    (trace_ids(), own, parent, link, any::<[bool; 2]>(), state).prop_map(
+        |(trace_id, [server_span, client_span, internal_span], parent, link, flags, state)| Trace {
+            trace_id,
+            server_span,
+            client_span,
+            internal_span,
+            parent,
+            link,
+            sampled: flags[0],
+            is_random: flags[1],
+            state,
         },
     )
+}
+
+fn kept() -> impl Strategy<Value = Option<Kept>> {
+    let reason = proptest::sample::select(&Reason::ALL[..]).prop_map(Kept::End);
+    prop_oneof![Just(Some(Kept::Head)), reason.prop_map(Some)]
 }
 
 fn durations() -> impl Strategy<Value = Duration> {
@@ -111,10 +117,30 @@ fn facts() -> impl Strategy<Value = Vec<Fact>> {
     let value = prop_oneof![
         ".{0,150}".prop_map(|member| Value::Member(name(&member))),
         any::<u64>().prop_map(Value::Length),
+        any::<u64>().prop_map(Value::Number),
     ];
     let fact = ("[a-z._]{1,150}", value);
     let fact = fact.prop_map(|(key, value)| Fact { name: name(&key), value });
     proptest::collection::vec(fact, 0..4)
+}
+
+fn streams() -> impl Strategy<Value = Stream> {
+    let kind = prop_oneof![Just(StreamKind::Events), Just(StreamKind::Opaque)];
+    let gaps = proptest::collection::vec(durations(), 0..3).prop_map(|times| {
+        let mut gaps = Gaps::default();
+        for time in times {
+            gaps.add(time);
+        }
+        gaps
+    });
+    (kind, any::<u64>(), proptest::option::of(durations()), gaps).prop_map(
+        |(kind, events, first_event, gaps)| Stream {
+            events,
+            first_event,
+            gaps,
+            ..Stream::of(kind)
+        },
+    )
 }
 
 fn routes() -> impl Strategy<Value = RouteNames> {
@@ -135,7 +161,8 @@ fn request_ids() -> impl Strategy<Value = RequestId> {
 
 prop_compose! {
     fn records()(
-        (request_id, trace, route, outcome) in (request_ids(), traces(), routes(), outcomes()),
+        (request_id, trace, kept, route, outcome) in
+            (request_ids(), traces(), kept(), routes(), outcomes()),
         (since_1970, duration) in (durations(), durations()),
         upstream in proptest::option::of(legs()),
         method in prop_oneof![Just(Method::Get), Just(Method::Options), Just(Method::Other)],
@@ -144,11 +171,13 @@ prop_compose! {
         shape in proptest::option::of("[a-z/]{0,300}".prop_map(|path| words().shape(&path))),
         client_ip in any::<IpAddr>(),
         facts in facts(),
+        stream in proptest::option::of(streams()),
     ) -> Record {
         Record {
             request_id,
             client_request_id: None,
             trace,
+            kept,
             started: SystemTime::UNIX_EPOCH + since_1970,
             duration,
             ttfb: None,
@@ -163,7 +192,7 @@ prop_compose! {
             outcome,
             bytes_in: 0,
             bytes_out: 0,
-            stream: None,
+            stream: stream.map(Box::new),
             user_agent: Some("curl/8.0".into()),
             client_ip,
             facts,

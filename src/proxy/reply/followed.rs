@@ -1,41 +1,27 @@
-//! The body that hyper sends to the client, and the exchange travelling inside it.
+//! An upstream's answer on its way to the client: its frames, its clocks, and how it ends.
 //!
-//! hyper frames by `size_hint`, asks `is_end_stream` after each frame and does not poll again, and
-//! drops empty bodies unpolled; so all three methods are forwarded and the exchange ends at whichever
-//! comes first. A body that is dropped before its end takes its exchange, and so its upstream
-//! connection, with it.
+//! Frames pass unchanged. The exchange ends with the last of them, with the first that must not pass,
+//! or when a clock of ours runs out; the client can always tell a whole answer from a cut one.
 //!
-//! "Served" means: handed to hyper's write buffer.
+//! It does not wait: where the client's connection takes no more, hyper asks for no more.
 
-use std::error::Error;
-use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
-use super::classify;
-use super::exchange::Exchange;
-use super::upstream::lease::UpstreamBody;
+use super::reading::Reading;
+use super::watch::Watch;
+use super::{CutAnswer, ending};
 use crate::http::problem::{self, Problem};
-use crate::http::sse::{self, EventCounter};
-use crate::http::{answer, hop};
-use crate::record::{Abort, Failure, Outcome, Phase};
-
-/// A response body towards the client.
-#[derive(Debug)]
-pub enum ReplyBody {
-    /// Nothing to send.
-    Empty,
-    /// An answer of our own; its exchange has already ended.
-    Own(Option<Bytes>),
-    /// The upstream's answer, followed to its end.
-    Followed(Box<Followed>),
-}
+use crate::http::{answer, hop, sse};
+use crate::proxy::classify;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::upstream::lease::UpstreamBody;
+use crate::record::{Abort, Failure, Outcome};
 
 /// An upstream's answer and the exchange it belongs to.
 #[derive(Debug)]
@@ -44,7 +30,10 @@ pub struct Followed {
     exchange: Box<Exchange>,
     /// The exact length, where it is known.
     expected: Option<u64>,
-    events: Option<EventCounter>,
+    /// What measures a stream.
+    watch: Option<Watch>,
+    /// What reads the body for the route's captures.
+    reading: Option<Box<Reading>>,
     idle: Option<Duration>,
     waiting_since: Option<Instant>,
     /// When the whole answer must be over, and what it means if it is not.
@@ -79,9 +68,12 @@ impl Followed {
             let max = timeouts.request.map(|max| exchange.began() + max);
             (timeouts.idle, max.map(|max| (max, Outcome::Failed(Failure::RequestTimeout))))
         };
+        let expected = body.size_hint().exact();
+        let reading = shape.text.and_then(|text| Reading::begin(text, expected, &exchange));
         Self {
-            expected: body.size_hint().exact(),
-            events: shape.is_event_stream.then(EventCounter::default),
+            expected,
+            reading: reading.map(Box::new),
+            watch: exchange.stream.as_ref().map(|stream| Watch::new(stream.kind)),
             takes_events: shape.takes_events,
             waiting_since: None,
             cut: Cut::Not,
@@ -92,7 +84,21 @@ impl Followed {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutAnswer>>> {
+    /// Whether nothing more will come.
+    pub(super) fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    /// What is known of the length.
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+
+    /// The next frame.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutAnswer>>> {
         match self.cut {
             Cut::Not => {}
             // A reset would throw away what HTTP/2 has queued, and the client has been told why.
@@ -136,8 +142,13 @@ impl Followed {
         if let Some(data) = frame.data_ref() {
             self.exchange.note_first_byte(now);
             self.exchange.bytes_out += data.len() as u64;
-            if let (Some(counter), Some(stream)) = (&mut self.events, &mut self.exchange.stream) {
-                stream.events += counter.push(data);
+            if let Some(watch) = &mut self.watch {
+                watch.pass(data, now, &mut self.exchange);
+            }
+            if let Some(reading) = &mut self.reading
+                && !reading.take(data, &self.exchange)
+            {
+                self.reading = None;
             }
             if self.body.is_end_stream() {
                 self.finish(now, Outcome::Served);
@@ -155,6 +166,8 @@ impl Followed {
     ) -> Poll<Option<Result<Frame<Bytes>, CutAnswer>>> {
         let idle_due =
             self.idle.map(|idle| *self.waiting_since.get_or_insert_with(Instant::now) + idle);
+        let since = self.waiting_since;
+        self.exchange.note_handed_on(|| since.unwrap_or_else(Instant::now));
         let due = [idle_due, self.end_by.map(|(due, _)| due)].into_iter().flatten().min();
         std::task::ready!(self.exchange.link().poll_due(due, cx));
         let outcome = match self.end_by {
@@ -173,6 +186,7 @@ impl Followed {
     ) -> Poll<Option<Result<Frame<Bytes>, CutAnswer>>> {
         let event = self.last_event(outcome);
         self.exchange.bytes_out += event.as_ref().map_or(0, Bytes::len) as u64;
+        self.conclude(false);
         self.exchange.end(outcome);
         let Some(event) = event else { return self.flush_and_cut(cx) };
         self.cut = Cut::Told;
@@ -197,7 +211,7 @@ impl Followed {
             Outcome::Failed(failure) => (failure.status(), failure.title()),
             _ => return None,
         };
-        let is_whole = self.events.as_ref().is_some_and(EventCounter::is_between_events);
+        let is_whole = self.watch.as_ref().is_some_and(Watch::is_between_events);
         if !is_whole && matches!(outcome, Outcome::Failed(_)) {
             return None;
         }
@@ -210,7 +224,15 @@ impl Followed {
         Some(sse::error_event(&document).into())
     }
 
+    /// Hands over the facts of what has passed.
+    fn conclude(&mut self, is_whole: bool) {
+        if let Some(reading) = self.reading.take() {
+            reading.conclude(is_whole, &mut self.exchange);
+        }
+    }
+
     fn finish(&mut self, now: Instant, outcome: Outcome) {
+        self.conclude(true);
         self.exchange.end_at(now, outcome);
         self.body.finish(now);
     }
@@ -218,81 +240,13 @@ impl Followed {
 
 impl Drop for Followed {
     fn drop(&mut self) {
-        if self.exchange.is_over() {
+        if self.exchange.is_over() || std::thread::panicking() {
             return;
         }
         // A client may close as soon as it has the announced length, before hyper asks again.
-        if self.expected == Some(self.exchange.bytes_out) && !std::thread::panicking() {
+        if self.expected == Some(self.exchange.bytes_out) {
             self.finish(Instant::now(), Outcome::Served);
         }
+        self.conclude(false);
     }
 }
-
-/// What trailers say about the ending: a gRPC status that names a server error is a failure.
-pub fn ending(trailers: &HeaderMap) -> Outcome {
-    match classify::grpc_failure(trailers) {
-        Some(code) => Outcome::Failed(Failure::GrpcStatus(code)),
-        None => Outcome::Served,
-    }
-}
-
-impl ReplyBody {
-    /// Follows an upstream's answer to its end. One without a body ends here.
-    pub fn follow(body: UpstreamBody, mut exchange: Box<Exchange>, shape: classify::Shape) -> Self {
-        exchange.phase = Phase::Response;
-        if shape.has_no_body || body.is_end_stream() {
-            let (mut body, now) = (body, Instant::now());
-            exchange.note_first_byte(now);
-            exchange.end_at(now, shape.ending.unwrap_or(Outcome::Served));
-            if body.is_end_stream() {
-                body.finish(now);
-            }
-            return Self::Empty;
-        }
-        Self::Followed(Box::new(Followed::new(body, exchange, shape)))
-    }
-}
-
-impl Body for ReplyBody {
-    type Data = Bytes;
-    type Error = CutAnswer;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, CutAnswer>>> {
-        match self.get_mut() {
-            Self::Empty => Poll::Ready(None),
-            Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Followed(followed) => followed.poll(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Empty => true,
-            Self::Own(bytes) => bytes.is_none(),
-            Self::Followed(followed) => followed.body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Followed(followed) => followed.body.size_hint(),
-        }
-    }
-}
-
-/// The answer broke after its head: hyper cuts the client's connection, so the client can tell.
-#[derive(Debug)]
-pub struct CutAnswer;
-
-impl fmt::Display for CutAnswer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the answer was cut before its end")
-    }
-}
-
-impl Error for CutAnswer {}

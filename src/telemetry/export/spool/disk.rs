@@ -1,0 +1,120 @@
+//! What the spool needs of a disk, and the real one.
+//!
+//! The trait is small so that a test can stand in a disk that fails and forgets. Every method says
+//! what is durable when it answers `Ok`; all of them block.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// One directory of files.
+pub trait Disk: Send + 'static {
+    /// Makes the directory if need be and takes it for this process until the disk is dropped.
+    ///
+    /// # Errors
+    /// `WouldBlock` if another process has it.
+    fn lock(&mut self) -> io::Result<()>;
+
+    /// The names and lengths of all files.
+    fn list(&mut self) -> io::Result<Vec<(String, u64)>>;
+
+    /// Reads a file, but at most so many bytes of it.
+    fn read(&mut self, name: &str, most: u64) -> io::Result<Vec<u8>>;
+
+    /// Makes or replaces a file. Its content is durable when this answers, its name is not. After an
+    /// error any part of it may be there.
+    fn write(&mut self, name: &str, parts: &[&[u8]]) -> io::Result<()>;
+
+    /// Gives a file another name, at once or not at all. Not durable by itself.
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Makes all names durable.
+    fn sync(&mut self) -> io::Result<()>;
+
+    /// Removes a file. Fine if there is none; not durable by itself.
+    fn remove(&mut self, name: &str) -> io::Result<()>;
+}
+
+/// A directory of the file system; made with mode 0700, its files with 0600.
+#[derive(Debug)]
+pub struct RealDisk {
+    directory: PathBuf,
+    lock: Option<File>,
+}
+
+impl RealDisk {
+    /// The name of the file that is locked.
+    const LOCK: &'static str = "lock";
+    /// How often the lock is tried, 20 ms apart: a predecessor may be on its way out.
+    const LOCK_TRIES: u32 = 6;
+
+    /// The disk below this directory. Touches nothing yet.
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self { directory: directory.into(), lock: None }
+    }
+}
+
+impl Disk for RealDisk {
+    fn lock(&mut self) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        let parent = self.directory.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(self.directory.join(Self::LOCK))?;
+        for _ in 1..Self::LOCK_TRIES {
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),
+                _ => break, // Asked again below.
+            }
+        }
+        file.try_lock()?;
+        self.lock = Some(file);
+        Ok(())
+    }
+
+    fn list(&mut self) -> io::Result<Vec<(String, u64)>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string()) {
+                files.push((name, metadata.len()));
+            }
+        }
+        Ok(files)
+    }
+
+    fn read(&mut self, name: &str, most: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(self.directory.join(name))?.take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn write(&mut self, name: &str, parts: &[&[u8]]) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let mut file = options.open(self.directory.join(name))?;
+        for part in parts {
+            file.write_all(part)?;
+        }
+        file.sync_all()
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.directory.join(from), self.directory.join(to))
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        File::open(&self.directory)?.sync_all()
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.directory.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}

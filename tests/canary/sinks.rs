@@ -1,0 +1,93 @@
+//! What a sidecar left behind, sink by sink, without the fields in which the contract allows a
+//! client's text.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::io::Read;
+use std::path::Path;
+
+use flate2::read::GzDecoder;
+use serde_json::Value;
+
+use super::markers::Haystack;
+
+/// Everything that left.
+#[derive(Debug, Default)]
+pub(super) struct Sinks {
+    pub(super) stacks: Vec<Haystack>,
+    /// The user agents that the log and the audit show.
+    pub(super) agents: BTreeSet<String>,
+    /// The ids of clients that the log shows.
+    pub(super) client_ids: BTreeSet<String>,
+    /// The paths, and parts of paths, that the audit shows.
+    pub(super) paths: BTreeSet<String>,
+    /// The kinds of ending that the log shows: an `errorType`, else an `outcome`.
+    pub(super) endings: BTreeSet<String>,
+}
+
+impl Sinks {
+    /// Takes a sink in as it is.
+    pub(super) fn take(&mut self, name: &str, bytes: impl Into<Vec<u8>>) {
+        self.stacks.push(Haystack::new(name, bytes));
+    }
+
+    /// Takes an access log in.
+    pub(super) fn take_log(&mut self, name: &str, text: &str) {
+        let mut rest = String::new();
+        for mut line in objects(text) {
+            let ending = line.get("errorType").or(line.get("outcome")).and_then(Value::as_str);
+            self.endings.extend(ending.map(str::to_owned));
+            self.agents.extend(part(&mut line, "userAgent"));
+            self.client_ids.extend(part(&mut line, "clientRequestId"));
+            writeln!(rest, "{line}").ok();
+        }
+        self.take(name, rest);
+    }
+
+    /// Takes a segment of the audit in.
+    pub(super) fn take_audit(&mut self, name: &str, text: &str) {
+        let mut rest = String::new();
+        for mut line in objects(text) {
+            self.agents.extend(part(&mut line, "userAgent"));
+            self.paths.extend(part(&mut line, "path"));
+            self.paths.extend(part(&mut line, "resourceId"));
+            writeln!(rest, "{line}").ok();
+        }
+        self.take(name, rest);
+    }
+
+    /// Takes every file below a directory in, but for the configuration.
+    pub(super) fn take_files(&mut self, directory: &Path) {
+        for entry in std::fs::read_dir(directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            if path.is_dir() {
+                self.take_files(&path);
+                continue;
+            }
+            let mut bytes = std::fs::read(&path).expect("a file");
+            if bytes.starts_with(&[0x1f, 0x8b]) {
+                let mut inflated = Vec::new();
+                GzDecoder::new(&bytes[..]).read_to_end(&mut inflated).expect("gzip");
+                bytes = inflated;
+            }
+            let text = || String::from_utf8(bytes.clone()).expect("UTF-8");
+            match &*name {
+                "sidecar.toml" => {}
+                name if name.contains(".log") => self.take_log(name, &text()),
+                name if name.starts_with("audit-") => self.take_audit(name, &text()),
+                name => self.take(name, bytes),
+            }
+        }
+    }
+}
+
+fn objects(text: &str) -> impl Iterator<Item = Value> {
+    text.lines().map(|line| serde_json::from_str(line).expect("a JSON line"))
+}
+
+/// Takes a member out of a line.
+fn part(line: &mut Value, member: &str) -> Option<String> {
+    let found = line.as_object_mut()?.remove(member)?;
+    found.as_str().map(str::to_owned)
+}
