@@ -110,12 +110,7 @@ mod tests {
         assert_eq!(spoken(file, &named("jaeger,baggage")), [false, false, false, true]);
         // Nothing that is known: as if it were not set.
         assert_eq!(spoken(file, &named("jaeger")), [false, true, false, true]);
-<<<<<<< HEAD
         assert_eq!(notices(&named("jaeger,xray,b3")).len(), 1, "told once");
-=======
-        // What is the same of two is said once.
-        assert_eq!(notices(&named("jaeger,xray,b3")).len(), 1);
->>>>>>> metrics
     }
 
     #[test]
