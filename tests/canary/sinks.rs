@@ -77,7 +77,7 @@ impl Sinks {
                 name if name.contains(".log") => self.take_log(name, &text()),
                 name if name.starts_with("audit-") => self.take_audit(name, &text()),
                 name if is_in_spool(&path) => {
-                    self.take("spool", [name.as_bytes(), &bytes].concat())
+                    self.take("spool", [name.as_bytes(), &bytes].concat());
                 }
                 name => self.take(name, bytes),
             }
