@@ -173,6 +173,7 @@ async fn the_document_and_the_page_of_a_running_sidecar_agree() {
     let text = format!("[otlp]\nendpoint = \"{base}\"\n{ORCHESTRATE}{RULES}{CHAT}");
     let mut config: Config = config(upstream.address, &text);
     config.audit.directory = directory.path().join("audit");
+    config.spool.directory = Some(directory.path().join("spool"));
     let house = house::open(&config).await;
     live(&house).await;
     // A family that is full has one label more, which is not the document's table but its text.

@@ -36,8 +36,13 @@ pub fn handle<H: Borrow<Arc<Proxy>> + Send, P: Borrow<Peer> + Send>(
     peer: P,
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<ReplyBody>, Infallible>> + Send + use<H, P> {
-    let Arrival { mut exchange, mut head, mut survey, asked, body } =
-        arrive(proxy.borrow(), peer.borrow(), request);
+    let plan = proxy.borrow().plan(); // One load: one request, one plan, even if a reload lands now.
+    let (mut head, body) = request.into_parts();
+    let mut survey = Survey::of(&head.headers, &plan, peer.borrow());
+    let has_body = !body.is_end_stream();
+    let (house, client) = (proxy.borrow(), peer.borrow());
+    let mut exchange = Exchange::begin(house, plan, client, &head, &mut survey, has_body);
+    let asked = answer::Asked::of(&head, &survey);
     async move {
         let (proxy, peer) = (proxy.borrow(), peer.borrow());
         // By reference: what a future is handed by value it keeps twice.
@@ -61,27 +66,6 @@ pub fn handle<H: Borrow<Arc<Proxy>> + Send, P: Borrow<Peer> + Send>(
         }
         Ok(response)
     }
-}
-
-/// A request that is here.
-struct Arrival {
-    exchange: Box<Exchange>,
-    head: http::request::Parts,
-    survey: Survey,
-    asked: answer::Asked,
-    body: Incoming,
-}
-
-/// Apart from [`handle`], which is small enough that its future is made where it will stay: kilobytes,
-/// of which a move copies all.
-fn arrive(proxy: &Arc<Proxy>, peer: &Peer, request: Request<Incoming>) -> Arrival {
-    let plan = proxy.plan(); // One load: one request, one plan, even if a reload lands now.
-    let (head, body) = request.into_parts();
-    let mut survey = Survey::of(&head.headers, &plan, peer);
-    let has_body = !body.is_end_stream();
-    let exchange = Exchange::begin(proxy, plan, peer, &head, &mut survey, has_body);
-    let asked = answer::Asked::of(&head, &survey);
-    Arrival { exchange, head, survey, asked, body }
 }
 
 /// Every stage in order; `?` is the only way out. `None` where the request was meant for us.

@@ -221,15 +221,9 @@ impl Fields<'_> {
         self.number(key, micros / 1000);
         let rest = micros % 1000;
         if rest > 0 {
-            let [tenths, hundredths, thousandths] =
-                [rest / 100, rest / 10, rest].map(|rest| b'0' + (rest % 10) as u8);
-            self.out.extend_from_slice(&[b'.', tenths]);
-            if [hundredths, thousandths] != *b"00" {
-                self.out.push(hundredths);
-            }
-            if thousandths != b'0' {
-                self.out.push(thousandths);
-            }
+            let [a, b, c] = [rest / 100, rest / 10, rest].map(|rest| b'0' + (rest % 10) as u8);
+            let kept = if c == b'0' { 2 + usize::from(b != b'0') } else { 4 };
+            self.out.extend_from_slice(&[b'.', a, b, c][..kept]);
         }
     }
 
