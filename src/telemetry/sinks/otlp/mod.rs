@@ -67,13 +67,7 @@ impl Otlp {
         let Some(target) = &config.otlp.traces else { return Ok(None) };
         let carrier = transport::connect(target, Signal::Traces)?;
         let encoder = Encoder::new(&config.service, &config.upstream)?;
-        let settings = outbox::Settings {
-            signal: "traces",
-            endpoint: target.place(),
-            is_configured: target.is_configured,
-            timeout: target.timeout,
-            remembered: outbox::REMEMBERED,
-        };
+        let settings = outbox::Settings::of(target, Signal::Traces);
         let (outbox, clerk) = outbox::start(settings, spool, carrier);
         Ok(Some(Self { encoder, compress: target.compress, outbox, clerk: Some(clerk) }))
     }
