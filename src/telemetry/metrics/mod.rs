@@ -92,6 +92,7 @@ impl Metrics {
     /// counted under the family's overflow series.
     pub fn bounded(service: &Service, max_series: usize) -> Self {
         let instruments = Instruments::new(max_series);
+        let resource = resource::attributes(service);
         let state = |state| {
             let labels = Labels::default().closed(key::STATE, state);
             instruments.upstream_connections.series(&labels)
@@ -99,12 +100,12 @@ impl Metrics {
         Self {
             upstream: Arc::new(UpstreamMetrics::new(&"".into(), 0)),
             house: Arc::new(House {
+                target: exposition::target::labels(&resource),
                 origin: Origin {
-                    resource: resource::attributes(service),
+                    resource,
                     scope: service.name.clone(),
                     started: SystemTime::now(),
                 },
-                target: exposition::target::labels(service),
                 max_series,
                 sources: Mutex::default(),
                 routes: Mutex::default(),
