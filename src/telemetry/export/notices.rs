@@ -5,7 +5,7 @@
 
 /// Who is spoken about, and what was said last.
 #[derive(Debug)]
-pub(super) struct Voice {
+pub(super) struct Notices {
     /// What is exported, as a sentence begins: `Spans`.
     noun: &'static str,
     /// Where to, without secrets.
@@ -32,7 +32,7 @@ pub(super) enum Fate {
     Waits,
 }
 
-impl Voice {
+impl Notices {
     pub(super) fn new(signal: &'static str, endpoint: String, is_configured: bool) -> Self {
         let noun = match signal {
             "traces" => "Spans",
@@ -95,10 +95,11 @@ mod tests {
             let heard = Heard::default();
             let subscriber = tracing_subscriber::registry().with(heard.clone());
             tracing::subscriber::with_default(subscriber, || {
-                let mut voice = Voice::new("traces", "http://localhost".to_owned(), is_configured);
-                voice.note_success();
-                (0..3).for_each(|_| voice.note_failure("Connection refused", Fate::Waits));
-                (0..3).for_each(|_| voice.note_success());
+                let mut notices =
+                    Notices::new("traces", "http://localhost".to_owned(), is_configured);
+                notices.note_success();
+                (0..3).for_each(|_| notices.note_failure("Connection refused", Fate::Waits));
+                (0..3).for_each(|_| notices.note_success());
             });
             assert_eq!(*heard.0.lock(), [level, Level::INFO]);
         }
