@@ -32,9 +32,6 @@ url = "http://{upstream}"
 [otlp]
 endpoint = ""
 
-[log]
-console = "auto"
-
 [[routes]]
 name = "orchestrate"
 match = "POST /api/orchestrate"
