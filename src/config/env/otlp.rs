@@ -89,6 +89,14 @@ impl Outside {
             }
         }
         self.switches(env);
+        let name = "OTEL_LOGS_EXPORTER";
+        if env.get(name).is_some_and(|words| words.split(',').any(|word| word.trim() == "otlp")) {
+            self.note(format!("{name} is ignored: logs are not pushed by OTLP."));
+        }
+        let name = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+        if env.get(name).is_some_and(|word| !word.eq_ignore_ascii_case("cumulative")) {
+            self.note(format!("{name} is ignored: metrics are pushed as cumulative."));
+        }
     }
 
     /// Whether the transport of a signal shall be in the clear where its endpoint has no scheme, and
@@ -135,7 +143,7 @@ impl Outside {
             if words.iter().all(|word| off.contains(word)) {
                 self.over.push((key.to_owned(), from_env(name, "")));
             } else if !words.contains(&"otlp") {
-                self.note(format!("{name} is ignored: not otlp or {}.", off.join(" or ")));
+                self.note(format!("{name} is ignored: not one of otlp, {}.", off.join(", ")));
             }
         }
         let name = "OTEL_SDK_DISABLED";

@@ -155,17 +155,17 @@ impl Rounds {
                 self.notices.note_success();
             }
             Answer::Never { reason, detail } => {
-                books.failed();
+                books.failed(&detail);
                 books.lost(items, reason, held.place);
                 self.notices.note_failure(&detail, Fate::Dropped);
             }
             Answer::Later { reason, detail, .. } if !self.is_patient && is_absence(reason) => {
-                books.failed();
+                books.failed(&detail);
                 books.lost(items, reason, held.place);
                 self.notices.note_failure(&detail, Fate::Dropped);
             }
             Answer::Later { detail, after, .. } => {
-                books.failed();
+                books.failed(&detail);
                 self.notices.note_failure(&detail, self.fate());
                 let until = Instant::now() + self.retry.pause(after);
                 self.rest = Some(Rest { until, is_asked_for: after.is_some() });

@@ -31,7 +31,12 @@ pub(super) fn http(reply: &Reply, items: u64, now: SystemTime, warnings: &Warnin
         let after = pause::retry_after(&reply.head.headers, now);
         return Answer::Later { reason: "refused", detail, after };
     }
-    let hint = if status.is_redirection() { "; redirects are not followed" } else { "" };
+    let hint = match status.as_u16() {
+        300..=399 => "; redirects are not followed",
+        401 | 403 => "; are its `headers` right?",
+        404 | 405 => "; is this the address of its OTLP receiver?",
+        _ => "",
+    };
     Answer::Never { reason: "refused", detail: detail + hint }
 }
 
