@@ -1,7 +1,15 @@
 //! What the operator is told about a collector: only changes between reachable and failing.
 //!
-//! One line when it begins to fail, one when it takes parcels again; the ledger counts the rest. A
-//! default endpoint that nobody configured is missed quietly.
+//! One line when it begins to fail, one when it takes parcels again; the ledger counts the rest. Who
+//! fails again and again within a minute is spoken of once in it. A default endpoint that nobody
+//! configured is missed quietly.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long one line about a failure holds.
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// Who is spoken about, and what was said last.
 #[derive(Debug)]
@@ -12,6 +20,10 @@ pub(super) struct Voice {
     endpoint: String,
     is_configured: bool,
     state: State,
+    /// Whether the failure that lasts has been told.
+    is_told: bool,
+    /// No failure is told before.
+    silent_until: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,20 +51,26 @@ impl Voice {
             "metrics" => "Metrics",
             _ => "Logs",
         };
-        Self { noun, endpoint, is_configured, state: State::Untried }
+        let state = State::Untried;
+        Self { noun, endpoint, is_configured, state, is_told: false, silent_until: None }
     }
 
     pub(super) fn note_success(&mut self) {
-        if std::mem::replace(&mut self.state, State::Reachable) == State::Failing {
+        let was_told = std::mem::take(&mut self.is_told);
+        if std::mem::replace(&mut self.state, State::Reachable) == State::Failing && was_told {
             let noun = self.noun.to_ascii_lowercase();
             tracing::info!(endpoint = %self.endpoint, "The OTLP collector takes {noun} again.");
         }
     }
 
     pub(super) fn note_failure(&mut self, detail: &str, fate: Fate) {
-        if std::mem::replace(&mut self.state, State::Failing) == State::Failing {
+        self.state = State::Failing;
+        let now = Instant::now();
+        if self.is_told || self.silent_until.is_some_and(|until| now < until) {
             return;
         }
+        self.is_told = true;
+        self.silent_until = Some(now + SILENCE);
         let (endpoint, noun) = (&self.endpoint, self.noun);
         let fate = match fate {
             Fate::Dropped => "they are dropped and counted",
@@ -102,5 +120,25 @@ mod tests {
             });
             assert_eq!(*heard.0.lock(), [level, Level::INFO]);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_collector_that_comes_and_goes_cannot_fill_the_log() {
+        let heard = Heard::default();
+        let subscriber = tracing_subscriber::registry().with(heard.clone());
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let mut voice = Voice::new("traces", "http://localhost".to_owned(), true);
+        for _ in 0..1000 {
+            voice.note_failure("the collector answered 400", Fate::Dropped);
+            voice.note_success();
+        }
+        assert_eq!(*heard.0.lock(), [Level::WARN, Level::INFO]);
+        voice.note_failure("Connection refused", Fate::Waits);
+        assert_eq!(heard.0.lock().len(), 2);
+        tokio::time::sleep(SILENCE).await;
+        voice.note_failure("Connection refused", Fate::Waits);
+        assert_eq!(heard.0.lock().len(), 3, "what lasts is told in the end");
+        voice.note_success();
+        assert_eq!(heard.0.lock().len(), 4);
     }
 }
