@@ -40,7 +40,15 @@ struct Kept {
     bytes: u64,
     /// Somebody is delivering it.
     is_out: bool,
+    /// How often the collector could not take it for so long that others went first.
+    passes: u32,
     failures: u32,
+}
+
+impl Kept {
+    fn new(signal: &'static str, items: u64, bytes: u64) -> Self {
+        Self { signal, items, bytes, is_out: false, passes: 0, failures: 0 }
+    }
 }
 
 /// Why a parcel was not taken.
@@ -119,8 +127,7 @@ impl Store {
                 found.items += head.items;
                 found.bytes += bytes;
                 self.bytes += bytes;
-                let kept = Kept { signal, items: head.items, bytes, is_out: false, failures: 0 };
-                self.files.insert(order, kept);
+                self.files.insert(order, Kept::new(signal, head.items, bytes));
             }
             Err(Unusable::Foreign) => {
                 tracing::warn!(
@@ -171,8 +178,7 @@ impl Store {
         }
         // Another attempt to write it may have left a ghost, which lives now.
         self.bytes -= self.ghosts.remove(&name).unwrap_or(0);
-        let kept = Kept { signal, items: parcel.items, bytes, is_out: false, failures: 0 };
-        self.files.insert(order, kept);
+        self.files.insert(order, Kept::new(signal, parcel.items, bytes));
         self.bytes += bytes;
         Ok(())
     }
@@ -205,12 +211,14 @@ impl Store {
         Ok(())
     }
 
-    /// Gives out the oldest parcel of a signal, with the length of its file. It stays in the spool
-    /// until it is [`Store::done`]. What turns out to be damaged is dropped, and the next is given.
+    /// Gives out the oldest parcel of a signal, with the length of its file; those that let others go
+    /// first come last. It stays in the spool until it is [`Store::done`]. What turns out to be damaged
+    /// is dropped, and the next is given.
     pub(super) fn oldest(&mut self, signal: &str) -> io::Result<Option<(u64, Parcel, u64)>> {
         loop {
-            let mut files = self.files.iter_mut();
-            let oldest = files.find(|(_, kept)| kept.signal == signal && !kept.is_out);
+            let files = self.files.iter_mut();
+            let waiting = files.filter(|(_, kept)| kept.signal == signal && !kept.is_out);
+            let oldest = waiting.min_by_key(|(order, kept)| (kept.passes, **order));
             let Some((&order, kept)) = oldest else { return Ok(None) };
             let name = segment::name(order, kept.signal);
             let reason = match self.disk.read(&name, kept.bytes + 1).map(segment::open) {
@@ -249,10 +257,12 @@ impl Store {
         }
     }
 
-    /// A parcel that was given out could not be delivered: it is the oldest again.
-    pub(super) fn release(&mut self, order: u64) {
+    /// A parcel that was given out could not be delivered: it is the oldest again, or lets all others go
+    /// first.
+    pub(super) fn release(&mut self, order: u64, is_stuck: bool) {
         if let Some(kept) = self.files.get_mut(&order) {
             kept.is_out = false;
+            kept.passes = kept.passes.saturating_add(u32::from(is_stuck));
         }
     }
 

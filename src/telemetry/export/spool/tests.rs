@@ -146,7 +146,7 @@ fn what_is_being_delivered_is_not_pushed_out() {
     (0..2).for_each(|order| store.put(order, "traces", &parcel(1, 10)).unwrap());
     assert_eq!(store.oldest("traces").unwrap().unwrap().0, 0);
     store.put(2, "traces", &parcel(1, 10)).unwrap();
-    store.release(0);
+    store.release(0, false);
     let mut left = Vec::new();
     while let Some((order, ..)) = store.oldest("traces").unwrap() {
         left.push(order);
