@@ -97,7 +97,10 @@ impl Store {
             if segment::is_draft(&name) {
                 store.erase(name, length); // Never acknowledged.
             } else if let Some((order, signal)) = segment::parse(&name) {
-                found.next = found.next.max(order + 1);
+                // A name far ahead of all others is not of our counting, and must not lead it astray.
+                if order < segment::FAR {
+                    found.next = found.next.max(order + 1);
+                }
                 store.adopt(&name, length, order, signal, &mut found);
             }
         }
@@ -112,6 +115,10 @@ impl Store {
         signal: &'static str,
         found: &mut Found,
     ) {
+        if self.files.contains_key(&order) {
+            tracing::warn!(file = name, "A spooled file has the number of another; it is left alone.");
+            return;
+        }
         let head = match self.disk.read(name, HEAD as u64) {
             Ok(head) => segment::head(&head),
             Err(error) => {
@@ -177,7 +184,7 @@ impl Store {
             return Err(NotTaken::TooLate);
         }
         // Another attempt to write it may have left a ghost, which lives now.
-        self.bytes -= self.ghosts.remove(&name).unwrap_or(0);
+        self.bytes = self.bytes.saturating_sub(self.ghosts.remove(&name).unwrap_or(0));
         self.files.insert(order, Kept::new(signal, parcel.items, bytes));
         self.bytes += bytes;
         Ok(())
@@ -192,7 +199,7 @@ impl Store {
 
     fn make_room(&mut self, bytes: u64) -> Result<(), NotTaken> {
         for (name, length) in std::mem::take(&mut self.ghosts) {
-            self.bytes -= length;
+            self.bytes = self.bytes.saturating_sub(length);
             self.erase(name, length);
         }
         if bytes > self.max_bytes {
@@ -269,7 +276,7 @@ impl Store {
     /// Takes a file out of the index; books it as lost where there is a reason.
     fn forget(&mut self, order: u64, reason: Option<&'static str>) {
         let Some(kept) = self.files.remove(&order) else { return };
-        self.bytes -= kept.bytes;
+        self.bytes = self.bytes.saturating_sub(kept.bytes);
         if let (Some(reason), Some(books)) = (reason, self.books.get(kept.signal)) {
             books.lost(kept.items, reason, Place::Spool { bytes: kept.bytes });
         }
@@ -279,7 +286,7 @@ impl Store {
     fn erase(&mut self, name: String, bytes: u64) {
         let is_known = self.ghosts.contains_key(&name);
         if self.disk.remove(&name).is_err() && !is_known && self.ghosts.len() < MAX_GHOSTS {
-            self.bytes += bytes;
+            self.bytes = self.bytes.saturating_add(bytes);
             self.ghosts.insert(name, bytes);
         }
     }
