@@ -6,10 +6,15 @@ use crate::config::error::{Origin, Problem};
 use crate::config::model::{Config, Listen};
 use crate::config::section::Section;
 
-/// Ports used twice, an upstream that is ourselves, and bounds that contradict each other.
+/// Ports and directories used twice, an upstream that is ourselves, and bounds that contradict each
+/// other.
 pub(super) fn check(root: &Section<'_>, config: &Config) {
     ports(root, config);
     itself(root, config);
+    if config.spool.directory.as_ref() == Some(&config.audit.directory) {
+        let label = "expected a directory of its own";
+        root.section("spool").refuse("directory", "is the audit's, too", label, None);
+    }
     let inspect = root.section("inspect");
     if config.inspect.max_body > config.inspect.max_memory {
         let key = if inspect.has("max_body") { "max_body" } else { "max_memory" };
