@@ -136,7 +136,9 @@ impl Outside {
             }
         }
         let name = "OTEL_METRICS_EXPORTER";
-        if env.get(name).is_some_and(|exporter| exporter == "otlp") {
+        // One of several is enough: what else is there, Prometheus, scrapes here in any case.
+        let is_otlp = |exporters: &String| exporters.split(',').any(|word| word.trim() == "otlp");
+        if env.get(name).is_some_and(is_otlp) {
             self.over.push(("metrics.push".to_owned(), from_env(name, "true")));
         }
     }

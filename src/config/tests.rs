@@ -171,6 +171,9 @@ fn opentelemetry_says_how_often_metrics_are_pushed() {
         config("", &[("OTEL_METRICS_EXPORTER", "otlp"), ("OTEL_METRIC_EXPORT_INTERVAL", "1500")]);
     assert!(pushed.metrics.push);
     assert_eq!(pushed.metrics.interval, Duration::from_millis(1500));
+    for several in ["prometheus,otlp", " otlp , console"] {
+        assert!(config("", &[("OTEL_METRICS_EXPORTER", several)]).metrics.push, "{several}");
+    }
     assert!(!config("", &[]).metrics.push, "pushing is asked for");
     let said = notices(&[("OTEL_METRIC_EXPORT_INTERVAL", "often")]);
     assert_eq!(said, ["OTEL_METRIC_EXPORT_INTERVAL is ignored: not a number of milliseconds."]);

@@ -61,7 +61,10 @@ while len(held) < int(sys.argv[1]):
         held.append(socket.create_server(("127.0.0.1", random.randrange(20_000, 32_000))))
     except OSError:
         pass
-print(*(s.getsockname()[1] for s in held))' "$1"
+ports = [s.getsockname()[1] for s in held]
+for s in held:  # Before whoever reads the ports takes these listeners for its own server.
+    s.close()
+print(*ports)' "$1"
 }
 
 # launch NAME COMMAND…: runs it in the background, output to NAME.log; its id is in $PID.

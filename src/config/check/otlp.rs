@@ -157,7 +157,8 @@ fn endpoint(section: &Section<'_>) -> Endpoint {
     if text.is_empty() {
         return Endpoint::Nowhere;
     }
-    if url::may_hold_credentials(text) {
+    // A query may hold a key.
+    if url::may_hold_credentials(text) || text.contains('?') {
         section.mask("endpoint");
     }
     if !text.contains("://")

@@ -2,7 +2,14 @@
 //!
 //! One line when it begins to fail, one more if what waited at first is dropped later in the same
 //! outage, one when it takes parcels again; the ledger counts the rest. A default endpoint that nobody
-//! configured is missed quietly.
+//! configured is missed quietly. Who fails and comes back all the time is spoken of once a minute.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long one line about a failure holds.
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// Who is spoken about, and what was said last.
 #[derive(Debug)]
@@ -12,15 +19,10 @@ pub(super) struct Notices {
     /// Where to, without secrets.
     endpoint: String,
     is_configured: bool,
-    state: State,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Untried,
-    Reachable,
-    /// With the worst fate that was told.
-    Failing(Fate),
+    /// Of the failure that lasts, if it has been told: the worst fate.
+    told: Option<Fate>,
+    /// No new failure is told before.
+    silent_until: Option<Instant>,
 }
 
 /// What happens to what could not be delivered.
@@ -41,24 +43,27 @@ impl Notices {
             "metrics" => "Metrics",
             _ => "Logs",
         };
-        Self { noun, endpoint, is_configured, state: State::Untried }
+        Self { noun, endpoint, is_configured, told: None, silent_until: None }
     }
 
     pub(super) fn note_success(&mut self) {
-        let before = std::mem::replace(&mut self.state, State::Reachable);
-        if matches!(before, State::Failing(_)) {
+        if self.told.take().is_some() {
             let noun = self.noun.to_ascii_lowercase();
             tracing::info!(endpoint = %self.endpoint, "The OTLP collector takes {noun} again.");
         }
     }
 
     pub(super) fn note_failure(&mut self, detail: &str, fate: Fate) {
-        if let State::Failing(told) = self.state
-            && (told == Fate::Dropped || fate != Fate::Dropped)
-        {
+        let now = Instant::now();
+        let is_news = match self.told {
+            Some(told) => told != Fate::Dropped && fate == Fate::Dropped,
+            None => self.silent_until.is_none_or(|until| now >= until),
+        };
+        if !is_news {
             return;
         }
-        self.state = State::Failing(fate);
+        self.told = Some(fate);
+        self.silent_until = Some(now + SILENCE);
         let (endpoint, noun) = (&self.endpoint, self.noun);
         let fate = match fate {
             Fate::Dropped => "they are dropped and counted",
@@ -116,11 +121,31 @@ mod tests {
         let heard = Heard::default();
         let subscriber = tracing_subscriber::registry().with(heard.clone());
         tracing::subscriber::with_default(subscriber, || {
-            let mut voice = Voice::new("traces", "http://localhost".to_owned(), true);
+            let mut notices = Notices::new("traces", "http://localhost".to_owned(), true);
             for fate in [Fate::Spooled, Fate::Dropped, Fate::Spooled, Fate::Dropped] {
-                voice.note_failure("401", fate);
+                notices.note_failure("401", fate);
             }
         });
         assert_eq!(*heard.0.lock(), [Level::WARN; 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_collector_that_comes_and_goes_cannot_fill_the_log() {
+        let heard = Heard::default();
+        let subscriber = tracing_subscriber::registry().with(heard.clone());
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let mut notices = Notices::new("traces", "http://localhost".to_owned(), true);
+        for _ in 0..1000 {
+            notices.note_failure("the collector answered 400", Fate::Dropped);
+            notices.note_success();
+        }
+        assert_eq!(*heard.0.lock(), [Level::WARN, Level::INFO]);
+        notices.note_failure("Connection refused", Fate::Waits);
+        assert_eq!(heard.0.lock().len(), 2);
+        tokio::time::sleep(SILENCE).await;
+        notices.note_failure("Connection refused", Fate::Waits);
+        assert_eq!(heard.0.lock().len(), 3, "what lasts is told in the end");
+        notices.note_success();
+        assert_eq!(heard.0.lock().len(), 4);
     }
 }

@@ -126,6 +126,12 @@ impl Shared {
         self.lose(&pushed_out, self.no_room());
     }
 
+    /// Puts back what was taken, behind all others; what has no room then is lost.
+    pub(super) fn put_last(&self, posted: Posted) {
+        let pushed_out = self.ring.lock().push(posted);
+        self.lose(&pushed_out, self.no_room());
+    }
+
     /// Whether more than half of the room is taken.
     pub(super) fn is_crowded(&self) -> bool {
         self.ring.lock().is_crowded()

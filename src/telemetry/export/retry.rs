@@ -1,15 +1,14 @@
 //! How long to leave a collector alone that could not take a parcel.
 //!
 //! Pauses double from 100 ms to 30 s, give or take a quarter, so that many sidecars do not come back
-//! together. A collector that names a pause gets it, up to ten minutes. Counts nothing, waits for
+//! together. A collector that names a pause gets it, up to ten minutes; one that names none worth the
+//! word gets ours, or it could have itself asked a hundred times a second. Counts nothing, waits for
 //! nothing.
 
 use std::time::Duration;
 
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(30);
-/// Even where the collector asks for none.
-const SHORTEST_ASKED: Duration = Duration::from_millis(10);
 /// A collector that asks for more is asked sooner than it likes; a typing error must not silence us
 /// for a year.
 const LONGEST_ASKED: Duration = Duration::from_mins(10);
@@ -41,11 +40,16 @@ impl Retry {
         })
     }
 
+    /// What a collector asks for, as far as it is a wish: "0" means no more than that we may retry.
+    pub(super) fn wish(asked: Option<Duration>) -> Option<Duration> {
+        asked.filter(|asked| *asked >= FIRST).map(|asked| asked.min(LONGEST_ASKED))
+    }
+
     /// How long to wait after a failed attempt, where the collector may have asked for a pause.
     pub(super) fn pause(&mut self, asked: Option<Duration>) -> Duration {
         let own = self.next.mul_f64(0.75 + fastrand::f64() / 2.0);
         self.next = (self.next * 2).min(LONGEST);
-        asked.map_or(own, |asked| asked.clamp(SHORTEST_ASKED, LONGEST_ASKED))
+        Self::wish(asked).unwrap_or(own)
     }
 }
 
@@ -74,7 +78,16 @@ mod tests {
     fn the_collectors_wish_is_honoured_within_reason() {
         let mut retry = Retry::new();
         assert_eq!(retry.pause(Some(Duration::from_secs(7))), Duration::from_secs(7));
-        assert_eq!(retry.pause(Some(Duration::ZERO)), SHORTEST_ASKED);
         assert_eq!(retry.pause(Some(Duration::MAX)), LONGEST_ASKED);
+    }
+
+    #[test]
+    fn a_collector_that_asks_for_no_pause_is_still_asked_less_and_less_often() {
+        let mut retry = Retry::new();
+        for _ in 0..12 {
+            retry.pause(Some(Duration::ZERO));
+        }
+        assert!(retry.pause(Some(Duration::ZERO)) >= LONGEST.mul_f64(0.75));
+        assert_eq!(Retry::wish(Some(Duration::from_millis(99))), None);
     }
 }

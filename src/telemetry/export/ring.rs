@@ -37,7 +37,7 @@ impl Ring {
         Self { bound, parcels: VecDeque::new(), bytes: 0 }
     }
 
-    /// Adds the newest; gives back what had to leave.
+    /// Adds one behind all others; gives back what had to leave.
     pub(super) fn push(&mut self, posted: Posted) -> Vec<Posted> {
         self.bytes += posted.parcel.body.len();
         self.parcels.push_back(posted);

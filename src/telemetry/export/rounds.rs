@@ -2,7 +2,8 @@
 //!
 //! Everything a parcel can come to is settled in the books here. One attempt runs at a time; between
 //! failed ones the clerk rests as [`Retry`] says. While the collector fails, everything goes to the
-//! spool, where there is one; once it is back, the spool and new parcels take turns.
+//! spool, where there is one; once it is back, the spool and new parcels take turns. A parcel that
+//! fails again and again lets the others go first: it may be the only one that the collector cannot take.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub(super) struct Rounds {
     carrier: Arc<dyn Carrier>,
     notices: Notices,
     retry: Retry,
+    stuck: Stuck,
     timeout: Duration,
     /// Whether an absent collector is waited for.
     is_patient: bool,
@@ -42,6 +44,30 @@ struct Rest {
     is_asked_for: bool,
 }
 
+/// A parcel that failed, and how often it did in a row.
+#[derive(Debug, Default)]
+struct Stuck {
+    order: u64,
+    points: u32,
+}
+
+impl Stuck {
+    /// So many points, and it is the parcel's fault.
+    const ENOUGH: u32 = 20;
+    /// Of an answer: the collector is there, and might take another parcel.
+    const ANSWERED: u32 = 5;
+
+    /// Says whether the others shall go first, now and after each further failure.
+    fn failed(&mut self, order: u64, reason: &str) -> bool {
+        if self.order != order {
+            *self = Self { order, points: 0 };
+        }
+        let points = if reason == "refused" { Self::ANSWERED } else { 1 };
+        self.points = self.points.saturating_add(points);
+        self.points >= Self::ENOUGH
+    }
+}
+
 impl Rounds {
     pub(super) fn new(
         settings: Settings,
@@ -57,6 +83,7 @@ impl Rounds {
             carrier: Arc::from(carrier),
             notices: Notices::new(settings.signal, settings.endpoint, settings.is_configured),
             retry: Retry::new(),
+            stuck: Stuck::default(),
             timeout: settings.timeout,
             is_failing: false,
             rest: None,
@@ -164,12 +191,13 @@ impl Rounds {
                 books.lost(items, reason, held.place);
                 self.notices.note_failure(&detail, Fate::Dropped);
             }
-            Answer::Later { detail, after, .. } => {
+            Answer::Later { reason, detail, after } => {
                 books.failed(&detail);
                 self.notices.note_failure(&detail, self.fate());
                 let until = Instant::now() + self.retry.pause(after);
-                self.rest = Some(Rest { until, is_asked_for: after.is_some() });
-                return self.keep(held).await;
+                self.rest = Some(Rest { until, is_asked_for: Retry::wish(after).is_some() });
+                let is_stuck = self.stuck.failed(held.posted.order, reason);
+                return self.keep(held, is_stuck).await;
             }
         }
         self.retry.reset();
@@ -204,12 +232,14 @@ impl Rounds {
     }
 
     /// Keeps what could not be delivered, and whatever else is in memory, in the spool if possible.
-    async fn keep(&mut self, held: Held) {
+    /// What is stuck comes after all that waits now.
+    async fn keep(&mut self, held: Held, is_stuck: bool) {
         match held.place {
+            Place::Memory if is_stuck && self.desk.is_none() => self.shared.put_last(held.posted),
             Place::Memory => drop(self.keep_posted(held.posted).await),
             Place::Spool { .. } => {
                 if let Some(desk) = self.desk.as_mut() {
-                    desk.release(held.posted.order).await;
+                    desk.release(held.posted.order, is_stuck).await;
                 }
             }
         }

@@ -61,15 +61,19 @@ fn scene_of(
     let (asking, asked) = mpsc::channel(100);
     let script = Arc::new(Mutex::new(script.into()));
     let carrier = Scripted { script: Arc::clone(&script), asked: asking };
-    let settings = Settings {
+    let settings = settings(signal, is_configured, parcels);
+    let (outbox, clerk) = outbox::start(settings, spool, Box::new(carrier));
+    Scene { outbox, clerk, asked, script }
+}
+
+fn settings(signal: &'static str, is_configured: bool, parcels: usize) -> Settings {
+    Settings {
         signal,
         endpoint: "http://localhost:4318/v1/traces".to_owned(),
         is_configured,
         timeout: 10 * SECOND,
         remembered: Bound { bytes: 1000, parcels },
-    };
-    let (outbox, clerk) = outbox::start(settings, spool, Box::new(carrier));
-    Scene { outbox, clerk, asked, script }
+    }
 }
 
 impl Scene {
@@ -140,6 +144,42 @@ async fn a_collector_that_is_away_is_asked_less_and_less_often_and_nothing_overt
     assert_eq!(scene.next().await.1, "b");
     let account = scene.stop(SECOND).await;
     assert_eq!((account.exported, account.attempts["failure"]), (4, 4));
+}
+
+/// Takes everything but one parcel.
+struct Squeamish(mpsc::Sender<(Instant, Bytes)>);
+
+#[async_trait]
+impl Carrier for Squeamish {
+    async fn carry(&self, parcel: &Parcel, _limit: Duration) -> Answer {
+        drop(self.0.try_send((Instant::now(), parcel.body.clone())));
+        if parcel.body == "poison" { later("refused", None) } else { Answer::Taken { rejected: 0 } }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_parcel_that_the_collector_never_takes_does_not_hold_up_the_others() {
+    for disk in [None, Some(super::spool::fake::FakeDisk::default())] {
+        let spool = disk.map(|disk| Spool::on(disk, 1 << 20, 100).unwrap());
+        let (asking, mut asked) = mpsc::channel(1000);
+        let carrier = Box::new(Squeamish(asking));
+        let (outbox, clerk) = outbox::start(settings("traces", true, 100), spool.as_ref(), carrier);
+        let (script, asked_never) = (Arc::default(), mpsc::channel(1).1);
+        let scene = Scene { outbox, clerk, asked: asked_never, script };
+        scene.post("poison");
+        for _ in 0..100 {
+            scene.post("a");
+            tokio::time::sleep(SECOND).await;
+        }
+        let account = scene.account();
+        assert!(account.exported > 120 && account.lost() == 0, "{account}");
+        let mut tries = 0;
+        while let Ok((_, body)) = asked.try_recv() {
+            tries += usize::from(body == "poison");
+        }
+        assert!(tries > 4, "it is not given up either: {tries}");
+        drop(scene);
+    }
 }
 
 #[tokio::test(start_paused = true)]

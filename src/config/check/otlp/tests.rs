@@ -201,6 +201,20 @@ fn what_looks_like_a_mistake_is_noted_once() {
 }
 
 #[test]
+fn a_key_in_the_query_of_an_endpoint_is_quoted_nowhere() {
+    let texts = [
+        "otlp.endpoint = \"ftp://c/?key=hidden\"",
+        "otlp.endpoint = \"c:4318?key=hidden\"",
+        "tracing.otlp.endpoint = \"http://c:0/v1/traces?key=hidden\"",
+        "otlp = { endpoint = \"http://c/?key=hidden\", timeout = \"never\" }",
+    ];
+    for text in texts {
+        let text = load(&sources(text, &[])).unwrap_err().to_string();
+        assert!(text.contains("otlp.") && !text.contains("hidden"), "{text}");
+    }
+}
+
+#[test]
 fn what_cannot_work_is_refused_where_it_stands() {
     let cases = [
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "is not spoken here: http/json"),

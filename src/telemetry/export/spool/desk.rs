@@ -95,9 +95,10 @@ impl Desk {
         }
     }
 
-    /// A parcel that [`Desk::oldest`] gave could not be delivered: it is the oldest again.
-    pub(in crate::telemetry::export) async fn release(&mut self, order: u64) {
-        if let Err(error) = self.with(move |store| store.release(order)).await {
+    /// A parcel that [`Desk::oldest`] gave could not be delivered: it is the oldest again, or, where it
+    /// is stuck, comes after all others.
+    pub(in crate::telemetry::export) async fn release(&mut self, order: u64, is_stuck: bool) {
+        if let Err(error) = self.with(move |store| store.release(order, is_stuck)).await {
             self.writing.note_failure(self.signal, &error);
         }
     }

@@ -58,9 +58,12 @@ impl RealDisk {
 
 impl Disk for RealDisk {
     fn lock(&mut self) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
-        let parent = self.directory.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        // Whoever made it for us may have kept what is above it to themselves.
+        if !self.directory.is_dir() {
+            DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+            let parent = self.directory.parent().filter(|parent| !parent.as_os_str().is_empty());
+            File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        }
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(self.directory.join(Self::LOCK))?;
@@ -94,9 +97,17 @@ impl Disk for RealDisk {
     }
 
     fn write(&mut self, name: &str, parts: &[&[u8]]) -> io::Result<()> {
+        let path = self.directory.join(name);
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        let mut file = options.open(self.directory.join(name))?;
+        options.write(true).create_new(true).mode(0o600);
+        // What has the name already may be a link, and lead anywhere; it is replaced, never followed.
+        let mut file = match options.open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_file(&path)?;
+                options.open(&path)
+            }
+            opened => opened,
+        }?;
         for part in parts {
             file.write_all(part)?;
         }

@@ -27,11 +27,15 @@ const MAGIC: &[u8; 8] = b"VSspool\n";
 const VERSION: u8 = 1;
 /// The signals that can be spooled; the place of one in this list is its number in a head.
 const SIGNALS: [&str; 3] = ["traces", "metrics", "logs"];
-/// Larger numbers are not ours: there must be room for all that follow.
+/// Larger numbers are not ours.
 const LAST_ORDER: u64 = u64::MAX >> 1;
+/// No process counts that far: below it there is room for all that follow.
+pub(super) const FAR: u64 = LAST_ORDER >> 1;
 
 /// More are in no parcel; sums of fewer never overflow.
 const MOST_ITEMS: u64 = u32::MAX as u64;
+/// No body is longer: memory would not hold it.
+const MOST_BYTES: u64 = 1 << 30;
 
 /// What a head says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +120,7 @@ pub(super) fn head(bytes: &[u8]) -> Result<Head, Unusable> {
             let digest = take(head, 32);
             let items = u64::from_le_bytes(take(head, 16));
             let length = u64::from_le_bytes(take(head, 24));
-            if items > MOST_ITEMS {
+            if items > MOST_ITEMS || length > MOST_BYTES {
                 return Err(Unusable::Damaged);
             }
             Ok(Head { signal, encoding, items, length, digest })
@@ -176,6 +180,16 @@ mod tests {
             assert_eq!(parse(name), None, "{name}");
             assert!(!is_draft(&draft(name)), "{name}");
         }
+    }
+
+    #[test]
+    fn a_head_that_claims_more_than_memory_is_damaged() {
+        let parcel = Parcel { items: 1, encoding: Encoding::Gzip, body: Bytes::new() };
+        let mut claims = seal("traces", &parcel);
+        claims[24..32].copy_from_slice(&(MOST_BYTES + 1).to_le_bytes());
+        let digest = half_digest(&claims[..48]);
+        claims[48..].copy_from_slice(&digest);
+        assert_eq!(head(&claims), Err(Unusable::Damaged));
     }
 
     #[test]

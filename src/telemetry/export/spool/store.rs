@@ -40,7 +40,15 @@ struct Kept {
     bytes: u64,
     /// Somebody is delivering it.
     is_out: bool,
+    /// How often the collector could not take it for so long that others went first.
+    passes: u32,
     failures: u32,
+}
+
+impl Kept {
+    fn new(signal: &'static str, items: u64, bytes: u64) -> Self {
+        Self { signal, items, bytes, is_out: false, passes: 0, failures: 0 }
+    }
 }
 
 /// Why a parcel was not taken.
@@ -89,7 +97,10 @@ impl Store {
             if segment::is_draft(&name) {
                 store.erase(name, length); // Never acknowledged.
             } else if let Some((order, signal)) = segment::parse(&name) {
-                found.next = found.next.max(order + 1);
+                // A name far ahead of all others is not of our counting, and must not lead it astray.
+                if order < segment::FAR {
+                    found.next = found.next.max(order + 1);
+                }
                 store.adopt(&name, length, order, signal, &mut found);
             }
         }
@@ -104,6 +115,13 @@ impl Store {
         signal: &'static str,
         found: &mut Found,
     ) {
+        if self.files.contains_key(&order) {
+            tracing::warn!(
+                file = name,
+                "A spooled file has the number of another; it is left alone."
+            );
+            return;
+        }
         let head = match self.disk.read(name, HEAD as u64) {
             Ok(head) => segment::head(&head),
             Err(error) => {
@@ -119,8 +137,7 @@ impl Store {
                 found.items += head.items;
                 found.bytes += bytes;
                 self.bytes += bytes;
-                let kept = Kept { signal, items: head.items, bytes, is_out: false, failures: 0 };
-                self.files.insert(order, kept);
+                self.files.insert(order, Kept::new(signal, head.items, bytes));
             }
             Err(Unusable::Foreign) => {
                 tracing::warn!(
@@ -170,9 +187,8 @@ impl Store {
             return Err(NotTaken::TooLate);
         }
         // Another attempt to write it may have left a ghost, which lives now.
-        self.bytes -= self.ghosts.remove(&name).unwrap_or(0);
-        let kept = Kept { signal, items: parcel.items, bytes, is_out: false, failures: 0 };
-        self.files.insert(order, kept);
+        self.bytes = self.bytes.saturating_sub(self.ghosts.remove(&name).unwrap_or(0));
+        self.files.insert(order, Kept::new(signal, parcel.items, bytes));
         self.bytes += bytes;
         Ok(())
     }
@@ -186,7 +202,7 @@ impl Store {
 
     fn make_room(&mut self, bytes: u64) -> Result<(), NotTaken> {
         for (name, length) in std::mem::take(&mut self.ghosts) {
-            self.bytes -= length;
+            self.bytes = self.bytes.saturating_sub(length);
             self.erase(name, length);
         }
         if bytes > self.max_bytes {
@@ -205,12 +221,14 @@ impl Store {
         Ok(())
     }
 
-    /// Gives out the oldest parcel of a signal, with the length of its file. It stays in the spool
-    /// until it is [`Store::done`]. What turns out to be damaged is dropped, and the next is given.
+    /// Gives out the oldest parcel of a signal, with the length of its file; those that let others go
+    /// first come last. It stays in the spool until it is [`Store::done`]. What turns out to be damaged
+    /// is dropped, and the next is given.
     pub(super) fn oldest(&mut self, signal: &str) -> io::Result<Option<(u64, Parcel, u64)>> {
         loop {
-            let mut files = self.files.iter_mut();
-            let oldest = files.find(|(_, kept)| kept.signal == signal && !kept.is_out);
+            let files = self.files.iter_mut();
+            let waiting = files.filter(|(_, kept)| kept.signal == signal && !kept.is_out);
+            let oldest = waiting.min_by_key(|(order, kept)| (kept.passes, **order));
             let Some((&order, kept)) = oldest else { return Ok(None) };
             let name = segment::name(order, kept.signal);
             let reason = match self.disk.read(&name, kept.bytes + 1).map(segment::open) {
@@ -249,17 +267,19 @@ impl Store {
         }
     }
 
-    /// A parcel that was given out could not be delivered: it is the oldest again.
-    pub(super) fn release(&mut self, order: u64) {
+    /// A parcel that was given out could not be delivered: it is the oldest again, or lets all others go
+    /// first.
+    pub(super) fn release(&mut self, order: u64, is_stuck: bool) {
         if let Some(kept) = self.files.get_mut(&order) {
             kept.is_out = false;
+            kept.passes = kept.passes.saturating_add(u32::from(is_stuck));
         }
     }
 
     /// Takes a file out of the index; books it as lost where there is a reason.
     fn forget(&mut self, order: u64, reason: Option<&'static str>) {
         let Some(kept) = self.files.remove(&order) else { return };
-        self.bytes -= kept.bytes;
+        self.bytes = self.bytes.saturating_sub(kept.bytes);
         if let (Some(reason), Some(books)) = (reason, self.books.get(kept.signal)) {
             books.lost(kept.items, reason, Place::Spool { bytes: kept.bytes });
         }
@@ -269,7 +289,7 @@ impl Store {
     fn erase(&mut self, name: String, bytes: u64) {
         let is_known = self.ghosts.contains_key(&name);
         if self.disk.remove(&name).is_err() && !is_known && self.ghosts.len() < MAX_GHOSTS {
-            self.bytes += bytes;
+            self.bytes = self.bytes.saturating_add(bytes);
             self.ghosts.insert(name, bytes);
         }
     }

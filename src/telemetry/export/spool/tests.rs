@@ -86,6 +86,49 @@ fn torn_and_foreign_files_are_never_fatal() {
 }
 
 #[test]
+fn a_name_far_ahead_does_not_hide_what_is_written_after_it() {
+    let disk = FakeDisk::default();
+    disk.meddle("7fffffffffffffff.traces", |_| Some(vec![1; 100]));
+    let (mut store, found) = open(&disk);
+    store.put(found.next, "traces", &parcel(3, 10)).unwrap();
+    drop(store);
+    disk.crash(usize::MAX);
+    assert_eq!(open(&disk).1.items, 3);
+}
+
+#[test]
+fn two_files_of_one_number_are_not_taken_for_one() {
+    let disk = FakeDisk::default();
+    let (mut store, _) = open(&disk);
+    store.put(1, "traces", &parcel(3, 10)).unwrap();
+    drop(store);
+    let other = parcel(5, 10);
+    let file = [&segment::seal("logs", &other)[..], &other.body].concat();
+    disk.meddle("0000000000000001.logs", |_| Some(file));
+    disk.crash(usize::MAX);
+    let (store, found) = open(&disk);
+    assert_eq!(found.parcels, 1);
+    assert_eq!(store.held(), (74, 1));
+    assert_eq!(disk.names().len(), 2, "the other waits for another start");
+}
+
+#[test]
+fn what_has_the_name_of_a_draft_is_replaced_and_never_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    let victim = directory.path().join("victim");
+    std::fs::write(&victim, "precious").unwrap();
+    let spool = directory.path().join("spool");
+    std::fs::create_dir(&spool).unwrap();
+    let draft = |order| spool.join(segment::draft(&segment::name(order, "traces")));
+    std::os::unix::fs::symlink(&victim, draft(0)).unwrap();
+    let mut store = Store::open(Box::new(RealDisk::new(&spool)), 1 << 20, 100).unwrap().0;
+    std::os::unix::fs::symlink(&victim, draft(1)).unwrap();
+    store.put(1, "traces", &parcel(1, 10)).unwrap();
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+    assert_eq!(store.oldest("traces").unwrap().unwrap().1, parcel(1, 10));
+}
+
+#[test]
 fn a_parcel_that_was_not_taken_leaves_nothing_behind() {
     // Writing, renaming, syncing: each may fail.
     for step in 0..3 {
@@ -146,7 +189,7 @@ fn what_is_being_delivered_is_not_pushed_out() {
     (0..2).for_each(|order| store.put(order, "traces", &parcel(1, 10)).unwrap());
     assert_eq!(store.oldest("traces").unwrap().unwrap().0, 0);
     store.put(2, "traces", &parcel(1, 10)).unwrap();
-    store.release(0);
+    store.release(0, false);
     let mut left = Vec::new();
     while let Some((order, ..)) = store.oldest("traces").unwrap() {
         left.push(order);
