@@ -68,8 +68,7 @@ metric = true
 from = "request.body:/query"
 take = "length"
 
-# What the answer says of itself, whole or in the last event of a stream. Under these names, and with
-# `genai.enabled`, it is counted in `gen_ai_client_token_usage`, too.
+# What the answer says of itself, whole or in its last event; counted in `gen_ai_client_token_usage`.
 [captures."gen_ai.usage.input_tokens"]
 from = "response.body:/metadata/tokens/input"
 take = "number"
