@@ -10,6 +10,7 @@ use crate::config::section::Section;
 /// other.
 pub(super) fn check(root: &Section<'_>, config: &Config) {
     ports(root, config);
+    directories(root, config);
     itself(root, config);
     if config.spool.directory.as_ref() == Some(&config.audit.directory) {
         let label = "expected a directory of its own";
@@ -54,6 +55,21 @@ fn refuse(door: &Door<'_>, taken: &Door<'_>) {
         problem = problem.related(&partner.0.origin_of(partner.1), "used here");
     }
     place.0.problems.push(problem.help("give each its own port"));
+}
+
+/// Audit and spool each own their directory; the second would find it locked.
+fn directories(root: &Section<'_>, config: &Config) {
+    let is_audited = config.routes.iter().any(|route| route.audit.is_some());
+    if is_audited && config.spool.directory.as_ref() == Some(&config.audit.directory) {
+        let (spool, audit) = (root.section("spool"), root.section("audit"));
+        let title = "`spool.directory` and `audit.directory` are the same";
+        let mut problem = Problem::at(&spool.origin_of("directory"), title);
+        problem = problem.label("the audit has it").help("give each a directory of its own");
+        if audit.has("directory") {
+            problem = problem.related(&audit.origin_of("directory"), "used here");
+        }
+        spool.problems.push(problem);
+    }
 }
 
 fn itself(root: &Section<'_>, config: &Config) {

@@ -1,8 +1,8 @@
 //! What the operator is told about a collector: only changes between reachable and failing.
 //!
-//! One line when it begins to fail, one when it takes parcels again; the ledger counts the rest. Who
-//! fails again and again within a minute is spoken of once in it. A default endpoint that nobody
-//! configured is missed quietly.
+//! One line when it begins to fail, one more if what waited at first is dropped later in the same
+//! outage, one when it takes parcels again; the ledger counts the rest. Who fails again and again within
+//! a minute is spoken of once in it. A default endpoint that nobody configured is missed quietly.
 
 use std::time::Duration;
 
@@ -13,16 +13,14 @@ const SILENCE: Duration = Duration::from_mins(1);
 
 /// Who is spoken about, and what was said last.
 #[derive(Debug)]
-pub(super) struct Voice {
+pub(super) struct Notices {
     /// What is exported, as a sentence begins: `Spans`.
     noun: &'static str,
     /// Where to, without secrets.
     endpoint: String,
     is_configured: bool,
     state: State,
-    /// Whether the failure that lasts has been told.
-    is_told: bool,
-    /// No failure is told before.
+    /// No other failure is told before.
     silent_until: Option<Instant>,
 }
 
@@ -30,7 +28,8 @@ pub(super) struct Voice {
 enum State {
     Untried,
     Reachable,
-    Failing,
+    /// With the worst fate that was told, if any was.
+    Failing(Option<Fate>),
 }
 
 /// What happens to what could not be delivered.
@@ -44,32 +43,35 @@ pub(super) enum Fate {
     Waits,
 }
 
-impl Voice {
+impl Notices {
     pub(super) fn new(signal: &'static str, endpoint: String, is_configured: bool) -> Self {
         let noun = match signal {
             "traces" => "Spans",
             "metrics" => "Metrics",
             _ => "Logs",
         };
-        let state = State::Untried;
-        Self { noun, endpoint, is_configured, state, is_told: false, silent_until: None }
+        Self { noun, endpoint, is_configured, state: State::Untried, silent_until: None }
     }
 
     pub(super) fn note_success(&mut self) {
-        let was_told = std::mem::take(&mut self.is_told);
-        if std::mem::replace(&mut self.state, State::Reachable) == State::Failing && was_told {
+        let before = std::mem::replace(&mut self.state, State::Reachable);
+        if matches!(before, State::Failing(Some(_))) {
             let noun = self.noun.to_ascii_lowercase();
             tracing::info!(endpoint = %self.endpoint, "The OTLP collector takes {noun} again.");
         }
     }
 
     pub(super) fn note_failure(&mut self, detail: &str, fate: Fate) {
-        self.state = State::Failing;
+        let told = if let State::Failing(told) = self.state { told } else { None };
         let now = Instant::now();
-        if self.is_told || self.silent_until.is_some_and(|until| now < until) {
+        let is_news = match told {
+            None => self.silent_until.is_none_or(|until| now >= until),
+            Some(told) => told != Fate::Dropped && fate == Fate::Dropped,
+        };
+        self.state = State::Failing(if is_news { Some(fate) } else { told });
+        if !is_news {
             return;
         }
-        self.is_told = true;
         self.silent_until = Some(now + SILENCE);
         let (endpoint, noun) = (&self.endpoint, self.noun);
         let fate = match fate {
@@ -113,10 +115,11 @@ mod tests {
             let heard = Heard::default();
             let subscriber = tracing_subscriber::registry().with(heard.clone());
             tracing::subscriber::with_default(subscriber, || {
-                let mut voice = Voice::new("traces", "http://localhost".to_owned(), is_configured);
-                voice.note_success();
-                (0..3).for_each(|_| voice.note_failure("Connection refused", Fate::Waits));
-                (0..3).for_each(|_| voice.note_success());
+                let mut notices =
+                    Notices::new("traces", "http://localhost".to_owned(), is_configured);
+                notices.note_success();
+                (0..3).for_each(|_| notices.note_failure("Connection refused", Fate::Waits));
+                (0..3).for_each(|_| notices.note_success());
             });
             assert_eq!(*heard.0.lock(), [level, Level::INFO]);
         }
@@ -127,18 +130,31 @@ mod tests {
         let heard = Heard::default();
         let subscriber = tracing_subscriber::registry().with(heard.clone());
         let _guard = tracing::subscriber::set_default(subscriber);
-        let mut voice = Voice::new("traces", "http://localhost".to_owned(), true);
+        let mut notices = Notices::new("traces", "http://localhost".to_owned(), true);
         for _ in 0..1000 {
-            voice.note_failure("the collector answered 400", Fate::Dropped);
-            voice.note_success();
+            notices.note_failure("the collector answered 400", Fate::Dropped);
+            notices.note_success();
         }
         assert_eq!(*heard.0.lock(), [Level::WARN, Level::INFO]);
-        voice.note_failure("Connection refused", Fate::Waits);
+        notices.note_failure("Connection refused", Fate::Waits);
         assert_eq!(heard.0.lock().len(), 2);
         tokio::time::sleep(SILENCE).await;
-        voice.note_failure("Connection refused", Fate::Waits);
+        notices.note_failure("Connection refused", Fate::Waits);
         assert_eq!(heard.0.lock().len(), 3, "what lasts is told in the end");
-        voice.note_success();
+        notices.note_success();
         assert_eq!(heard.0.lock().len(), 4);
+    }
+
+    #[test]
+    fn an_outage_that_begins_to_cost_something_is_told_once_more() {
+        let heard = Heard::default();
+        let subscriber = tracing_subscriber::registry().with(heard.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            let mut notices = Notices::new("traces", "http://localhost".to_owned(), true);
+            for fate in [Fate::Spooled, Fate::Dropped, Fate::Spooled, Fate::Dropped] {
+                notices.note_failure("401", fate);
+            }
+        });
+        assert_eq!(*heard.0.lock(), [Level::WARN; 2]);
     }
 }
