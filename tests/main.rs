@@ -36,6 +36,8 @@ mod floors;
 mod exhaustion;
 // What becomes of spans, and of requests, while the collector is in trouble.
 mod export;
+// Collectors that never stop talking, or never read.
+mod export_stalled;
 // Random messages: what the guard lets through, the parser behind reads in the same way.
 mod framing;
 // The fuzz targets over their corpus.

@@ -2,7 +2,8 @@
 //!
 //! It speaks HTTP/1.1, or HTTP/2 alone (in the clear by prior knowledge, else by ALPN), over http and
 //! https (rustls with aws-lc-rs; roots from `ca_file`, else the system's, read at the first https
-//! request), verifies certificates always, and follows no redirect. It neither retries nor logs; its
+//! request), verifies certificates always, and follows no redirect. A peer that floods or never reads
+//! costs one connection for a while, and no other task its turn (`guard`). It neither retries nor logs; its
 //! user knows what a failure means. No error repeats what the peer said.
 
 use std::io;
@@ -16,7 +17,6 @@ use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
@@ -24,6 +24,10 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout};
+
+use self::guard::Connector;
+
+mod guard;
 
 /// The longest answer that is read, in bytes.
 const MAX_ANSWER: usize = 1 << 20;
@@ -34,8 +38,8 @@ const MAX_IDLE: usize = 2;
 /// What a peer may have on its way to us on one HTTP/2 stream, in bytes.
 const WINDOW: u32 = 1 << 16;
 
-type Plain = Client<HttpConnector, Full<Bytes>>;
-type Tls = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+type Plain = Client<Connector, Full<Bytes>>;
+type Tls = Client<HttpsConnector<Connector>, Full<Bytes>>;
 
 /// A client for exporters. Clones share connections.
 #[derive(Clone, Debug)]
@@ -121,7 +125,7 @@ impl ExportClient {
     }
 
     fn of(version: Version, roots: Option<Arc<RootCertStore>>) -> Self {
-        let plain = builder(version).build(tcp());
+        let plain = builder(version).build(Connector::new());
         Self { plain, tls: Arc::new(OnceCell::new()), roots, version }
     }
 
@@ -185,11 +189,9 @@ impl ExportClient {
                 .with_root_certificates(roots)
                 .with_no_client_auth();
             let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_only();
-            let mut tcp = tcp();
-            tcp.enforce_http(false);
             let connector = match self.version {
-                Version::Http1 => connector.enable_http1().wrap_connector(tcp),
-                Version::Http2 => connector.enable_http2().wrap_connector(tcp),
+                Version::Http1 => connector.enable_http1().wrap_connector(Connector::new()),
+                Version::Http2 => connector.enable_http2().wrap_connector(Connector::new()),
             };
             Ok(builder(self.version).build(connector))
         };
@@ -206,12 +208,6 @@ fn builder(version: Version) -> Builder {
         .http2_only(version == Version::Http2)
         .http2_initial_stream_window_size(WINDOW);
     builder
-}
-
-fn tcp() -> HttpConnector {
-    let mut tcp = HttpConnector::new();
-    tcp.set_nodelay(true);
-    tcp
 }
 
 async fn read(

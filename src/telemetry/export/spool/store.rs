@@ -51,6 +51,16 @@ impl Kept {
     }
 }
 
+/// Files that turned out to be unusable, one after the other.
+#[derive(Debug, Default)]
+struct Lost {
+    files: u64,
+    items: u64,
+    /// The last of them, and what is wrong with it.
+    file: String,
+    reason: &'static str,
+}
+
 /// Why a parcel was not taken.
 #[derive(Debug)]
 pub(super) enum NotTaken {
@@ -225,6 +235,26 @@ impl Store {
     /// first come last. It stays in the spool until it is [`Store::done`]. What turns out to be damaged
     /// is dropped, and the next is given.
     pub(super) fn oldest(&mut self, signal: &str) -> io::Result<Option<(u64, Parcel, u64)>> {
+        let mut lost = Lost::default();
+        let found = self.find_oldest(signal, &mut lost);
+        // One line, also where the whole directory is gone.
+        if let Lost { files: files @ 1.., items, file, reason } = lost {
+            tracing::warn!(
+                file,
+                files,
+                items,
+                reason,
+                "Spooled files cannot be used; what they held is lost."
+            );
+        }
+        found
+    }
+
+    fn find_oldest(
+        &mut self,
+        signal: &str,
+        lost: &mut Lost,
+    ) -> io::Result<Option<(u64, Parcel, u64)>> {
         loop {
             let files = self.files.iter_mut();
             let waiting = files.filter(|(_, kept)| kept.signal == signal && !kept.is_out);
@@ -246,12 +276,9 @@ impl Store {
                     "spool_io"
                 }
             };
-            tracing::warn!(
-                file = name,
-                items = kept.items,
-                reason,
-                "A spooled file cannot be used; what it held is lost."
-            );
+            lost.files += 1;
+            lost.items += kept.items;
+            (lost.file, lost.reason) = (name.clone(), reason);
             let bytes = kept.bytes;
             self.forget(order, Some(reason));
             self.erase(name, bytes);
