@@ -116,6 +116,27 @@ const INSPECTED: &str = "[captures.mode]\nfrom = \"request.body:/mode\"\nvalues 
                          [[routes]]\nmatch = \"POST /\"\ncaptures = [\"mode\"]\n";
 
 #[tokio::test]
+async fn trailers_carry_no_trace_context() {
+    let upstream = echoing_chunks().await;
+    let sidecar = sidecar::with(&config(&upstream, "tracing.trust = \"never\"\n")).await;
+
+    let mut client = sidecar.client().await;
+    client
+        .say(
+            "POST / HTTP/1.1\r\nhost: app.example\r\ntransfer-encoding: chunked\r\n\
+             trailer: traceparent, tracestate, baggage, b3, x-b3-sampled, x-checksum\r\n\r\n\
+             3\r\nabc\r\n0\r\n\
+             traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\
+             tracestate: a=1\r\nbaggage: a=1\r\nb3: 1\r\nx-b3-sampled: 1\r\n\
+             x-checksum: 1\r\n\r\n",
+        )
+        .await;
+
+    let seen = String::from_utf8(client.answer().await.body).expect("UTF-8");
+    assert_eq!(seen, "3\r\nabc\r\n0\r\nx-checksum: 1\r\n\r\n");
+}
+
+#[tokio::test]
 async fn trailers_of_an_inspected_body_claim_nothing_either() {
     let upstream = echoing_chunks().await;
     let sidecar = sidecar::with(&config(&upstream, INSPECTED)).await;
