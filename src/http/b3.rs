@@ -193,7 +193,8 @@ mod tests {
 
     #[test]
     fn the_fields_are_known_in_every_spelling() {
-        for field in [SINGLE, TRACE_ID, FLAGS, "x-b3-parentspanid", "x_b3_traceid", "x-b3_sampled"] {
+        for field in [SINGLE, TRACE_ID, FLAGS, "x-b3-parentspanid", "x_b3_traceid", "x-b3_sampled"]
+        {
             assert!(is_field(field), "{field}");
         }
         for other in ["b", "b3x", "x-b3", "x-b33-traceid", "xx-b3-flags", "x-request-id"] {
