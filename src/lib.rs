@@ -6,7 +6,10 @@
 //! becomes a span, a log line, metrics, an audit entry and, if something broke, an error event.
 //!
 //! The modules are declared floor by floor; a file imports only from floors below its own
-//! (`tests/floors.rs` checks it). To read the code as a story, start at [`proxy::pipeline`].
+//! (`tests/floors.rs` checks it). To read the code as a story, start at [`proxy::pipeline`]: what happens to a
+//! request. It goes on at [`telemetry::Telemetry::emit`]: what happens to its record, through a
+//! [`telemetry::lane`] and a [`telemetry::worker`] to a sink; for spans and data points through a
+//! [`telemetry::export::outbox`] to the collector, or to the [`telemetry::export::spool`] until it is back.
 
 // Floor 0, ground: knows HTTP, knows nothing of us.
 pub mod http;

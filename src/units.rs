@@ -95,6 +95,14 @@ pub fn size(text: &str) -> Result<u64, UnitError> {
     count.checked_mul(unit).ok_or(UnitError::TooLarge)
 }
 
+/// Writes a size for a person, in the largest binary unit that loses nothing: `64KiB`.
+pub fn shown_size(bytes: u64) -> String {
+    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let whole = |(shift, _): &(u32, &str)| bytes > 0 && bytes.trailing_zeros() >= *shift;
+    let (shift, unit) = units.into_iter().find(whole).unwrap_or((0, "B"));
+    format!("{}{unit}", bytes >> shift)
+}
+
 /// Reads a number of bytes per second, e.g. `1KiB/s`.
 pub fn byte_rate(text: &str) -> Result<u64, UnitError> {
     let per_second = text.strip_suffix("/s").ok_or(UnitError::ByteRate)?;
@@ -188,6 +196,9 @@ mod tests {
     fn sizes_are_read_in_both_systems() {
         assert_eq!(size("0B"), Ok(0));
         assert_eq!(size("64KiB"), Ok(65_536));
+        for text in ["0B", "1023B", "64KiB", "3MiB", "5GiB", "1024TiB"] {
+            assert_eq!(shown_size(size(text).unwrap()), text);
+        }
         assert_eq!(size("10MiB"), Ok(10_485_760));
         assert_eq!(size("1GB"), Ok(1_000_000_000));
     }

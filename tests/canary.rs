@@ -24,6 +24,7 @@ use self::sinks::Sinks;
 use self::traffic::{Ask, End, Writer};
 use crate::support::client::{Answer, Client};
 use crate::support::eventually;
+use crate::support::grpc_collector::GrpcCollector;
 use crate::support::process::Process;
 use crate::support::upstream::{self, Upstream};
 
@@ -44,6 +45,10 @@ delay = "0s"
 url = "http://{upstream}"
 timeouts = {{ idle = "1s", stream_idle = "1s" }}
 pool = {{ queue_timeout = "10s" }}
+[tracing]
+propagators = ["tracecontext", "b3", "b3multi", "baggage"]
+[genai]
+enabled = true
 [otlp]
 endpoint = "http://{receiver}"
 compression = "none"
@@ -74,6 +79,18 @@ metric = true
 [captures."orchestration.query_length"]
 from = "request.body:/query"
 take = "length"
+[captures."conversationId"]
+from = "response.body:/conversationId"
+values = ["known"]
+[captures."error.length"]
+from = "response.body:/error"
+take = "length"
+[captures."gen_ai.response.model"]
+from = "response.body:/model"
+values = ["a-model"]
+[captures."gen_ai.usage.output_tokens"]
+from = "response.body:/usage"
+take = "number"
 [rate_limits.once]
 key = ["ip"]
 rate = "1/day"
@@ -88,7 +105,14 @@ max_keys = 10
 match = "POST /api/orchestrate/{id}/{what}"
 span = "orchestration.execute"
 audit = "ORCHESTRATION_REQUEST"
-captures = ["orchestration.mode", "orchestration.query_length"]
+captures = [
+    "orchestration.mode",
+    "orchestration.query_length",
+    "conversationId",
+    "error.length",
+    "gen_ai.response.model",
+    "gen_ai.usage.output_tokens",
+]
 rate_limits = ["by-key"]
 [[routes]]
 match = "* /closed/{id}"
@@ -107,7 +131,8 @@ timeouts.response_header = "100ms"
 async fn nothing_that_a_stranger_or_the_upstream_wrote_comes_out_of_a_sink() {
     let (markers, receiver) = (Arc::<Markers>::default(), Receiver::start().await);
     let upstream = service::start(&markers).await;
-    let text = everything(&upstream.address.to_string(), &receiver, "");
+    let timing = "[server]\nserver_timing = true";
+    let text = everything(&upstream.address.to_string(), &receiver, timing);
     let process = Process::start(&text).await;
     // The bucket's one token.
     assert_eq!(process.client().await.get("/limited/first").await.status, 200);
@@ -149,6 +174,10 @@ async fn nothing_that_a_stranger_or_the_upstream_wrote_comes_out_of_a_sink() {
     let is_agent = |agent: &String| agent.contains("zebracanary");
     assert!(sinks.agents.iter().any(is_agent), "the log has agents: {:?}", sinks.agents);
     assert!(sinks.paths.iter().any(|path| markers.is_minted("path", path)), "the audit has paths");
+    for fact in ["conversationId", "gen_ai.response.model", "orchestration.mode"] {
+        let fact = format!("\"{fact}\":\"_other\"");
+        assert!(sinks.has("console", &fact), "nothing was captured as {fact}");
+    }
     assert!(!sinks.client_ids.is_empty(), "the log has ids of clients");
     for id in &sinks.client_ids {
         assert!(markers.is_minted("x-request-id", id), "{id} is an id");
@@ -233,6 +262,32 @@ async fn nothing_comes_out_of_what_waits_on_disk_for_a_collector_that_refuses() 
     let spooled = sinks.stacks.iter().filter(|stack| stack.name == "spool");
     let spooled: usize = spooled.map(|stack| stack.bytes.len()).sum();
     assert!(spooled > 50_000, "only {spooled} bytes waited on disk");
+    assert_clean(&markers, &sinks);
+}
+
+#[tokio::test]
+async fn nothing_comes_out_towards_a_collector_that_is_spoken_to_by_grpc() {
+    let (markers, receiver) = (Arc::<Markers>::default(), Receiver::start().await);
+    let collector = GrpcCollector::start().await;
+    let upstream = service::start(&markers).await;
+    let from = format!("endpoint = \"http://{}\"", receiver.address);
+    let to = format!("endpoint = \"http://{}\"\nprotocol = \"grpc\"", collector.address);
+    let text = everything(&upstream.address.to_string(), &receiver, "").replace(&from, &to);
+    let process = Process::start(&text).await;
+    let mut sinks = Sinks::default();
+    for shape in Shape::ALL {
+        let writer = Writer { markers: Arc::clone(&markers), shape, is_believed: false };
+        converse(&process, &upstream, writer.served(), &mut sinks).await;
+    }
+    gather(process, &receiver, &mut sinks).await;
+    for service in ["TraceService", "MetricsService"] {
+        let seen = collector.seen().into_iter().filter(|seen| seen.uri.contains(service));
+        let bytes: Vec<u8> = seen
+            .flat_map(|seen| [format!("{:?}", seen.headers).into_bytes(), seen.message].concat())
+            .collect();
+        assert!(bytes.len() > 10_000, "only {} bytes for the {service}", bytes.len());
+        sinks.take(service, bytes);
+    }
     assert_clean(&markers, &sinks);
 }
 

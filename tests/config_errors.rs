@@ -58,7 +58,7 @@ refused! {
 // The spool.
 refused! {
     a_spool_holds_more_than_a_few_parcels:
-        "spool.max_size = \"1KiB\"", "1:18", "`spool.max_size` is out of range", "expected 1048576B to";
+        "spool.max_size = \"1KiB\"", "1:18", "`spool.max_size` is out of range", "expected 1MiB to 1024TiB";
     a_spool_has_a_directory:
         "spool.directory = 1", "1:19", "`spool.directory` has the wrong type";
 }
@@ -127,7 +127,7 @@ refused! {
     a_zero_size_is_refused:
         "server.limits.max_request_body = \"0B\"", "1:34", "is out of range", "expected at least 1B";
     a_head_that_hyper_cannot_hold_is_refused:
-        "server.limits.max_header_bytes = \"1KiB\"", "1:34", "expected 8192B to 16777216B";
+        "server.limits.max_header_bytes = \"1KiB\"", "1:34", "expected 8KiB to 16MiB";
     a_zero_count_is_refused:
         "server.max_connections = 0", "1:26",
         "`server.max_connections` is out of range", "expected 1 to 1000000";
@@ -149,11 +149,19 @@ refused! {
     a_ratio_that_is_no_number_is_refused:
         "sentry.sample_rate = nan", "1:22", "expected a number from 0.0 to 1.0";
     a_status_to_keep_that_is_none_is_refused:
-        "tracing.sampling.keep_status = [404, 99]", "1:32",
+        "tracing.sampling.keep_status = [404, 99]", "1:38",
         "`tracing.sampling.keep_status` is out of range", "expected 100 to 599";
     statuses_to_keep_are_numbers:
-        "tracing.sampling.keep_status = [\"5xx\"]", "1:32", "has the wrong type",
-        "expected a list of whole numbers";
+        "tracing.sampling.keep_status = [\"5xx\"]", "1:33", "has the wrong type",
+        "expected a whole number, found a string";
+    one_word_is_no_list:
+        "tracing.propagators = \"b3\"", "1:23", "expected a list of strings", "write it in brackets";
+    a_misspelt_take_is_one_mistake:
+        "captures.\"a.b\" = { from = \"request.body:/a\", take = \"numbers\" }", "1:53",
+        "`captures.\"a.b\".take` is not one of its values", "did you mean \"number\"?";
+    audit_and_spool_need_a_directory_each:
+        "spool.directory = \"audit\"\nroutes = [{ match = \"GET /\", audit = \"DATA_ACCESS\" }]",
+        "1:19", "`spool.directory` and `audit.directory` are the same";
 }
 
 // Words, names and addresses.
@@ -406,6 +414,12 @@ rate_limits = ["per-ip"]
         text.lines().filter_map(|line| line.split("sidecar.toml:").nth(1)).collect();
     assert_eq!(places, ["2:1", "3:11", "6:9", "9:7", "13:16"]);
     assert!(text.ends_with("error: the configuration has 5 errors"), "{text}");
+}
+
+#[test]
+fn every_wrong_word_of_a_list_is_told() {
+    let errors = errors_of("tracing.propagators = [\"jaeger\", \"b3\", \"xray\"]");
+    assert_eq!(errors.count(), 2, "{errors}");
 }
 
 #[test]

@@ -374,8 +374,8 @@ async fn behind_the_demos_sidecar_an_answer_gives_its_tokens_whole_or_streamed()
         other => panic!("{name} is {other:?}"),
     };
     let record = sidecar.record().await;
-    assert_eq!(tokens["input"], found(&record, "orchestration.input_tokens"));
-    assert_eq!(tokens["output"], found(&record, "orchestration.output_tokens"));
+    assert_eq!(tokens["input"], found(&record, "gen_ai.usage.input_tokens"));
+    assert_eq!(tokens["output"], found(&record, "gen_ai.usage.output_tokens"));
 
     let length = body.len();
     let mut client = sidecar.client().await;
@@ -388,7 +388,7 @@ async fn behind_the_demos_sidecar_an_answer_gives_its_tokens_whole_or_streamed()
     client.answer().await;
     let streamed = sidecar.record().await;
     assert!(streamed.stream.as_ref().is_some_and(|stream| stream.events > 2));
-    for name in ["orchestration.input_tokens", "orchestration.output_tokens"] {
+    for name in ["gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"] {
         assert_eq!(found(&streamed, name), found(&record, name), "{name}");
     }
     scene.end().await;

@@ -8,6 +8,7 @@ use vital_sidecar::config::Config;
 use crate::captures::ORCHESTRATE;
 use crate::support::collector::Collector;
 use crate::support::house::{self, House, config};
+use crate::support::until;
 use crate::support::upstream::{self, Upstream, Wire, content_length};
 
 /// What the document says of a metric.
@@ -156,12 +157,8 @@ async fn live(house: &House) {
     drop(half);
     house.until_metric("sidecar_connection_errors_total", 1.0).await;
     let attempts = "sidecar_telemetry_export_attempts_total{signal=\"traces\"";
-    let arrived = async {
-        while house.metric(attempts).await < 1.0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), arrived).await.expect("spans are exported");
+    let arrived = async || (house.metric(attempts).await >= 1.0).then_some(());
+    until("spans are exported", arrived).await;
 }
 
 #[tokio::test]

@@ -97,6 +97,28 @@ fn production_audits_the_api_and_captures_the_mode() {
 }
 
 #[test]
+fn production_keeps_its_spans_through_an_outage_of_a_collector_that_it_names() {
+    let config = Config::from_toml(&text("production.toml")).unwrap();
+    assert!(config.spool.directory.is_some());
+    assert!(config.otlp.traces.is_some_and(|target| target.is_configured));
+}
+
+#[test]
+fn check_shows_where_everything_goes() {
+    let push = ("VITAL_SIDECAR__METRICS__PUSH".to_owned(), "true".to_owned());
+    let env = BTreeMap::from([push]);
+    let (summary, _) =
+        check::verdict(Some(&file("production.toml")), env, Vec::new(), false).unwrap();
+    for line in [
+        "  spans     http://localhost:4318/v1/traces\n",
+        "  metrics   http://localhost:4318/v1/metrics, every 60s\n",
+        "  spool     spool\n",
+    ] {
+        assert!(summary.contains(line), "{summary}");
+    }
+}
+
+#[test]
 fn check_tells_of_a_file_that_cannot_be_read() {
     let path = PathBuf::from("/does/not/exist.toml");
     let errors = check::verdict(Some(&path), BTreeMap::new(), Vec::new(), false).unwrap_err();

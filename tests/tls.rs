@@ -20,7 +20,7 @@ use crate::support::h2;
 use crate::support::house::{self, House};
 use crate::support::process::Process;
 use crate::support::recorder::recording;
-use crate::support::{PATIENCE, upstream};
+use crate::support::{PATIENCE, until, upstream};
 
 const HTTP_1_1: &[&[u8]] = &[b"http/1.1"];
 const V12: &SupportedProtocolVersion = &rustls::version::TLS12;
@@ -237,12 +237,10 @@ async fn a_handshake_has_the_time_of_a_head() {
 
 async fn until_shown(house: &House, authority: &Authority, pair: &Pair) {
     let expected = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
-    let asking = async {
-        while shown(&connect(house.data, authority, PLAIN).await.unwrap()) != expected {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+    let is_shown = async || {
+        (shown(&connect(house.data, authority, PLAIN).await.unwrap()) == expected).then_some(())
     };
-    tokio::time::timeout(PATIENCE, asking).await.expect("the certificate in time");
+    until("the certificate is shown", is_shown).await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::source;
-use crate::config::model::OtlpProtocol;
+use crate::config::model::{OtlpProtocol, OtlpTarget};
 use crate::config::{self, Config, Loaded};
 
 /// The exit code of an invalid configuration (`EX_CONFIG` of sysexits).
@@ -56,12 +56,9 @@ fn summary(config: &Config) -> String {
         None => String::new(),
     };
     let tls = if config.server.tls.is_some() { " (TLS)" } else { "" };
-    let spans = match &config.otlp.traces {
-        Some(target) if target.protocol == OtlpProtocol::Grpc => {
-            format!("{} (gRPC)", target.place())
-        }
-        Some(target) => target.place(),
-        None => "nowhere".to_owned(),
+    let spool = match &config.spool.directory {
+        Some(directory) => format!("  spool     {}\n", directory.display()),
+        None => String::new(),
     };
     format!(
         "The configuration is valid.\n\
@@ -69,7 +66,7 @@ fn summary(config: &Config) -> String {
          \x20 traffic   {}{tls} -> {}\n\
          \x20 admin     {}{metrics}\n\
          \x20 policy    {} routes ({audited} audited), {} rate limits, {} captures\n\
-         \x20 spans     {spans}\n",
+         \x20 spans     {}\n{}{spool}",
         service.name,
         service.version,
         service.environment,
@@ -79,5 +76,27 @@ fn summary(config: &Config) -> String {
         config.routes.len(),
         config.rate_limits.len(),
         config.captures.len(),
+        place(config.otlp.traces.as_ref()),
+        pushed(config),
     )
+}
+
+/// Where metrics are pushed to, if they are.
+fn pushed(config: &Config) -> String {
+    if !config.metrics.push {
+        return String::new();
+    }
+    let (target, interval) = (config.otlp.metrics.as_ref(), config.metrics.interval);
+    let every = target.map(|_| format!(", every {}s", interval.as_secs_f64()));
+    format!("  metrics   {}{}\n", place(target), every.unwrap_or_default())
+}
+
+fn place(target: Option<&OtlpTarget>) -> String {
+    match target {
+        Some(target) if target.protocol == OtlpProtocol::Grpc => {
+            format!("{} (gRPC)", target.place())
+        }
+        Some(target) => target.place(),
+        None => "nowhere".to_owned(),
+    }
 }

@@ -37,6 +37,12 @@ pub(crate) fn lay<T>(slot: &mut T, value: Option<T>) {
     }
 }
 
+/// A name as it is written in a path: with quotes where it needs them.
+fn quoted(name: &str) -> String {
+    let is_bare = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+    if is_bare { name.to_owned() } else { format!("\"{name}\"") }
+}
+
 impl<'a> Section<'a> {
     /// The top level.
     pub(crate) fn root(table: &'a Table, problems: &'a Problems) -> Self {
@@ -67,7 +73,7 @@ impl<'a> Section<'a> {
                 section.wrong_type(name, &entry.node, "a table");
                 return None;
             };
-            Some((word, section.child("*", name, Some(table), entry.key.clone())))
+            Some((word, section.child("*", &quoted(name), Some(table), entry.key.clone())))
         });
         entries.collect()
     }
@@ -156,6 +162,16 @@ impl<'a> Section<'a> {
                 );
             }
             Value::Broken => return None,
+            Value::Text(_) => {
+                let label = "expected a list of strings, found a string";
+                self.refuse(
+                    key,
+                    "has the wrong type",
+                    label,
+                    Some("write it in brackets: [\"…\"]"),
+                );
+                return None;
+            }
             _ => {
                 self.wrong_type(key, node, "a list of strings");
                 return None;

@@ -51,7 +51,7 @@ impl Section<'_> {
     /// A size in bytes within a range.
     pub(crate) fn size(&self, key: &str, range: &RangeInclusive<u64>) -> Option<u64> {
         let size = self.unit(key, "a size", "B", units::size)?;
-        self.in_range(key, size, range, "B")
+        self.in_range(key, size, range, |bytes| units::shown_size(*bytes))
     }
 
     /// A size in bytes within a range, for memory.
@@ -74,21 +74,27 @@ impl Section<'_> {
         };
         // A negative number is below every range.
         let Ok(number) = u64::try_from(number) else {
-            self.out_of_range(key, range, "");
+            self.out_of_range(key, &node.origin, range, u64::to_string);
             return None;
         };
-        self.in_range(key, number, range, "")
+        self.in_range(key, number, range, u64::to_string)
     }
 
     /// A list of whole numbers, each within a range. From outside the file: separated by commas.
     pub(crate) fn numbers(&self, key: &str, range: &RangeInclusive<u64>) -> Option<Vec<u64>> {
         let node = self.node(key)?;
-        let outside =
-            |text: &String| text.split(',').map(|part| part.trim().parse().ok()).collect();
-        let numbers: Option<Vec<i64>> = match &node.value {
+        let outside = |text: &String| {
+            let parts = text.split(',').map(|part| Some((node, part.trim().parse().ok()?)));
+            parts.collect::<Option<Vec<_>>>()
+        };
+        let numbers: Option<Vec<(&Node, i64)>> = match &node.value {
             Value::Text(text) if node.is_external() && text.trim().is_empty() => Some(Vec::new()),
             Value::Text(text) if node.is_external() => outside(text),
-            Value::List(list) => list.iter().map(integer).collect(),
+            Value::List(list) => {
+                let wrong = list.iter().filter(|item| integer(item).is_none());
+                wrong.for_each(|item| self.wrong_type(key, item, "a whole number"));
+                Some(list.iter().filter_map(|item| Some((item, integer(item)?))).collect())
+            }
             Value::Broken => return None,
             _ => None,
         };
@@ -96,13 +102,16 @@ impl Section<'_> {
             self.wrong_type(key, node, "a list of whole numbers");
             return None;
         };
-        // A negative number is below every range.
-        let within = |number| u64::try_from(number).ok().filter(|number| range.contains(number));
-        let found: Option<Vec<_>> = numbers.into_iter().map(within).collect();
-        if found.is_none() {
-            self.out_of_range(key, range, "");
-        }
-        found
+        let found = numbers.into_iter().map(|(item, number)| {
+            // A negative number is below every range.
+            let within = u64::try_from(number).ok().filter(|number| range.contains(number));
+            if within.is_none() {
+                self.out_of_range(key, &item.origin, range, u64::to_string);
+            }
+            within
+        });
+        let found: Vec<_> = found.collect();
+        found.into_iter().collect()
     }
 
     /// A count of things held in memory.
@@ -156,7 +165,9 @@ impl Section<'_> {
     pub(crate) fn choices<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Option<Vec<T>> {
         let words = self.words(key)?;
         let chosen = words.iter().map(|word| self.chosen(key, &word.text, &word.origin, choices));
-        chosen.collect()
+        // All of them are looked at before the first wrong one ends it.
+        let chosen: Vec<_> = chosen.collect();
+        chosen.into_iter().collect()
     }
 
     fn chosen<T: Copy>(
@@ -202,23 +213,30 @@ impl Section<'_> {
         key: &str,
         value: u64,
         range: &RangeInclusive<u64>,
-        unit: &str,
+        show: impl Fn(&u64) -> String,
     ) -> Option<u64> {
         if range.contains(&value) {
             return Some(value);
         }
-        self.out_of_range(key, range, unit);
+        self.out_of_range(key, &self.origin_of(key), range, show);
         None
     }
 
-    fn out_of_range(&self, key: &str, range: &RangeInclusive<u64>, unit: &str) {
-        let (start, end) = (range.start(), range.end());
-        let label = if *end == u64::MAX {
-            format!("expected at least {start}{unit}")
+    fn out_of_range(
+        &self,
+        key: &str,
+        origin: &Origin,
+        range: &RangeInclusive<u64>,
+        show: impl Fn(&u64) -> String,
+    ) {
+        let (start, end) = (show(range.start()), show(range.end()));
+        let label = if *range.end() == u64::MAX {
+            format!("expected at least {start}")
         } else {
-            format!("expected {start}{unit} to {end}{unit}")
+            format!("expected {start} to {end}")
         };
-        self.refuse(key, "is out of range", label, None);
+        let title = format!("`{}` is out of range", self.path_of(key));
+        self.problems.push(Problem::at(origin, title).label(label));
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! What it says is never read: members belong to the applications on either side.
 
+use super::framing::is_token;
+
 /// Bytes of the whole header, lines joined by commas (W3C Baggage §3.3.2).
 pub const MAX_BYTES: usize = 8192;
 /// Members of the whole header (§3.3.2).
@@ -45,11 +47,6 @@ fn pair(part: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let is_key = !key.is_empty() && key.iter().all(|byte| is_token(*byte));
     let is_value = value.is_none_or(|value| value.iter().all(|byte| is_octet(*byte)));
     (is_key && is_value).then_some((key, value))
-}
-
-/// `tchar` (RFC 9110 §5.6.2).
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// `baggage-octet`: visible ASCII without the double quote, comma, semicolon and backslash.

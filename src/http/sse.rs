@@ -8,7 +8,10 @@
 //!
 //! It keeps sixteen bytes of state per line, and never any content beyond them.
 
+use self::lines::LineEnds;
+
 pub mod data;
+mod lines;
 
 const BOM: &[u8] = b"\xef\xbb\xbf";
 /// Enough to tell `event: error`, and no longer word, behind a byte order mark.
@@ -37,8 +40,7 @@ pub struct EventCounter {
     block: Block,
     /// Whether an event of type `error` has passed.
     had_error: bool,
-    /// Whether the last byte was CR: a LF now belongs to it.
-    after_cr: bool,
+    ends: LineEnds,
     /// Whether the first line, which may begin with a byte order mark, is over.
     past_first_line: bool,
 }
@@ -47,23 +49,10 @@ impl EventCounter {
     /// Takes the next chunk and says how many events it completed.
     pub fn push(&mut self, chunk: &[u8]) -> u64 {
         let mut events = 0;
-        let mut left = chunk;
-        if self.after_cr && !left.is_empty() {
-            self.after_cr = false;
-            left = left.strip_prefix(b"\n").unwrap_or(left);
-        }
-        while let Some(end) = memchr::memchr2(b'\n', b'\r', left) {
-            self.remember(&left[..end]);
+        let mut left = self.ends.enter(chunk);
+        while let Some(line) = self.ends.cut(&mut left) {
+            self.remember(line);
             events += u64::from(self.end_line());
-            let rest = &left[end + 1..];
-            left = match left[end] {
-                b'\r' if rest.is_empty() => {
-                    self.after_cr = true;
-                    rest
-                }
-                b'\r' => rest.strip_prefix(b"\n").unwrap_or(rest),
-                _ => rest,
-            };
         }
         self.remember(left);
         events

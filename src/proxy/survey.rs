@@ -111,7 +111,7 @@ impl Survey {
     fn conclude(&mut self, context: &Context, headers: &HeaderMap, spoken: Propagators) {
         let is_one = context.parents == 1 && spoken.tracecontext;
         self.parent = context.parent.filter(|_| is_one);
-        if context.has_b3 && spoken.reads_b3() {
+        if context.has_b3 && spoken.speaks_b3() {
             self.b3 = trace::read_b3(headers);
         }
         if context.has_baggage && !trace::is_baggage_sound(headers) {

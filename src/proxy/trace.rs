@@ -55,7 +55,7 @@ impl Field {
     pub fn passes(self, spoken: Propagators) -> bool {
         match self {
             Self::Parent | Self::State => !spoken.tracecontext,
-            Self::B3 => !spoken.reads_b3(),
+            Self::B3 => !spoken.speaks_b3(),
             Self::Baggage => spoken.baggage,
         }
     }
@@ -129,7 +129,7 @@ pub fn propagate(plan: &Plan, survey: &Survey, trace: &Trace, headers: &mut Head
     if plan.propagators.tracecontext {
         write_w3c(trace, headers);
     }
-    if plan.propagators.reads_b3() {
+    if plan.propagators.speaks_b3() {
         let debug = survey.b3.filter(|b3| b3.decision == Some(Decision::Debug));
         let decision = match debug {
             Some(_) if survey.is_believed && survey.parent.is_none() => Decision::Debug,

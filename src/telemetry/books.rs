@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
-use super::ledger::Account;
+use super::ledger::{Account, Failing};
 use super::sink::Delivery;
 
 /// The counts of one account. Lock nothing while calling in, but for what is locked before it in the
@@ -48,6 +48,7 @@ struct Counts {
     dropped: BTreeMap<&'static str, u64>,
     attempts: BTreeMap<&'static str, u64>,
     last_success: Option<SystemTime>,
+    failing: Option<Failing>,
     /// The worker is gone; what it still says comes too late.
     hand_is_over: bool,
     /// The clerk is gone.
@@ -110,12 +111,16 @@ impl Books {
         let rejected = rejected.min(items);
         counts.export(items - rejected);
         counts.lose("rejected", rejected);
+        counts.failing = None;
         counts.attempt(items, items - rejected);
     }
 
-    /// One attempt with a parcel failed; the parcel is where it was.
-    pub(super) fn failed(&self) {
-        self.0.lock().attempt(1, 0);
+    /// One attempt with a parcel failed, for this reason; the parcel is where it was.
+    pub(super) fn failed(&self, error: &str) {
+        let mut counts = self.0.lock();
+        counts.attempt(1, 0);
+        let began = || Failing { since: SystemTime::now(), error: String::new() };
+        error.clone_into(&mut counts.failing.get_or_insert_with(began).error);
     }
 
     /// A parcel will not be delivered.
@@ -186,6 +191,7 @@ impl Books {
             capacity,
             attempts: counts.attempts,
             last_success: counts.last_success,
+            failing: counts.failing,
         }
     }
 }
@@ -256,14 +262,17 @@ mod tests {
         assert_eq!(account(&books).attempts, BTreeMap::new(), "nobody has tried yet");
         assert!(books.spooled(5, 100));
         assert_eq!((account(&books).in_flight, account(&books).spooled), (8, 5));
-        books.failed();
+        books.failed("connection refused");
+        books.failed("503");
+        assert_eq!(account(&books).failing.map(|failing| failing.error), Some("503".to_owned()));
         books.delivered(5, 1, Place::Spool { bytes: 100 });
+        assert_eq!(account(&books).failing, None);
         books.lost(3, "ring_full", Place::Memory);
         let account = account(&books);
         assert_eq!((account.exported, account.in_flight, account.spool_bytes), (4, 0, Some(0)));
         let dropped = [("rejected", 1), ("ring_full", 3), ("unencodable", 2)];
         assert_eq!(account.dropped, BTreeMap::from(dropped));
-        assert_eq!(account.attempts, BTreeMap::from([("failure", 1), ("partial", 1)]));
+        assert_eq!(account.attempts, BTreeMap::from([("failure", 2), ("partial", 1)]));
     }
 
     #[test]

@@ -28,10 +28,10 @@ pub trait Book: Send + Sync {
     fn account(&self) -> Account;
 }
 
-/// The account of one signal and sink. Counts are in units of the signal (spans, lines, events).
+/// The account of one signal and sink. Counts are in units of the signal.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Account {
-    /// What is counted: `spans`, `logs`, `errors`, …
+    /// What is counted: `traces` (spans), `metrics` (data points), `logs` (lines), `errors` (events).
     pub signal: &'static str,
     /// Where it goes: `otlp`, `console`, `file`, …
     pub sink: &'static str,
@@ -56,6 +56,18 @@ pub struct Account {
     /// When something last arrived.
     #[serde(serialize_with = "as_timestamp")]
     pub last_success: Option<SystemTime>,
+    /// Why nothing arrives at present; `None` after a success, and for sinks without an outbox.
+    pub failing: Option<Failing>,
+}
+
+/// A collector that takes nothing.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Failing {
+    /// The first attempt in a row that failed.
+    #[serde(serialize_with = "as_moment")]
+    pub since: SystemTime,
+    /// What the last one found. It names no header and no body.
+    pub error: String,
 }
 
 impl Ledger {
@@ -123,6 +135,10 @@ impl fmt::Debug for Ledger {
 #[expect(clippy::ref_option, reason = "the signature that serde asks for")]
 fn as_timestamp<S: Serializer>(at: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
     at.map(timestamp::format).serialize(serializer)
+}
+
+fn as_moment<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    timestamp::format(*at).serialize(serializer)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! How facts leave the process: metrics at once, all else through bounded lanes.
 //!
 //! [`Telemetry::emit`] takes each record once. It never waits and wakes nobody; sinks may fail, stall
-//! or vanish, and traffic does not notice, but every item lost is counted in the [`ledger`].
+//! or vanish, and traffic does not notice, but every item lost is counted in the [`ledger`]. What goes
+//! to a collector is encoded into parcels, which [`export`] keeps until they are delivered.
 //!
 //! The audit is not here: it is a commit protocol, not a voice (see [`sinks::audit`]).
 

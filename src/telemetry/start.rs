@@ -94,7 +94,7 @@ impl Telemetry {
             let log = AccessLog::files(&config.service, directory)?;
             voices.files = Some(voices.open(&mut ledger, log, "logs", LOG));
         }
-        if let Some(otlp) = Otlp::with_spool(config, spool.as_ref())? {
+        if let Some(otlp) = Otlp::start(config, spool.as_ref())? {
             voices.spans = Some(voices.open(&mut ledger, otlp, "traces", SPANS));
         }
         if let Some(sentry) = &config.sentry {

@@ -84,7 +84,7 @@ impl Said<'_> {
 /// Whether the connection can be used again.
 async fn answer(wire: &mut Wire, what: &str, said: &Said<'_>) -> bool {
     let fields = said.fields();
-    let kind = format!("content-type: text/plain; charset={}\r\n", said.word("media type"));
+    let kind = format!("content-type: application/json; note={}\r\n", said.word("media type"));
     match what {
         "reset" => false,
         "malformed" | "nonsense" => {
@@ -109,13 +109,7 @@ async fn answer(wire: &mut Wire, what: &str, said: &Said<'_>) -> bool {
             what == "events"
         }
         "trailers" => {
-            let (one, two) = (said.word("trailer"), said.word("grpc-message"));
-            wire.say(format!(
-                "HTTP/1.1 200 OK\r\n{fields}content-type: application/grpc\r\ntrailer: x-a, \
-                 grpc-status, grpc-message\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\
-                 x-a: {one}\r\ngrpc-status: 13\r\ngrpc-message: {two}\r\n\r\n"
-            ))
-            .await;
+            wire.say(trailers(said, &fields)).await;
             true
         }
         "hints" => {
@@ -131,7 +125,10 @@ async fn answer(wire: &mut Wire, what: &str, said: &Said<'_>) -> bool {
                 _ => "200",
             };
             let (reason, body) = (said.word("reason"), said.word("body"));
-            let body = format!("{{\"error\":\"{body}\",\"conversationId\":\"{body}\"}}");
+            let body = format!(
+                "{{\"error\":\"{body}\",\"conversationId\":\"{body}\",\"model\":\"{body}\",\
+                 \"usage\":\"{body}\"}}"
+            );
             let length = body.len();
             wire.say(format!(
                 "HTTP/1.1 {status} {reason}\r\n{fields}{kind}content-length: {length}\r\n\r\n{body}"
@@ -145,7 +142,9 @@ async fn answer(wire: &mut Wire, what: &str, said: &Said<'_>) -> bool {
 /// An event stream that ends, falls silent, or breaks off.
 async fn stream(wire: &mut Wire, what: &str, said: &Said<'_>, fields: &str) {
     let (id, name, data) = (said.word("event id"), said.word("event"), said.word("data"));
-    let event = format!(": {data}\nid: {id}\nevent: {name}\ndata: {data}\nretry: 7\n\n");
+    let facts = format!("{{\"model\":\"{data}\",\"usage\":\"{data}\",\"error\":\"{data}\"}}");
+    let event =
+        format!(": {data}\nid: {id}\nevent: {name}\ndata: {data}\nretry: 7\n\ndata: {facts}\n\n");
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n";
     wire.say(format!("{head}{fields}transfer-encoding: chunked\r\n\r\n")).await;
     wire.say(format!("{:x}\r\n{event}\r\n", event.len())).await;
@@ -154,4 +153,14 @@ async fn stream(wire: &mut Wire, what: &str, said: &Said<'_>, fields: &str) {
         "torn" => {}
         _ => wire.say("0\r\n\r\n").await,
     }
+}
+
+/// A gRPC answer that failed, with what there is to say about it.
+fn trailers(said: &Said<'_>, fields: &str) -> String {
+    let (one, two) = (said.word("trailer"), said.word("grpc-message"));
+    format!(
+        "HTTP/1.1 200 OK\r\n{fields}content-type: application/grpc\r\ntrailer: x-a, grpc-status, \
+         grpc-message\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-a: {one}\r\n\
+         grpc-status: 13\r\ngrpc-message: {two}\r\n\r\n"
+    )
 }

@@ -31,6 +31,13 @@ impl Sinks {
         self.stacks.push(Haystack::new(name, bytes));
     }
 
+    /// Whether a sink got this text.
+    pub(super) fn has(&self, name: &str, text: &str) -> bool {
+        let named = self.stacks.iter().filter(|stack| stack.name == name);
+        let mut bytes = named.map(|stack| &stack.bytes);
+        bytes.any(|bytes| memchr::memmem::find(bytes, text.as_bytes()).is_some())
+    }
+
     /// Takes an access log in.
     pub(super) fn take_log(&mut self, name: &str, text: &str) {
         let mut rest = String::new();

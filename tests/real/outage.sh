@@ -103,7 +103,8 @@ outage() {
   points_after() { grep -q 'http.server.request.duration' "$RUN/$name-after.log"; }
   verify "$name: data points arrive, too" eventually 10 points_after
   stop "$SIDECAR_PID"
-  verify "$name: the last ledger balances, with nothing dropped" ended traces
+  both_ended() { ended traces && ended metrics; }
+  verify "$name: the last ledger balances for both signals, with nothing dropped" both_ended
   stop "$COLLECTOR_PID"
 }
 

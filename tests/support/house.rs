@@ -19,7 +19,7 @@ use vital_sidecar::server::reload::Source;
 use vital_sidecar::telemetry::Console;
 
 use super::client::{Answer, Client};
-use super::{PATIENCE, eventually};
+use super::{PATIENCE, eventually, until};
 
 /// A configuration for tests in front of this upstream: ports of its own, JSON on the console, no
 /// collector, a drain without delay. `more` is TOML with further tables.
@@ -153,29 +153,14 @@ impl House {
 
     /// Asks for a page until it answers so.
     pub async fn until(&self, path: &str, status: u16) -> Answer {
-        let asking = async {
-            loop {
-                let answer = self.ask(path).await;
-                if answer.status == status {
-                    return answer;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, asking).await.expect("the page changes in time")
+        let ask = async || Some(self.ask(path).await).filter(|answer| answer.status == status);
+        until("the page changes", ask).await
     }
 
     /// Asks for the metrics until the series that start with `series` have this sum.
     pub async fn until_metric(&self, series: &str, value: f64) {
-        let asking = async {
-            while (self.metric(series).await - value).abs() > 1e-9 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        assert!(
-            tokio::time::timeout(PATIENCE, asking).await.is_ok(),
-            "{series} never became {value}"
-        );
+        let is_so = async || ((self.metric(series).await - value).abs() < 1e-9).then_some(());
+        until(&format!("{series} is {value}"), is_so).await;
     }
 
     /// Asks for something (a drain).

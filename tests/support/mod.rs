@@ -29,3 +29,17 @@ pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     };
     assert!(tokio::time::timeout(PATIENCE, asking).await.is_ok(), "never happened: {what}");
 }
+
+/// The same for what takes a question to find out: asks until there is an answer.
+pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let asked = tokio::time::timeout(PATIENCE, asking).await;
+    asked.unwrap_or_else(|_| panic!("never happened: {what}"))
+}

@@ -10,8 +10,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
 
-use super::PATIENCE;
 use super::client::{Answer, Client};
+use super::{PATIENCE, until};
 
 /// A command of the binary, with nothing of this process's environment.
 pub fn command(directory: &Path, arguments: &[&str]) -> Command {
@@ -99,12 +99,8 @@ impl Process {
 
     /// Asks for a page until it answers so.
     pub async fn until(&self, path: &str, status: u16) {
-        let asking = async {
-            while self.ask(path).await.status != status {
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            }
-        };
-        timeout(PATIENCE, asking).await.expect("the page changes in time");
+        let ask = async || (self.ask(path).await.status == status).then_some(());
+        until("the page changes", ask).await;
     }
 
     /// Sends a signal, by its name without `SIG`.

@@ -21,6 +21,7 @@ pub fn config(
     format!(
         r#"[server]
 listen = "{listen}"
+server_timing = true
 
 [admin]
 listen = "{admin}"
@@ -31,9 +32,6 @@ url = "http://{upstream}"
 [otlp]
 endpoint = ""
 
-[log]
-console = "auto"
-
 [[routes]]
 name = "orchestrate"
 match = "POST /api/orchestrate"
@@ -41,7 +39,7 @@ span = "orchestration.execute"
 audit = "ORCHESTRATION_REQUEST"
 rate_limits = ["per-ip"]
 captures = ["orchestration.mode", "orchestration.query_length",
-            "orchestration.input_tokens", "orchestration.output_tokens"]
+            "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens"]
 
 [[routes]]
 name = "login"
@@ -70,14 +68,18 @@ metric = true
 from = "request.body:/query"
 take = "length"
 
-# What the answer says of itself, whole or in the last event of a stream.
-[captures."orchestration.input_tokens"]
+# What the answer says of itself, whole or in the last event of a stream. Under these names, and with
+# `genai.enabled`, it is counted in `gen_ai_client_token_usage`, too.
+[captures."gen_ai.usage.input_tokens"]
 from = "response.body:/metadata/tokens/input"
 take = "number"
 
-[captures."orchestration.output_tokens"]
+[captures."gen_ai.usage.output_tokens"]
 from = "response.body:/metadata/tokens/output"
 take = "number"
+
+[genai]
+enabled = true
 
 # Enough for the demo's steady traffic; a burst of {burst} questions at once meets its end.
 [rate_limits.per-ip]
@@ -108,7 +110,10 @@ pub fn banner(listen: SocketAddr, admin: SocketAddr, audit_directory: &Path) -> 
          A whole answer, and the same as a stream of events:\n\
          \x20 curl -i http://{listen}/api/orchestrate {ask}\n\
          \x20 curl -iN http://{listen}/api/orchestrate -H 'accept: text/event-stream' {ask}\n\
+         The metrics with exemplars, each of which names a trace:\n\
+         \x20 curl -H 'accept: application/openmetrics-text' http://{admin}/metrics\n\
          \n\
+         Spans go nowhere, unless OTEL_EXPORTER_OTLP_ENDPOINT named a collector.\n\
          Some answers fail on purpose, and a burst meets the rate limit: warnings and errors below are\n\
          the show. Ctrl-C drains and ends the demo.\n",
         directory = audit_directory.display(),

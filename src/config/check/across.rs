@@ -6,9 +6,11 @@ use crate::config::error::{Origin, Problem};
 use crate::config::model::{Config, Listen};
 use crate::config::section::Section;
 
-/// Ports used twice, an upstream that is ourselves, and bounds that contradict each other.
+/// Ports and directories used twice, an upstream that is ourselves, and bounds that contradict each
+/// other.
 pub(super) fn check(root: &Section<'_>, config: &Config) {
     ports(root, config);
+    directories(root, config);
     itself(root, config);
     let inspect = root.section("inspect");
     if config.inspect.max_body > config.inspect.max_memory {
@@ -49,6 +51,21 @@ fn refuse(door: &Door<'_>, taken: &Door<'_>) {
         problem = problem.related(&partner.0.origin_of(partner.1), "used here");
     }
     place.0.problems.push(problem.help("give each its own port"));
+}
+
+/// Audit and spool each own their directory; the second would find it locked.
+fn directories(root: &Section<'_>, config: &Config) {
+    let is_audited = config.routes.iter().any(|route| route.audit.is_some());
+    if is_audited && config.spool.directory.as_ref() == Some(&config.audit.directory) {
+        let (spool, audit) = (root.section("spool"), root.section("audit"));
+        let title = "`spool.directory` and `audit.directory` are the same";
+        let mut problem = Problem::at(&spool.origin_of("directory"), title);
+        problem = problem.label("the audit has it").help("give each a directory of its own");
+        if audit.has("directory") {
+            problem = problem.related(&audit.origin_of("directory"), "used here");
+        }
+        spool.problems.push(problem);
+    }
 }
 
 fn itself(root: &Section<'_>, config: &Config) {

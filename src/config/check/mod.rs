@@ -15,6 +15,7 @@ use super::value::Zero;
 mod across;
 mod doors;
 mod files;
+mod idle;
 mod limits;
 mod metrics;
 mod otlp;
@@ -63,6 +64,7 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     lay(&mut config.errors_type_base, voices::type_base(&root.section("errors")));
     lay(&mut config.genai, root.section("genai").flag("enabled"));
     across::check(&root, &config);
+    idle::note(&root, &config, outside);
     config
 }
 

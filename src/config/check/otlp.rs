@@ -122,7 +122,7 @@ fn target(
             (GRPC_COLLECTOR.to_owned(), true)
         }
         (Endpoint::Bare(url), OtlpProtocol::Http) => {
-            let help = "only with protocol = \"grpc\" an endpoint may have no scheme";
+            let help = "write http:// or https:// before it; only with protocol = \"grpc\" it may be missing";
             let label = url::UrlError::Malformed;
             layer.section.refuse("endpoint", "is not a usable URL", label, Some(help));
             (url.authority.clone(), is_near(url))

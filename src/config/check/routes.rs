@@ -184,9 +184,11 @@ fn capture(section: &Section<'_>, name: &Word) -> Option<Capture> {
         section.problems.push(problem.help("add, for example, `from = \"request.body:/mode\"`"));
     }
     let place = section.parsed("from", "a place to capture from", place);
-    let kind = section.choice("take", &TAKES).unwrap_or(Kind::Value);
+    let kind = section.choice("take", &TAKES);
     let metric = section.flag("metric").unwrap_or(false);
     let values = section.words("values");
+    // With a wrong word nobody knows whether there should be values.
+    let kind = if section.has("take") { kind? } else { Kind::Value };
     let count = match kind {
         Kind::Value => None,
         Kind::Length => Some((Take::Length, "a length")),

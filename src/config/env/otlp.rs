@@ -24,6 +24,27 @@ const EXPORTERS: [(&str, &str, &[&str]); 2] = [
     ("OTEL_METRICS_EXPORTER", "metrics.otlp.endpoint", &["none", "prometheus"]),
 ];
 
+/// Variables of the specification that have nothing to set here, the one value of each that is so
+/// anyway, and why. Whoever sets them shall know.
+const WITHOUT_EFFECT: [(&str, &str, &str); 7] = [
+    ("OTEL_BSP_SCHEDULE_DELAY", "", QUEUE),
+    ("OTEL_BSP_EXPORT_TIMEOUT", "", QUEUE),
+    ("OTEL_BSP_MAX_QUEUE_SIZE", "", QUEUE),
+    ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "", QUEUE),
+    (
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+        "cumulative",
+        "sums are pushed as they are scraped, cumulative",
+    ),
+    (
+        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+        "explicit_bucket_histogram",
+        "histograms have explicit buckets",
+    ),
+    ("OTEL_METRICS_EXEMPLAR_FILTER", "trace_based", "exemplars are of kept traces"),
+];
+const QUEUE: &str = "spans wait in bounded queues that are not tuned; see [spool]";
+
 type Env = BTreeMap<String, String>;
 
 impl Outside {
@@ -62,7 +83,20 @@ impl Outside {
                 self.insecure(name, value, table);
             }
         }
+        for (name, already, why) in WITHOUT_EFFECT {
+            if env.get(name).is_some_and(|value| !value.trim().eq_ignore_ascii_case(already)) {
+                self.note(format!("{name} is ignored: {why}."));
+            }
+        }
         self.switches(env);
+        let name = "OTEL_LOGS_EXPORTER";
+        if env.get(name).is_some_and(|words| words.split(',').any(|word| word.trim() == "otlp")) {
+            self.note(format!("{name} is ignored: logs are not pushed by OTLP."));
+        }
+        let name = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+        if env.get(name).is_some_and(|word| !word.eq_ignore_ascii_case("cumulative")) {
+            self.note(format!("{name} is ignored: metrics are pushed as cumulative."));
+        }
     }
 
     /// Whether the transport of a signal shall be in the clear where its endpoint has no scheme, and
@@ -109,7 +143,7 @@ impl Outside {
             if words.iter().all(|word| off.contains(word)) {
                 self.over.push((key.to_owned(), from_env(name, "")));
             } else if !words.contains(&"otlp") {
-                self.note(format!("{name} is ignored: not otlp or {}.", off.join(" or ")));
+                self.note(format!("{name} is ignored: not one of otlp, {}.", off.join(", ")));
             }
         }
         let name = "OTEL_SDK_DISABLED";

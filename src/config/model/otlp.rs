@@ -58,6 +58,15 @@ pub enum Signal {
 }
 
 impl Signal {
+    /// Its name in the ledger, in the spool and on metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
+            Self::Logs => "logs",
+        }
+    }
+
     /// What a base URL gets for it.
     pub fn path(self) -> &'static str {
         match self {

@@ -34,7 +34,7 @@ pub struct Propagators {
 
 impl Propagators {
     /// Whether B3 is spoken: then both of its forms are read.
-    pub fn reads_b3(self) -> bool {
+    pub fn speaks_b3(self) -> bool {
         self.b3 || self.b3multi
     }
 }

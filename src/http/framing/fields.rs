@@ -60,7 +60,7 @@ fn is(byte: u8, class: u8) -> bool {
 }
 
 /// Whether a byte may be part of a method or a field name (RFC 9110 §5.6.2).
-pub(super) fn is_token(byte: u8) -> bool {
+pub(in crate::http) fn is_token(byte: u8) -> bool {
     is(byte, TOKEN)
 }
 

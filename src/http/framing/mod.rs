@@ -17,6 +17,7 @@ mod host;
 #[cfg(test)]
 mod tests;
 
+pub(super) use fields::is_token;
 use head::Head;
 
 /// What a head may measure. Chunk lines and trailers have bounds of their own.
@@ -155,8 +156,7 @@ fn shorter(bytes: &[u8], count: u64) -> usize {
 /// The method that a head begins with, however broken the rest is.
 pub fn method(head: &[u8]) -> Option<&[u8]> {
     let head = head.strip_prefix(b"\r\n").unwrap_or(head);
-    let end =
-        head.iter().take(head::LONGEST_METHOD + 1).position(|byte| !fields::is_token(*byte))?;
+    let end = head.iter().take(head::LONGEST_METHOD + 1).position(|byte| !is_token(*byte))?;
     (end > 0 && head[end] == b' ').then(|| &head[..end])
 }
 

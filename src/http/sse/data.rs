@@ -4,6 +4,7 @@
 //! as it is allowed, and says of a larger one only that it was there.
 
 use super::BOM;
+use super::lines::LineEnds;
 
 const FIELD: &[u8] = b"data";
 
@@ -18,8 +19,7 @@ pub struct DataReader {
     line_len: usize,
     /// Whether something of the current event did not fit.
     is_too_large: bool,
-    /// Whether the last byte was CR: a LF now belongs to it.
-    is_after_cr: bool,
+    ends: LineEnds,
     /// Whether the first line, which may begin with a byte order mark, is over.
     is_past_first_line: bool,
 }
@@ -52,23 +52,10 @@ impl DataReader {
     /// Takes the next chunk and hands each event that it completes to `visit`, if it has data. At
     /// most `limit` bytes are kept of one event.
     pub fn push(&mut self, chunk: &[u8], limit: usize, mut visit: impl FnMut(Data<'_>)) {
-        let mut left = chunk;
-        if self.is_after_cr && !left.is_empty() {
-            self.is_after_cr = false;
-            left = left.strip_prefix(b"\n").unwrap_or(left);
-        }
-        while let Some(end) = memchr::memchr2(b'\n', b'\r', left) {
-            self.keep(&left[..end], limit);
+        let mut left = self.ends.enter(chunk);
+        while let Some(line) = self.ends.cut(&mut left) {
+            self.keep(line, limit);
             self.end_line(&mut visit);
-            let rest = &left[end + 1..];
-            left = match left[end] {
-                b'\r' if rest.is_empty() => {
-                    self.is_after_cr = true;
-                    rest
-                }
-                b'\r' => rest.strip_prefix(b"\n").unwrap_or(rest),
-                _ => rest,
-            };
         }
         self.keep(left, limit);
     }

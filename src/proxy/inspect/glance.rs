@@ -6,6 +6,8 @@
 
 use memchr::memmem::Finder;
 
+use super::member_name;
+
 /// What to look for.
 #[derive(Clone, Debug)]
 pub(super) struct Glance {
@@ -33,7 +35,7 @@ impl Glance {
 fn last_name(pointer: &str) -> Option<String> {
     let is_index = |token: &&str| token.bytes().all(|byte| byte.is_ascii_digit());
     let token = pointer.split('/').skip(1).filter(|token| !is_index(token)).last()?;
-    let name = token.replace("~1", "/").replace("~0", "~");
+    let name = member_name(token);
     let is_plain = |c: char| !c.is_control() && !matches!(c, '"' | '\\' | '/');
     name.chars().all(is_plain).then(|| format!("\"{name}\""))
 }

@@ -127,7 +127,7 @@ impl Captures {
 impl Node {
     /// The child of a pointer's token, made if it is not there yet.
     fn child(&mut self, token: &str) -> &mut Self {
-        let member = token.replace("~1", "/").replace("~0", "~");
+        let member = member_name(token);
         let place = self.children.iter().position(|child| *child.member == *member);
         let place = place.unwrap_or_else(|| {
             let leading_zero = member.len() > 1 && member.starts_with('0');
@@ -145,6 +145,11 @@ impl Node {
         self.captures.iter().for_each(|capture| found[*capture] = None);
         self.children.iter().for_each(|child| child.node.clear(found));
     }
+}
+
+/// The member name that a pointer's token stands for (RFC 6901 §4).
+fn member_name(token: &str) -> String {
+    token.replace("~1", "/").replace("~0", "~")
 }
 
 /// One step of the walk: the value at `node` comes next.

@@ -1,7 +1,15 @@
 //! The way out for finished batches: what is to be delivered, and what a delivery can come to.
 //!
-//! A [`Parcel`] is encoded once, and is the same bytes in memory, on disk and on the wire. A [`Carrier`]
-//! makes one attempt with it and says what came of it; it neither waits for better times nor counts.
+//! A [`Parcel`] is encoded once, and is the same bytes in memory, on disk and on the wire. Every signal
+//! has an `outbox`, the front of a queue that never makes anybody wait:
+//!
+//! - `ring` is the queue in memory, bounded; `spool` the one on disk, of all signals together;
+//! - `clerk` is the task that empties both, as its owner sees it; `rounds` is what it does all day;
+//! - `retry` says how long it pauses, `notices` what the operator is told;
+//! - a [`Carrier`] (`transport`) makes one attempt with one parcel and says what came of it. It neither
+//!   waits for better times nor counts.
+//!
+//! Where every item is at every moment stands in the [`Books`](super::books::Books).
 
 use std::time::Duration;
 
@@ -10,6 +18,7 @@ use bytes::Bytes;
 
 mod clerk;
 pub mod gzip;
+mod notices;
 pub mod outbox;
 mod retry;
 mod ring;
@@ -18,7 +27,6 @@ pub mod spool;
 #[cfg(test)]
 mod tests;
 pub mod transport;
-mod voice;
 
 /// One encoded export request.
 #[derive(Clone, Debug, PartialEq, Eq)]

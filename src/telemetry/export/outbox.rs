@@ -19,10 +19,11 @@ pub use super::ring::Bound;
 use super::ring::{Posted, Ring};
 use super::spool::Spool;
 use super::{Carrier, Parcel};
+use crate::config::model::{OtlpTarget, Signal};
 use crate::telemetry::books::{Books, Place};
 
 /// What is remembered while the collector is slow or away: minutes of spans, compressed.
-pub const REMEMBERED: Bound = Bound { bytes: 16 << 20, parcels: 1024 };
+const REMEMBERED: Bound = Bound { bytes: 16 << 20, parcels: 1024 };
 
 /// How an outbox is kept.
 #[derive(Clone, Debug)]
@@ -37,6 +38,19 @@ pub struct Settings {
     pub timeout: Duration,
     /// What is remembered at most.
     pub remembered: Bound,
+}
+
+impl Settings {
+    /// Of the outbox to this target.
+    pub fn of(target: &OtlpTarget, signal: Signal) -> Self {
+        Self {
+            signal: signal.as_str(),
+            endpoint: target.place(),
+            is_configured: target.is_configured,
+            timeout: target.timeout,
+            remembered: REMEMBERED,
+        }
+    }
 }
 
 /// The place to post parcels at. Clones share it.

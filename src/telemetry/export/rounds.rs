@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use super::notices::{Fate, Notices};
 use super::outbox::{Settings, Shared};
 use super::retry::Retry;
 use super::ring::Posted;
 use super::spool::{Desk, Held};
-use super::voice::{Fate, Voice};
 use super::{Answer, Carrier, Parcel};
 use crate::telemetry::books::Place;
 use crate::telemetry::worker::calmly;
@@ -23,7 +23,7 @@ pub(super) struct Rounds {
     shared: Arc<Shared>,
     desk: Option<Desk>,
     carrier: Arc<dyn Carrier>,
-    voice: Voice,
+    notices: Notices,
     retry: Retry,
     timeout: Duration,
     /// Whether an absent collector is waited for.
@@ -55,7 +55,7 @@ impl Rounds {
             shared,
             desk,
             carrier: Arc::from(carrier),
-            voice: Voice::new(settings.signal, settings.endpoint, settings.is_configured),
+            notices: Notices::new(settings.signal, settings.endpoint, settings.is_configured),
             retry: Retry::new(),
             timeout: settings.timeout,
             is_failing: false,
@@ -152,21 +152,21 @@ impl Rounds {
         match answer {
             Answer::Taken { rejected } => {
                 books.delivered(items, rejected, held.place);
-                self.voice.note_success();
+                self.notices.note_success();
             }
             Answer::Never { reason, detail } => {
-                books.failed();
+                books.failed(&detail);
                 books.lost(items, reason, held.place);
-                self.voice.note_failure(&detail, Fate::Dropped);
+                self.notices.note_failure(&detail, Fate::Dropped);
             }
             Answer::Later { reason, detail, .. } if !self.is_patient && is_absence(reason) => {
-                books.failed();
+                books.failed(&detail);
                 books.lost(items, reason, held.place);
-                self.voice.note_failure(&detail, Fate::Dropped);
+                self.notices.note_failure(&detail, Fate::Dropped);
             }
             Answer::Later { detail, after, .. } => {
-                books.failed();
-                self.voice.note_failure(&detail, self.fate());
+                books.failed(&detail);
+                self.notices.note_failure(&detail, self.fate());
                 let until = Instant::now() + self.retry.pause(after);
                 self.rest = Some(Rest { until, is_asked_for: after.is_some() });
                 return self.keep(held).await;

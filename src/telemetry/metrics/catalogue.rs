@@ -115,7 +115,7 @@ declare! {
 
     // The ledger.
     ACCEPTED: Counter "sidecar.telemetry.accepted" in "{item}" by [SIGNAL, SINK],
-        "Items taken by a sink";
+        "Items handed to a sink, or recovered from the spool";
     EXPORTED: Counter "sidecar.telemetry.exported" in "{item}" by [SIGNAL, SINK],
         "Items that arrived";
     DROPPED: Counter "sidecar.telemetry.dropped" in "{item}" by [SIGNAL, SINK, REASON],

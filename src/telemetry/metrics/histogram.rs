@@ -78,6 +78,18 @@ impl Histogram {
         }
     }
 
+    /// Counts the gaps of a stream, where ticks are nanoseconds and the bounds are those of
+    /// [`Gaps`]: whole buckets at a time.
+    pub(super) fn add_gaps(&self, gaps: &Gaps) {
+        let buckets = &*self.0;
+        debug_assert_eq!(buckets.scale.bounds, Gaps::BOUNDS, "the same buckets");
+        for (count, more) in buckets.counts.iter().zip(gaps.counts()).filter(|(_, more)| **more > 0)
+        {
+            count.fetch_add(u64::from(*more), Ordering::Relaxed);
+        }
+        buckets.sum.fetch_add(nanoseconds(gaps.sum()), Ordering::Relaxed);
+    }
+
     /// What it says now.
     pub(super) fn read(&self) -> Distribution {
         let Buckets { scale, counts, sum, exemplars } = &*self.0;
@@ -99,6 +111,7 @@ impl Histogram {
         }
     }
 
+    /// Counts a value; says in which bucket.
     fn count(&self, ticks: u64) -> usize {
         let buckets = &*self.0;
         // From the left: most values are small, and the list is too short for a search by halves.
@@ -109,18 +122,6 @@ impl Histogram {
         }
         buckets.sum.fetch_add(ticks, Ordering::Relaxed);
         index
-    }
-
-    /// Counts the gaps of a stream, where ticks are nanoseconds and the bounds are those of
-    /// [`Gaps`]: whole buckets at a time.
-    pub(super) fn add_gaps(&self, gaps: &Gaps) {
-        let buckets = &*self.0;
-        debug_assert_eq!(buckets.scale.bounds, Gaps::BOUNDS, "the same buckets");
-        for (count, more) in buckets.counts.iter().zip(gaps.counts()).filter(|(_, more)| **more > 0)
-        {
-            count.fetch_add(u64::from(*more), Ordering::Relaxed);
-        }
-        buckets.sum.fetch_add(nanoseconds(gaps.sum()), Ordering::Relaxed);
     }
 
     fn remember(&self, index: usize, witness: Witness, ticks: u64) {

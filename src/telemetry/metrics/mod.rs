@@ -1,4 +1,9 @@
-//! The one registry of numbers: what was counted, and the page a scraper reads.
+//! The numbers of the process: what was counted, and the pages and pushes that say it.
+//!
+//! An instrument is declared once (`catalogue`). Its live series are a `family`; `instruments` has the
+//! families that are counted here, [`sources`] asks for what is counted elsewhere. All of them give a
+//! `reading`, and every form in which numbers leave is written from that: the scraped pages
+//! (`exposition`) and the pushed request (`otlp`).
 //!
 //! A request pays for atomic additions on handles that its route resolved on first use; names,
 //! labels and formats cost only the scrape. Labels are closed enums or names from the
@@ -11,7 +16,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
-use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
 mod catalogue;
@@ -23,6 +27,7 @@ mod histogram;
 mod instrument;
 mod instruments;
 mod labels;
+mod orchestrations;
 mod otlp;
 mod overhead;
 mod process;
@@ -43,23 +48,18 @@ use super::resource;
 use crate::config::defaults::MAX_SERIES;
 use crate::config::model::Service;
 use crate::http::method::Method;
-use crate::record::{ConfigName, Outcome, Record, RouteNames, Value};
-use histogram::{Histogram, Witness};
+use crate::record::{ConfigName, Record, RouteNames};
+use histogram::Witness;
 use instruments::Instruments;
 use labels::{Labels, key};
+use orchestrations::Orchestrations;
 use otlp::Origin;
 use overhead::Overhead;
 use reading::Reading;
-use slots::Slots;
 use sources::Source;
 use upstream::UpstreamMetrics;
 
-/// The fact that names the mode of an orchestration.
-const MODE: &str = "orchestration.mode";
-/// The span of a route that runs orchestrations.
-const ORCHESTRATION: &str = "orchestration.execute";
-
-/// All metrics of the process. A clone counts into the same registry.
+/// All metrics of the process. A clone counts into the same instruments.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     house: Arc<House>,
@@ -79,8 +79,7 @@ struct House {
     in_use: Gauge,
     idle: Gauge,
     overhead: Overhead,
-    modes: Slots<(bool, ConfigName), (Counter, Histogram), 16>,
-    other: ConfigName,
+    orchestrations: Orchestrations,
 }
 
 impl Metrics {
@@ -93,6 +92,7 @@ impl Metrics {
     /// counted under the family's overflow series.
     pub fn bounded(service: &Service, max_series: usize) -> Self {
         let instruments = Instruments::new(max_series);
+        let resource = resource::attributes(service);
         let state = |state| {
             let labels = Labels::default().closed(key::STATE, state);
             instruments.upstream_connections.series(&labels)
@@ -100,12 +100,12 @@ impl Metrics {
         Self {
             upstream: Arc::new(UpstreamMetrics::new(&"".into(), 0)),
             house: Arc::new(House {
+                target: exposition::target::labels(&resource),
                 origin: Origin {
-                    resource: resource::attributes(service),
+                    resource,
                     scope: service.name.clone(),
                     started: SystemTime::now(),
                 },
-                target: target(service),
                 max_series,
                 sources: Mutex::default(),
                 routes: Mutex::default(),
@@ -114,8 +114,7 @@ impl Metrics {
                 in_use: state("in_use"),
                 idle: state("idle"),
                 overhead: Overhead::new(&instruments),
-                modes: Slots::new(),
-                other: Value::OTHER.into(),
+                orchestrations: Orchestrations::new(),
                 instruments,
             }),
         }
@@ -147,7 +146,7 @@ impl Metrics {
         route.observe(record, witness, &house.instruments);
         self.upstream.observe(record, witness, &house.instruments);
         house.overhead.observe(record);
-        house.observe_orchestration(record, witness);
+        house.orchestrations.observe(record, witness, &house.instruments);
         if record.is_error()
             && let Some(error_type) = record.error_type()
         {
@@ -256,63 +255,4 @@ fn witness(record: &Record) -> Option<Witness> {
         span: record.trace.server_span,
         at: record.started + record.duration,
     })
-}
-
-impl House {
-    /// Counts an orchestration: a route with that span, or a request with that fact.
-    ///
-    /// A request that was refused before the upstream saw it never became an orchestration; it is
-    /// counted by what refused it. A client that leaves is no error of the service.
-    fn observe_orchestration(&self, record: &Record, witness: Option<Witness>) {
-        let fact = record.fact(MODE);
-        if fact.is_none() && record.route.span.as_deref() != Some(ORCHESTRATION) {
-            return;
-        }
-        if matches!(record.outcome, Outcome::Refused(_)) && record.upstream.is_none() {
-            return;
-        }
-        let mode = match fact {
-            Some(Value::Member(mode)) => mode,
-            _ => &self.other,
-        };
-        // A stream has had its status long before it fails: it says so in an event of type `error`.
-        let has_error_event = record.stream.as_ref().is_some_and(|stream| stream.has_error_event);
-        let key = (record.is_error() || has_error_event, mode.clone());
-        let resolve = || {
-            let by_mode = Labels::default().named(key::MODE, mode);
-            let status = if key.0 { "error" } else { "success" };
-            let labels = Labels::default().closed(key::STATUS, status).named(key::MODE, mode);
-            (
-                self.instruments.orchestrations.series(&labels),
-                self.instruments.orchestration_duration.series(&by_mode),
-            )
-        };
-        self.modes.visit(&key, resolve, |(requests, duration)| {
-            requests.inc();
-            duration.observe_with(record.duration, witness);
-        });
-    }
-}
-
-/// The resource attributes as labels: characters that no label may have become `_`, and of two that
-/// would then be the same the first stays.
-fn target(service: &Service) -> Vec<(String, String)> {
-    let own = [
-        ("service.name", &service.name),
-        ("service.version", &service.version),
-        ("deployment.environment.name", &service.environment),
-    ];
-    let further = service.attributes.iter().map(|(key, value)| (key.as_str(), value));
-    let mut labels: Vec<(String, String)> = Vec::new();
-    for (key, value) in own.into_iter().chain(further) {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let mut label: String = key.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
-        if !label.starts_with(|c: char| c.is_ascii_alphabetic()) {
-            label.insert_str(0, "key_");
-        }
-        if labels.iter().all(|(taken, _)| *taken != label) {
-            labels.push((label, value.clone()));
-        }
-    }
-    labels
 }

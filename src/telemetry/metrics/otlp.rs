@@ -34,7 +34,7 @@ pub(super) struct Origin {
 
 /// From when to when the readings count, in nanoseconds since the epoch.
 #[derive(Clone, Copy)]
-struct Span {
+struct Window {
     start: u64,
     end: u64,
 }
@@ -43,7 +43,7 @@ struct Span {
 pub(super) fn encode(readings: &[Reading], origin: &Origin, now: SystemTime) -> (Vec<u8>, u64) {
     let start = nanoseconds(origin.started);
     // A clock that was set back must not make the end the earlier one.
-    let span = Span { start, end: nanoseconds(now).max(start) };
+    let window = Window { start, end: nanoseconds(now).max(start) };
     let live = || readings.iter().filter(|reading| !reading.series.is_empty());
     let points = live().map(|reading| reading.series.len() as u64).sum();
     let attributes = origin.resource.iter().map(|(key, value)| text(key, value.clone())).collect();
@@ -53,7 +53,7 @@ pub(super) fn encode(readings: &[Reading], origin: &Origin, now: SystemTime) -> 
             resource: Some(Resource { attributes, ..Default::default() }),
             scope_metrics: vec![ScopeMetrics {
                 scope: Some(scope),
-                metrics: live().map(|reading| metric(reading, span)).collect(),
+                metrics: live().map(|reading| metric(reading, window)).collect(),
                 ..Default::default()
             }],
             ..Default::default()
@@ -62,25 +62,26 @@ pub(super) fn encode(readings: &[Reading], origin: &Origin, now: SystemTime) -> 
     (request.encode_to_vec(), points)
 }
 
-fn metric(reading: &Reading, span: Span) -> Metric {
+fn metric(reading: &Reading, window: Window) -> Metric {
     let instrument = reading.instrument;
     let aggregation_temporality = AggregationTemporality::Cumulative.into();
-    let numbers = |span| reading.series.iter().map(move |series| number(series, span)).collect();
+    let numbers =
+        |window| reading.series.iter().map(move |series| number(series, window)).collect();
     let data = match instrument.kind {
         Kind::Counter | Kind::UpDownCounter => metric::Data::Sum(Sum {
-            data_points: numbers(span),
+            data_points: numbers(window),
             aggregation_temporality,
             is_monotonic: instrument.kind == Kind::Counter,
         }),
         // What is only read has no beginning.
         Kind::Gauge => {
-            metric::Data::Gauge(Gauge { data_points: numbers(Span { start: 0, ..span }) })
+            metric::Data::Gauge(Gauge { data_points: numbers(Window { start: 0, ..window }) })
         }
         Kind::Histogram => metric::Data::Histogram(Histogram {
             data_points: reading
                 .series
                 .iter()
-                .filter_map(|series| histogram(series, span))
+                .filter_map(|series| histogram(series, window))
                 .collect(),
             aggregation_temporality,
         }),
@@ -94,7 +95,7 @@ fn metric(reading: &Reading, span: Span) -> Metric {
     }
 }
 
-fn number(series: &Series, span: Span) -> NumberDataPoint {
+fn number(series: &Series, window: Window) -> NumberDataPoint {
     use number_data_point::Value::{AsDouble, AsInt};
     let value = match series.point {
         Point::Count(count) => AsInt(i64::try_from(count).unwrap_or(i64::MAX)),
@@ -104,21 +105,21 @@ fn number(series: &Series, span: Span) -> NumberDataPoint {
     };
     NumberDataPoint {
         attributes: attributes(&series.labels),
-        start_time_unix_nano: span.start,
-        time_unix_nano: span.end,
+        start_time_unix_nano: window.start,
+        time_unix_nano: window.end,
         value: Some(value),
         ..Default::default()
     }
 }
 
 /// `None` of what is no histogram, which no instrument of that kind has.
-fn histogram(series: &Series, span: Span) -> Option<HistogramDataPoint> {
+fn histogram(series: &Series, window: Window) -> Option<HistogramDataPoint> {
     let Point::Distribution(distribution) = &series.point else { return None };
     let Distribution { bounds, counts, sum, exemplars } = distribution;
     Some(HistogramDataPoint {
         attributes: attributes(&series.labels),
-        start_time_unix_nano: span.start,
-        time_unix_nano: span.end,
+        start_time_unix_nano: window.start,
+        time_unix_nano: window.end,
         count: distribution.count(),
         sum: Some(*sum),
         bucket_counts: counts.clone(),

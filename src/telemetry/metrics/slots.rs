@@ -1,7 +1,7 @@
 //! A few resolved handles, found without a lock and without hashing.
 //!
 //! Slots fill in the order of first use and are never emptied. When all are taken, the answer comes
-//! from the registry each time: slower, never wrong.
+//! from the family each time: slower, never wrong.
 
 use std::sync::OnceLock;
 

@@ -1,7 +1,7 @@
 //! Numbers that are counted elsewhere and shown here: a closure is asked at each scrape.
 //!
-//! The types are plain, so that lanes, limits and the audit writer need to know nothing of the
-//! registry. A closure is called on the scrape's thread: it takes a snapshot and must not wait.
+//! The types are plain, so that lanes, limits and the audit writer need to know nothing of
+//! instruments. A closure is called on the scrape's thread: it takes a snapshot and must not wait.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -3,12 +3,15 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::SystemTime;
 
+use super::orchestrations::{MODE, SPAN};
 use super::sources::{AuditCounts, RuleCounts, SinkCounts};
 use super::*;
 use crate::http::ids::RequestId;
 use crate::http::shape::Words;
 use crate::http::traceparent::{SpanId, TraceId};
-use crate::record::{Cache, Fact, Failure, Kept, Phase, Refusal, Stream, Trace, UpstreamLeg};
+use crate::record::{
+    Cache, Fact, Failure, Kept, Outcome, Phase, Refusal, Stream, Trace, UpstreamLeg, Value,
+};
 
 mod pages;
 
@@ -220,7 +223,7 @@ fn an_orchestration_is_counted_by_its_mode() {
 fn an_orchestration_with_an_unreadable_mode_is_still_counted() {
     let span = |record: &mut Record| {
         let names = Arc::make_mut(&mut record.route);
-        names.span = Some(ORCHESTRATION.into());
+        names.span = Some(SPAN.into());
     };
     let page = page_after(span);
     assert_line(&page, "orchestration_requests_total{status=\"success\",mode=\"_other\"} 1");

@@ -92,6 +92,12 @@ fn switches_of_the_environment_turn_signals_off() {
     for (switch, expected) in cases {
         assert_eq!(urls("", &[base, own, switch]), expected, "{switch:?}");
     }
+    let temporality = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
+    assert_eq!(notices("", &[(temporality, "Cumulative")]), [""; 0]);
+    let said = notices("", &[(temporality, "delta")]);
+    assert!(said.len() == 1 && said[0].starts_with(temporality), "{said:?}");
+    let said = notices("", &[("OTEL_LOGS_EXPORTER", "console,otlp")]);
+    assert_eq!(said, ["OTEL_LOGS_EXPORTER is ignored: logs are not pushed by OTLP."]);
     let said = notices("", &[("OTEL_SDK_DISABLED", "true")]);
     assert_eq!(said, ["OTEL_SDK_DISABLED is set: traces and metrics are pushed nowhere."]);
 }

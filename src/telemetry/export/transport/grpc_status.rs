@@ -28,15 +28,15 @@ const NAMES: [&str; 17] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Code(u8);
 
-/// What OTLP says of a status that is not `OK`.
+/// Whether a request that got a status other than `OK` may be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Retry {
+pub(super) enum Retryable {
     /// Another attempt may succeed.
-    Allowed,
+    Yes,
     /// Only if the collector says when.
     IfAsked,
     /// No other attempt can succeed.
-    Useless,
+    No,
 }
 
 impl Code {
@@ -66,12 +66,12 @@ impl Code {
     }
 
     /// Whether another attempt may succeed (OTLP specification, "Failures").
-    pub(super) fn retry(self) -> Retry {
+    pub(super) fn retryable(self) -> Retryable {
         match self.name() {
             "CANCELLED" | "DEADLINE_EXCEEDED" | "ABORTED" | "OUT_OF_RANGE" | "UNAVAILABLE"
-            | "DATA_LOSS" => Retry::Allowed,
-            "RESOURCE_EXHAUSTED" => Retry::IfAsked,
-            _ => Retry::Useless,
+            | "DATA_LOSS" => Retryable::Yes,
+            "RESOURCE_EXHAUSTED" => Retryable::IfAsked,
+            _ => Retryable::No,
         }
     }
 }
@@ -94,11 +94,11 @@ mod tests {
             assert_eq!(code.is_ok(), number == 0);
             assert_eq!(code.is_timeout(), number == 4);
             let expected = match number {
-                8 => Retry::IfAsked,
-                _ if allowed.contains(&number) => Retry::Allowed,
-                _ => Retry::Useless,
+                8 => Retryable::IfAsked,
+                _ if allowed.contains(&number) => Retryable::Yes,
+                _ => Retryable::No,
             };
-            assert_eq!(code.retry(), expected, "{number} {}", code.name());
+            assert_eq!(code.retryable(), expected, "{number} {}", code.name());
         }
     }
 

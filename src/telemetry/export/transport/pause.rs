@@ -1,6 +1,6 @@
 //! How long a collector asks to be left alone: `Retry-After`, and gRPC's `RetryInfo`.
 //!
-//! Nobody is believed for more than an hour.
+//! It says what was asked for, however long; who waits decides how much of that it honours.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,8 +10,6 @@ use prost::Message;
 
 use super::base64;
 
-/// The longest pause that a collector can ask for.
-pub(super) const LONGEST: Duration = Duration::from_hours(1);
 const DETAILS: &str = "grpc-status-details-bin";
 const RETRY_INFO: &str = "google.rpc.RetryInfo";
 
@@ -51,14 +49,14 @@ struct ProtobufDuration {
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let pause = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than a number has mean longer than we wait.
-        text.parse().map_or(LONGEST, Duration::from_secs)
+        // Only too many digits make it no number.
+        text.parse().map_or(Duration::MAX, Duration::from_secs)
     } else {
         let until = httpdate::parse_http_date(text).ok()?;
         // A date that has passed asks for nothing.
         until.duration_since(now).unwrap_or(Duration::ZERO)
     };
-    Some(pause.min(LONGEST))
+    Some(pause)
 }
 
 /// A `RetryInfo` in the details of a gRPC status: there is one, and which pause it names, if any.
@@ -79,7 +77,7 @@ fn pause_of(delay: ProtobufDuration) -> Duration {
     // Both are negative in a negative duration, which asks for nothing.
     let seconds = Duration::from_secs(u64::try_from(delay.seconds).unwrap_or(0));
     let nanos = Duration::from_nanos(u64::try_from(delay.nanos).unwrap_or(0));
-    seconds.saturating_add(nanos).min(LONGEST)
+    seconds.saturating_add(nanos)
 }
 
 #[cfg(test)]
@@ -94,19 +92,18 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_is_read_as_seconds_or_as_a_date_and_bounded() {
+    fn a_pause_is_read_as_seconds_or_as_a_date() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
         let cases = [
             ("0", Some(0)),
             (" 7 ", Some(7)),
             ("3600", Some(3600)),
-            ("3601", Some(3600)),
-            ("18446744073709551615", Some(3600)),
-            ("99999999999999999999999999", Some(3600)),
+            ("3601", Some(3601)),
+            ("18446744073709551615", Some(u64::MAX)),
             ("Sun, 06 Nov 1994 08:49:40 GMT", Some(3)),
             ("Sunday, 06-Nov-94 08:49:40 GMT", Some(3)),
             ("Sun, 06 Nov 1994 08:49:30 GMT", Some(0)),
-            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(3600)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", Some(252_618_189_022)),
             ("", None),
             ("-1", None),
             ("+1", None),
@@ -116,6 +113,7 @@ mod tests {
         for (text, seconds) in cases {
             assert_eq!(asked(text, now), seconds.map(Duration::from_secs), "{text}");
         }
+        assert_eq!(asked("99999999999999999999999999", now), Some(Duration::MAX));
         assert_eq!(retry_after(&HeaderMap::new(), now), None);
     }
 
@@ -127,6 +125,8 @@ mod tests {
 
     #[test]
     fn retry_info_is_found_among_the_details_with_padding_and_without() {
+        let nanos = u64::from(i32::MAX.unsigned_abs());
+        let beyond = Duration::from_secs(i64::MAX.unsigned_abs()) + Duration::from_nanos(nanos);
         // Each a google.rpc.Status: an ErrorInfo before a RetryInfo of 1.5 s; RetryInfos below zero,
         // beyond every clock, and without a delay.
         let cases = [
@@ -139,7 +139,7 @@ mod tests {
                 "GjIKFmEvZ29vZ2xlLnJwYy5SZXRyeUluZm8SGAoWCP///////////wEQ+///////////AQ==",
                 Some(Duration::ZERO),
             ),
-            ("GiwKFmEvZ29vZ2xlLnJwYy5SZXRyeUluZm8SEgoQCP//////////fxD/////Bw==", Some(LONGEST)),
+            ("GiwKFmEvZ29vZ2xlLnJwYy5SZXRyeUluZm8SEgoQCP//////////fxD/////Bw==", Some(beyond)),
             ("GhgKFmEvZ29vZ2xlLnJwYy5SZXRyeUluZm8=", None),
         ];
         for (text, pause) in cases {

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use http::StatusCode;
 
 use super::grpc::FRAME;
-use super::grpc_status::{Code, Retry};
+use super::grpc_status::{Code, Retryable};
 use super::partial::{self, Warnings};
 use super::pause;
 use crate::telemetry::export::Answer;
@@ -31,7 +31,12 @@ pub(super) fn http(reply: &Reply, items: u64, now: SystemTime, warnings: &Warnin
         let after = pause::retry_after(&reply.head.headers, now);
         return Answer::Later { reason: "refused", detail, after };
     }
-    let hint = if status.is_redirection() { "; redirects are not followed" } else { "" };
+    let hint = match status.as_u16() {
+        300..=399 => "; redirects are not followed",
+        401 | 403 => "; are its `headers` right?",
+        404 | 405 => "; is this the address of its OTLP receiver?",
+        _ => "",
+    };
     Answer::Never { reason: "refused", detail: detail + hint }
 }
 
@@ -47,10 +52,10 @@ pub(super) fn grpc(reply: &Reply, items: u64, warnings: &Warnings) -> Answer {
     }
     let detail = format!("the collector answered {}", code.name());
     let reason = if code.is_timeout() { "timeout" } else { "refused" };
-    match (code.retry(), pause::retry_info(fields)) {
-        (Retry::Allowed, info) => Answer::Later { reason, detail, after: info.flatten() },
-        (Retry::IfAsked, Some(after)) => Answer::Later { reason, detail, after },
-        (Retry::IfAsked, None) | (Retry::Useless, _) => Answer::Never { reason, detail },
+    match (code.retryable(), pause::retry_info(fields)) {
+        (Retryable::Yes, info) => Answer::Later { reason, detail, after: info.flatten() },
+        (Retryable::IfAsked, Some(after)) => Answer::Later { reason, detail, after },
+        (Retryable::IfAsked, None) | (Retryable::No, _) => Answer::Never { reason, detail },
     }
 }
 

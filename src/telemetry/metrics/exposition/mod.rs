@@ -8,6 +8,7 @@ use prost::Message;
 
 mod accept;
 mod families;
+pub(super) mod target;
 mod text;
 
 pub use accept::Format;

@@ -21,8 +21,6 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::push::{Push, Pusher};
 use crate::telemetry::sink::Delivery;
 
-const SIGNAL: &str = "metrics";
-
 /// A running push of metrics.
 #[derive(Debug)]
 pub struct MetricsPush {
@@ -42,13 +40,7 @@ impl MetricsPush {
         let target = config.otlp.metrics.as_ref().filter(|_| config.metrics.push);
         let Some(target) = target else { return Ok(None) };
         let carrier = transport::connect(target, Signal::Metrics)?;
-        let settings = outbox::Settings {
-            signal: SIGNAL,
-            endpoint: target.place(),
-            is_configured: target.is_configured,
-            timeout: target.timeout,
-            remembered: outbox::REMEMBERED,
-        };
+        let settings = outbox::Settings::of(target, Signal::Metrics);
         let (outbox, clerk) = outbox::start(settings, spool, carrier);
         let (books, compress) = (outbox.books(), target.compress);
         let kept = Arc::clone(&books);
@@ -85,6 +77,6 @@ struct Points(Arc<Books>);
 
 impl Book for Points {
     fn account(&self) -> Account {
-        self.0.account(SIGNAL, "otlp", 0)
+        self.0.account(Signal::Metrics.as_str(), "otlp", 0)
     }
 }

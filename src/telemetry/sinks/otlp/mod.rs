@@ -54,26 +54,13 @@ pub enum OtlpError {
 }
 
 impl Otlp {
-    /// Makes the sink, or `None` where traces go nowhere. Connects to nobody yet. Needs a runtime.
-    pub fn new(config: &Config) -> Result<Option<Self>, OtlpError> {
-        Self::with_spool(config, None)
-    }
-
-    /// Like [`Otlp::new`]; what the collector does not take waits in the spool.
-    pub fn with_spool(
-        config: &Config,
-        spool: Option<&Arc<Spool>>,
-    ) -> Result<Option<Self>, OtlpError> {
+    /// Makes the sink and starts its clerk, or gives `None` where traces go nowhere. Connects to
+    /// nobody yet. Needs a runtime.
+    pub fn start(config: &Config, spool: Option<&Arc<Spool>>) -> Result<Option<Self>, OtlpError> {
         let Some(target) = &config.otlp.traces else { return Ok(None) };
         let carrier = transport::connect(target, Signal::Traces)?;
         let encoder = Encoder::new(&config.service, &config.upstream)?;
-        let settings = outbox::Settings {
-            signal: "traces",
-            endpoint: target.place(),
-            is_configured: target.is_configured,
-            timeout: target.timeout,
-            remembered: outbox::REMEMBERED,
-        };
+        let settings = outbox::Settings::of(target, Signal::Traces);
         let (outbox, clerk) = outbox::start(settings, spool, carrier);
         Ok(Some(Self { encoder, compress: target.compress, outbox, clerk: Some(clerk) }))
     }

@@ -12,104 +12,27 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
+use self::frame::{Frame, Status, kind_and_times, nanos};
+pub use self::site::Site;
 use super::attribute::{self, Value};
 use super::wire::Writer;
-use crate::config::model::{Scheme, Upstream};
 use crate::http::method::Method;
 use crate::http::sanitise;
 use crate::http::traceparent::SpanId;
-use crate::http::tracestate::TraceState;
 use crate::record::{Kept, Outcome, Record, UpstreamLeg};
 
 mod details;
+mod frame;
+mod proto;
 #[cfg(test)]
 mod reference;
+mod site;
 #[cfg(test)]
 mod tests;
 
-/// Field numbers of `opentelemetry/proto/trace/v1/trace.proto`, and its enums.
-mod proto {
-    /// Of `ScopeSpans`.
-    pub(super) const SPANS: u32 = 2;
-
-    /// Of `Span`, and the ids also of `Span.Link`.
-    pub(super) const TRACE_ID: u32 = 1;
-    pub(super) const SPAN_ID: u32 = 2;
-    pub(super) const TRACE_STATE: u32 = 3;
-    pub(super) const PARENT_SPAN_ID: u32 = 4;
-    pub(super) const NAME: u32 = 5;
-    pub(super) const KIND: u32 = 6;
-    pub(super) const START_TIME: u32 = 7;
-    pub(super) const END_TIME: u32 = 8;
-    pub(super) const ATTRIBUTES: u32 = 9;
-    pub(super) const EVENTS: u32 = 11;
-    pub(super) const LINKS: u32 = 13;
-    pub(super) const STATUS: u32 = 15;
-    pub(super) const FLAGS: u32 = 16;
-
-    pub(super) const EVENT_TIME: u32 = 1;
-    pub(super) const EVENT_NAME: u32 = 2;
-    pub(super) const EVENT_ATTRIBUTES: u32 = 3;
-
-    pub(super) const LINK_FLAGS: u32 = 6;
-
-    pub(super) const STATUS_MESSAGE: u32 = 2;
-    pub(super) const STATUS_CODE: u32 = 3;
-    pub(super) const OK: u64 = 1;
-    pub(super) const ERROR: u64 = 2;
-
-    pub(super) const INTERNAL: u64 = 1;
-    pub(super) const SERVER: u64 = 2;
-    pub(super) const CLIENT: u64 = 3;
-
-    /// Of flags: the trace is sampled, its id is random, `REMOTE` is known, the parent (or link) is in another process.
-    pub(super) const SAMPLED: u32 = 0x001;
-    pub(super) const RANDOM: u32 = 0x002;
-    pub(super) const HAS_REMOTE: u32 = 0x100;
-    pub(super) const REMOTE: u32 = 0x200;
-}
-
 /// The bytes that the spans of most records take.
 const USUAL_LENGTH: usize = 1536;
-
-/// What is the same for every span of a sidecar.
-#[derive(Clone, Debug)]
-pub struct Site {
-    /// `http://host:port` of the upstream.
-    base_url: String,
-    /// Attributes of every CLIENT span, already written.
-    upstream: Vec<u8>,
-}
-
-impl Site {
-    /// In front of this upstream.
-    pub fn new(upstream: &Upstream) -> Self {
-        // The version of HTTP is known beforehand where the url alone decides it.
-        let (scheme, protocol) = match upstream.scheme {
-            Scheme::Http => ("http", Some("1.1")),
-            Scheme::H2c => ("http", Some("2")),
-            Scheme::Https => ("https", None),
-        };
-        let (host, port) = (&upstream.host, upstream.port);
-        let is_ipv6 = host.contains(':') && !host.starts_with('[');
-        let [open, close] = if is_ipv6 { ["[", "]"] } else { ["", ""] };
-        let base_url = match upstream.socket {
-            Some(_) => format!("{scheme}://{}", upstream.authority),
-            None => format!("{scheme}://{open}{host}{close}:{port}"),
-        };
-        let mut attributes = Writer::default();
-        put(&mut attributes, "server.address", &**host);
-        if upstream.socket.is_none() {
-            put(&mut attributes, "server.port", u64::from(port));
-        }
-        if let Some(version) = protocol {
-            put(&mut attributes, "network.protocol.version", version);
-        }
-        Self { base_url, upstream: attributes.into_bytes() }
-    }
-}
 
 /// How many spans [`encode`] makes of this record.
 pub fn count(record: &Record) -> u64 {
@@ -251,79 +174,10 @@ fn client(span: &mut Writer, frame: &Frame<'_>, leg: &UpstreamLeg, parent: SpanI
     }
 }
 
-/// What the spans of one record have in common.
-struct Frame<'a> {
-    record: &'a Record,
-    /// What the caller's `tracestate` says.
-    state: &'a str,
-    /// In nanoseconds since 1970.
-    started: u64,
-    ended: u64,
-}
-
-#[derive(Clone, Copy)]
-enum Status<'a> {
-    Unset,
-    Ok,
-    Error(&'a str),
-}
-
-impl<'a> Frame<'a> {
-    fn of(record: &'a Record) -> Self {
-        let since_1970 = record.started.duration_since(SystemTime::UNIX_EPOCH);
-        let started = nanos(since_1970.unwrap_or_default());
-        Self {
-            record,
-            state: record.trace.state.as_ref().map_or("", TraceState::as_str),
-            started,
-            ended: started.saturating_add(nanos(record.duration)),
-        }
-    }
-
-    fn ids(&self, span: &mut Writer, id: SpanId, parent: Option<SpanId>) {
-        span.bytes(proto::TRACE_ID, &self.record.trace.trace_id.0);
-        span.bytes(proto::SPAN_ID, &id.0);
-        if !self.state.is_empty() {
-            span.text(proto::TRACE_STATE, [self.state]);
-        }
-        if let Some(parent) = parent {
-            span.bytes(proto::PARENT_SPAN_ID, &parent.0);
-        }
-    }
-
-    fn end(&self, span: &mut Writer, status: Status<'_>, has_remote_parent: bool) {
-        span.message(proto::STATUS, |out| match status {
-            Status::Unset => {}
-            Status::Ok => out.uint(proto::STATUS_CODE, proto::OK),
-            Status::Error(message) => {
-                if !message.is_empty() {
-                    out.text(proto::STATUS_MESSAGE, [message]);
-                }
-                out.uint(proto::STATUS_CODE, proto::ERROR);
-            }
-        });
-        let trace = &self.record.trace;
-        let sampled = if trace.sampled { proto::SAMPLED } else { 0 };
-        let random = if trace.is_random { proto::RANDOM } else { 0 };
-        let remote = if has_remote_parent { proto::REMOTE } else { 0 };
-        span.fixed32(proto::FLAGS, sampled | random | proto::HAS_REMOTE | remote);
-    }
-}
-
-fn kind_and_times(span: &mut Writer, kind: u64, started: u64, ended: u64) {
-    span.uint(proto::KIND, kind);
-    span.fixed64(proto::START_TIME, started);
-    span.fixed64(proto::END_TIME, ended);
-}
-
 /// Appends an attribute to a span.
 #[inline]
 fn put(span: &mut Writer, key: &str, value: impl Value) {
     attribute::write(span, proto::ATTRIBUTES, key, value);
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Span names say `HTTP` for a method outside the closed set (OpenTelemetry HTTP conventions).

@@ -1,11 +1,12 @@
 //! What the operator is told about a collector: only changes between reachable and failing.
 //!
-//! One line when it begins to fail, one when it takes parcels again; the ledger counts the rest. A
-//! default endpoint that nobody configured is missed quietly.
+//! One line when it begins to fail, one more if what waited at first is dropped later in the same
+//! outage, one when it takes parcels again; the ledger counts the rest. A default endpoint that nobody
+//! configured is missed quietly.
 
 /// Who is spoken about, and what was said last.
 #[derive(Debug)]
-pub(super) struct Voice {
+pub(super) struct Notices {
     /// What is exported, as a sentence begins: `Spans`.
     noun: &'static str,
     /// Where to, without secrets.
@@ -18,7 +19,8 @@ pub(super) struct Voice {
 enum State {
     Untried,
     Reachable,
-    Failing,
+    /// With the worst fate that was told.
+    Failing(Fate),
 }
 
 /// What happens to what could not be delivered.
@@ -32,7 +34,7 @@ pub(super) enum Fate {
     Waits,
 }
 
-impl Voice {
+impl Notices {
     pub(super) fn new(signal: &'static str, endpoint: String, is_configured: bool) -> Self {
         let noun = match signal {
             "traces" => "Spans",
@@ -43,16 +45,20 @@ impl Voice {
     }
 
     pub(super) fn note_success(&mut self) {
-        if std::mem::replace(&mut self.state, State::Reachable) == State::Failing {
+        let before = std::mem::replace(&mut self.state, State::Reachable);
+        if matches!(before, State::Failing(_)) {
             let noun = self.noun.to_ascii_lowercase();
             tracing::info!(endpoint = %self.endpoint, "The OTLP collector takes {noun} again.");
         }
     }
 
     pub(super) fn note_failure(&mut self, detail: &str, fate: Fate) {
-        if std::mem::replace(&mut self.state, State::Failing) == State::Failing {
+        if let State::Failing(told) = self.state
+            && (told == Fate::Dropped || fate != Fate::Dropped)
+        {
             return;
         }
+        self.state = State::Failing(fate);
         let (endpoint, noun) = (&self.endpoint, self.noun);
         let fate = match fate {
             Fate::Dropped => "they are dropped and counted",
@@ -95,12 +101,26 @@ mod tests {
             let heard = Heard::default();
             let subscriber = tracing_subscriber::registry().with(heard.clone());
             tracing::subscriber::with_default(subscriber, || {
-                let mut voice = Voice::new("traces", "http://localhost".to_owned(), is_configured);
-                voice.note_success();
-                (0..3).for_each(|_| voice.note_failure("Connection refused", Fate::Waits));
-                (0..3).for_each(|_| voice.note_success());
+                let mut notices =
+                    Notices::new("traces", "http://localhost".to_owned(), is_configured);
+                notices.note_success();
+                (0..3).for_each(|_| notices.note_failure("Connection refused", Fate::Waits));
+                (0..3).for_each(|_| notices.note_success());
             });
             assert_eq!(*heard.0.lock(), [level, Level::INFO]);
         }
+    }
+
+    #[test]
+    fn an_outage_that_begins_to_cost_something_is_told_once_more() {
+        let heard = Heard::default();
+        let subscriber = tracing_subscriber::registry().with(heard.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            let mut voice = Voice::new("traces", "http://localhost".to_owned(), true);
+            for fate in [Fate::Spooled, Fate::Dropped, Fate::Spooled, Fate::Dropped] {
+                voice.note_failure("401", fate);
+            }
+        });
+        assert_eq!(*heard.0.lock(), [Level::WARN; 2]);
     }
 }

@@ -1,0 +1,56 @@
+//! Settings that are valid and do nothing, because another one that they need is not there.
+//!
+//! Each is a notice: whoever wrote it believes that it works. Nothing is refused here.
+
+use crate::config::Config;
+use crate::config::env::Outside;
+use crate::config::section::Section;
+
+/// Looks at the whole configuration.
+pub(super) fn note(root: &Section<'_>, config: &Config, outside: &mut Outside) {
+    let (push, to) = (config.metrics.push, config.otlp.metrics.is_some());
+    if push && !to {
+        outside.note("`metrics.push` does nothing: the endpoint of metrics is \"\".".to_owned());
+    }
+    if to && !push && root.section("metrics").has("otlp") {
+        outside.note("`metrics.otlp` does nothing without `metrics.push = true`.".to_owned());
+    }
+    if config.spool.directory.is_some() && config.otlp.traces.is_none() && !(push && to) {
+        outside.note("`spool.directory` does nothing: nothing is pushed anywhere.".to_owned());
+    }
+    let mut captured = config.routes.iter().flat_map(|route| &route.captures);
+    if config.genai && !captured.any(|name| name.starts_with("gen_ai.")) {
+        let none = "no route captures a fact of the conventions (docs/streams.md)";
+        outside.note(format!("`genai.enabled` does nothing: {none}."));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{SourceFile, Sources, load};
+
+    fn notices(text: &str) -> Vec<String> {
+        let text = format!("upstream.url = \"http://127.0.0.1:3000\"\n{text}");
+        let file = SourceFile { path: "sidecar.toml".to_owned(), text };
+        let sources = Sources { file: Some(file), ..Sources::default() };
+        let loaded = load(&sources).unwrap_or_else(|errors| panic!("{errors}"));
+        loaded.notices.into_iter().map(|notice| notice.0).collect()
+    }
+
+    #[test]
+    fn what_does_nothing_is_told_and_what_works_is_not() {
+        let told = [
+            ("otlp.endpoint = \"\"\nmetrics.push = true\n", "`metrics.push` does nothing"),
+            ("[metrics.otlp]\ncompression = \"gzip\"\n", "`metrics.otlp` does nothing"),
+            ("otlp.endpoint = \"\"\nspool.directory = \"spool\"\n", "`spool.directory` does"),
+            ("genai.enabled = true\n", "`genai.enabled` does nothing"),
+        ];
+        for (text, beginning) in told {
+            let said = notices(text);
+            assert!(said.len() == 1 && said[0].starts_with(beginning), "{said:?}");
+        }
+        let works = "spool.directory = \"spool\"\n[metrics]\npush = true\notlp.timeout = \"1s\"\n";
+        assert_eq!(notices(works), [""; 0]);
+        assert_eq!(notices("[metrics.otlp]\nendpoint = \"\"\n"), [""; 0]);
+    }
+}
