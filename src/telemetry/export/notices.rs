@@ -116,9 +116,9 @@ mod tests {
         let heard = Heard::default();
         let subscriber = tracing_subscriber::registry().with(heard.clone());
         tracing::subscriber::with_default(subscriber, || {
-            let mut voice = Voice::new("traces", "http://localhost".to_owned(), true);
+            let mut notices = Notices::new("traces", "http://localhost".to_owned(), true);
             for fate in [Fate::Spooled, Fate::Dropped, Fate::Spooled, Fate::Dropped] {
-                voice.note_failure("401", fate);
+                notices.note_failure("401", fate);
             }
         });
         assert_eq!(*heard.0.lock(), [Level::WARN; 2]);
