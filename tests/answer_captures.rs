@@ -295,6 +295,23 @@ async fn where_no_memory_is_left_answers_pass_unread() {
 }
 
 #[tokio::test]
+async fn a_stream_gives_back_the_memory_of_an_event_that_has_passed() {
+    let bounds = "[inspect]\nmax_body = \"8KiB\"\nmax_memory = \"8KiB\"\n";
+    let upstream = upstream::scripted(|mut wire: Wire| async move {
+        wire.head().await;
+        wire.say(EVENTS).await;
+        wire.say(format!("data: {{\"x\":\"{}\"}}\n\n", "x".repeat(5000))).await;
+        wire.head().await; // Until its client leaves.
+    })
+    .await;
+    let sidecar = reading(&upstream, bounds).await;
+    let mut client = sidecar.client().await;
+    client.say("GET /ask HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    client.until(b"x\"}\n\n").await;
+    assert!(sidecar.proxy.inspection().reserved() <= 1024, "the stream is still there");
+}
+
+#[tokio::test]
 async fn the_line_has_the_facts_of_request_and_answer() {
     let upstream = upstream::answering(answer(JSON, WHOLE)).await;
     let both = ASK.replace("captures = [", "captures = [\"mode\", ");

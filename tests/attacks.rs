@@ -111,12 +111,54 @@ async fn trailers_claim_no_identity_and_no_address() {
     assert_eq!(seen, "3\r\nabc\r\n0\r\nx-checksum: 1\r\n\r\n");
 }
 
+/// A route whose request bodies are read before they are forwarded.
+const INSPECTED: &str = "[captures.mode]\nfrom = \"request.body:/mode\"\nvalues = [\"a\"]\n\
+                         [[routes]]\nmatch = \"POST /\"\ncaptures = [\"mode\"]\n";
+
+#[tokio::test]
+async fn trailers_carry_no_trace_context() {
+    let upstream = echoing_chunks().await;
+    let sidecar = sidecar::with(&config(&upstream, "tracing.trust = \"never\"\n")).await;
+
+    let mut client = sidecar.client().await;
+    client
+        .say(
+            "POST / HTTP/1.1\r\nhost: app.example\r\ntransfer-encoding: chunked\r\n\
+             trailer: traceparent, tracestate, baggage, b3, x-b3-sampled, x-checksum\r\n\r\n\
+             3\r\nabc\r\n0\r\n\
+             traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\
+             tracestate: a=1\r\nbaggage: a=1\r\nb3: 1\r\nx-b3-sampled: 1\r\n\
+             x-checksum: 1\r\n\r\n",
+        )
+        .await;
+
+    let seen = String::from_utf8(client.answer().await.body).expect("UTF-8");
+    assert_eq!(seen, "3\r\nabc\r\n0\r\nx-checksum: 1\r\n\r\n");
+}
+
+#[tokio::test]
+async fn trailers_of_an_inspected_body_claim_nothing_either() {
+    let upstream = echoing_chunks().await;
+    let sidecar = sidecar::with(&config(&upstream, INSPECTED)).await;
+
+    let mut client = sidecar.client().await;
+    client
+        .say(
+            "POST / HTTP/1.1\r\nhost: app.example\r\ntransfer-encoding: chunked\r\n\
+             trailer: x-user-id, x-forwarded-for, x-checksum\r\n\r\n\
+             2\r\n{}\r\n0\r\nx-user-id: root\r\nx-forwarded-for: 192.0.2.1\r\n\
+             x-checksum: 1\r\n\r\n",
+        )
+        .await;
+
+    let seen = String::from_utf8(client.answer().await.body).expect("UTF-8");
+    assert_eq!(seen, "2\r\n{}\r\n0\r\nx-checksum: 1\r\n\r\n");
+}
+
 #[tokio::test]
 async fn an_inspected_body_in_tiny_chunks_is_kept_as_one_piece() {
     let upstream = echoing_chunks().await;
-    let captures = "[captures.mode]\nfrom = \"request.body:/mode\"\nvalues = [\"a\"]\n\
-                    [[routes]]\nmatch = \"POST /\"\ncaptures = [\"mode\"]\n";
-    let mut sidecar = sidecar::with(&config(&upstream, captures)).await;
+    let mut sidecar = sidecar::with(&config(&upstream, INSPECTED)).await;
 
     let mut client = sidecar.client().await;
     client.say("POST / HTTP/1.1\r\nhost: app.example\r\ntransfer-encoding: chunked\r\n\r\n").await;

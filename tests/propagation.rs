@@ -27,7 +27,7 @@ fn multi(sampled: &str) -> String {
 /// Every field of a B3 context in what the service received.
 fn b3_fields(told: &Seen) -> Vec<String> {
     let fields = told.head.lines().filter_map(|line| line.split_once(':'));
-    let names = fields.map(|(name, _)| name.to_ascii_lowercase());
+    let names = fields.map(|(name, _)| name.to_ascii_lowercase().replace('_', "-"));
     let mut names: Vec<_> = names.filter(|name| name == "b3" || name.contains("b3-")).collect();
     names.sort();
     names
@@ -130,6 +130,8 @@ async fn a_strangers_b3_is_linked_where_it_is_spoken_and_never_goes_on() {
         format!("b3: {TRACE}-{SPAN}-0\r\n"),
         multi("X-B3-Sampled: 0\r\nX-B3-Anything: 1\r\n"),
         "b3: 0\r\n".to_owned(),
+        // What a CGI-like service takes for `X-B3-TraceId`.
+        format!("X_B3_TraceId: {TRACE}\r\nX-B3_SpanId: {SPAN}\r\nx_b3_sampled: 1\r\n"),
     ];
     for (propagators, forms) in
         [("", 0), ("propagators = [\"b3\"]\n", 1), ("propagators = []\n", 0)]

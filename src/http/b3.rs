@@ -19,6 +19,12 @@ pub const SAMPLED: &str = "x-b3-sampled";
 /// `1` means debug.
 pub const FLAGS: &str = "x-b3-flags";
 
+/// Whether a lower-case field name is one of B3's: the one, or any that begins with `x-b3-`. An
+/// underscore counts as a dash: CGI-like servers take both for the same.
+pub fn is_field(name: &str) -> bool {
+    name == SINGLE || matches!(name.as_bytes(), [b'x', b'-' | b'_', b'b', b'3', b'-' | b'_', ..])
+}
+
 /// What B3 headers say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct B3 {
@@ -183,6 +189,17 @@ mod tests {
         assert_eq!(B3::multi(None, span, None, None), None);
         assert_eq!(B3::multi(trace, span, Some(b"yes"), None), None);
         assert_eq!(B3::multi(None, None, None, Some(b"0")), None);
+    }
+
+    #[test]
+    fn the_fields_are_known_in_every_spelling() {
+        for field in [SINGLE, TRACE_ID, FLAGS, "x-b3-parentspanid", "x_b3_traceid", "x-b3_sampled"]
+        {
+            assert!(is_field(field), "{field}");
+        }
+        for other in ["b", "b3x", "x-b3", "x-b33-traceid", "xx-b3-flags", "x-request-id"] {
+            assert!(!is_field(other), "{other}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use http::HeaderMap;
 use http::header::{self, HeaderName};
 
-use super::forwarded;
+use super::{b3, forwarded};
 
 /// Its fields are about the connection alone, and many servers send it with every answer.
 pub const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -124,13 +124,21 @@ pub fn is_internal(name: &HeaderName) -> bool {
     name.starts_with("x-audit-") || name == "x-error-type"
 }
 
+/// Whether a field is part of a trace context: W3C, baggage or B3.
+fn is_trace_context(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    matches!(name, "traceparent" | "tracestate" | "baggage") || b3::is_field(name)
+}
+
 /// Takes out of the trailers what may not pass in a head either, and what describes a message's
-/// framing or target (RFC 9110 §6.5.1): a receiver may merge them into the head.
+/// framing or target (RFC 9110 §6.5.1): a receiver may merge them into the head. A trace context goes
+/// whoever sent it: it was told in the head, and there it is ours.
 pub fn strip_trailers(trailers: &mut HeaderMap) {
     let may_not = |name: &&HeaderName| {
         is_hop_by_hop(name)
             || is_identity(name)
             || is_internal(name)
+            || is_trace_context(name)
             || forwarded::is_forwarding(name)
             || matches!(**name, header::CONTENT_LENGTH | header::HOST | header::TRAILER)
     };
@@ -215,6 +223,11 @@ mod tests {
             "x-audit-event",
             "x-error-type",
             "x-forwarded-for",
+            "traceparent",
+            "tracestate",
+            "baggage",
+            "b3",
+            "x_b3_traceid",
             "content-length",
             "host",
             "connection",

@@ -151,7 +151,8 @@ impl Content {
             }
             self.held = None;
         }
-        if let Some(frame) = self.lead.pop_front() {
+        if let Some(mut frame) = self.lead.pop_front() {
+            clean(&mut frame);
             if self.lead.is_empty() && self.rest.is_none() {
                 self.meter.enter(State::Complete);
             }
@@ -178,9 +179,7 @@ impl Content {
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Ok(mut frame))) => {
-                if let Some(trailers) = frame.trailers_mut() {
-                    hop::strip_trailers(trailers);
-                }
+                clean(&mut frame);
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 self.meter.add(length);
                 if self.meter.bytes() > self.max {
@@ -198,6 +197,13 @@ impl Content {
     fn fail(&self, state: State) -> Poll<Option<Result<Frame<Bytes>, BrokenRequest>>> {
         self.meter.enter(state);
         Poll::Ready(Some(Err(BrokenRequest(state))))
+    }
+}
+
+/// Takes out of trailers what may not pass, also where they were read ahead of forwarding.
+fn clean(frame: &mut Frame<Bytes>) {
+    if let Some(trailers) = frame.trailers_mut() {
+        hop::strip_trailers(trailers);
     }
 }
 

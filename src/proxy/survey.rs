@@ -88,6 +88,10 @@ impl Survey {
                         }
                     }
                     None if ends_here(name, is_trusted) => drop(survey.end(name)),
+                    // CGI-like servers take it for the id, and it is not ours.
+                    None if hop::is_twin(name.as_str(), plan.request_id_header.as_str()) => {
+                        survey.end(name);
+                    }
                     None => {}
                 },
             }
@@ -214,6 +218,9 @@ mod tests {
         assert_eq!(survey(&two, true).parent, None);
         let ids = [("x-request-id", "not one"), ("x-request-id", "second")];
         assert_eq!(survey(&ids, true).proposed_id, None);
+        let twin = survey(&[("x_request_id", "forged"), ("x-request", "1")], true);
+        assert_eq!(twin.ending, ["x_request_id"]);
+        assert_eq!(twin.proposed_id, None);
     }
 
     #[test]

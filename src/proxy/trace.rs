@@ -32,7 +32,7 @@ pub enum Field {
     Parent,
     /// `tracestate`.
     State,
-    /// `b3` or `X-B3-*`.
+    /// `b3` or `X-B3-*`, also with underscores.
     B3,
     /// `baggage`.
     Baggage,
@@ -45,9 +45,8 @@ impl Field {
         match (name.as_bytes().first()?, name) {
             (b't', "traceparent") => Some(Self::Parent),
             (b't', "tracestate") => Some(Self::State),
-            (b'b', b3::SINGLE) => Some(Self::B3),
             (b'b', "baggage") => Some(Self::Baggage),
-            (b'x', name) if name.starts_with("x-b3-") => Some(Self::B3),
+            (b'b' | b'x', name) if b3::is_field(name) => Some(Self::B3),
             _ => None,
         }
     }

@@ -4,7 +4,9 @@
 //! said no, the end may still give a reason to keep the spans: an error, an answer that was cut, a
 //! slow one, a status that was asked for. Each reason has a budget of its own, so that an outage
 //! cannot flood the collector, nor one kind of trouble hide another: the first reason that applies
-//! decides, and where its budget is spent no other is tried. What the budgets refuse is counted.
+//! decides, and where its budget is spent no other is tried. What the sidecar itself refused has
+//! budgets apart: any client can be refused as often as it likes, and must not hide what the service
+//! did. What the budgets refuse is counted.
 //!
 //! The ordinary exchange pays a few comparisons. Nothing is built here; who is not kept is never
 //! handed to the exporter.
@@ -82,13 +84,14 @@ impl Sampling {
             return Some(Kept::Head);
         }
         let reason = self.reason(ending)?;
-        let is_kept = self.budgets.take(reason, self.per_second?, now);
+        let is_refused = matches!(ending.outcome, Outcome::Refused(_));
+        let is_kept = self.budgets.take(reason, is_refused, self.per_second?, now);
         is_kept.then_some(Kept::End(reason))
     }
 
     /// How often each reason came up since the start.
     pub fn counts(&self) -> [(Reason, Counts); 4] {
-        Reason::ALL.map(|reason| (reason, self.budgets.of(reason).counts()))
+        Reason::ALL.map(|reason| (reason, self.budgets.counts(reason)))
     }
 
     fn reason(&self, ending: &Ending) -> Option<Reason> {
@@ -123,26 +126,32 @@ impl Ending {
     }
 }
 
-/// One budget per reason.
+/// One budget per reason for what the service did, and one for what was refused.
 #[derive(Debug)]
 struct Budgets {
     epoch: Instant,
-    buckets: [Bucket; 4],
+    served: [Bucket; 4],
+    refused: [Bucket; 4],
 }
 
 impl Budgets {
     fn new() -> Self {
-        Self { epoch: Instant::now(), buckets: Default::default() }
+        Self { epoch: Instant::now(), served: Default::default(), refused: Default::default() }
     }
 
-    fn of(&self, reason: Reason) -> &Bucket {
-        &self.buckets[reason.index()]
+    fn counts(&self, reason: Reason) -> Counts {
+        let [served, refused] = [&self.served, &self.refused].map(|of| of[reason.index()].counts());
+        Counts {
+            kept: served.kept + refused.kept,
+            over_budget: served.over_budget + refused.over_budget,
+        }
     }
 
-    fn take(&self, reason: Reason, per_second: NonZeroU32, now: Instant) -> bool {
+    fn take(&self, reason: Reason, is_refused: bool, per_second: NonZeroU32, now: Instant) -> bool {
         let since = now.saturating_duration_since(self.epoch).as_nanos();
+        let buckets = if is_refused { &self.refused } else { &self.served };
         // Nanoseconds fill 64 bits in 584 years.
-        self.of(reason).take(u64::try_from(since).unwrap_or(u64::MAX), per_second)
+        buckets[reason.index()].take(u64::try_from(since).unwrap_or(u64::MAX), per_second)
     }
 }
 
@@ -268,6 +277,22 @@ mod tests {
         let [error, aborted, ..] = sampling.counts();
         assert_eq!(error, (Reason::Error, Counts { kept: 11, over_budget: 89 }));
         assert_eq!(aborted, (Reason::Aborted, Counts { kept: 5, over_budget: 15 }));
+    }
+
+    #[test]
+    fn a_flood_of_refusals_hides_nothing_that_the_service_did() {
+        let sampling = sampling("keep_per_second = 2\nkeep_status = [404, 429]");
+        let now = Instant::now();
+        let kept = |ending: Ending| {
+            (0..9).filter(|_| sampling.keep(false, &ending, now).is_some()).count()
+        };
+        assert_eq!(kept(ended(Outcome::Refused(Refusal::Overloaded), 503)), 2);
+        assert_eq!(kept(ended(Outcome::Failed(Failure::UpstreamConnect), 502)), 2);
+        assert_eq!(kept(ended(Outcome::Refused(Refusal::RateLimited), 429)), 2);
+        assert_eq!(kept(ended(Outcome::Served, 404)), 2);
+        let [error, .., status] = sampling.counts();
+        assert_eq!(error, (Reason::Error, Counts { kept: 4, over_budget: 14 }));
+        assert_eq!(status, (Reason::Status, Counts { kept: 4, over_budget: 14 }));
     }
 
     #[test]

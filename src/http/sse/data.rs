@@ -44,6 +44,11 @@ impl DataReader {
         self.kept.is_empty()
     }
 
+    /// Gives memory back, down to this many bytes or what it keeps now.
+    pub fn trim(&mut self, bytes: usize) {
+        self.kept.shrink_to(bytes);
+    }
+
     /// Takes the next chunk and hands each event that it completes to `visit`, if it has data. At
     /// most `limit` bytes are kept of one event.
     pub fn push(&mut self, chunk: &[u8], limit: usize, mut visit: impl FnMut(Data<'_>)) {

@@ -59,6 +59,15 @@ impl Reservation {
     pub fn bytes(&self) -> usize {
         self.bytes
     }
+
+    /// Gives back all but `bytes`. One that holds no more stays as it is.
+    pub fn shrink(&mut self, bytes: usize) {
+        let spare = self.bytes.saturating_sub(bytes);
+        if spare > 0 {
+            self.reserved.fetch_sub(spare, Relaxed);
+            self.bytes -= spare;
+        }
+    }
 }
 
 impl Drop for Reservation {
@@ -91,6 +100,18 @@ mod tests {
         assert!(!budget.grow(&mut one, 5));
         assert_eq!((one.bytes(), budget.reserved()), (4, 10));
         drop((one, rest));
+        assert_eq!(budget.reserved(), 0);
+    }
+
+    #[test]
+    fn a_reservation_shrinks_and_never_gives_back_twice() {
+        let budget = Budget::new(10);
+        let mut one = budget.reserve(8).unwrap();
+        one.shrink(9);
+        assert_eq!((one.bytes(), budget.reserved()), (8, 8));
+        one.shrink(3);
+        assert_eq!((one.bytes(), budget.reserved()), (3, 3));
+        drop(one);
         assert_eq!(budget.reserved(), 0);
     }
 

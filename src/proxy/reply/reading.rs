@@ -73,7 +73,14 @@ impl Reading {
         }
         match &mut self.kept {
             Kept::Document(text) => text.push(data.clone()),
-            Kept::Events(events) => events.take(data, max, captures),
+            Kept::Events(events) => {
+                events.take(data, max, captures);
+                // A stream lasts: what a large event took must not be missing elsewhere until its end.
+                if self.reservation.bytes() > FIRST && events.reader.len() <= FIRST {
+                    events.reader.trim(FIRST);
+                    self.reservation.shrink(FIRST);
+                }
+            }
         }
         true
     }

@@ -22,6 +22,10 @@ const USAGE: [(&str, &str); 2] =
 const ATTRIBUTES: [&str; 4] =
     [key::OPERATION_NAME, key::PROVIDER_NAME, key::REQUEST_MODEL, key::RESPONSE_MODEL];
 
+/// More tokens than any answer has. A service that reports more is not believed: a few such numbers
+/// would turn the sum over, and a sum must never fall.
+const MOST_TOKENS: u64 = u32::MAX as u64;
+
 /// The families.
 #[derive(Debug)]
 pub(super) struct GenAi {
@@ -54,7 +58,7 @@ impl GenAi {
         }
         let labels = labels(record);
         for (name, kind) in USAGE {
-            if let Some(Value::Number(tokens)) = record.fact(name) {
+            if let Some(Value::Number(tokens @ ..=MOST_TOKENS)) = record.fact(name) {
                 let labels = labels.clone().closed(key::TOKEN_TYPE, kind);
                 self.token_usage.series(&labels).observe(*tokens);
             }

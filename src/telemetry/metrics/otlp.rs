@@ -41,7 +41,9 @@ struct Window {
 
 /// One encoded export request, and how many data points are in it. Families without series are left out.
 pub(super) fn encode(readings: &[Reading], origin: &Origin, now: SystemTime) -> (Vec<u8>, u64) {
-    let window = Window { start: nanoseconds(origin.started), end: nanoseconds(now) };
+    let start = nanoseconds(origin.started);
+    // A clock that was set back must not make the end the earlier one.
+    let window = Window { start, end: nanoseconds(now).max(start) };
     let live = || readings.iter().filter(|reading| !reading.series.is_empty());
     let points = live().map(|reading| reading.series.len() as u64).sum();
     let attributes = origin.resource.iter().map(|(key, value)| text(key, value.clone())).collect();

@@ -301,3 +301,41 @@ fn a_guard_counts_while_it_is_held() {
     assert_line(&after, "sidecar_connections 0");
     assert_line(&after, "sidecar_upstream_connections{state=\"in_use\"} 0");
 }
+
+#[test]
+fn a_service_that_makes_token_counts_up_does_not_turn_their_sum_over() {
+    let metrics = metrics();
+    let mut record = record(&names("/"));
+    for tokens in [12, u64::MAX, u64::MAX] {
+        let name = "gen_ai.usage.input_tokens".into();
+        record.facts = vec![Fact { name, value: Value::Number(tokens) }];
+        metrics.observe_genai(&record);
+    }
+    let sum = "gen_ai_client_token_usage_sum{gen_ai_token_type=\"input\"} 12";
+    assert_line(&page(&metrics), sum);
+}
+
+#[test]
+fn a_clock_that_was_set_back_ends_no_push_before_its_beginning() {
+    use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+    use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+    use prost::Message;
+
+    let metrics = metrics();
+    metrics.upstream_connected(MS);
+    let before = SystemTime::now() - Duration::from_hours(1);
+    let (body, _) = otlp::encode(&metrics.read(), &metrics.house.origin, before);
+
+    let request = ExportMetricsServiceRequest::decode(&*body).unwrap();
+    let scope = &request.resource_metrics[0].scope_metrics[0];
+    let mut seen = 0;
+    for metric in &scope.metrics {
+        if let Some(Data::Histogram(histogram)) = &metric.data {
+            for point in &histogram.data_points {
+                assert!(point.time_unix_nano >= point.start_time_unix_nano, "{}", metric.name);
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 0);
+}
