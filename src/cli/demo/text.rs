@@ -6,6 +6,20 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+/// The part of the configuration that reads answers.
+const TOKENS: &str = r#"# What the answer says of itself, whole or in its last event; counted in `gen_ai_client_token_usage`.
+[captures."gen_ai.usage.input_tokens"]
+from = "response.body:/metadata/tokens/input"
+take = "number"
+
+[captures."gen_ai.usage.output_tokens"]
+from = "response.body:/metadata/tokens/output"
+take = "number"
+
+[genai]
+enabled = true
+"#;
+
 /// The sidecar's configuration for the demo, as TOML.
 ///
 /// `listen` and `admin` may have port 0. Spans go nowhere here; `OTEL_EXPORTER_OTLP_*` variables
@@ -68,18 +82,7 @@ metric = true
 from = "request.body:/query"
 take = "length"
 
-# What the answer says of itself, whole or in its last event; counted in `gen_ai_client_token_usage`.
-[captures."gen_ai.usage.input_tokens"]
-from = "response.body:/metadata/tokens/input"
-take = "number"
-
-[captures."gen_ai.usage.output_tokens"]
-from = "response.body:/metadata/tokens/output"
-take = "number"
-
-[genai]
-enabled = true
-
+{TOKENS}
 # Enough for the demo's steady traffic; a burst of {burst} questions at once meets its end.
 [rate_limits.per-ip]
 key = ["ip"]

@@ -150,7 +150,10 @@ fn sink_readings(sinks: &[SinkCounts]) -> Vec<Reading> {
         each(&catalogue::EXPORTED, |sink| Some(Point::Count(sink.exported))),
         by(&catalogue::DROPPED, key::REASON, |sink| &sink.dropped),
         each(&catalogue::IN_FLIGHT, |sink| Some(Point::Count(sink.in_flight))),
-        each(&catalogue::QUEUE_CAPACITY, |sink| Some(Point::Count(sink.capacity))),
+        // A queue that is bounded in bytes has no capacity in items.
+        each(&catalogue::QUEUE_CAPACITY, |sink| {
+            (sink.capacity > 0).then_some(Point::Count(sink.capacity))
+        }),
         each(&catalogue::SPOOL_BYTES, |sink| sink.spool_bytes.map(Point::Count)),
         by(&catalogue::ATTEMPTS, key::RESULT, |sink| &sink.attempts),
         each(&catalogue::LAST_SUCCESS, |sink| sink.last_success.map(since_epoch)),
