@@ -294,9 +294,6 @@ refused! {
     two_doors_on_one_port_are_refused:
         "metrics.listen = \"0.0.0.0:8080\"", "1:18",
         "`metrics.listen` and `server.listen` use the same port", "give each its own port";
-    a_spool_in_the_directory_of_the_audit_is_refused:
-        "audit.directory = \"/a/b\"\nspool.directory = \"/a//b/\"", "2:19",
-        "`spool.directory` is the audit's, too", "expected a directory of its own";
     an_upstream_that_is_the_sidecar_is_refused:
         "server.listen = \"0.0.0.0:3000\"", "2:16", "`upstream.url` is the sidecar itself";
     a_drain_that_is_all_delay_is_refused:

@@ -12,10 +12,6 @@ pub(super) fn check(root: &Section<'_>, config: &Config) {
     ports(root, config);
     directories(root, config);
     itself(root, config);
-    if config.spool.directory.as_ref() == Some(&config.audit.directory) {
-        let label = "expected a directory of its own";
-        root.section("spool").refuse("directory", "is the audit's, too", label, None);
-    }
     let inspect = root.section("inspect");
     if config.inspect.max_body > config.inspect.max_memory {
         let key = if inspect.has("max_body") { "max_body" } else { "max_memory" };
