@@ -93,10 +93,6 @@ impl Outside {
         if env.get(name).is_some_and(|words| words.split(',').any(|word| word.trim() == "otlp")) {
             self.note(format!("{name} is ignored: logs are not pushed by OTLP."));
         }
-        let name = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE";
-        if env.get(name).is_some_and(|word| !word.eq_ignore_ascii_case("cumulative")) {
-            self.note(format!("{name} is ignored: metrics are pushed as cumulative."));
-        }
     }
 
     /// Whether the transport of a signal shall be in the clear where its endpoint has no scheme, and
