@@ -119,7 +119,9 @@ async fn a_stream_says_how_long_its_first_chunk_and_each_further_one_took() {
     let sum = sidecar.metric("gen_ai_client_operation_time_per_output_chunk_seconds_sum");
     let expected = f64::from(u32::try_from(gaps.count()).expect("a few"));
     assert!((count - expected).abs() < f64::EPSILON && expected >= 1.0);
-    assert!((sum - gaps.sum().as_secs_f64()).abs() < 1e-6 && sum >= SILENCE.as_secs_f64());
+    assert!((sum - gaps.sum().as_secs_f64()).abs() < 1e-6);
+    // A first chunk that a busy machine reads late shortens the gap behind it.
+    assert!(sum >= (SILENCE / 2).as_secs_f64(), "{sum}");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ the best of the other is printed beside it as a check.
 from dataclasses import dataclass
 from statistics import median
 
-from .collectors import FAULTS
+from .collectors import FAULTS, HEALTHY
 
 #: Figures by proxy, one dict per round.
 Results = dict[str, list[dict[str, float]]]
@@ -34,7 +34,7 @@ FAULT_LIMIT = 1.1
 
 def of_fault(fault: str) -> list[Budget]:
     """Spans that nobody takes must not be felt by a request."""
-    subject, base = f"sidecar-100-{fault}", "sidecar-100"
+    subject, base = f"sidecar-100-{fault}", f"sidecar-100-{HEALTHY}"
     return [
         Budget(f"collector {fault}: CPU", "request_us", subject, base, FAULT_LIMIT),
         Budget(f"collector {fault}: p50", "p50_us", subject, base, FAULT_LIMIT),

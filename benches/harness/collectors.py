@@ -46,6 +46,8 @@ async def reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     writer.transport.abort()
 
 
+#: The one that fails in no way: the origin's own sink.
+HEALTHY = "healthy"
 #: What a collector does with a request; one that is dead never gets any.
 FAULTS: dict[str, Answer | None] = {
     "dead": None,

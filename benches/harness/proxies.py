@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from .collectors import FAULTS
+from .collectors import FAULTS, HEALTHY
 from .machine import Process, find_program, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,7 +85,6 @@ def catalogue(sidecar: Path) -> list[Proxy]:
     return [
         ours(sidecar, "sidecar", "0.1"),
         ours(sidecar, "sidecar-100", "1.0", frozenset({"latency"})),
-        *(without_collector(sidecar, fault) for fault in FAULTS),
         bare(),
         nginx("nginx", "nginx.conf"),
         nginx("nginx-full", "nginx-full.conf", "access.log"),
@@ -98,6 +97,7 @@ def catalogue(sidecar: Path) -> list[Proxy]:
         ),
         envoy("envoy-full", "10"),
         envoy("envoy-full-100", "100", frozenset()),
+        *(with_collector(sidecar, fault) for fault in (HEALTHY, *FAULTS)),
     ]
 
 
@@ -115,8 +115,8 @@ def ours(binary: Path, name: str, ratio: str, aspects=Proxy.aspects) -> Proxy:
     )
 
 
-def without_collector(binary: Path, fault: str) -> Proxy:
-    """The sidecar that traces every request for a collector that fails in this way."""
+def with_collector(binary: Path, fault: str) -> Proxy:
+    """The sidecar that traces every request for a collector that fails in this way, or not at all."""
     proxy = ours(binary, f"sidecar-100-{fault}", "1.0", frozenset({"latency"}))
     return replace(proxy, fault=fault)
 

@@ -92,8 +92,15 @@ class Bench:
                     self.end(proxy, subject.process)
 
     def measure_round(self, number: int, durations: Durations) -> None:
-        """Every measure of every proxy."""
-        order = self.proxies if number % 2 == 0 else self.proxies[::-1]
+        """Every measure of every proxy: first of the peers, then of those that are there to meet a
+        collector that fails. They try again in the background, and nobody else shall feel that."""
+        for is_faulty in (False, True):
+            if proxies := [proxy for proxy in self.proxies if bool(proxy.fault) == is_faulty]:
+                self.measure_group(proxies, number, durations)
+
+    def measure_group(self, proxies: list[Proxy], number: int, durations: Durations) -> None:
+        """Every measure of proxies that run side by side."""
+        order = proxies if number % 2 == 0 else proxies[::-1]
         subjects: dict[str, Subject] = {}
         try:
             for proxy in order:
@@ -102,9 +109,11 @@ class Bench:
             self.measure_once("load", order, subjects, number, durations)
             self.measure_once("events", order, subjects, number, durations)
             direct = Subject(self.origin_port, self.other_cores)
-            self.row(DIRECT, number).update(latency(direct, durations))
+            if not order[0].fault:
+                self.row(DIRECT, number).update(latency(direct, durations))
             self.measure_once("latency", order, subjects, number, durations)
-            self.row(DIRECT, number).update(delay(direct, durations))
+            if not order[0].fault:
+                self.row(DIRECT, number).update(delay(direct, durations))
             self.measure_once("delay", order, subjects, number, durations)
             self.measure_once("bodies", order, subjects, number, durations)
             # The noisiest again, backwards: a machine that speeds up or slows down meanwhile does
@@ -112,7 +121,7 @@ class Bench:
             self.measure_once("load", order[::-1], subjects, number, durations)
             self.measure_once("events", order[::-1], subjects, number, durations)
         finally:
-            for proxy in self.proxies:
+            for proxy in proxies:
                 if proxy.name in subjects:
                     with self.reported(proxy.name, "end"):
                         self.end(proxy, subjects[proxy.name].process)
