@@ -96,7 +96,7 @@ traffic_flows() { [ "$("$PYTHON" "$PARTS/drive.py" gets "$listen" /blob/17 300)"
 verify "without its collector, every request is served" traffic_flows
 ready_again() { curl -sf "http://127.0.0.1:$admin/readyz"; }
 verify "without its collector, it is ready" eventually 5 ready_again
-of_spans() { sed -n "s/^sidecar_telemetry_$1{signal=\"traces\",sink=\"otlp\"$2} //p" "$RUN/metrics"; }
+of_spans() { sed -n "s/^sidecar_telemetry_$1{signal=\"traces\",sink=\"otlp\"${2-}} //p" "$RUN/metrics"; }
 counts_waiting() {
   curl -sf "http://127.0.0.1:$admin/metrics" >"$RUN/metrics"
   [ "$(of_spans accepted_total)" -ge 1 ] && [ "$(of_spans in_flight)" = "$(of_spans accepted_total)" ] &&

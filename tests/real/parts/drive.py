@@ -91,6 +91,8 @@ async def posts(port, seconds, out):
                     writer.write(request)
                     await writer.drain()
                     status, headers, _ = await asyncio.wait_for(read_answer(reader), 10)
+                    if not answers:
+                        print("the first answer", flush=True)
                     answers.append((status, headers.get("x-request-id", "-")))
                     if headers.get("connection", "").lower() == "close":
                         break
