@@ -35,6 +35,7 @@ pub struct Followed {
     /// What reads the body for the route's captures.
     reading: Option<Box<Reading>>,
     idle: Option<Duration>,
+    /// When the last frame passed, or the first was waited for.
     waiting_since: Option<Instant>,
     /// When the whole answer must be over, and what it means if it is not.
     end_by: Option<(Instant, Outcome)>,
@@ -108,7 +109,6 @@ impl Followed {
         }
         match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
-                self.waiting_since = None;
                 if frame
                     .trailers_mut()
                     .is_some_and(|trailers| trailers.keys().any(answer::is_framing))
@@ -139,6 +139,7 @@ impl Followed {
 
     fn pass(&mut self, frame: &mut Frame<Bytes>) {
         let now = Instant::now();
+        self.waiting_since = Some(now);
         if let Some(data) = frame.data_ref() {
             self.exchange.note_first_byte(now);
             self.exchange.bytes_out += data.len() as u64;

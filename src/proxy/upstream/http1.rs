@@ -8,12 +8,13 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
+use super::bell::Bell;
 use super::ear::{self, Ear, Mouth};
 use super::stream::Stream;
 use crate::proxy::request_body::RequestBody;
@@ -32,11 +33,17 @@ type Driver = http1::Connection<TokioIo<Ear<Stream>>, RequestBody>;
 /// One connection to the upstream.
 pub struct Connection {
     pub(super) sender: http1::SendRequest<RequestBody>,
+    line: Line,
+    mouth: Mouth,
+    bell: Bell,
+}
+
+/// What is polled of a connection.
+struct Line {
     /// `None` once the connection has ended.
     driver: Option<Driver>,
     /// What is left of it then: its stream, and what was read behind the last answer.
     left: Option<(Stream, Bytes)>,
-    pub(super) mouth: Mouth,
 }
 
 impl Connection {
@@ -50,14 +57,51 @@ impl Connection {
             .handshake(TokioIo::new(ear))
             .await
             .map_err(io::Error::other)?;
-        let mut connection = Self { sender, driver: Some(driver), left: None, mouth };
+        let mut line = Line { driver: Some(driver), left: None };
         // The first poll makes the sender ready.
-        connection.drive(&mut Context::from_waker(Waker::noop()));
-        Ok(connection)
+        line.drive(&mut Context::from_waker(Waker::noop()));
+        Ok(Self { sender, line, mouth, bell: Bell::new() })
     }
 
+    /// Moves bytes both ways until `look` finds what the caller waits for, or nothing moves.
+    pub(super) fn poll_for<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        look: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        let Self { bell, line, .. } = self;
+        bell.answer(cx, |cx| line.drive(cx), look)
+    }
+
+    /// Says that a request is about to be handed to the sender, on a connection that owes no answer.
+    pub(super) fn ask(&self) {
+        self.mouth.ask();
+        self.bell.ring();
+    }
+
+    /// Whether it can take a request: open, nothing owed in either direction. Notices a connection
+    /// that the upstream has closed, as far as the socket knows by now. Whoever drove it before is
+    /// forgotten: the next request on it must not wake another client's task.
+    pub(super) fn is_alive(&mut self) -> bool {
+        self.bell.forget();
+        self.line.drive(&mut Context::from_waker(Waker::noop())) && self.sender.is_ready()
+    }
+
+    /// Whether it broke because of what the upstream said on it.
+    pub(super) fn is_malformed(&self) -> bool {
+        self.mouth.is_malformed()
+    }
+
+    /// The stream of a connection on which HTTP has ended, and what was read behind its last answer.
+    /// `None` where HTTP goes on.
+    pub(super) fn into_stream(self) -> Option<(Stream, Bytes)> {
+        self.line.left
+    }
+}
+
+impl Line {
     /// Moves bytes both ways as far as they go. Returns whether the connection is still open.
-    pub(super) fn drive(&mut self, cx: &mut Context<'_>) -> bool {
+    fn drive(&mut self, cx: &mut Context<'_>) -> bool {
         if let Some(driver) = &mut self.driver
             && Pin::new(driver).poll(cx).is_ready()
         {
@@ -69,25 +113,12 @@ impl Connection {
         }
         self.driver.is_some()
     }
-
-    /// Whether it can take a request: open, nothing owed in either direction. Notices a connection
-    /// that the upstream has closed, as far as the socket knows by now. Whoever drove it before is
-    /// forgotten: the next request on it must not wake another client's task.
-    pub(super) fn is_alive(&mut self) -> bool {
-        self.drive(&mut Context::from_waker(Waker::noop())) && self.sender.is_ready()
-    }
-
-    /// The stream of a connection on which HTTP has ended, and what was read behind its last answer.
-    /// `None` where HTTP goes on.
-    pub(super) fn into_stream(self) -> Option<(Stream, Bytes)> {
-        self.left
-    }
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
-            .field("is_open", &self.driver.is_some())
+            .field("is_open", &self.line.driver.is_some())
             .finish_non_exhaustive()
     }
 }

@@ -6,7 +6,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -55,7 +55,7 @@ impl Lease {
 
     /// Whether the connection broke because of what the upstream said on it.
     pub(super) fn is_malformed(&self) -> bool {
-        self.connection.as_ref().is_some_and(|connection| connection.mouth.is_malformed())
+        self.connection.as_ref().is_some_and(|connection| connection.is_malformed())
     }
 
     /// Closes the connection and hands its place on.
@@ -193,12 +193,5 @@ fn poll_http1(
     let Some(connection) = lease.as_mut().and_then(Lease::connection) else {
         return Pin::new(incoming).poll_frame(cx);
     };
-    // The driver holds this task's waker, so the body itself needs none: whatever makes it ready comes
-    // out of driving.
-    let quiet = &mut Context::from_waker(Waker::noop());
-    if let ready @ Poll::Ready(_) = Pin::new(&mut *incoming).poll_frame(quiet) {
-        return ready;
-    }
-    let is_open = connection.drive(cx);
-    Pin::new(incoming).poll_frame(if is_open { quiet } else { cx })
+    connection.poll_for(cx, |cx| Pin::new(&mut *incoming).poll_frame(cx))
 }

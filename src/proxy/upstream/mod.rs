@@ -21,6 +21,7 @@ use super::breaker::Breaker;
 use crate::config::model::{self, Scheme};
 use crate::telemetry::metrics::{ActiveGuard, Metrics};
 
+mod bell;
 mod dial;
 mod ear;
 pub mod health;

@@ -7,7 +7,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use http::header::UPGRADE;
 use http::{Request, Response};
@@ -109,16 +109,11 @@ async fn attempt(
 ) -> Result<Response<Incoming>, Cut> {
     let Some(connection) = lease.connection() else { return Err(Cut::Unsent) };
     let Some(sent) = request.take() else { return Err(Cut::Failed(NoResponse::Reset)) };
-    connection.mouth.ask();
+    connection.ask();
     let mut head = pin!(connection.sender.try_send_request(sent));
-    let answer = poll_fn(|cx| {
-        // The driver owns this task's waker; the head resolves only through driving.
-        let is_open = connection.drive(cx);
-        let quiet = &mut Context::from_waker(Waker::noop());
-        if let Poll::Ready(answer) = head.as_mut().poll(if is_open { quiet } else { cx }) {
-            return Poll::Ready(Some(answer));
-        }
-        watch(cx).map(|()| None)
+    let answer = poll_fn(|cx| match connection.poll_for(cx, |cx| head.as_mut().poll(cx)) {
+        Poll::Ready(answer) => Poll::Ready(Some(answer)),
+        Poll::Pending => watch(cx).map(|()| None),
     });
     match answer.await {
         Some(Ok(response)) => Ok(response),

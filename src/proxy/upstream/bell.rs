@@ -1,0 +1,226 @@
+//! Who polls a connection is woken through a bell, and looks only when it has rung.
+//!
+//! hyper's parts talk through channels, and taking a frame from one wakes whoever last drove the
+//! connection: a task that drives and takes would have itself polled once more for each frame, for
+//! nothing. hyper's server also asks a body again after every write. A [`Bell`] between the
+//! connection and the task tells the two apart: what rings while its owner drives wakes nobody, it
+//! is answered before the owner waits; and where nothing has rung, there is nothing to drive for.
+//! Together they are a third of the instructions of an event of a stream.
+//!
+//! It promises that no ring is lost: one that was not answered wakes the task, or finds the bell rung
+//! at the owner's next poll. An owner that was given something polls again before it waits; one that
+//! cannot, because its client takes no more, drives nothing meanwhile either way.
+//!
+//! It drives nothing itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use parking_lot::Mutex;
+
+/// Something has happened since the owner last began to drive.
+const RUNG: u8 = 1;
+/// The owner is driving.
+const DRIVEN: u8 = 2;
+/// How often a ring is answered within one poll, before it waits for the next.
+const ROUNDS: usize = 4;
+
+/// The bell of one connection. See the module.
+#[derive(Debug)]
+pub(super) struct Bell {
+    inner: Arc<Inner>,
+    /// What the connection rings.
+    rope: Waker,
+    /// The task that the bell wakes, as of the last poll.
+    owner: Waker,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: AtomicU8,
+    owner: Mutex<Waker>,
+}
+
+impl Bell {
+    /// A bell that has rung, and wakes nobody yet.
+    pub(super) fn new() -> Self {
+        let owner = Mutex::new(Waker::noop().clone());
+        let inner = Arc::new(Inner { state: AtomicU8::new(RUNG), owner });
+        let rope = Waker::from(Arc::clone(&inner));
+        Self { inner, rope, owner: Waker::noop().clone() }
+    }
+
+    /// Rings without waking the owner, who is about to poll.
+    pub(super) fn ring(&self) {
+        self.inner.state.fetch_or(RUNG, Ordering::AcqRel);
+    }
+
+    /// Wakes nobody from here on, until somebody polls again.
+    pub(super) fn forget(&mut self) {
+        self.ring();
+        self.owner = Waker::noop().clone();
+        self.inner.owner.lock().clone_from(&self.owner);
+    }
+
+    /// Looks whether what the owner waits for is there, and as long as it is not and something has
+    /// rung, drives and looks again. `drive` gets what to ring, which wakes `cx` from now on.
+    pub(super) fn answer<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut drive: impl FnMut(&mut Context<'_>) -> bool,
+        mut look: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        if !self.owner.will_wake(cx.waker()) {
+            self.owner.clone_from(cx.waker());
+            self.inner.owner.lock().clone_from(cx.waker());
+        }
+        let state = &self.inner.state;
+        let quiet = &mut Context::from_waker(Waker::noop());
+        state.fetch_or(DRIVEN, Ordering::AcqRel);
+        let mut found = look(quiet);
+        for _ in 0..ROUNDS {
+            // Whatever rang until here is answered by this drive.
+            if found.is_ready() || state.swap(DRIVEN, Ordering::AcqRel) & RUNG == 0 {
+                break;
+            }
+            // While the connection is open, whatever is waited for comes out of driving it.
+            found = match drive(&mut Context::from_waker(&self.rope)) {
+                true => look(quiet),
+                false => look(cx),
+            };
+        }
+        let was_rung = state.fetch_and(!DRIVEN, Ordering::AcqRel) & RUNG != 0;
+        if found.is_pending() && was_rung {
+            cx.waker().wake_by_ref();
+        }
+        found
+    }
+}
+
+impl Wake for Inner {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Whoever drives looks again; whoever was woken by an earlier ring is on the way.
+        if self.state.fetch_or(RUNG, Ordering::AcqRel) == 0 {
+            self.owner.lock().wake_by_ref();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    impl Count {
+        fn wakes(&self) -> usize {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    fn answer(bell: &mut Bell, task: &Arc<Count>, mut drive: impl FnMut(&Waker)) -> Poll<()> {
+        let waker = Waker::from(Arc::clone(task));
+        let cx = &mut Context::from_waker(&waker);
+        let drive = |cx: &mut Context<'_>| {
+            drive(cx.waker());
+            true
+        };
+        bell.answer(cx, drive, |_| Poll::Pending)
+    }
+
+    #[test]
+    fn a_bell_that_has_not_rung_is_not_driven_for() {
+        let (mut bell, task) = (Bell::new(), Arc::<Count>::default());
+        let mut drives = 0;
+        for _ in 0..3 {
+            assert!(answer(&mut bell, &task, |_| drives += 1).is_pending());
+        }
+        assert_eq!((drives, task.wakes()), (1, 0));
+    }
+
+    #[test]
+    fn what_rings_while_it_is_driven_is_answered_in_the_same_poll_and_wakes_nobody() {
+        let (mut bell, task) = (Bell::new(), Arc::<Count>::default());
+        let mut drives = 0;
+        let drive = |rope: &Waker| {
+            drives += 1;
+            if drives == 1 {
+                rope.wake_by_ref();
+            }
+        };
+        assert!(answer(&mut bell, &task, drive).is_pending());
+        assert_eq!((drives, task.wakes()), (2, 0));
+    }
+
+    #[test]
+    fn one_that_rings_without_end_lets_others_run() {
+        let (mut bell, task) = (Bell::new(), Arc::<Count>::default());
+        let mut drives = 0;
+        let drive = |rope: &Waker| {
+            drives += 1;
+            rope.wake_by_ref();
+        };
+        assert!(answer(&mut bell, &task, drive).is_pending());
+        assert_eq!((drives, task.wakes()), (ROUNDS, 1));
+    }
+
+    #[test]
+    fn a_forgotten_owner_is_not_woken_and_the_next_one_drives() {
+        let (mut bell, task) = (Bell::new(), Arc::<Count>::default());
+        let mut rope = None;
+        assert!(answer(&mut bell, &task, |waker| rope = Some(waker.clone())).is_pending());
+        bell.forget();
+        rope.unwrap().wake();
+        assert_eq!(task.wakes(), 0);
+        let (next, mut drives) = (Arc::<Count>::default(), 0);
+        assert!(answer(&mut bell, &next, |_| drives += 1).is_pending());
+        assert_eq!(drives, 1);
+    }
+
+    proptest! {
+        /// A task that polls when it is woken, and only then, has driven after every ring.
+        #[test]
+        fn no_ring_is_lost(rings in proptest::collection::vec((any::<bool>(), 0usize..6), 1..40)) {
+            let (mut bell, task) = (Bell::new(), Arc::<Count>::default());
+            let mut rope = None;
+            let mut unanswered = false;
+            prop_assert!(answer(&mut bell, &task, |waker| rope = Some(waker.clone())).is_pending());
+            let rope = rope.unwrap();
+            let mut polled_for = task.wakes();
+            for (from_outside, from_inside) in rings {
+                if from_outside {
+                    rope.wake_by_ref();
+                    unanswered = true;
+                }
+                let mut left = from_inside;
+                while polled_for < task.wakes() {
+                    polled_for = task.wakes();
+                    let _pending = answer(&mut bell, &task, |rope| {
+                        unanswered = left > 0;
+                        if left > 0 {
+                            left -= 1;
+                            rope.wake_by_ref();
+                        }
+                    });
+                }
+                prop_assert!(!unanswered);
+            }
+        }
+    }
+}
