@@ -24,11 +24,13 @@ use crate::units::Rate;
 mod buckets;
 mod dress;
 mod key;
+pub mod store;
 
+pub use buckets::Answer;
 pub use dress::dress;
 pub use key::Keys;
 
-use buckets::{Answer, Buckets};
+use buckets::{Buckets, Pace};
 use key::Recipe;
 
 /// All limits of a configuration.
@@ -81,6 +83,7 @@ pub struct Limiter {
     written: dress::Written,
     /// Keys and buckets belong together: a key is a hash with the recipe's secrets.
     state: Arc<(Recipe, Buckets)>,
+    pace: Pace,
     counters: Arc<Counters>,
 }
 
@@ -110,6 +113,8 @@ impl Limiter {
             (key, rate, burst, max_keys) == (&limit.key, &limit.rate, &limit.burst, &limit.max_keys)
         };
         let state = before.filter(fits).map(|before| Arc::clone(&before.state));
+        let state = state
+            .unwrap_or_else(|| Arc::new((Recipe::new(&limit.key), Buckets::new(limit.max_keys))));
         let quoted = dress::quoted(&limit.name);
         Self {
             name: limit.name.clone(),
@@ -119,9 +124,8 @@ impl Limiter {
             policy: dress::policy(&quoted, quota),
             written: dress::Written::default(),
             quoted,
-            state: state.unwrap_or_else(|| {
-                Arc::new((Recipe::new(&limit.key), Buckets::new(quota, limit.max_keys)))
-            }),
+            pace: state.1.pace(quota),
+            state,
             counters: before.map(|before| Arc::clone(&before.counters)).unwrap_or_default(),
         }
     }
@@ -151,15 +155,16 @@ impl Limiter {
     }
 
     fn take(&self, request: &Keys<'_>) -> Answer {
-        let (recipe, buckets) = &*self.state;
-        buckets.take(recipe.key(request))
+        self.pace.take(self.state.0.key(request), NonZeroU32::MIN)
     }
 }
+
+/// The longest time between two tokens.
+const CENTURY: Duration = Duration::from_hours(100 * 366 * 24);
 
 /// The quota of a rate. A burst that would take over a century to come back is cut to that: more is
 /// beyond what 64 bits of nanoseconds can reckon with.
 fn quota(rate: Rate, burst: NonZeroU32) -> Quota {
-    const CENTURY: Duration = Duration::from_hours(100 * 366 * 24);
     let interval = (rate.per / rate.count.get()).clamp(Duration::from_nanos(1), CENTURY);
     let most = u32::try_from(CENTURY.as_nanos() / interval.as_nanos()).ok();
     let burst = most.and_then(NonZeroU32::new).map_or(burst, |most| burst.min(most));

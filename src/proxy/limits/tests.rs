@@ -139,13 +139,13 @@ fn quotas_beyond_reckoning_are_cut_not_overflown() {
     let most = NonZeroU32::MAX;
     for (count, per) in [(1, Duration::MAX), (u32::MAX, Duration::ZERO), (1, 86_400 * SECOND)] {
         let quota = quota(Rate { count: NonZeroU32::new(count).unwrap(), per }, most);
-        let buckets = Buckets::new(quota, 1);
+        let pace = Buckets::new(1).pace(quota);
         let key = Recipe::new(&[]).key(&Keys {
             ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
             route: "",
             headers: &HeaderMap::new(),
         });
-        assert!(matches!(buckets.take(key), Answer::Taken { .. }));
+        assert!(matches!(pace.take(key, NonZeroU32::MIN), Answer::Taken { .. }));
     }
 }
 
