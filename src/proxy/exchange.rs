@@ -15,6 +15,7 @@ use http::request::Parts;
 use http::{HeaderValue, Version};
 use tokio::time::Instant;
 
+use super::identity::Identity;
 use super::overload::Permit;
 use super::peer::{Busy, Link, Peer};
 use super::plan::{Plan, RoutePlan};
@@ -51,6 +52,8 @@ pub struct Exchange {
     pub facts: Vec<Fact>,
     /// The client's address, as far as it is to be believed.
     pub client_ip: IpAddr,
+    /// Who the request comes from; `None` until that is verified, and for who comes without a name.
+    pub identity: Option<Arc<Identity>>,
     /// The limit that refused, or would have.
     pub limited_by: Option<ConfigName>,
     /// What the answer's cache headers said.
@@ -116,6 +119,7 @@ impl Exchange {
             trace: trace::open(&plan, survey, &head.headers),
             facts: Vec::new(),
             client_ip: plan.client_ip(peer.ip, &head.headers),
+            identity: None,
             limited_by: None,
             cache: None,
             stream: None,

@@ -20,6 +20,7 @@ pub mod clock;
 pub mod door;
 pub mod exchange;
 pub mod forward;
+pub mod identity;
 pub mod inspect;
 pub mod inspect_body;
 pub mod last_hop;
