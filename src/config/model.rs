@@ -13,6 +13,7 @@ use crate::secret::Secret;
 
 mod faults;
 mod gates;
+mod limits;
 mod metrics;
 mod otlp;
 mod server;
@@ -20,7 +21,8 @@ mod upstream;
 mod voices;
 
 pub use faults::{Breaker, Health, Retry};
-pub use gates::{LimitKey, Mode, Overload, RateLimit, RateLimitHeaders};
+pub use gates::{Mode, Overload, Share};
+pub use limits::{Cost, LimitKey, RateLimit, RateLimitHeaders};
 pub use metrics::{Cache, Metrics};
 pub use otlp::{Otlp, OtlpProtocol, OtlpTarget, Signal};
 pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
@@ -56,6 +58,8 @@ pub struct Config {
     pub spool: Spool,
     /// `[route_defaults] rate_limits`: for every request that matches no route.
     pub default_rate_limits: Vec<ConfigName>,
+    /// `[route_defaults] rate_limit_mode`: how strictly limits are taken at most.
+    pub default_rate_limit_mode: Mode,
     /// `[[routes]]`: first match wins.
     pub routes: Vec<Route>,
     /// `[captures."…"]`: facts that may leave, by name.
@@ -117,6 +121,8 @@ pub struct Route {
     pub audit: Option<ConfigName>,
     /// Names in `[rate_limits]`.
     pub rate_limits: Vec<ConfigName>,
+    /// How strictly they are taken at most.
+    pub rate_limit_mode: Mode,
     /// Names in `[captures]`.
     pub captures: Vec<ConfigName>,
     /// Overrides `server.limits.max_request_body`.

@@ -16,7 +16,8 @@ use http::{HeaderValue, Version};
 use tokio::time::Instant;
 
 use super::identity::Identity;
-use super::overload::Permit;
+use super::limits::Due;
+use super::overload::{Holding, Permit};
 use super::peer::{Busy, Link, Peer};
 use super::plan::{Plan, RoutePlan};
 use super::request_body::{Meter, State};
@@ -66,6 +67,10 @@ pub struct Exchange {
     pub status: Option<u16>,
     /// What it holds of the permits of all.
     pub permit: Permit,
+    /// What its tenant holds with it.
+    pub holding: Option<Holding>,
+    /// What limits reserved for it, to be settled when it ends.
+    pub dues: Vec<Due>,
     /// The place reserved in the audit.
     pub seat: Option<Seat>,
     /// The canonical path, kept only where the audit will want it.
@@ -126,6 +131,8 @@ impl Exchange {
             bytes_out: 0,
             status: None,
             permit: Permit::None,
+            holding: None,
+            dues: Vec::new(),
             seat: None,
             audit_path: None,
             id,
@@ -279,6 +286,9 @@ impl Exchange {
         if self.has_body && !self.meter.as_ref().is_some_and(is_read) {
             self.link.leave_unread();
         }
+        for due in std::mem::take(&mut self.dues) {
+            due.settle(&self.facts);
+        }
         let draft = self.route.audit.map(|event| seat::draft(self, event));
         let record = self.record(now, outcome);
         if let (Some(draft), Some(audit)) = (draft, self.proxy.audit()) {
@@ -288,6 +298,7 @@ impl Exchange {
             self.proxy.telemetry.metrics().observe_genai(&record);
         }
         self.proxy.telemetry.emit(record, &self.route.metrics);
+        self.proxy.overload.leave_tenant(self.holding.take());
         self.proxy.overload.leave(std::mem::take(&mut self.permit));
     }
 

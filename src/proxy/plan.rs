@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
 use super::inspect::Captures;
-use super::limits::{Limiter, Limits};
+use super::limits::{Limits, Staged};
 use crate::audit::Event;
 use crate::config::Config;
 use crate::config::model::{
@@ -89,7 +89,7 @@ pub struct RoutePlan {
     /// Its own clock for the response head, or the plan's.
     pub response_header: Option<std::time::Duration>,
     /// Limits, in the order they are asked.
-    pub limiters: Arc<[Arc<Limiter>]>,
+    pub limits: Staged,
     /// Facts to take from the request body.
     pub captures: Option<Captures>,
     /// Facts to take from the answer's body.
@@ -104,7 +104,7 @@ impl Plan {
     /// Compiles a configuration. Limits of `previous` keep their buckets where their quota is the
     /// same.
     pub fn compile(config: &Config, metrics: &Metrics, previous: Option<&Self>) -> Self {
-        let rate_limits = Limits::compile(config, previous.map(|plan| &plan.rate_limits));
+        let rate_limits = Limits::compile(config, None, previous.map(|plan| &plan.rate_limits));
         let compile = |route| compile_route(config, metrics, &rate_limits, route);
         let (mut entries, mut routes) = (Vec::new(), Vec::new());
         for route in &config.routes {
@@ -184,7 +184,7 @@ impl RoutePlan {
     pub fn has_policy(&self) -> bool {
         self.template.is_some()
             && (self.action == Action::Deny
-                || !self.limiters.is_empty()
+                || !self.limits.is_empty()
                 || self.audit.is_some()
                 || self.captures.is_some()
                 || self.answer_captures.is_some())
@@ -231,8 +231,10 @@ fn compile_route(
         response_header: route
             .and_then(|route| route.response_header)
             .or(config.upstream.timeouts.response_header),
-        limiters: limits
-            .resolve(route.map_or(&config.default_rate_limits, |route| &route.rate_limits)),
+        limits: limits.resolve(
+            route.map_or(&config.default_rate_limits, |route| &route.rate_limits),
+            route.map_or(config.default_rate_limit_mode, |route| route.rate_limit_mode),
+        ),
         captures: captures(Side::Request),
         answer_captures: captures(Side::Response),
         audit: names.audit.as_deref().and_then(Event::parse),

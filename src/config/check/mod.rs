@@ -13,6 +13,7 @@ use super::section::{Section, lay};
 use super::value::Zero;
 
 mod across;
+mod captured_limits;
 mod doors;
 mod files;
 mod idle;
@@ -64,6 +65,7 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     lay(&mut config.errors_type_base, voices::type_base(&root.section("errors")));
     lay(&mut config.genai, root.section("genai").flag("enabled"));
     across::check(&root, &config);
+    captured_limits::check(&root, &config);
     idle::note(&root, &config, outside);
     config
 }
@@ -86,8 +88,14 @@ fn policy(root: &Section<'_>, config: &mut Config) {
     limits::overload(&root.section("overload"), &mut config.overload);
     let (capture_names, captures) = routes::captures(root);
     config.captures = captures;
-    let known = routes::Known { rate_limits: limit_names, captures: capture_names };
     let defaults = root.section("route_defaults");
+    let mode = defaults.choice("rate_limit_mode", &limits::MODES);
+    lay(&mut config.default_rate_limit_mode, mode);
+    let known = routes::Known {
+        rate_limits: limit_names,
+        captures: capture_names,
+        rate_limit_mode: config.default_rate_limit_mode,
+    };
     lay(&mut config.default_rate_limits, known.rate_limits_of(&defaults));
     config.routes = routes::routes(root, &known);
     let inspect = root.section("inspect");

@@ -1,11 +1,11 @@
 //! `[[routes]]`, `[route_defaults]` and `[captures."…"]`.
 
-use super::limits::check_name;
+use super::limits::{MODES, check_name};
 use super::template::{self, Template};
 use super::{SOME_BYTES, voices};
 use crate::config::error::{Origin, Problem};
 use crate::config::keys::nearest;
-use crate::config::model::{Action, Capture, Route, Side, Take};
+use crate::config::model::{Action, Capture, Mode, Route, Side, Take};
 use crate::config::section::{Section, Word};
 use crate::config::value::{Zero, one_of};
 use crate::record::ConfigName;
@@ -38,6 +38,8 @@ const EVENTS: [&str; 8] = [
 pub(super) struct Known {
     pub(super) rate_limits: Vec<String>,
     pub(super) captures: Vec<String>,
+    /// The mode of a route that names none.
+    pub(super) rate_limit_mode: Mode,
 }
 
 impl Known {
@@ -82,6 +84,7 @@ fn route(
     let span = section.parsed("span", "a usable name", voices::label);
     let audit = section.parsed("audit", "an audit event", event);
     let rate_limits = known.rate_limits_of(section);
+    let rate_limit_mode = section.choice("rate_limit_mode", &MODES);
     let captures = references(section, "captures", "capture", &known.captures);
     let max_request_body = section.size("max_request_body", &SOME_BYTES);
     let response_header = timeouts.duration("response_header", Zero::Refused);
@@ -96,6 +99,7 @@ fn route(
         span: span.as_deref().map(ConfigName::configured),
         audit,
         rate_limits: rate_limits.unwrap_or_default(),
+        rate_limit_mode: rate_limit_mode.unwrap_or(known.rate_limit_mode),
         captures: captures.unwrap_or_default(),
         max_request_body,
         response_header,
