@@ -1,11 +1,11 @@
 //! `[[routes]]`, `[route_defaults]` and `[captures."…"]`.
 
-use super::limits::{MODES, check_name};
+use super::limits::check_name;
 use super::template::{self, Template};
-use super::{SOME_BYTES, voices};
+use super::{SOME_BYTES, gates, voices};
 use crate::config::error::{Origin, Problem};
 use crate::config::keys::nearest;
-use crate::config::model::{Action, Capture, Mode, Route, Side, Take};
+use crate::config::model::{Action, Capture, Gates, Route, Side, Take};
 use crate::config::section::{Section, Word};
 use crate::config::value::{Zero, one_of};
 use crate::record::ConfigName;
@@ -38,8 +38,13 @@ const EVENTS: [&str; 8] = [
 pub(super) struct Known {
     pub(super) rate_limits: Vec<String>,
     pub(super) captures: Vec<String>,
-    /// The mode of a route that names none.
-    pub(super) rate_limit_mode: Mode,
+}
+
+/// What a route has that names nothing else.
+#[derive(Debug)]
+pub(super) struct Defaults<'a> {
+    pub(super) rate_limits: &'a [ConfigName],
+    pub(super) gates: Gates,
 }
 
 impl Known {
@@ -61,14 +66,14 @@ pub(super) fn captures(root: &Section<'_>) -> (Vec<String>, Vec<Capture>) {
 }
 
 /// Every route, in order.
-pub(super) fn routes(root: &Section<'_>, known: &Known) -> Vec<Route> {
+pub(super) fn routes(root: &Section<'_>, known: &Known, defaults: &Defaults<'_>) -> Vec<Route> {
     let mut routes = Vec::new();
     let mut seen: Vec<(Template, Origin)> = Vec::new();
     let mut names: Vec<Word> = Vec::new();
     for section in root.each("routes") {
         let template = matched(&section, &mut seen);
         let name = name(&section, &mut names);
-        routes.extend(route(&section, known, template, name));
+        routes.extend(route(&section, known, defaults, template, name));
     }
     routes
 }
@@ -76,6 +81,7 @@ pub(super) fn routes(root: &Section<'_>, known: &Known) -> Vec<Route> {
 fn route(
     section: &Section<'_>,
     known: &Known,
+    defaults: &Defaults<'_>,
     template: Option<Template>,
     name: Option<String>,
 ) -> Option<Route> {
@@ -84,8 +90,8 @@ fn route(
     let span = section.parsed("span", "a usable name", voices::label);
     let audit = section.parsed("audit", "an audit event", event);
     let rate_limits = known.rate_limits_of(section);
-    let rate_limit_mode = section.choice("rate_limit_mode", &MODES);
     let captures = references(section, "captures", "capture", &known.captures);
+    let gates = gates::gates(section, defaults.gates);
     let max_request_body = section.size("max_request_body", &SOME_BYTES);
     let response_header = timeouts.duration("response_header", Zero::Refused);
     let template = template?;
@@ -98,8 +104,8 @@ fn route(
         action: action.unwrap_or(Action::Forward),
         span: span.as_deref().map(ConfigName::configured),
         audit,
-        rate_limits: rate_limits.unwrap_or_default(),
-        rate_limit_mode: rate_limit_mode.unwrap_or(known.rate_limit_mode),
+        rate_limits: rate_limits.unwrap_or_else(|| defaults.rate_limits.to_vec()),
+        gates,
         captures: captures.unwrap_or_default(),
         max_request_body,
         response_header,
