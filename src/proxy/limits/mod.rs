@@ -132,7 +132,7 @@ pub fn admit(slots: &[Slot], request: &Keys<'_>, verdict: &mut Verdict) {
     for slot in slots {
         let place = slot.limiter.place(request);
         let answer = slot.limiter.take(&place);
-        if !verdict.take_in(slot, place, answer, request) {
+        if !verdict.take_in(slot, &place, answer, request) {
             break;
         }
     }
@@ -145,7 +145,7 @@ pub async fn admit_shared(slots: &[Slot], request: &Keys<'_>, verdict: &mut Verd
     for slot in slots {
         let place = slot.limiter.place(request);
         let answer = slot.limiter.take_shared(&place).await;
-        if !verdict.take_in(slot, place, answer, request) {
+        if !verdict.take_in(slot, &place, answer, request) {
             break;
         }
     }
