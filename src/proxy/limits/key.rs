@@ -171,9 +171,10 @@ impl Part {
             }
             Self::Header(name) => {
                 let mut values = 0;
-                for value in request.headers.get_all(name) {
+                let given = request.headers.get_all(name).iter();
+                for value in given.filter(|value| !value.is_empty()) {
                     write(hasher, value.as_bytes());
-                    values += u64::from(!value.is_empty());
+                    values += 1;
                 }
                 hasher.write_u64(values);
                 return;
@@ -183,7 +184,9 @@ impl Part {
             Self::Claim(place) => {
                 claim(hasher, request.identity.and_then(|identity| identity.claim(place)))
             }
-            Self::Capture(name) => fact(hasher, request.facts.iter().find(|fact| fact.name == *name)),
+            Self::Capture(name) => {
+                fact(hasher, request.facts.iter().find(|fact| fact.name == *name))
+            }
         };
         if !is_known {
             hasher.write_u8(0);
@@ -233,9 +236,7 @@ fn write_quota(hasher: &mut impl Hasher, quota: Quota) {
 
 /// Writes bytes with their length, so that no two lists of parts look alike.
 fn write(hasher: &mut impl Hasher, bytes: &[u8]) {
-    if !bytes.is_empty() {
-        hasher.write(bytes);
-    }
+    hasher.write(bytes);
     hasher.write_u64(bytes.len() as u64);
 }
 
