@@ -87,11 +87,11 @@ async fn walk(
     let verdict = &mut Verdict::default();
     admission::admit(Stage::Door, exchange, &head.headers, verdict).await?;
     screen::judge(exchange, &body)?;
-    overload::share(proxy, exchange)?;
-    admission::admit(Stage::Known, exchange, &head.headers, verdict).await?;
     if last_hop::is_here(head)? {
         return Ok(None);
     }
+    overload::share(proxy, exchange)?;
+    admission::admit(Stage::Known, exchange, &head.headers, verdict).await?;
 
     let meter = if body.is_end_stream() { &peer.no_body } else { &Arc::<Meter>::default() };
     exchange.measure(meter);
