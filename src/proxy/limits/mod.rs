@@ -114,6 +114,18 @@ impl Limits {
     }
 }
 
+impl Slot {
+    /// The limit.
+    pub fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
+
+    /// How strictly this route takes it.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+}
+
 impl Staged {
     /// The limits to ask at a stage.
     pub fn at(&self, stage: Stage) -> &[Slot] {
