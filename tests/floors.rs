@@ -44,6 +44,7 @@ const ROOMS: [Room; 2] = [
             "exchange",
             "inspect",
             "limits",
+            "operations",
             "patience",
             "peer",
             "plan",

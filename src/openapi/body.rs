@@ -56,7 +56,7 @@ impl Body {
         let mut media = Vec::new();
         for (name, spot) in content.members() {
             spot.object()?;
-            let name = essence(name);
+            let name = essence(name).to_ascii_lowercase();
             let schema = spot.member("schema").filter(|_| is_json(&name));
             let schema = schema.map(|schema| workshop.schema(&schema)).transpose()?;
             let range = match name.split_once('/') {
@@ -88,12 +88,14 @@ impl Body {
                 Ok(line) => essence(line),
                 Err(_) => return Media::Unsupported,
             },
-            (None, _) => String::new(),
+            (None, _) => "",
             (Some(_), Some(_)) => return Media::Unsupported,
         };
         let accepts = |range: &Range| match range {
-            Range::Exact(name) => **name == *sent,
-            Range::Within(kind) => sent.starts_with(&**kind),
+            Range::Exact(name) => name.eq_ignore_ascii_case(sent),
+            Range::Within(kind) => {
+                sent.get(..kind.len()).is_some_and(|sent| sent.eq_ignore_ascii_case(kind))
+            }
             Range::All => true,
         };
         match self.media.iter().find(|(range, _)| accepts(range)) {
@@ -125,13 +127,13 @@ fn violation(rule: Rule) -> Violation {
     Violation { place: Place::Body, pointer: String::new(), rule }
 }
 
-/// A media type without its parameters, in lower case (RFC 9110 §8.3.1).
-fn essence(media: &str) -> String {
-    media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+/// A media type without its parameters (RFC 9110 §8.3.1).
+fn essence(media: &str) -> &str {
+    media.split(';').next().unwrap_or_default().trim()
 }
 
 /// Whether a media type is JSON (RFC 8259, RFC 6839).
 pub(super) fn is_json(media: &str) -> bool {
-    let essence = essence(media);
+    let essence = essence(media).to_ascii_lowercase();
     essence == "application/json" || essence.ends_with("+json") || essence == "text/json"
 }

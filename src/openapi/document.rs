@@ -16,6 +16,7 @@ use super::reference::Spot;
 use super::schema::Workshop;
 use super::{servers, text};
 use crate::http::template::{Table, Template};
+use crate::record::ConfigName;
 
 /// Paths of a document, each server's counted.
 const MAX_PATHS: usize = 2000;
@@ -45,6 +46,8 @@ pub struct Document {
 pub struct Path {
     /// The template, with the server's path before it.
     pub template: Template,
+    /// The template as a name.
+    pub name: ConfigName,
     /// The operations by their methods.
     pub operations: Vec<(Method, Arc<Operation>)>,
     /// What `Allow` says of it.
@@ -171,7 +174,8 @@ fn read_path<'d>(
         let template = findings.keep(template)?;
         let operations = operations.clone();
         let allow = allow(&operations);
-        found.push(Path { template, operations, allow });
+        let name = ConfigName::configured(template.as_str());
+        found.push(Path { template, name, operations, allow });
     }
     Some(())
 }
@@ -212,7 +216,8 @@ fn order(left: &Template, right: &Template) -> Ordering {
         Some(_) if segment.starts_with('{') && segment.ends_with('}') => 2,
         Some(_) => 1,
     };
-    let ranks = |template: &Template| -> Vec<u8> { template.as_str().split('/').map(rank).collect() };
+    let ranks =
+        |template: &Template| -> Vec<u8> { template.as_str().split('/').map(rank).collect() };
     ranks(left).cmp(&ranks(right)).then_with(|| without_names(left).cmp(&without_names(right)))
 }
 

@@ -28,4 +28,4 @@ pub use document::{Document, Found, Path};
 pub use fault::Fault;
 pub use operation::Operation;
 pub use text::MAX_FILE;
-pub use violation::{MAX_VIOLATIONS, Place, Violation};
+pub use violation::{MAX_VIOLATIONS, Place, Rule, Violation};

@@ -51,9 +51,8 @@ impl Operation {
             }
             names.push(name);
         }
-        let is_new = |spot: &&Spot<'d>| {
-            parameter::name(spot).map_or(true, |name| !names.contains(&name))
-        };
+        let is_new =
+            |spot: &&Spot<'d>| parameter::name(spot).map_or(true, |name| !names.contains(&name));
         let inherited: Vec<_> = shared.iter().filter(is_new).cloned().collect();
         spots.extend(inherited);
         if spots.len() > MAX_PARAMETERS {

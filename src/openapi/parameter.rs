@@ -106,7 +106,9 @@ impl Parameter {
             _ => (None, false),
         };
         let Some(schema) = schema else {
-            findings.notices.push(format!("{operation}: `{name}` has no schema; it is not checked"));
+            findings
+                .notices
+                .push(format!("{operation}: `{name}` has no schema; it is not checked"));
             return Ok(None);
         };
         let schema = workshop.schema(&schema)?;

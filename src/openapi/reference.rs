@@ -31,9 +31,7 @@ impl<'d> Spot<'d> {
     /// The members, with their names.
     pub(super) fn members(&self) -> impl Iterator<Item = (&'d str, Self)> {
         let members = self.value.as_object().into_iter().flatten();
-        members.map(|(name, value)| {
-            (&**name, Self { value, pointer: below(&self.pointer, name) })
-        })
+        members.map(|(name, value)| (&**name, Self { value, pointer: below(&self.pointer, name) }))
     }
 
     /// The items of a list.
@@ -71,7 +69,9 @@ impl<'d> Spot<'d> {
                 return Err(spot.fault("`$ref` is not a string"));
             };
             let pointer = local(reference).ok_or_else(|| {
-                spot.fault(format!("`{reference}` leads out of the document; only `#/…` is followed"))
+                spot.fault(format!(
+                    "`{reference}` leads out of the document; only `#/…` is followed"
+                ))
             })?;
             let Some(value) = document.pointer(&pointer) else {
                 return Err(spot.fault(format!("`{reference}` leads nowhere")));

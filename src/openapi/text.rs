@@ -26,7 +26,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Value, Fault> {
         let what = format!("the document is larger than {} KiB", MAX_FILE >> 10);
         return Err(Fault::at("", what));
     }
-    let text = std::str::from_utf8(bytes).map_err(|_| Fault::at("", "the document is not UTF-8"))?;
+    let text =
+        std::str::from_utf8(bytes).map_err(|_| Fault::at("", "the document is not UTF-8"))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let value = if is_json(text) { from_json(text)? } else { from_yaml(text)? };
     if !value.is_object() {
@@ -86,11 +87,10 @@ pub(super) fn line_of(bytes: &[u8], pointer: &str) -> Option<usize> {
     for token in pointer.split('/').skip(1) {
         let token = token.replace("~1", "/").replace("~0", "~");
         let (found, below) = match tree {
-            Tree::Members(members) => {
-                members.into_iter().find(|(name, _)| name.value == token).map(|(name, below)| {
-                    (name.referenced.line(), below)
-                })?
-            }
+            Tree::Members(members) => members
+                .into_iter()
+                .find(|(name, _)| name.value == token)
+                .map(|(name, below)| (name.referenced.line(), below))?,
             Tree::Items(items) => {
                 let item = items.into_iter().nth(token.parse().ok()?)?;
                 (item.referenced.line(), item.value)

@@ -1,16 +1,13 @@
 //! What is wrong with a request: where, and by which rule. Never the value, never a name that only
 //! the client knows.
 
-use serde::Serialize;
-
 /// Violations told of one request.
 pub const MAX_VIOLATIONS: usize = 8;
 
 /// One rule that a request breaks.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// The part of the request.
-    #[serde(rename = "in")]
     pub place: Place,
     /// A JSON pointer (RFC 6901) within that part: the parameter's name and what lies below it, or
     /// the member of the body. A member that no schema names is shown as `*`.
@@ -21,8 +18,7 @@ pub struct Violation {
 }
 
 /// The parts of a request that are checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A parameter of the template.
     Path,
@@ -34,8 +30,20 @@ pub enum Place {
     Body,
 }
 
+impl Place {
+    /// The word of the document's own `in`; `body` for the body.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Query => "query",
+            Self::Header => "header",
+            Self::Body => "body",
+        }
+    }
+}
+
 /// A word of a closed set: our own, or a keyword of JSON Schema.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule(&'static str);
 
 /// Every keyword that a checked schema can fail by.

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Map, Value, json};
 
-use super::circle;
 use super::super::fault::Fault;
 use super::super::reference::{Spot, local};
+use super::circle;
 
 /// Schemas within schemas.
 const MAX_DEPTH: usize = 48;
@@ -104,7 +104,9 @@ impl Closure {
     /// Where in the document a place of this schema comes from.
     pub(super) fn place_of(&self, pointer: &str) -> Option<String> {
         let longest = self.origins.iter().filter(|(part, _)| {
-            pointer.strip_prefix(&**part).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            pointer
+                .strip_prefix(&**part)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         });
         let (part, origin) = longest.max_by_key(|(part, _)| part.len())?;
         Some(format!("{origin}{}", &pointer[part.len()..]))
@@ -203,8 +205,7 @@ impl Gatherer<'_> {
             return Err(spot.fault("`$ref` is not a string"));
         };
         let Some(pointer) = local(reference) else {
-            let what =
-                format!("`{reference}` leads out of the document; only `#/…` is followed");
+            let what = format!("`{reference}` leads out of the document; only `#/…` is followed");
             return Err(spot.fault(what));
         };
         if let Some(number) = self.numbers.get(&pointer) {
@@ -220,11 +221,7 @@ impl Gatherer<'_> {
     }
 
     /// What only answers hold is not required of a request.
-    fn excuse_read_only(
-        &self,
-        spot: &Spot<'_>,
-        out: &mut Map<String, Value>,
-    ) -> Result<(), Fault> {
+    fn excuse_read_only(&self, spot: &Spot<'_>, out: &mut Map<String, Value>) -> Result<(), Fault> {
         let (Some(properties), Some(Value::Array(required))) =
             (spot.member("properties"), out.get_mut("required"))
         else {
