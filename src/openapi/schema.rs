@@ -131,8 +131,11 @@ impl Schema {
                 pointer = below(&pointer, name); // It stands in the schema.
             }
             let rule = match kind {
-                // A schema `false`, which no value meets.
-                ValidationErrorKind::FalseSchema => Rule::of("false"),
+                // No value meets `false`; the keyword that holds it says more.
+                ValidationErrorKind::FalseSchema => {
+                    let path = error.schema_path().as_str();
+                    Rule::of(path.rsplit('/').next().unwrap_or_default())
+                }
                 kind => Rule::of(kind.keyword()),
             };
             Violation { place, pointer, rule }

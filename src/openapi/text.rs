@@ -15,8 +15,8 @@ use super::json::{self, Unread};
 
 /// Bytes of a document.
 pub const MAX_FILE: usize = 1 << 20;
-/// Levels of a document.
-const MAX_DEPTH: usize = 96;
+/// Levels of a document; the readers go down one call for each.
+const MAX_DEPTH: usize = 48;
 /// Values in a YAML document, those behind its aliases included.
 const MAX_NODES: usize = 200_000;
 

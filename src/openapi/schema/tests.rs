@@ -63,6 +63,21 @@ fn a_schema_may_lead_back_to_itself_through_a_member() {
         judge(&list, &json!({ "v": 1, "next": { "next": { "v": 2 } } })),
         ["/next/v required"]
     );
+    let deep = (0..60).fold(json!({}), |next, _| json!({ "v": 1, "next": next }));
+    assert_eq!(judge(&list, &deep), [format!("{}/v required", "/next".repeat(60))]);
+}
+
+#[test]
+fn alternatives_within_alternatives_do_not_multiply() {
+    let half = |name| json!({ "required": [name], "properties": { "n": { "$ref": "#/node" } } });
+    let document = json!({
+        "schema": { "$ref": "#/node" },
+        "node": { "oneOf": [half("a"), half("b")] },
+    });
+    let tree = schema(&document, false).unwrap();
+    let deep = |last| (0..40).fold(last, |next, _| json!({ "n": next, "a": 1 }));
+    assert!(judge(&tree, &deep(json!({ "b": 1 }))).is_empty());
+    assert_eq!(judge(&tree, &deep(json!({ "c": 1 }))), [" oneOf"]);
 }
 
 #[test]
