@@ -16,15 +16,22 @@ use http_body::Body;
 use hyper::body::Incoming;
 
 use super::exchange::{Exchange, Stop};
+<<<<<<< HEAD
 use super::inspect::Interest;
+=======
+use super::limits::{Stage, Verdict};
 use super::peer::Peer;
 use super::reply::ReplyBody;
 use super::request_body::{Meter, RequestBody};
 use super::survey::Survey;
 use super::upstream::lease::UpstreamBody;
 use super::{
+<<<<<<< HEAD
     Proxy, answer, classify, door, forward, inspect_body, last_hop, operations, overload, screen,
     seat, target, upgrade, validation,
+=======
+    Proxy, admission, answer, classify, forward, inspect_body, last_hop, overload, screen, seat,
+    target, upgrade,
 };
 use crate::record::Failure;
 
@@ -87,8 +94,11 @@ async fn walk(
     exchange.operation = known.operation().cloned();
     target.judge(&plan, &head.method)?;
     overload::enter(proxy, exchange).await?;
-    let verdict = door::admit(exchange, &head.headers)?;
+    let verdict = &mut Verdict::default();
+    admission::admit(Stage::Door, exchange, &head.headers, verdict).await?;
     screen::judge(exchange, &body)?;
+    overload::share(proxy, exchange)?;
+    admission::admit(Stage::Known, exchange, &head.headers, verdict).await?;
     if last_hop::is_here(head)? {
         return Ok(None);
     }
@@ -101,6 +111,7 @@ async fn walk(
     if interest != Interest::None && inspected.is_whole {
         validation::judge_body(exchange, head, &inspected.lead)?;
     }
+    admission::admit(Stage::Body, exchange, &head.headers, verdict).await?;
     let probe = proxy.upstream().breaker().admit()?; // Held until the head is here.
     seat::initiate(proxy, exchange).await?;
 
@@ -115,7 +126,7 @@ async fn walk(
     if exchange.stream.is_some() {
         overload::swap(proxy, exchange);
     }
-    answer::dress(exchange, &verdict, response.headers_mut());
+    answer::dress(exchange, verdict, response.headers_mut());
     Ok(Some((response, shape)))
 }
 
