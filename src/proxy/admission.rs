@@ -43,12 +43,7 @@ pub async fn admit(
     Ok(())
 }
 
-async fn ask_shared(
-    stage: Stage,
-    exchange: &Exchange,
-    headers: &HeaderMap,
-    verdict: &mut Verdict,
-) {
+async fn ask_shared(stage: Stage, exchange: &Exchange, headers: &HeaderMap, verdict: &mut Verdict) {
     let slots = exchange.route.limits.at(stage);
     limits::admit_shared(slots, &keys(exchange, headers), verdict).await;
 }

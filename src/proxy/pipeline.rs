@@ -16,9 +16,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 
 use super::exchange::{Exchange, Stop};
-<<<<<<< HEAD
 use super::inspect::Interest;
-=======
 use super::limits::{Stage, Verdict};
 use super::peer::Peer;
 use super::reply::ReplyBody;
@@ -26,12 +24,8 @@ use super::request_body::{Meter, RequestBody};
 use super::survey::Survey;
 use super::upstream::lease::UpstreamBody;
 use super::{
-<<<<<<< HEAD
-    Proxy, answer, classify, door, forward, inspect_body, last_hop, operations, overload, screen,
-    seat, target, upgrade, validation,
-=======
-    Proxy, admission, answer, classify, forward, inspect_body, last_hop, overload, screen, seat,
-    target, upgrade,
+    Proxy, admission, answer, classify, forward, inspect_body, last_hop, operations, overload,
+    screen, seat, target, upgrade, validation,
 };
 use crate::record::Failure;
 

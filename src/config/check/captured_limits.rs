@@ -66,7 +66,8 @@ fn route(
     limits: &[crate::record::ConfigName],
     captures: &[crate::record::ConfigName],
 ) {
-    let named = limits.iter().filter_map(|name| config.rate_limits.iter().find(|l| l.name == *name));
+    let named =
+        limits.iter().filter_map(|name| config.rate_limits.iter().find(|l| l.name == *name));
     for limit in named {
         for missing in limit.captures().filter(|name| !captures.contains(name)) {
             let title = format!("the limit `{}` reads what this route does not take", &*limit.name);

@@ -107,7 +107,12 @@ fn cost(section: &Section<'_>, burst: NonZeroU32) -> Option<Cost> {
     let is_more = reserve.is_some_and(|reserve| reserve > NonZeroU32::MIN);
     if is_more && !matches!(name, Some(Some(_))) {
         let label = "every request costs one token, which is known at once";
-        section.refuse("reserve", "has no use here", label, Some("add `cost = \"capture:<name>\"`"));
+        section.refuse(
+            "reserve",
+            "has no use here",
+            label,
+            Some("add `cost = \"capture:<name>\"`"),
+        );
     }
     let name = name??;
     Some(Cost::Capture { name, reserve: reserve.unwrap_or(NonZeroU32::MIN) })

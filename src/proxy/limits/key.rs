@@ -183,7 +183,9 @@ impl Part {
             Self::Claim(place) => {
                 claim(hasher, request.identity.and_then(|identity| identity.claim(place)))
             }
-            Self::Capture(name) => fact(hasher, request.facts.iter().find(|fact| fact.name == *name)),
+            Self::Capture(name) => {
+                fact(hasher, request.facts.iter().find(|fact| fact.name == *name))
+            }
         };
         if !is_known {
             hasher.write_u8(0);

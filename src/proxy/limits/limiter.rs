@@ -172,10 +172,8 @@ impl Limiter {
             tariff = self.tier_of(claim, request);
             tier = Some(self.quota(tariff));
         }
-        let shared = self
-            .store
-            .is_some()
-            .then(|| recipe.shared(&self.name, self.quota(tariff), request));
+        let shared =
+            self.store.is_some().then(|| recipe.shared(&self.name, self.quota(tariff), request));
         Place { tariff, key: recipe.key(request, tier), shared }
     }
 

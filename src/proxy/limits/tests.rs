@@ -272,4 +272,3 @@ async fn a_tier_is_what_a_verified_claim_says_and_any_other_is_the_base() {
     assert!(ask_as(&reloaded, Stage::Known, Some(&caller("{}", json!({}))), &[]).denied.is_some());
     assert!(ask_as(&reloaded, Stage::Known, Some(&premium), &[]).denied.is_none());
 }
-

@@ -136,9 +136,16 @@ fn a_shared_key_is_the_same_for_every_replica_and_shows_nothing() {
     assert_ne!(shared("a", &ip, "192.0.2.1"), shared("a", &route, "192.0.2.1"));
     // Every release must make the same key, or an upgrade in parts would give everybody two buckets.
     let bytes: &[&[u8]] = &[
-        b"vital-sidecar limit 1", &21u64.to_be_bytes(), b"a", &1u64.to_be_bytes(),
-        &1_000_000_000u64.to_be_bytes(), &1u64.to_be_bytes(),
-        b"ip", &2u64.to_be_bytes(), &0u64.to_be_bytes(), &0xc000_0201_u64.to_be_bytes(),
+        b"vital-sidecar limit 1",
+        &21u64.to_be_bytes(),
+        b"a",
+        &1u64.to_be_bytes(),
+        &1_000_000_000u64.to_be_bytes(),
+        &1u64.to_be_bytes(),
+        b"ip",
+        &2u64.to_be_bytes(),
+        &0u64.to_be_bytes(),
+        &0xc000_0201_u64.to_be_bytes(),
     ];
     let whole = digest::digest(&digest::SHA256, &bytes.concat());
     let half: [u8; 16] = whole.as_ref()[..16].try_into().unwrap();
