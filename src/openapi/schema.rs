@@ -34,6 +34,8 @@ pub(super) struct Schema {
     validator: Validator,
     /// Every member that a schema names.
     names: HashSet<Box<str>>,
+    /// Whether only the verdict is told, not what is wrong: looking for that would take too long.
+    is_terse: bool,
     /// What a value may be.
     pub(super) kinds: Kinds,
     /// What the items of a list may be.
@@ -93,7 +95,8 @@ fn compile(spot: &Spot<'_>, closure: Closure) -> Result<Schema, Fault> {
     })?;
     let kinds = Kinds::of(&closure.schema);
     let items = Kinds::of_items(&closure.schema);
-    Ok(Schema { validator, names: closure.names, kinds, items })
+    let is_terse = circle::multiplies(&closure.schema);
+    Ok(Schema { validator, names: closure.names, is_terse, kinds, items })
 }
 
 /// What is wrong with a schema, without the value.
@@ -120,6 +123,9 @@ impl Schema {
     pub(super) fn judge(&self, value: &Value, place: Place, base: &str) -> Vec<Violation> {
         if self.validator.is_valid(value) {
             return Vec::new();
+        }
+        if self.is_terse {
+            return vec![Violation { place, pointer: base.to_owned(), rule: Rule::SCHEMA }];
         }
         let errors = self.validator.iter_errors(value).take(MAX_VIOLATIONS);
         let violation = |error: jsonschema::ValidationError<'_>| {

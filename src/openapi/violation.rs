@@ -92,12 +92,14 @@ impl Rule {
     pub const DEPTH: Self = Self("depth");
     /// A member or a parameter is there twice, and readers differ on which of them counts.
     pub const UNIQUE: Self = Self("unique");
+    /// It does not meet the schema; which keyword failed would take too long to find out.
+    pub const SCHEMA: Self = Self("schema");
     /// A parameter is not UTF-8, or holds a broken escape.
     pub const ENCODING: Self = Self("encoding");
 
     /// The keyword of this name, or `schema` for one that is not in the set.
     pub(super) fn of(keyword: &str) -> Self {
-        Self(KEYWORDS.into_iter().find(|known| *known == keyword).unwrap_or("schema"))
+        Self(KEYWORDS.into_iter().find(|known| *known == keyword).unwrap_or(Self::SCHEMA.0))
     }
 
     /// The word.

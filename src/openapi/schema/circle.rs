@@ -1,4 +1,5 @@
-//! Circles that no value could ever leave: a schema that applies itself to the very same value.
+//! Circles of references: those that no value could ever leave, and those in which telling what is
+//! wrong would cost more with every level of a value.
 //!
 //! A schema may lead back to itself through a member or an item; each step then uses the value up.
 
@@ -8,30 +9,78 @@ use serde_json::Value;
 const SAME_ONE: [&str; 4] = ["else", "if", "not", "then"];
 const SAME_LISTED: [&str; 3] = ["allOf", "anyOf", "oneOf"];
 
-/// Whether a schema that stands alone holds such a circle.
+/// Keywords by which several schemas may apply to one value.
+const BRANCHING: [&str; 11] = [
+    "allOf",
+    "anyOf",
+    "contains",
+    "dependentSchemas",
+    "if",
+    "not",
+    "oneOf",
+    "patternProperties",
+    "prefixItems",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+];
+
+/// Whether a schema that stands alone applies itself to the very same value.
 pub(super) fn leads_nowhere(schema: &Value) -> bool {
-    let mut edges = Vec::new();
-    let Some(Value::Object(parts)) = schema.get("$defs") else { return false };
-    for number in 0..parts.len() {
+    has_circle(&edges(schema, gather_same))
+}
+
+/// Whether a schema that stands alone leads back to itself, and may do so in more than one way at once.
+/// Its verdict is remembered for every value within; what is wrong, for none.
+pub(super) fn multiplies(schema: &Value) -> bool {
+    has_circle(&edges(schema, gather_all)) && branches(schema)
+}
+
+fn branches(schema: &Value) -> bool {
+    match schema {
+        Value::Object(members) => {
+            BRANCHING.iter().any(|keyword| members.contains_key(*keyword))
+                || members.values().any(branches)
+        }
+        Value::Array(items) => items.iter().any(branches),
+        _ => false,
+    }
+}
+
+/// What each part leads to.
+fn edges(schema: &Value, gather: impl Fn(&Value, &mut Vec<usize>)) -> Vec<Vec<usize>> {
+    let Some(Value::Object(parts)) = schema.get("$defs") else { return Vec::new() };
+    let targets = |number: usize| {
         let mut targets = Vec::new();
         if let Some(part) = parts.get(&number.to_string()) {
             gather(part, &mut targets);
         }
-        edges.push(targets);
+        targets
+    };
+    (0..parts.len()).map(targets).collect()
+}
+
+fn target(schema: &Value) -> Option<usize> {
+    schema.get("$ref")?.as_str()?.strip_prefix("#/$defs/")?.parse().ok()
+}
+
+/// Every part that is referred to.
+fn gather_all(schema: &Value, targets: &mut Vec<usize>) {
+    targets.extend(target(schema));
+    match schema {
+        Value::Object(members) => members.values().for_each(|below| gather_all(below, targets)),
+        Value::Array(items) => items.iter().for_each(|below| gather_all(below, targets)),
+        _ => {}
     }
-    has_circle(&edges)
 }
 
 /// The parts that a schema applies to the same value.
-fn gather(schema: &Value, targets: &mut Vec<usize>) {
-    let reference = schema.get("$ref").and_then(Value::as_str);
-    let number = reference.and_then(|reference| reference.strip_prefix("#/$defs/"));
-    targets.extend(number.and_then(|number| number.parse::<usize>().ok()));
+fn gather_same(schema: &Value, targets: &mut Vec<usize>) {
+    targets.extend(target(schema));
     let one = SAME_ONE.iter().filter_map(|keyword| schema.get(*keyword));
     let listed = SAME_LISTED.iter().filter_map(|keyword| schema.get(*keyword)?.as_array());
     let named = schema.get("dependentSchemas").and_then(Value::as_object).into_iter();
     let below = one.chain(listed.flatten()).chain(named.flat_map(|named| named.values()));
-    below.for_each(|schema| gather(schema, targets));
+    below.for_each(|schema| gather_same(schema, targets));
 }
 
 /// Takes away what leads nowhere else until nothing is left, or only circles are.
