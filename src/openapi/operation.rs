@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 
 use super::body::Body;
 use super::fault::Findings;
@@ -73,12 +73,6 @@ impl Operation {
     /// Whether there is anything to ask of a head.
     pub fn has_parameters(&self) -> bool {
         !self.parameters.is_empty()
-    }
-
-    /// Leaves out the header fields that somebody else takes from a request before it is judged.
-    #[must_use]
-    pub fn has_header(&self, name: &HeaderName) -> bool {
-        self.parameters.iter().any(|parameter| parameter.header() == Some(name))
     }
 
     /// What it says of a request's body.

@@ -128,14 +128,6 @@ impl Parameter {
         }))
     }
 
-    /// The header field that it reads.
-    pub(super) fn header(&self) -> Option<&HeaderName> {
-        match &self.source {
-            Source::Header(name) => Some(name),
-            Source::Path | Source::Query => None,
-        }
-    }
-
     /// What is wrong with this parameter of a request. `path` are those of the template.
     pub(super) fn judge(
         &self,
