@@ -23,12 +23,14 @@ pub mod capture;
 mod kept;
 pub mod name;
 pub mod outcome;
+pub mod pseudonym;
 pub mod stream;
 
 pub use capture::{Fact, Value};
 pub use kept::{Kept, Reason};
 pub use name::ConfigName;
 pub use outcome::{Abort, ErrorType, Failure, Level, Outcome, Phase, Refusal};
+pub use pseudonym::{Pseudonym, PseudonymKey};
 pub use stream::{Gaps, Stream, StreamKind};
 
 /// What happened in one exchange.
