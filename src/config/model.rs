@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::record::ConfigName;
 use crate::secret::Secret;
 
+mod captures;
 mod faults;
 mod gates;
 mod metrics;
@@ -19,6 +20,7 @@ mod server;
 mod upstream;
 mod voices;
 
+pub use captures::{Capture, Side, Take};
 pub use faults::{Breaker, Health, Retry};
 pub use gates::{LimitKey, Mode, Overload, RateLimit, RateLimitHeaders};
 pub use metrics::{Cache, Metrics};
@@ -132,41 +134,6 @@ pub enum Action {
     Forward,
     /// Answer 403.
     Deny,
-}
-
-/// One of `[captures]`.
-#[derive(Clone, Debug)]
-pub struct Capture {
-    /// The fact's name.
-    pub name: ConfigName,
-    /// Whose body it looks into.
-    pub side: Side,
-    /// JSON pointer (RFC 6901) into that body.
-    pub pointer: String,
-    /// What is taken there.
-    pub take: Take,
-    /// Whether it may become a metric label.
-    pub metric: bool,
-}
-
-/// Whose body a capture looks into: the first part of `captures.from`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// `request.body`.
-    Request,
-    /// `response.body`: a JSON document, or the last event of a stream that has the place.
-    Response,
-}
-
-/// `captures.take`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Take {
-    /// The value itself, if it is one of these; else `_other`.
-    Value(Vec<ConfigName>),
-    /// The length of a string in UTF-16 code units.
-    Length,
-    /// A whole number that is not negative.
-    Number,
 }
 
 /// `[inspect]`.

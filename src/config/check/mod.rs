@@ -13,6 +13,7 @@ use super::section::{Section, lay};
 use super::value::Zero;
 
 mod across;
+mod captures;
 mod doors;
 mod files;
 mod idle;
@@ -84,7 +85,7 @@ fn policy(root: &Section<'_>, config: &mut Config) {
     let form = root.section("rate_limit_headers").choice("form", &limits::FORMS);
     lay(&mut config.rate_limit_headers, form);
     limits::overload(&root.section("overload"), &mut config.overload);
-    let (capture_names, captures) = routes::captures(root);
+    let (capture_names, captures) = captures::captures(root);
     config.captures = captures;
     let known = routes::Known { rate_limits: limit_names, captures: capture_names };
     let defaults = root.section("route_defaults");
