@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::record::ConfigName;
+use crate::record::{ConfigName, PseudonymKey};
 use crate::secret::Secret;
 
 mod captures;
@@ -20,7 +20,7 @@ mod server;
 mod upstream;
 mod voices;
 
-pub use captures::{Capture, Side, Take};
+pub use captures::{Capture, Place, TAKEN_LABELS, Take};
 pub use faults::{Breaker, Health, Retry};
 pub use gates::{LimitKey, Mode, Overload, RateLimit, RateLimitHeaders};
 pub use metrics::{Cache, Metrics};
@@ -78,6 +78,8 @@ pub struct Config {
     pub errors_type_base: String,
     /// `[genai] enabled`: whether captured facts become the metrics of the `GenAI` conventions.
     pub genai: bool,
+    /// The key of pseudonyms that a file gives; `None` means a random one.
+    pub pseudonym_key: Option<PseudonymKey>,
 }
 
 /// `[service]`.

@@ -66,7 +66,7 @@ pub async fn read(
     // Boxed: most requests are not inspected and need no room for it.
     let is_whole = Box::pin(gather(exchange, &mut inspected, max, meter)).await?;
     match is_whole.then(|| captures.read(text_of(&inspected.lead))) {
-        Some(Ok(facts)) => exchange.facts = facts,
+        Some(Ok(facts)) => exchange.facts.extend(facts),
         Some(Err(_)) | None => proxy.telemetry().metrics().capture_unreadable(),
     }
     Ok(inspected)

@@ -79,8 +79,8 @@ pub struct Record {
     pub user_agent: Option<UserAgent>,
     /// The client's address: the peer, or what a trusted proxy said. Sinks truncate it.
     pub client_ip: IpAddr,
-    /// Captured facts: those of the request before those of the answer, each in the order of the
-    /// route's `captures`.
+    /// Captured facts: those of the path, the request's body, the answer's head and its body, each in the
+    /// order of the route's `captures`.
     pub facts: Vec<Fact>,
     /// The limit that refused, or would have (shadow mode).
     pub limited_by: Option<ConfigName>,

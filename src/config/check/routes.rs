@@ -28,6 +28,8 @@ const EVENTS: [&str; 8] = [
 pub(super) struct Known {
     pub(super) rate_limits: Vec<String>,
     pub(super) captures: Vec<String>,
+    /// Captures of a path's parameter, and its name.
+    pub(super) parameters: Vec<(ConfigName, Box<str>)>,
 }
 
 impl Known {
@@ -65,6 +67,9 @@ fn route(
     let max_request_body = section.size("max_request_body", &SOME_BYTES);
     let response_header = timeouts.duration("response_header", Zero::Refused);
     let template = template?;
+    if captures.is_some() {
+        check_parameters(section, known, &template);
+    }
     // A route without a name is called what it matches.
     let name = name.or_else(|| section.text("match").map(str::to_owned))?;
     Some(Route {
@@ -79,6 +84,20 @@ fn route(
         max_request_body,
         response_header,
     })
+}
+
+/// A capture of a parameter needs a template that has it.
+fn check_parameters(section: &Section<'_>, known: &Known, template: &Template) {
+    for word in section.words("captures").unwrap_or_default() {
+        let capture = known.parameters.iter().find(|(capture, _)| **capture == *word.text);
+        let Some((_, parameter)) = capture else { continue };
+        if !template.names().any(|name| name == &**parameter) {
+            let title = "`routes.captures` names a parameter that the route does not have";
+            let label = format!("this takes `{{{parameter}}}` of the path");
+            let problem = Problem::at(&word.origin, title).label(label);
+            section.problems.push(problem.related(&section.origin_of("match"), "not in here"));
+        }
+    }
 }
 
 /// What a route matches, unless an earlier one has taken it all.
