@@ -112,8 +112,7 @@ impl Plan {
     pub fn compile(config: &Config, metrics: &Metrics, previous: Option<&Self>) -> Self {
         let rate_limits = Limits::compile(config, previous.map(|plan| &plan.rate_limits));
         let pseudonym_key = pseudonym_key(config, previous);
-        let compile =
-            |route| compile_route(config, metrics, &rate_limits, &pseudonym_key, route);
+        let compile = |route| compile_route(config, metrics, &rate_limits, &pseudonym_key, route);
         let (mut entries, mut routes) = (Vec::new(), Vec::new());
         for route in &config.routes {
             // A template that does not parse was refused by `check`; here it simply never matches.
@@ -235,6 +234,8 @@ fn compile_route(
         let there = captures.iter().copied().filter(|capture| is_there(&capture.place));
         Some(Captures::compile(there, key)).filter(|captures| !captures.is_empty())
     };
+    let labels = captures.iter().filter(|capture| capture.metric);
+    let labels = labels.map(|capture| capture.name.clone()).collect();
     RoutePlan {
         template,
         action: route.map_or(Action::Forward, |route| route.action),
@@ -251,7 +252,7 @@ fn compile_route(
         head_captures: HeaderFacts::compile(captures.iter().copied(), key),
         answer_captures: bodies(|place| matches!(place, Place::ResponseBody(_))),
         audit: names.audit.as_deref().and_then(Event::parse),
-        metrics: metrics.route(&names),
+        metrics: metrics.route_with(&names, labels),
         names,
     }
 }

@@ -78,7 +78,8 @@ impl Captures {
         let mut compiled = Vec::new();
         let (mut pointers, mut root) = (Vec::new(), Node::default());
         for capture in captures {
-            let (Place::RequestBody(pointer) | Place::ResponseBody(pointer)) = &capture.place else {
+            let (Place::RequestBody(pointer) | Place::ResponseBody(pointer)) = &capture.place
+            else {
                 continue;
             };
             let index = compiled.len();
@@ -125,9 +126,8 @@ impl Captures {
     /// Gives what was found its names.
     pub fn facts(&self, found: Found) -> Vec<Fact> {
         let named = self.compiled.iter().zip(found);
-        let fact = |(capture, value): (&Compiled, Option<Value>)| {
-            value.map(|value| capture.fact(value))
-        };
+        let fact =
+            |(capture, value): (&Compiled, Option<Value>)| value.map(|value| capture.fact(value));
         named.filter_map(fact).collect()
     }
 }

@@ -74,10 +74,8 @@ fn lengths_count_as_javascript_does() {
 
 #[test]
 fn of_a_member_that_is_there_twice_the_last_counts() {
-    let captures = compile(&[
-        capture("mode", "/a/mode", Some(&["x", "y"])),
-        capture("a", "/a", None),
-    ]);
+    let captures =
+        compile(&[capture("mode", "/a/mode", Some(&["x", "y"])), capture("a", "/a", None)]);
     assert_eq!(facts(&captures, r#"{"a":{"mode":"x","mode":"y"}}"#), ["mode=y"]);
     assert_eq!(facts(&captures, r#"{"a":{"mode":"x"},"a":"text"}"#), ["a=4"]);
     assert!(facts(&captures, r#"{"a":"text","a":{"mode":null}}"#).is_empty());
