@@ -14,8 +14,8 @@ use super::limits::{Limiter, Limits};
 use crate::audit::Event;
 use crate::config::Config;
 use crate::config::model::{
-    Action, AuditMode, Capture, HostHeader, PathForm, Place, Propagators, Route, ServerLimits,
-    Timeouts, Trust,
+    Action, AuditMode, Capture, Gates, HostHeader, Mode, Need, PathForm, Place, Propagators, Route,
+    ServerLimits, Timeouts, Trust,
 };
 use crate::http::cache_status::Fields;
 use crate::http::forwarded;
@@ -92,6 +92,8 @@ pub struct RoutePlan {
     pub response_header: Option<std::time::Duration>,
     /// Limits, in the order they are asked.
     pub limiters: Arc<[Arc<Limiter>]>,
+    /// What is asked of a request, and how strictly.
+    pub gates: Gates,
     /// Facts to take from the path.
     pub path_captures: Option<PathFacts>,
     /// Facts to take from the request body.
@@ -187,11 +189,13 @@ impl Plan {
 }
 
 impl RoutePlan {
-    /// Whether somebody relies on this route to see every request to its path: it denies, limits,
-    /// audits or captures.
+    /// Whether somebody relies on this route to see every request to its path: it denies, asks who
+    /// calls, limits, audits or captures.
     pub fn has_policy(&self) -> bool {
         self.template.is_some()
             && (self.action == Action::Deny
+                || self.gates.identity == Need::Required
+                || self.gates.csrf == Mode::Enforce
                 || !self.limiters.is_empty()
                 || self.audit.is_some()
                 || self.path_captures.is_some()
@@ -247,6 +251,7 @@ fn compile_route(
             .or(config.upstream.timeouts.response_header),
         limiters: limits
             .resolve(route.map_or(&config.default_rate_limits, |route| &route.rate_limits)),
+        gates: route.map_or(config.default_gates, |route| route.gates),
         path_captures: PathFacts::compile(captures.iter().copied(), key),
         captures: bodies(|place| matches!(place, Place::RequestBody(_))),
         head_captures: HeaderFacts::compile(captures.iter().copied(), key),

@@ -16,6 +16,7 @@ mod across;
 mod captures;
 mod doors;
 mod files;
+mod gates;
 mod idle;
 mod limits;
 mod metrics;
@@ -93,9 +94,12 @@ fn policy(root: &Section<'_>, config: &mut Config) {
     let parameters = captures.iter().filter_map(parameter).collect();
     config.captures = captures;
     let known = routes::Known { rate_limits: limit_names, captures: capture_names, parameters };
-    let defaults = root.section("route_defaults");
-    lay(&mut config.default_rate_limits, known.rate_limits_of(&defaults));
-    config.routes = routes::routes(root, &known);
+    let section = root.section("route_defaults");
+    lay(&mut config.default_rate_limits, known.rate_limits_of(&section));
+    config.default_gates = gates::gates(&section, config.default_gates);
+    let defaults =
+        routes::Defaults { rate_limits: &config.default_rate_limits, gates: config.default_gates };
+    config.routes = routes::routes(root, &known, &defaults);
     let inspect = root.section("inspect");
     lay(&mut config.inspect.max_body, inspect.bytes("max_body", &SOME_BYTES));
     lay(&mut config.inspect.max_memory, inspect.bytes("max_memory", &SOME_BYTES));

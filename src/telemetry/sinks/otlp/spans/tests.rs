@@ -18,8 +18,8 @@ use crate::http::shape::Words;
 use crate::http::traceparent::{SpanId, TraceId};
 use crate::http::tracestate::TraceState;
 use crate::record::{
-    Abort, ConfigName, Fact, Failure, Gaps, Kept, Outcome, Phase, PseudonymKey, Reason, Record,
-    Refusal, RouteNames, Stream, StreamKind, Trace, UpstreamLeg, Value,
+    Abort, Caller, ConfigName, Fact, Failure, Gaps, Kept, Outcome, Phase, PseudonymKey, Reason,
+    Record, Refusal, RouteNames, Stream, StreamKind, Trace, UpstreamLeg, Value,
 };
 
 fn config() -> Config {
@@ -198,6 +198,8 @@ prop_compose! {
             stream: stream.map(Box::new),
             user_agent: Some("curl/8.0".into()),
             client_ip,
+            caller: Caller::default(),
+            operation: None,
             facts,
             limited_by: None,
             cache: None,
