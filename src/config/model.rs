@@ -14,6 +14,7 @@ use crate::secret::Secret;
 mod captures;
 mod faults;
 mod gates;
+mod limits;
 mod metrics;
 mod otlp;
 mod server;
@@ -22,7 +23,8 @@ mod voices;
 
 pub use captures::{Capture, Place, TAKEN_LABELS, Take};
 pub use faults::{Breaker, Health, Retry};
-pub use gates::{Gates, LimitKey, Mode, Need, Overload, RateLimit, RateLimitHeaders};
+pub use gates::{Gates, Mode, Need, Overload, Share};
+pub use limits::{Cost, LimitKey, RateLimit, RateLimitHeaders};
 pub use metrics::{Cache, Metrics};
 pub use otlp::{Otlp, OtlpProtocol, OtlpTarget, Signal};
 pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};

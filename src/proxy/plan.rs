@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
 use super::inspect::{Captures, HeaderFacts, PathFacts};
-use super::limits::{Limiter, Limits};
+use super::limits::{Limits, Staged};
 use crate::audit::Event;
 use crate::config::Config;
 use crate::config::model::{
@@ -91,7 +91,7 @@ pub struct RoutePlan {
     /// Its own clock for the response head, or the plan's.
     pub response_header: Option<std::time::Duration>,
     /// Limits, in the order they are asked.
-    pub limiters: Arc<[Arc<Limiter>]>,
+    pub limits: Staged,
     /// What is asked of a request, and how strictly.
     pub gates: Gates,
     /// Facts to take from the path.
@@ -112,7 +112,7 @@ impl Plan {
     /// Compiles a configuration. Limits of `previous` keep their buckets where their quota is the
     /// same.
     pub fn compile(config: &Config, metrics: &Metrics, previous: Option<&Self>) -> Self {
-        let rate_limits = Limits::compile(config, previous.map(|plan| &plan.rate_limits));
+        let rate_limits = Limits::compile(config, None, previous.map(|plan| &plan.rate_limits));
         let pseudonym_key = pseudonym_key(config, previous);
         let compile = |route| compile_route(config, metrics, &rate_limits, &pseudonym_key, route);
         let (mut entries, mut routes) = (Vec::new(), Vec::new());
@@ -196,7 +196,7 @@ impl RoutePlan {
             && (self.action == Action::Deny
                 || self.gates.identity == Need::Required
                 || self.gates.csrf == Mode::Enforce
-                || !self.limiters.is_empty()
+                || !self.limits.is_empty()
                 || self.audit.is_some()
                 || self.path_captures.is_some()
                 || self.captures.is_some()
@@ -240,6 +240,7 @@ fn compile_route(
     };
     let labels = captures.iter().filter(|capture| capture.metric);
     let labels = labels.map(|capture| capture.name.clone()).collect();
+    let gates = route.map_or(config.default_gates, |route| route.gates);
     RoutePlan {
         template,
         action: route.map_or(Action::Forward, |route| route.action),
@@ -249,9 +250,11 @@ fn compile_route(
         response_header: route
             .and_then(|route| route.response_header)
             .or(config.upstream.timeouts.response_header),
-        limiters: limits
-            .resolve(route.map_or(&config.default_rate_limits, |route| &route.rate_limits)),
-        gates: route.map_or(config.default_gates, |route| route.gates),
+        limits: limits.resolve(
+            route.map_or(&config.default_rate_limits, |route| &route.rate_limits),
+            gates.rate_limits,
+        ),
+        gates,
         path_captures: PathFacts::compile(captures.iter().copied(), key),
         captures: bodies(|place| matches!(place, Place::RequestBody(_))),
         head_captures: HeaderFacts::compile(captures.iter().copied(), key),
