@@ -74,6 +74,7 @@ impl Config {
             cache: Cache { headers: CACHE_HEADERS.map(Into::into).into() },
             log: Log { level: LogLevel::Info, console: Console::Auto, directory: None },
             spool: Spool { directory: None, max_size: 256 << 20 },
+            openapi: None,
             default_rate_limits: Vec::new(),
             default_gates: Gates {
                 identity: Need::Optional,
