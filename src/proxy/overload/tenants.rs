@@ -123,7 +123,7 @@ mod tests {
                     Step::Enter(who) => {
                         visits.push((who, now));
                         let is_change = |pair: &&[(usize, Instant)]| pair[0].0 != pair[1].0;
-                        let change = visits.windows(2).filter(is_change).next_back();
+                        let change = visits.windows(2).rfind(is_change);
                         let others = change.is_some_and(|pair| now - pair[1].1 < PRESENCE);
                         let has = holdings.iter().filter(|(name, _)| *name == who).count() as u64;
                         let holding = tenants.enter(NAMES[who], now, share, line);
