@@ -32,6 +32,7 @@ pub mod plan;
 pub mod reply;
 pub mod request_body;
 pub mod request_id;
+mod roots;
 pub mod screen;
 pub mod seat;
 pub mod survey;
