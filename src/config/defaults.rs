@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::model::{
     Admin, Audit, AuditMode, Breaker, Cache, Config, Console, Drain, Health, HostHeader, Inspect,
     Keep, Log, LogLevel, Metrics, Mode, Otlp, OtlpProtocol, OtlpTarget, Overload, PathForm, Pool,
-    Propagators, RateLimitHeaders, Retry, Scheme, Server, ServerLimits, Service, Signal, Spool,
-    Timeouts, Tracing, Trust, Upstream,
+    Propagators, RateLimitHeaders, RateLimitStore, Retry, Scheme, Server, ServerLimits, Service,
+    Signal, Spool, Timeouts, Tracing, Trust, Upstream,
 };
 use crate::record::ConfigName;
 
@@ -79,6 +79,12 @@ impl Config {
             captures: Vec::new(),
             inspect: Inspect { max_body: 64 * KIB, max_memory: 64 * MIB },
             rate_limits: Vec::new(),
+            rate_limit_store: RateLimitStore {
+                url: None,
+                timeout: Duration::from_millis(20),
+                replicas: NonZeroU32::MIN,
+                ca_file: None,
+            },
             rate_limit_headers: RateLimitHeaders::Ietf,
             overload: overload(),
             audit: Audit {
