@@ -15,6 +15,7 @@ use http::request::Parts;
 use http::{HeaderValue, Version};
 use tokio::time::Instant;
 
+use super::limits::store::Call;
 use super::overload::Permit;
 use super::peer::{Busy, Link, Peer};
 use super::plan::{Plan, RoutePlan};
@@ -26,8 +27,10 @@ use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
 use crate::http::sanitise::UserAgent;
 use crate::http::shape::PathShape;
+use crate::http::traceparent::SpanId;
 use crate::record::{
-    Abort, Cache, ConfigName, Fact, Outcome, Phase, Record, Refusal, Stream, Trace, UpstreamLeg,
+    Abort, Cache, ConfigName, Fact, Outcome, Phase, Record, Refusal, StoreCall, Stream, Trace,
+    UpstreamLeg,
 };
 use crate::telemetry::metrics::ActiveGuard;
 use crate::telemetry::sampling::Ending;
@@ -55,6 +58,8 @@ pub struct Exchange {
     pub limited_by: Option<ConfigName>,
     /// What the answer's cache headers said.
     pub cache: Option<Cache>,
+    /// The calls to the shared rate-limit store.
+    pub store_calls: Vec<StoreCall>,
     /// `Some` once the answer is known to be a stream.
     pub stream: Option<Box<Stream>>,
     /// Bytes of the answer's body handed on.
@@ -118,6 +123,7 @@ impl Exchange {
             client_ip: plan.client_ip(peer.ip, &head.headers),
             limited_by: None,
             cache: None,
+            store_calls: Vec::new(),
             stream: None,
             bytes_out: 0,
             status: None,
@@ -193,6 +199,21 @@ impl Exchange {
     pub fn note_handed_on(&mut self, now: impl FnOnce() -> Instant) {
         let began = self.began;
         self.handed_on.get_or_insert_with(|| now().saturating_duration_since(began));
+    }
+
+    /// Notes a call to the shared rate-limit store.
+    pub fn note_store_call(&mut self, call: Call) {
+        self.store_calls.push(StoreCall {
+            span: SpanId::generate(),
+            offset: call.began.saturating_duration_since(self.began),
+            duration: call.took,
+            ending: call.ending,
+        });
+    }
+
+    /// How long it has waited for the shared rate-limit store.
+    pub fn waited_for_store(&self) -> Duration {
+        self.store_calls.iter().map(|call| call.duration).sum()
     }
 
     /// What the request's body makes of the exchange, where it broke.
@@ -346,6 +367,7 @@ impl Exchange {
             facts: std::mem::take(&mut self.facts),
             limited_by: self.limited_by.take(),
             cache: self.cache,
+            store_calls: std::mem::take(&mut self.store_calls),
         })
     }
 }

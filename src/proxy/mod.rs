@@ -42,6 +42,7 @@ pub mod tunnel;
 pub mod upgrade;
 pub mod upstream;
 
+use limits::store::Remote;
 use overload::Overload;
 use plan::Plan;
 use upstream::Upstream;
@@ -56,6 +57,7 @@ pub struct Proxy {
     overload: Overload,
     inspection: inspect::Budget,
     claims: claims::Claims,
+    limit_store: Option<Arc<Remote>>,
     is_draining: AtomicBool,
     is_cut: AtomicBool,
 }
@@ -70,6 +72,7 @@ impl Proxy {
             overload: Overload::new(config.overload),
             inspection: inspect::Budget::new(config.inspect.max_memory),
             claims: claims::Claims::new(telemetry.metrics()),
+            limit_store: Remote::new(&config.rate_limit_store, telemetry.metrics()),
             telemetry,
             audit,
             is_draining: AtomicBool::new(false),
@@ -82,6 +85,9 @@ impl Proxy {
     pub fn adopt(&self, config: &Config) {
         let next = Plan::compile(config, self.telemetry.metrics(), Some(&self.plan.load()));
         self.plan.store(Arc::new(next));
+        if let Some(store) = &self.limit_store {
+            store.adopt(&config.rate_limit_store);
+        }
         self.overload.resize(config.overload);
         self.inspection.resize(config.inspect.max_memory);
     }
@@ -114,6 +120,11 @@ impl Proxy {
     /// The memory that inspection may use, of all requests together.
     pub fn inspection(&self) -> &inspect::Budget {
         &self.inspection
+    }
+
+    /// The buckets that all replicas share, where there are any.
+    pub fn limit_store(&self) -> Option<&Arc<Remote>> {
+        self.limit_store.as_ref()
     }
 
     /// What clients claim that they may not.

@@ -73,6 +73,7 @@ fn record() -> Record {
         ],
         limited_by: None,
         cache: None,
+        store_calls: Vec::new(),
     }
 }
 
