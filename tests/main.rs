@@ -52,6 +52,8 @@ mod propagation;
 mod genai;
 // Rate limits as a client meets them.
 mod limits;
+// Limits that replicas share in a store, and the store in trouble.
+mod limits_store;
 // Ports: Unix sockets and inherited sockets.
 mod listening;
 // The access log of a whole sidecar.

@@ -198,15 +198,6 @@ impl Connection {
             Self::Cluster(mut connection) => question.ask(script, &mut connection).await,
         }
     }
-
-    /// Makes the script known where it will be asked for.
-    pub(super) async fn teach(&self, script: &Script) -> Result<(), RedisError> {
-        match self.clone() {
-            Self::One(mut connection) => script.load_async(&mut connection).await,
-            Self::Cluster(mut connection) => script.load_async(&mut connection).await,
-        }
-        .map(drop)
-    }
 }
 
 async fn open(

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use governor::Quota;
 use redis::aio::ConnectionLike;
-use redis::{RedisResult, Script};
+use redis::{Cmd, ErrorKind, RedisResult, Script, ServerErrorKind};
 
 use super::super::{Answer, SharedKey};
 
@@ -51,17 +51,30 @@ pub(super) struct Question {
 pub(super) type Reply = (i64, i64, i64);
 
 impl Question {
-    /// Asks. One round trip, as long as the server knows the script; it is told if it does not.
+    /// Asks. One round trip, as long as the server knows the script; else a second, that tells it.
+    ///
+    /// Not by [`Script::invoke_async`]: that panics where a server answers with another hash than ours.
     pub(super) async fn ask(
         &self,
         script: &Script,
         connection: &mut impl ConnectionLike,
     ) -> RedisResult<Reply> {
-        let mut call = script.key(name(self.key));
-        for half in self.arguments().as_flattened() {
-            call.arg(*half);
+        let by_hash = self.command("EVALSHA", script.get_hash());
+        match by_hash.query_async(connection).await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                self.command("EVAL", TEXT).query_async(connection).await
+            }
+            answer => answer,
         }
-        call.invoke_async(connection).await
+    }
+
+    fn command(&self, name_of_command: &str, script: &str) -> Cmd {
+        let mut command = redis::cmd(name_of_command);
+        command.arg(script).arg(1).arg(name(self.key));
+        for half in self.arguments().as_flattened() {
+            command.arg(*half);
+        }
+        command
     }
 
     fn arguments(&self) -> [[i64; 2]; 3] {
