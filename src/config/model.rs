@@ -13,6 +13,7 @@ use crate::secret::Secret;
 
 mod faults;
 mod gates;
+mod limits;
 mod metrics;
 mod otlp;
 mod server;
@@ -21,7 +22,8 @@ mod upstream;
 mod voices;
 
 pub use faults::{Breaker, Health, Retry};
-pub use gates::{LimitKey, Mode, Overload, RateLimit, RateLimitHeaders};
+pub use gates::{Gates, Mode, Need, Overload, Share};
+pub use limits::{Cost, LimitKey, RateLimit, RateLimitHeaders};
 pub use metrics::{Cache, Metrics};
 pub use otlp::{Otlp, OtlpProtocol, OtlpTarget, Signal};
 pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
@@ -56,8 +58,10 @@ pub struct Config {
     pub log: Log,
     /// `[spool]`: where exports wait while a collector is away.
     pub spool: Spool,
-    /// `[route_defaults] rate_limits`: for every request that matches no route.
+    /// `[route_defaults] rate_limits`: for every request whose route names none.
     pub default_rate_limits: Vec<ConfigName>,
+    /// `[route_defaults]`: the gates of every request that matches no route.
+    pub default_gates: Gates,
     /// `[[routes]]`: first match wins.
     pub routes: Vec<Route>,
     /// `[captures."…"]`: facts that may leave, by name.
@@ -121,6 +125,8 @@ pub struct Route {
     pub audit: Option<ConfigName>,
     /// Names in `[rate_limits]`.
     pub rate_limits: Vec<ConfigName>,
+    /// Its gates, with the defaults where it names none.
+    pub gates: Gates,
     /// Names in `[captures]`.
     pub captures: Vec<ConfigName>,
     /// Overrides `server.limits.max_request_body`.

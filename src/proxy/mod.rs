@@ -12,14 +12,15 @@ use crate::config::Config;
 use crate::telemetry::Telemetry;
 use crate::telemetry::sinks::audit::Audit;
 
+pub mod admission;
 pub mod answer;
 pub mod breaker;
 pub mod claims;
 pub mod classify;
 pub mod clock;
-pub mod door;
 pub mod exchange;
 pub mod forward;
+pub mod identity;
 pub mod inspect;
 pub mod inspect_body;
 pub mod last_hop;
@@ -42,7 +43,7 @@ pub mod tunnel;
 pub mod upgrade;
 pub mod upstream;
 
-use limits::store::Remote;
+use limits::store::{Remote, Store};
 use overload::Overload;
 use plan::Plan;
 use upstream::Upstream;
@@ -65,14 +66,16 @@ pub struct Proxy {
 impl Proxy {
     /// A proxy for this configuration. `audit` is needed where a route names an event.
     pub fn new(config: &Config, telemetry: Arc<Telemetry>, audit: Option<Audit>) -> Self {
-        let plan = Plan::compile(config, telemetry.metrics(), None);
+        let limit_store = Remote::new(config, telemetry.metrics());
+        let store = limit_store.clone().map(|store| store as Arc<dyn Store>);
+        let plan = Plan::compile(config, telemetry.metrics(), store.as_ref(), None);
         Self {
             plan: ArcSwap::from_pointee(plan),
             upstream: Arc::new(Upstream::new(&config.upstream, telemetry.metrics())),
             overload: Overload::new(config.overload),
             inspection: inspect::Budget::new(config.inspect.max_memory),
             claims: claims::Claims::new(telemetry.metrics()),
-            limit_store: Remote::new(&config.rate_limit_store, telemetry.metrics()),
+            limit_store,
             telemetry,
             audit,
             is_draining: AtomicBool::new(false),
@@ -83,7 +86,9 @@ impl Proxy {
     /// Puts another configuration in force for the requests to come. Limits whose quota is the same
     /// keep their buckets. What is bound at the start (ports, pool, sinks) stays as it is.
     pub fn adopt(&self, config: &Config) {
-        let next = Plan::compile(config, self.telemetry.metrics(), Some(&self.plan.load()));
+        let store = self.limit_store.clone().map(|store| store as Arc<dyn Store>);
+        let previous = self.plan.load();
+        let next = Plan::compile(config, self.telemetry.metrics(), store.as_ref(), Some(&previous));
         self.plan.store(Arc::new(next));
         if let Some(store) = &self.limit_store {
             store.adopt(&config.rate_limit_store);

@@ -16,14 +16,15 @@ use http_body::Body;
 use hyper::body::Incoming;
 
 use super::exchange::{Exchange, Stop};
+use super::limits::{Stage, Verdict};
 use super::peer::Peer;
 use super::reply::ReplyBody;
 use super::request_body::{Meter, RequestBody};
 use super::survey::Survey;
 use super::upstream::lease::UpstreamBody;
 use super::{
-    Proxy, answer, classify, door, forward, inspect_body, last_hop, overload, screen, seat, target,
-    upgrade,
+    Proxy, admission, answer, classify, forward, inspect_body, last_hop, overload, screen, seat,
+    target, upgrade,
 };
 use crate::record::Failure;
 
@@ -83,15 +84,19 @@ async fn walk(
     exchange.enter(route, target.path());
     target.judge(&plan, &head.method)?;
     overload::enter(proxy, exchange).await?;
-    let verdict = door::admit(exchange, &head.headers)?;
+    let verdict = &mut Verdict::default();
+    admission::admit(Stage::Door, exchange, &head.headers, verdict).await?;
     screen::judge(exchange, &body)?;
     if last_hop::is_here(head)? {
         return Ok(None);
     }
+    overload::share(proxy, exchange)?;
+    admission::admit(Stage::Known, exchange, &head.headers, verdict).await?;
 
     let meter = if body.is_end_stream() { &peer.no_body } else { &Arc::<Meter>::default() };
     exchange.measure(meter);
     let inspected = inspect_body::read(proxy, exchange, &head.headers, body, meter).await?;
+    admission::admit(Stage::Body, exchange, &head.headers, verdict).await?;
     let probe = proxy.upstream().breaker().admit()?; // Held until the head is here.
     seat::initiate(proxy, exchange).await?;
 
@@ -106,7 +111,7 @@ async fn walk(
     if exchange.stream.is_some() {
         overload::swap(proxy, exchange);
     }
-    answer::dress(exchange, &verdict, response.headers_mut());
+    answer::dress(exchange, verdict, response.headers_mut());
     Ok(Some((response, shape)))
 }
 

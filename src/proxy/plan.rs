@@ -10,12 +10,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
 use super::inspect::Captures;
-use super::limits::{Limiter, Limits};
+use super::limits::store::Store;
+use super::limits::{Limits, Staged};
 use crate::audit::Event;
 use crate::config::Config;
 use crate::config::model::{
-    Action, AuditMode, HostHeader, PathForm, Propagators, Route, ServerLimits, Side, Timeouts,
-    Trust,
+    Action, AuditMode, Gates, HostHeader, Mode, Need, PathForm, Propagators, Route, ServerLimits,
+    Side, Timeouts, Trust,
 };
 use crate::http::cache_status::Fields;
 use crate::http::forwarded;
@@ -89,7 +90,9 @@ pub struct RoutePlan {
     /// Its own clock for the response head, or the plan's.
     pub response_header: Option<std::time::Duration>,
     /// Limits, in the order they are asked.
-    pub limiters: Arc<[Arc<Limiter>]>,
+    pub limits: Staged,
+    /// What is asked of a request, and how strictly.
+    pub gates: Gates,
     /// Facts to take from the request body.
     pub captures: Option<Captures>,
     /// Facts to take from the answer's body.
@@ -102,9 +105,14 @@ pub struct RoutePlan {
 
 impl Plan {
     /// Compiles a configuration. Limits of `previous` keep their buckets where their quota is the
-    /// same.
-    pub fn compile(config: &Config, metrics: &Metrics, previous: Option<&Self>) -> Self {
-        let rate_limits = Limits::compile(config, previous.map(|plan| &plan.rate_limits));
+    /// same. With a `store` they are shared.
+    pub fn compile(
+        config: &Config,
+        metrics: &Metrics,
+        store: Option<&Arc<dyn Store>>,
+        previous: Option<&Self>,
+    ) -> Self {
+        let rate_limits = Limits::compile(config, store, previous.map(|plan| &plan.rate_limits));
         let compile = |route| compile_route(config, metrics, &rate_limits, route);
         let (mut entries, mut routes) = (Vec::new(), Vec::new());
         for route in &config.routes {
@@ -179,12 +187,14 @@ impl Plan {
 }
 
 impl RoutePlan {
-    /// Whether somebody relies on this route to see every request to its path: it denies, limits,
-    /// audits or captures.
+    /// Whether somebody relies on this route to see every request to its path: it denies, asks who
+    /// calls, limits, audits or captures.
     pub fn has_policy(&self) -> bool {
         self.template.is_some()
             && (self.action == Action::Deny
-                || !self.limiters.is_empty()
+                || self.gates.identity == Need::Required
+                || self.gates.csrf == Mode::Enforce
+                || !self.limits.is_empty()
                 || self.audit.is_some()
                 || self.captures.is_some()
                 || self.answer_captures.is_some())
@@ -222,6 +232,7 @@ fn compile_route(
             .filter(|capture| capture.side == side);
         Some(Captures::compile(captures)).filter(|captures| !captures.is_empty())
     };
+    let gates = route.map_or(config.default_gates, |route| route.gates);
     RoutePlan {
         template,
         action: route.map_or(Action::Forward, |route| route.action),
@@ -231,8 +242,11 @@ fn compile_route(
         response_header: route
             .and_then(|route| route.response_header)
             .or(config.upstream.timeouts.response_header),
-        limiters: limits
-            .resolve(route.map_or(&config.default_rate_limits, |route| &route.rate_limits)),
+        limits: limits.resolve(
+            route.map_or(&config.default_rate_limits, |route| &route.rate_limits),
+            gates.rate_limits,
+        ),
+        gates,
         captures: captures(Side::Request),
         answer_captures: captures(Side::Response),
         audit: names.audit.as_deref().and_then(Event::parse),

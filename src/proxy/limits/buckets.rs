@@ -80,8 +80,9 @@ impl Buckets {
     }
 
     /// Takes (or, below zero, gives back) tokens of this interval without asking whether they are
-    /// there. A bucket may owe more than it ever holds; it never holds more than its burst.
-    pub(super) fn charge(&self, key: Key, interval: Duration, tokens: i64) {
+    /// there. A bucket may owe more than it ever holds; it never holds more than its burst. Returns
+    /// how long it takes until the bucket is full again.
+    pub(super) fn charge(&self, key: Key, interval: Duration, tokens: i64) -> Duration {
         let interval = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
         let shift = interval.saturating_mul(tokens.unsigned_abs());
         let now = since(self.0.0.origin).as_u64();
@@ -95,11 +96,10 @@ impl Buckets {
                 } else {
                     from.saturating_add(shift).min(now.saturating_add(FARTHEST))
                 };
-                Ok(((), Nanos::new(to)))
+                Ok((Duration::from_nanos(to - now), Nanos::new(to)))
             }
         };
-        // Nothing to tell: a bucket that is full needs nothing back.
-        let _full = self.0.measure_and_replace(&key, shifted);
+        self.0.measure_and_replace(&key, shifted).unwrap_or_default()
     }
 
     /// Buckets held, the overflow bucket not counted.
@@ -201,8 +201,9 @@ impl StateStore for Shared {
         if let Some(answer) = store.try_own_bucket(key, &measure) {
             return answer;
         }
-        store.sweep(key.shard());
-        if let Some(answer) = store.try_own_bucket(key, &measure) {
+        if store.sweep(key.shard())
+            && let Some(answer) = store.try_own_bucket(key, &measure)
+        {
             return answer;
         }
         store.overflowed.fetch_add(1, Relaxed);
@@ -241,11 +242,11 @@ impl Store {
         })
     }
 
-    /// Drops full-again buckets, the key's own shard first, until some were found.
-    fn sweep(&self, first: usize) {
+    /// Drops full-again buckets, the key's own shard first, until some were found. Whether some were.
+    fn sweep(&self, first: usize) -> bool {
         let now = since(self.origin);
         if now.as_u64() < self.sweep_after.load(Relaxed) {
-            return;
+            return false;
         }
         let mut next = u64::MAX;
         for offset in 0..SHARDS {
@@ -261,10 +262,11 @@ impl Store {
             let dropped = before - shard.full_at.len();
             if dropped > 0 {
                 self.len.fetch_sub(dropped, Relaxed);
-                return;
+                return true;
             }
         }
         self.sweep_after.store(next, Relaxed);
+        false
     }
 }
 
@@ -300,63 +302,4 @@ impl Hasher for LowHalf {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::time::advance;
-
-    use super::super::key;
-    use super::*;
-
-    fn buckets(per_second: u32, burst: u32, max_keys: usize) -> (Buckets, Pace) {
-        let quota = Quota::per_second(NonZeroU32::new(per_second).unwrap())
-            .allow_burst(NonZeroU32::new(burst).unwrap());
-        let buckets = Buckets::new(max_keys);
-        let pace = buckets.pace(quota);
-        (buckets, pace)
-    }
-
-    fn passes(pace: &Pace, key: Key) -> bool {
-        matches!(pace.take(key, NonZeroU32::MIN), Answer::Taken { .. })
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_full_store_sends_newcomers_to_one_shared_bucket_and_forgets_nobody() {
-        let (buckets, pace) = buckets(1, 2, 3);
-        let known: Vec<Key> = (0..3).map(key::tests::numbered).collect();
-        for key in &known {
-            assert!(passes(&pace, *key) && passes(&pace, *key));
-        }
-        let passed = (100..10_000).filter(|n| passes(&pace, key::tests::numbered(*n))).count();
-        assert_eq!((passed, buckets.len(), buckets.overflowed()), (2, 3, 9_900));
-        assert!(!known.iter().any(|key| passes(&pace, *key)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn buckets_that_are_full_again_make_room_in_every_shard() {
-        let (buckets, pace) = buckets(1, 1, 64);
-        assert!((0..64).all(|n| passes(&pace, key::tests::numbered(n))));
-        assert!(passes(&pace, key::tests::numbered(64)), "the overflow bucket is full at first");
-        assert!(!passes(&pace, key::tests::numbered(65)));
-        advance(Duration::from_secs(1)).await;
-        assert!((100..164).all(|n| passes(&pace, key::tests::numbered(n))));
-        assert_eq!(buckets.len(), 64);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn many_threads_never_pass_the_bound() {
-        let (buckets, pace) = buckets(1, 1, 100);
-        std::thread::scope(|scope| {
-            for thread in 0..4u64 {
-                let (buckets, pace) = (&buckets, &pace);
-                scope.spawn(move || {
-                    for n in 0..1_000 {
-                        passes(pace, key::tests::numbered(thread * 1_000 + n));
-                        assert!(buckets.len() <= 100);
-                    }
-                });
-            }
-        });
-        assert_eq!(buckets.len(), 100);
-        let held: usize = buckets.0.0.shards.iter().map(|s| s.lock().full_at.len()).sum();
-        assert_eq!(held, 100);
-    }
-}
+mod tests;

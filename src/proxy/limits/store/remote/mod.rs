@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use aws_lc_rs::digest;
 use governor::Quota;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
@@ -26,7 +27,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout};
 
 use super::{Answer, Ask, Call, SharedKey, Store, Taking, Told};
-use crate::config::model::RateLimitStore;
+use crate::config::Config;
+use crate::config::model::{RateLimitStore, Service};
 use crate::record::{ConfigName, StoreEnding};
 use crate::telemetry::metrics::Metrics;
 
@@ -48,6 +50,8 @@ const CHARGES: usize = 1024;
 /// See the module.
 pub struct Remote {
     dialler: Dialler,
+    /// What tells this service's buckets from those of others in the same store.
+    scope: u128,
     script: Script,
     /// The connection, while the store is there.
     link: ArcSwapOption<Link>,
@@ -105,11 +109,13 @@ struct Charge {
 impl Remote {
     /// The store of a configuration; `None` where it names none. It is away until [`Self::tend`] has
     /// reached it.
-    pub fn new(config: &RateLimitStore, metrics: &Metrics) -> Option<Arc<Self>> {
+    pub fn new(config: &Config, metrics: &Metrics) -> Option<Arc<Self>> {
+        let (service, config) = (&config.service, &config.rate_limit_store);
         let url = config.url.as_ref()?;
         let (charges, charged) = mpsc::channel(CHARGES);
         let remote = Self {
             dialler: Dialler::new(config, url),
+            scope: scope(service),
             script: Script::new(script::TEXT),
             link: ArcSwapOption::empty(),
             state: Mutex::new(State::Starting),
@@ -153,10 +159,11 @@ impl Remote {
         let link = self.link.load_full().filter(|_| !budget.is_zero());
         let Some(link) = link else { return Told { answer: self.decide(&ask), call: None } };
 
-        let mut owed = Owed::of(self, ask.key);
+        let key = self.scoped(ask.key);
+        let mut owed = Owed::of(self, key);
         let due =
             Debt(i128::try_from(owed.time.as_nanos()).unwrap_or(0) / i128::from(self.share()));
-        let (key, quota, weight) = (ask.key, ask.quota, ask.weight.get());
+        let (quota, weight) = (ask.quota, ask.weight.get());
         let question = Question { key, quota, weight, due };
         let began = Instant::now();
         let outcome = self.call(&link, &question, budget).await;
@@ -200,7 +207,7 @@ impl Remote {
         let answer = ask.take_locally(replicas);
         if matches!(answer, Answer::Taken { .. }) {
             let time = super::share(ask.quota, replicas).replenish_interval();
-            self.owing.add(ask.key, time.saturating_mul(ask.weight.get()));
+            self.owing.add(self.scoped(ask.key), time.saturating_mul(ask.weight.get()));
         }
         *self.degraded.lock().entry(ask.rule.clone()).or_default() += 1;
         answer
@@ -229,6 +236,10 @@ impl Remote {
         );
     }
 
+    fn scoped(&self, SharedKey(bits): SharedKey) -> SharedKey {
+        SharedKey(bits ^ self.scope)
+    }
+
     fn budget(&self) -> Duration {
         Duration::from_nanos(self.budget.load(Relaxed))
     }
@@ -245,6 +256,7 @@ impl Store for Remote {
     }
 
     fn charge(&self, _rule: &ConfigName, key: SharedKey, quota: Quota, tokens: i64) {
+        let key = self.scoped(key);
         let charge = Charge { key, quota, tokens };
         if self.link.load().is_some() && self.charges.try_send(charge).is_ok() {
             return;
@@ -264,6 +276,13 @@ impl std::fmt::Debug for Remote {
             .field("state", &self.state)
             .finish_non_exhaustive()
     }
+}
+
+/// Half a hash of the service's name and environment.
+fn scope(service: &Service) -> u128 {
+    let text = [service.name.as_str(), "\0", service.environment.as_str()].concat();
+    let digest = digest::digest(&digest::SHA256, text.as_bytes());
+    digest.as_ref().iter().take(16).fold(0, |bits, byte| bits << 8 | u128::from(*byte))
 }
 
 fn ending(trouble: Trouble) -> StoreEnding {

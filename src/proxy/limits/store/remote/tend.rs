@@ -1,7 +1,7 @@
 //! The task that keeps a store's link: it connects, tries the store out, hands the link to requests,
 //! and begins again when the link is lost.
 //!
-//! Pauses between attempts grow to five seconds, and shrink again only after a link that lasted: so a
+//! Pauses between attempts grow to two seconds, and shrink again only after a link that lasted: so a
 //! store that comes and goes is left alone for a while each time.
 
 use std::num::NonZeroU32;
@@ -22,7 +22,7 @@ use super::{Charge, Link, Remote, State};
 const TO_CONNECT: Duration = Duration::from_secs(2);
 /// The first pause; each failure doubles it.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// A link that held this long clears the record of those before.
 const LASTING: Duration = Duration::from_secs(10);
 /// The bucket that is tried out. Nobody's key: a hash is never all ones.
