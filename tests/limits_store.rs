@@ -2,16 +2,18 @@
 //! away, slow, hostile, or back.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
 use vital_sidecar::config::Config;
+use vital_sidecar::record::StoreEnding;
 
 use crate::support::house::{self, House, config};
 use crate::support::recorder::{Recorder, recording};
 use crate::support::store::{Manner, Store};
-use crate::support::{PATIENCE, until};
+use crate::support::{PATIENCE, eventually, sidecar, until};
 
 /// What a request may wait here. Wide, because the tests share their processors.
 const BUDGET: Duration = Duration::from_millis(400);
@@ -303,4 +305,69 @@ async fn sentinel(master: Option<&Store>) -> SocketAddr {
         }
     });
     address
+}
+
+#[tokio::test]
+async fn what_a_request_cost_is_charged_in_the_store() {
+    let more = "[captures.\"tokens.asked\"]\nfrom = \"request.body:/tokens\"\ntake = \"number\"\n\
+                [rate_limits.tokens]\nkey = [\"ip\"]\nrate = \"60/h\"\nburst = 10\n\
+                cost = \"capture:tokens.asked\"\n\
+                [[routes]]\nmatch = \"POST /api/a\"\nrate_limits = [\"tokens\"]\n\
+                captures = [\"tokens.asked\"]\n";
+    let (recorder, store) = (recording().await, Store::start().await);
+    let (a, b) = (joined(&recorder, &store, more).await, joined(&recorder, &store, more).await);
+    assert_eq!(a.client().await.post("/api/a", "{\"tokens\":7}").await.status, 200);
+    // One was reserved; six more are due, one minute each.
+    let charge = ["0", "0", "600", "0", "360", "0"];
+    eventually("the charge arrives", || store.asked().iter().any(|call| call[4..] == charge)).await;
+    let mut client = b.client().await;
+    for expected in [200, 200, 200, 429] {
+        assert_eq!(client.post("/api/a", "{\"tokens\":1}").await.status, expected);
+    }
+    a.close().await;
+    b.close().await;
+}
+
+#[tokio::test]
+async fn a_record_tells_of_each_call_and_what_became_of_it() {
+    let (recorder, store) = (recording().await, Store::start().await);
+    let mut sidecar = sidecar::with(&shared(&recorder, &url(&store), LIMIT)).await;
+    let link = Arc::clone(sidecar.proxy.limit_store().expect("a store"));
+    let mut tending = tokio::task::JoinSet::new();
+    let tended = Arc::clone(&link);
+    tending.spawn(async move { tended.tend().await });
+    eventually("the store is reached", || !link.health().is_degraded).await;
+
+    let mut client = sidecar.client().await;
+    client.get("/api/a").await;
+    let record = sidecar.record().await;
+    let [call] = record.store_calls[..] else { panic!("one call: {:?}", record.store_calls) };
+    assert_eq!(call.ending, StoreEnding::Answered);
+    assert!(call.offset + call.duration <= record.duration, "{call:?}");
+
+    for (manner, ending) in
+        [(Manner::Silent, StoreEnding::Late), (Manner::Says(b"+\r\n".into()), StoreEnding::Failed)]
+    {
+        store.behave(manner);
+        client.get("/api/a").await;
+        let record = sidecar.record().await;
+        let endings: Vec<_> = record.store_calls.iter().map(|call| call.ending).collect();
+        assert_eq!(endings, [ending]);
+        client.get("/api/a").await;
+        assert!(sidecar.record().await.store_calls.is_empty(), "nobody asked");
+        store.behave(Manner::Well);
+        eventually("the store is back", || !link.health().is_degraded).await;
+    }
+    sidecar.stop().await;
+}
+
+#[tokio::test]
+async fn budget_and_replicas_follow_a_reload() {
+    let (recorder, store) = (recording().await, Store::start().await);
+    let sidecar = sidecar::with(&shared(&recorder, &url(&store), LIMIT)).await;
+    let mut client = sidecar.client().await;
+    assert_eq!(client.get("/api/a").await.status, 200, "nobody has reached the store yet");
+    let more = format!("replicas = 3\n{LIMIT}");
+    sidecar.proxy.adopt(&shared(&recorder, &url(&store), &more));
+    assert_eq!(client.get("/api/a").await.status, 429, "of a third, one was all");
 }
