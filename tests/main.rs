@@ -54,6 +54,8 @@ mod genai;
 mod limits;
 // Limits that replicas share in a store, and the store in trouble.
 mod limits_store;
+// Requests judged by the API's document.
+mod openapi;
 // Ports: Unix sockets and inherited sockets.
 mod listening;
 // The access log of a whole sidecar.

@@ -74,6 +74,7 @@ impl Config {
             cache: Cache { headers: CACHE_HEADERS.map(Into::into).into() },
             log: Log { level: LogLevel::Info, console: Console::Auto, directory: None },
             spool: Spool { directory: None, max_size: 256 << 20 },
+            openapi: None,
             default_rate_limits: Vec::new(),
             default_gates: Gates {
                 identity: Need::Optional,
@@ -85,12 +86,7 @@ impl Config {
             captures: Vec::new(),
             inspect: Inspect { max_body: 64 * KIB, max_memory: 64 * MIB },
             rate_limits: Vec::new(),
-            rate_limit_store: RateLimitStore {
-                url: None,
-                timeout: Duration::from_millis(20),
-                replicas: NonZeroU32::MIN,
-                ca_file: None,
-            },
+            rate_limit_store: rate_limit_store(),
             rate_limit_headers: RateLimitHeaders::Ietf,
             overload: overload(),
             audit: Audit {
@@ -126,6 +122,15 @@ fn server() -> Server {
         },
         tls: None,
         drain: Drain { delay: Duration::from_secs(5), timeout: Duration::from_secs(25) },
+    }
+}
+
+fn rate_limit_store() -> RateLimitStore {
+    RateLimitStore {
+        url: None,
+        timeout: Duration::from_millis(20),
+        replicas: NonZeroU32::MIN,
+        ca_file: None,
     }
 }
 

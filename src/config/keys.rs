@@ -93,6 +93,7 @@ pub(crate) const KEYS: &[&str] = &[
     "log.directory",
     "spool.directory",
     "spool.max_size",
+    "openapi.file",
     "route_defaults.identity",
     "route_defaults.csrf",
     "route_defaults.validation",

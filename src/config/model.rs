@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::openapi::Document;
 use crate::record::ConfigName;
 use crate::secret::Secret;
 
@@ -58,6 +59,8 @@ pub struct Config {
     pub log: Log,
     /// `[spool]`: where exports wait while a collector is away.
     pub spool: Spool,
+    /// `[openapi] file`: what is known of the API.
+    pub openapi: Option<Arc<Document>>,
     /// `[route_defaults] rate_limits`: for every request whose route names none.
     pub default_rate_limits: Vec<ConfigName>,
     /// `[route_defaults]`: the gates of every request that matches no route.

@@ -25,6 +25,7 @@ pub mod inspect;
 pub mod inspect_body;
 pub mod last_hop;
 pub mod limits;
+pub mod operations;
 pub mod overload;
 pub mod patience;
 pub mod peer;
@@ -42,6 +43,7 @@ pub mod trace;
 pub mod tunnel;
 pub mod upgrade;
 pub mod upstream;
+pub mod validation;
 
 use limits::store::{Remote, Store};
 use overload::Overload;

@@ -16,6 +16,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 
 use super::exchange::{Exchange, Stop};
+use super::inspect::Interest;
 use super::limits::{Stage, Verdict};
 use super::peer::Peer;
 use super::reply::ReplyBody;
@@ -23,8 +24,8 @@ use super::request_body::{Meter, RequestBody};
 use super::survey::Survey;
 use super::upstream::lease::UpstreamBody;
 use super::{
-    Proxy, admission, answer, classify, forward, inspect_body, last_hop, overload, screen, seat,
-    target, upgrade,
+    Proxy, admission, answer, classify, forward, inspect_body, last_hop, operations, overload,
+    screen, seat, target, upgrade, validation,
 };
 use crate::record::Failure;
 
@@ -81,7 +82,10 @@ async fn walk(
     let plan = Arc::clone(&exchange.plan);
     let target = target::canonical(&plan, head)?;
     let route = plan.find(&head.method, target.path());
+    let known = operations::find(&plan, &head.method, target.path());
+    let route = known.policy(route);
     exchange.enter(route, target.path());
+    exchange.operation = known.operation().cloned();
     target.judge(&plan, &head.method)?;
     overload::enter(proxy, exchange).await?;
     let verdict = &mut Verdict::default();
@@ -95,7 +99,12 @@ async fn walk(
 
     let meter = if body.is_end_stream() { &peer.no_body } else { &Arc::<Meter>::default() };
     exchange.measure(meter);
-    let inspected = inspect_body::read(proxy, exchange, &head.headers, body, meter).await?;
+    let interest = validation::judge_head(exchange, head, target.path(), !body.is_end_stream())?;
+    let inspected =
+        inspect_body::read(proxy, exchange, &head.headers, body, meter, interest).await?;
+    if interest != Interest::None && inspected.is_whole {
+        validation::judge_body(exchange, head, &inspected.lead)?;
+    }
     admission::admit(Stage::Body, exchange, &head.headers, verdict).await?;
     let probe = proxy.upstream().breaker().admit()?; // Held until the head is here.
     seat::initiate(proxy, exchange).await?;

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use super::inspect::Captures;
 use super::limits::store::Store;
 use super::limits::{Limits, Staged};
+use super::operations::{self, Operations};
 use crate::audit::Event;
 use crate::config::Config;
 use crate::config::model::{
@@ -22,6 +23,7 @@ use crate::http::cache_status::Fields;
 use crate::http::forwarded;
 use crate::http::shape::Words;
 use crate::http::template::{Table, Template};
+use crate::openapi;
 use crate::record::RouteNames;
 use crate::telemetry::metrics::{Metrics, RouteMetrics};
 use crate::telemetry::sampling::Sampling;
@@ -65,6 +67,8 @@ pub struct Plan {
     pub inspect: crate::config::model::Inspect,
     /// The policy of a request that no route knows.
     pub unmatched: Arc<RoutePlan>,
+    /// What is known of the API.
+    pub operations: Option<Operations>,
     /// The policy of a request refused as ambiguous.
     pub invalid: Arc<RoutePlan>,
     /// What of a path that no route knows may be shown.
@@ -113,7 +117,7 @@ impl Plan {
         previous: Option<&Self>,
     ) -> Self {
         let rate_limits = Limits::compile(config, store, previous.map(|plan| &plan.rate_limits));
-        let compile = |route| compile_route(config, metrics, &rate_limits, route);
+        let compile = |route: Compiled<'_>| compile_route(config, metrics, &rate_limits, route);
         let (mut entries, mut routes) = (Vec::new(), Vec::new());
         for route in &config.routes {
             // A template that does not parse was refused by `check`; here it simply never matches.
@@ -140,9 +144,12 @@ impl Plan {
             audit_deadline: config.audit.deadline,
             queue_timeout: config.overload.queue_timeout,
             inspect: config.inspect,
+            operations: config.openapi.as_ref().map(|document| {
+                Operations::compile(document, |path| compile(Compiled::Described(path)))
+            }),
             unmatched: Arc::new(compile(Compiled::Unmatched)),
             invalid: Arc::new(compile(Compiled::Invalid)),
-            words: Words::of(config.routes.iter().map(|route| &*route.template)),
+            words: words(config),
             trusted: config.server.trusted_proxies.clone(),
             table: Table::new(entries),
             routes,
@@ -156,6 +163,14 @@ impl Plan {
             .find(method, path)
             .and_then(|index| self.routes.get(index))
             .unwrap_or(&self.unmatched)
+    }
+
+    /// Whether somebody relies on seeing every request to this path.
+    pub fn has_policy(&self, method: &Method, path: &str) -> bool {
+        let route = self.find(method, path);
+        let known = operations::find(self, method, path);
+        let is_judged = known.operation().is_some() && route.gates.validation == Mode::Enforce;
+        route.has_policy() || is_judged
     }
 
     /// How many routes there are.
@@ -204,7 +219,16 @@ impl RoutePlan {
 enum Compiled<'a> {
     Matched(&'a Route, Template),
     Unmatched,
+    /// No route knows the path, but the API's document does.
+    Described(&'a openapi::Path),
     Invalid,
+}
+
+/// What the configuration names in paths.
+fn words(config: &Config) -> Words {
+    let described = config.openapi.iter().flat_map(|document| document.paths());
+    let described = described.map(|path| path.template.as_str());
+    Words::of(config.routes.iter().map(|route| &*route.template).chain(described))
 }
 
 fn compile_route(
@@ -216,6 +240,7 @@ fn compile_route(
     let (route, template, name) = match compiled {
         Compiled::Matched(route, template) => (Some(route), Some(template), route.template.clone()),
         Compiled::Unmatched => (None, None, RouteNames::UNMATCHED.into()),
+        Compiled::Described(path) => (None, Some(path.template.clone()), path.name.clone()),
         Compiled::Invalid => (None, None, RouteNames::INVALID.into()),
     };
     let names = Arc::new(RouteNames {

@@ -6,18 +6,19 @@
 //! found and reached by the `redis` crate, which follows their slots. Nothing here waits without the
 //! caller's deadline, and nothing reconnects.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use redis::{
-    AsyncConnectionConfig, IntoConnectionInfo, RedisConnectionInfo, RedisError, Script,
-    TlsCertificates,
+    AsyncConnectionConfig, IntoConnectionInfo, RedisConnectionInfo, Script, TlsCertificates,
 };
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
@@ -180,23 +181,20 @@ impl Dialler {
             Wrap::Broken => return Err(Trouble::Tls),
             Wrap::Open | Wrap::Tls(_, None) => {}
         }
-        let joined = async { builder.build()?.get_async_connection().await };
-        let connection = joined.await.map_err(|error| Trouble::of(&error))?;
+        let joining = async { builder.build()?.get_async_connection().await };
+        let connection = contain(joining).await?.map_err(|error| Trouble::of(&error))?;
         Ok((Connection::Cluster(connection), Box::pin(std::future::pending())))
     }
 }
 
 impl Connection {
     /// Asks. The caller sets the deadline.
-    pub(super) async fn ask(
-        &self,
-        script: &Script,
-        question: &Question,
-    ) -> Result<Reply, RedisError> {
-        match self.clone() {
-            Self::One(mut connection) => question.ask(script, &mut connection).await,
-            Self::Cluster(mut connection) => question.ask(script, &mut connection).await,
-        }
+    pub(super) async fn ask(&self, script: &Script, question: &Question) -> Result<Reply, Trouble> {
+        let reply = match self.clone() {
+            Self::One(mut connection) => contain(question.ask(script, &mut connection)).await,
+            Self::Cluster(mut connection) => contain(question.ask(script, &mut connection)).await,
+        };
+        reply?.map_err(|error| Trouble::of(&error))
     }
 }
 
@@ -205,9 +203,21 @@ async fn open(
     wire: Box<dyn Wire>,
 ) -> Result<(MultiplexedConnection, Driver), Trouble> {
     let config = AsyncConnectionConfig::new().set_response_timeout(Some(GIVEN_UP));
-    let opened = MultiplexedConnection::new_with_config(who, Watched::new(wire), config).await;
-    let (connection, driver) = opened.map_err(|error| Trouble::of(&error))?;
-    Ok((connection, Box::pin(driver)))
+    let opening = MultiplexedConnection::new_with_config(who, Watched::new(wire), config);
+    let (connection, driver) = contain(opening).await?.map_err(|error| Trouble::of(&error))?;
+    Ok((connection, Box::pin(async { contain(driver).await.unwrap_or_default() })))
+}
+
+/// Turns a panic into trouble. The `redis` crate has assertions about what a server answers, and a
+/// server's answer must not end a request of ours.
+async fn contain<T>(future: impl Future<Output = T>) -> Result<T, Trouble> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        // After a panic it is never polled again, so what it left half done is never seen.
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+        polled.map_or(Poll::Ready(Err(Trouble::Nonsense)), |polled| polled.map(Ok))
+    })
+    .await
 }
 
 fn tls(config: &RateLimitStore) -> io::Result<Wrap> {

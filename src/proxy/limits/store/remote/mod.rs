@@ -60,7 +60,7 @@ pub struct Remote {
     replicas: AtomicU32,
     owing: Owing,
     charges: mpsc::Sender<Charge>,
-    charged: Mutex<Option<mpsc::Receiver<Charge>>>,
+    arriving: Mutex<Option<mpsc::Receiver<Charge>>>,
     degraded: Mutex<HashMap<ConfigName, u64>>,
     metrics: Metrics,
 }
@@ -112,7 +112,7 @@ impl Remote {
     pub fn new(config: &Config, metrics: &Metrics) -> Option<Arc<Self>> {
         let (service, config) = (&config.service, &config.rate_limit_store);
         let url = config.url.as_ref()?;
-        let (charges, charged) = mpsc::channel(CHARGES);
+        let (charges, arriving) = mpsc::channel(CHARGES);
         let remote = Self {
             dialler: Dialler::new(config, url),
             scope: scope(service),
@@ -123,7 +123,7 @@ impl Remote {
             replicas: AtomicU32::new(0),
             owing: Owing::default(),
             charges,
-            charged: Mutex::new(Some(charged)),
+            arriving: Mutex::new(Some(arriving)),
             degraded: Mutex::default(),
             metrics: metrics.clone(),
         };
@@ -196,9 +196,7 @@ impl Remote {
         budget: Duration,
     ) -> Result<Answer, Trouble> {
         let reply = timeout(budget, link.connection.ask(&self.script, question)).await;
-        let reply = reply.map_err(|_late| Trouble::Late)?;
-        let reply = reply.map_err(|error| Trouble::of(&error))?;
-        question.read(reply).ok_or(Trouble::Nonsense)
+        question.read(reply.map_err(|_late| Trouble::Late)??).ok_or(Trouble::Nonsense)
     }
 
     /// Decides here, at this replica's share.

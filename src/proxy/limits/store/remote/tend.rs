@@ -31,7 +31,7 @@ const TRIAL: SharedKey = SharedKey(u128::MAX);
 impl Remote {
     /// Keeps the link until it is dropped. A second call while the first runs does nothing.
     pub async fn tend(&self) {
-        let Some(mut charges) = self.charged.lock().take() else { return };
+        let Some(mut charges) = self.arriving.lock().take() else { return };
         let mut failures = 0;
         loop {
             let began = Instant::now();
