@@ -2,8 +2,8 @@
 //!
 //! An [`Exchange`] gathers what happens on the way. It ends when the last byte of the answer has been
 //! handed to the client's connection, or when whoever holds it drops it; either way one
-//! [`Record`] leaves, with the right ending. `Drop` builds the record and emits it; it decides nothing
-//! beyond naming what it interrupts.
+//! [`Record`](crate::record::Record) leaves, with the right ending. `Drop` builds the record and emits
+//! it; it decides nothing beyond naming what it interrupts.
 //!
 //! It does not answer, forward or judge.
 
@@ -58,7 +58,7 @@ pub struct Exchange {
     pub trace: Trace,
     /// Who called, as telemetry may show it.
     pub caller: Caller,
-    /// The OpenAPI operation the request is one of.
+    /// The `OpenAPI` operation the request is one of.
     pub operation: Option<Arc<OperationPlan>>,
     /// What a gate in shadow mode would have refused; the first one that would.
     pub would_refuse: Option<Refusal>,
