@@ -51,6 +51,7 @@ const ROOMS: [Room; 2] = [
             "plan",
             "reply",
             "request_body",
+            "roots",
             "survey",
             "target",
             "trace",

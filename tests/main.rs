@@ -56,6 +56,8 @@ mod propagation;
 mod genai;
 // Rate limits as a client meets them.
 mod limits;
+// Limits that replicas share in a store, and the store in trouble.
+mod limits_store;
 // Requests judged by the API's document.
 mod openapi;
 // Ports: Unix sockets and inherited sockets.

@@ -37,6 +37,8 @@ pub(crate) const LIVE: &[&str] = &[
     "captures",
     "inspect",
     "rate_limits",
+    "rate_limit_store.timeout",
+    "rate_limit_store.replicas",
     "rate_limit_headers",
     "overload",
     "audit.mode",

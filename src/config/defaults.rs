@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::model::{
     Admin, Audit, AuditMode, Breaker, Cache, Config, Console, Drain, Gates, Health, HostHeader,
     Inspect, Keep, Log, LogLevel, Metrics, Mode, Need, Otlp, OtlpProtocol, OtlpTarget, Overload,
-    PathForm, Pool, Propagators, RateLimitHeaders, Retry, Scheme, Server, ServerLimits, Service,
-    Share, Signal, Spool, Timeouts, Tracing, Trust, Upstream,
+    PathForm, Pool, Propagators, RateLimitHeaders, RateLimitStore, Retry, Scheme, Server,
+    ServerLimits, Service, Share, Signal, Spool, Timeouts, Tracing, Trust, Upstream,
 };
 use crate::record::ConfigName;
 
@@ -81,6 +81,7 @@ impl Config {
             captures: Vec::new(),
             inspect: Inspect { max_body: 64 * KIB, max_memory: 64 * MIB },
             rate_limits: Vec::new(),
+            rate_limit_store: rate_limit_store(),
             rate_limit_headers: RateLimitHeaders::Ietf,
             overload: overload(),
             audit: Audit {
@@ -117,6 +118,15 @@ fn server() -> Server {
         },
         tls: None,
         drain: Drain { delay: Duration::from_secs(5), timeout: Duration::from_secs(25) },
+    }
+}
+
+fn rate_limit_store() -> RateLimitStore {
+    RateLimitStore {
+        url: None,
+        timeout: Duration::from_millis(20),
+        replicas: NonZeroU32::MIN,
+        ca_file: None,
     }
 }
 

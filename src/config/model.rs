@@ -19,6 +19,7 @@ mod limits;
 mod metrics;
 mod otlp;
 mod server;
+mod store;
 mod upstream;
 mod voices;
 
@@ -29,6 +30,7 @@ pub use limits::{Cost, LimitKey, RateLimit, RateLimitHeaders};
 pub use metrics::{Cache, Metrics};
 pub use otlp::{Otlp, OtlpProtocol, OtlpTarget, Signal};
 pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
+pub use store::{RateLimitStore, StoreNode, StorePlace, StoreUrl};
 pub use upstream::{HostHeader, Pool, Scheme, Timeouts, Upstream};
 pub use voices::{Console, Keep, Log, LogLevel, Propagators, Sentry, Spool, Tracing, Trust};
 
@@ -73,6 +75,8 @@ pub struct Config {
     pub inspect: Inspect,
     /// `[rate_limits.…]`: token buckets, by name.
     pub rate_limits: Vec<RateLimit>,
+    /// `[rate_limit_store]`: where limits are shared.
+    pub rate_limit_store: RateLimitStore,
     /// `[rate_limit_headers] form`.
     pub rate_limit_headers: RateLimitHeaders,
     /// `[overload]`: how much runs at once.

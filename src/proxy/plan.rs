@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
 use super::inspect::{Captures, HeaderFacts, PathFacts};
+use super::limits::store::Store;
 use super::limits::{Limits, Staged};
 use super::operations::{self, Operations};
 use crate::audit::Event;
@@ -114,9 +115,14 @@ pub struct RoutePlan {
 
 impl Plan {
     /// Compiles a configuration. Limits of `previous` keep their buckets where their quota is the
-    /// same.
-    pub fn compile(config: &Config, metrics: &Metrics, previous: Option<&Self>) -> Self {
-        let rate_limits = Limits::compile(config, None, previous.map(|plan| &plan.rate_limits));
+    /// same. With a `store` they are shared.
+    pub fn compile(
+        config: &Config,
+        metrics: &Metrics,
+        store: Option<&Arc<dyn Store>>,
+        previous: Option<&Self>,
+    ) -> Self {
+        let rate_limits = Limits::compile(config, store, previous.map(|plan| &plan.rate_limits));
         let pseudonym_key = pseudonym_key(config, previous);
         let compile = |route: Compiled<'_>| {
             compile_route(config, metrics, &rate_limits, &pseudonym_key, route)

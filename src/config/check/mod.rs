@@ -24,6 +24,7 @@ mod metrics;
 mod openapi;
 mod otlp;
 mod routes;
+mod store;
 mod template;
 mod tls;
 mod tracing;
@@ -87,6 +88,7 @@ fn service(root: &Section<'_>, config: &mut Config, outside: &mut Outside) {
 fn policy(root: &Section<'_>, config: &mut Config) {
     let (limit_names, rate_limits) = limits::rate_limits(root);
     config.rate_limits = rate_limits;
+    store::store(&root.section("rate_limit_store"), &mut config.rate_limit_store);
     let form = root.section("rate_limit_headers").choice("form", &limits::FORMS);
     lay(&mut config.rate_limit_headers, form);
     limits::overload(&root.section("overload"), &mut config.overload);
