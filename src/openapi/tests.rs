@@ -1,3 +1,5 @@
+//! Whole documents, and the heads of requests.
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -115,7 +117,7 @@ fn an_operations_parameter_stands_in_for_its_paths() {
     } }));
     let none = HeaderMap::new();
     assert_eq!(judge(&document, "/a/7", "page=last", &none), [""; 0]);
-    assert_eq!(judge(&document, "/a/x", "page=1", &none), ["query/page enum", "path/id type"]);
+    assert_eq!(judge(&document, "/a/x", "page=1", &none), ["path/id type", "query/page enum"]);
     assert_eq!(judge(&document, "/a/7", "", &none), ["query/page required"]);
 }
 
