@@ -88,15 +88,19 @@ impl Config {
             rate_limits: Vec::new(),
             rate_limit_headers: RateLimitHeaders::Ietf,
             overload: overload(),
-            audit: Audit {
-                directory: PathBuf::from("audit"),
-                mode: AuditMode::Strict,
-                deadline: Duration::from_millis(250),
-            },
+            audit: audit(),
             sentry: None,
             errors_type_base: String::new(),
             genai: false,
         }
+    }
+}
+
+fn audit() -> Audit {
+    Audit {
+        directory: PathBuf::from("audit"),
+        mode: AuditMode::Strict,
+        deadline: Duration::from_millis(250),
     }
 }
 

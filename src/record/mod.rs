@@ -65,7 +65,7 @@ pub struct Record {
     pub route: Arc<RouteNames>,
     /// Who called, from a verified identity.
     pub caller: Caller,
-    /// The OpenAPI operation the request is one of.
+    /// The `OpenAPI` operation the request is one of.
     pub operation: Option<ConfigName>,
     /// What a gate in shadow mode would have refused; the first one that would.
     pub would_refuse: Option<Refusal>,

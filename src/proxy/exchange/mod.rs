@@ -54,7 +54,7 @@ pub struct Exchange {
     pub trace: Trace,
     /// Who called, as telemetry may show it.
     pub caller: Caller,
-    /// The OpenAPI operation the request is one of.
+    /// The `OpenAPI` operation the request is one of.
     pub operation: Option<Arc<OperationPlan>>,
     /// What a gate in shadow mode would have refused; the first one that would.
     pub would_refuse: Option<Refusal>,
