@@ -319,8 +319,28 @@ refused! {
         "routes = [{ match = \"GET /a\", timeouts = { response_header = \"0s\" } }]", "1:62",
         "must not be zero";
     a_capture_from_elsewhere_is_refused:
-        "captures.a = { from = \"response.header:x-a\", values = [\"b\"] }", "1:23",
-        "expected \"request.body:\" or \"response.body:\" and a JSON pointer";
+        "captures.a = { from = \"request.header:x-a\", values = [\"b\"] }", "1:23",
+        "expected \"request.body:\" or \"response.body:\" and a JSON pointer",
+        "\"response.header:\" and a name, or \"path:\" and a parameter";
+    a_capture_of_a_header_that_cannot_be_is_refused:
+        "captures.a = { from = \"response.header:x a\", values = [\"b\"] }", "1:23",
+        "expected the name of a header field";
+    a_parameter_that_the_route_does_not_have_is_refused:
+        "captures.a = { from = \"path:id\", take = \"hmac\" }\nroutes = [{ match = \"GET /a/{user}\", captures = [\"a\"] }]",
+        "2:50", "`routes.captures` names a parameter that the route does not have",
+        "this takes `{id}` of the path", "not in here";
+    a_label_that_is_taken_is_refused:
+        "captures.\"error.type\" = { from = \"path:id\", values = [\"b\"], metric = true }", "1:70",
+        "as a label it would be `error_type`, which is taken";
+    two_captures_that_would_be_one_label_are_refused:
+        "captures.\"a.b\" = { from = \"path:id\", values = [\"b\"], metric = true }\ncaptures.a_b = { from = \"path:id\", values = [\"b\"], metric = true }",
+        "2:61", "another capture is the label `a_b` already";
+    a_label_that_begins_with_a_digit_is_refused:
+        "captures.1 = { from = \"path:id\", values = [\"b\"], metric = true }", "1:59",
+        "no label begins with a digit";
+    a_pseudonym_is_no_label:
+        "captures.a = { from = \"request.body:/a\", take = \"hmac\", metric = true }", "1:66",
+        "a pseudonym is no metric label";
     a_pointer_without_a_slash_is_refused:
         "captures.a = { from = \"request.body:a\", values = [\"b\"] }", "1:23",
         "expected a JSON pointer that begins with `/`";

@@ -58,7 +58,8 @@ const ROOMS: [Room; 2] = [
             "upstream",
         ],
         // The pipeline runs the stages, the plan compiles them, the exchange begins and ends with some.
-        callers: &["exchange", "pipeline", "plan"],
+        // What would be decided is asked of the same stages.
+        callers: &["exchange", "explain", "pipeline", "plan"],
     },
 ];
 

@@ -64,6 +64,24 @@ impl Written {
     }
 }
 
+impl Written {
+    /// Whether the table of this name has this key.
+    pub fn has(&self, table: &str, key: &str) -> bool {
+        match self.0.0.get(table).map(|entry| &entry.node.value) {
+            Some(Value::Table(table)) => table.0.contains_key(key),
+            _ => false,
+        }
+    }
+
+    /// Whether the route at this place in `[[routes]]` has this key.
+    pub fn route_has(&self, route: usize, key: &str) -> bool {
+        let routes = self.0.0.get("routes").map(|entry| &entry.node.value);
+        let Some(Value::List(routes)) = routes else { return false };
+        let found = routes.get(route).map(|node| &node.value);
+        matches!(found, Some(Value::Table(table)) if table.0.contains_key(key))
+    }
+}
+
 impl fmt::Debug for Written {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Written(..)")

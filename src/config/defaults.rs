@@ -92,6 +92,7 @@ impl Config {
             sentry: None,
             errors_type_base: String::new(),
             genai: false,
+            pseudonym_key: None,
         }
     }
 }

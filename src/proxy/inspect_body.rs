@@ -79,7 +79,7 @@ pub async fn read(
     let route = Arc::clone(&exchange.route);
     if let Some(captures) = &route.captures {
         match captures.read(text_of(&inspected.lead)) {
-            Ok(facts) => exchange.facts = facts,
+            Ok(facts) => exchange.facts.extend(facts),
             Err(_) => proxy.telemetry().metrics().capture_unreadable(),
         }
     }

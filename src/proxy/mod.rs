@@ -19,6 +19,7 @@ pub mod claims;
 pub mod classify;
 pub mod clock;
 pub mod exchange;
+pub mod explain;
 pub mod forward;
 pub mod identity;
 pub mod inspect;

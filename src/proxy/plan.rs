@@ -9,21 +9,21 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
-use super::inspect::Captures;
+use super::inspect::{Captures, HeaderFacts, PathFacts};
 use super::limits::{Limits, Staged};
 use super::operations::{self, Operations};
 use crate::audit::Event;
 use crate::config::Config;
 use crate::config::model::{
-    Action, AuditMode, Gates, HostHeader, Mode, Need, PathForm, Propagators, Route, ServerLimits,
-    Side, Timeouts, Trust,
+    Action, AuditMode, Capture, Gates, HostHeader, Mode, Need, PathForm, Place, Propagators, Route,
+    ServerLimits, Timeouts, Trust,
 };
 use crate::http::cache_status::Fields;
 use crate::http::forwarded;
 use crate::http::shape::Words;
 use crate::http::template::{Table, Template};
 use crate::openapi;
-use crate::record::RouteNames;
+use crate::record::{PseudonymKey, RouteNames};
 use crate::telemetry::metrics::{Metrics, RouteMetrics};
 use crate::telemetry::sampling::Sampling;
 
@@ -74,6 +74,8 @@ pub struct Plan {
     pub words: Words,
     /// All limits, kept so that the next plan can take their buckets over.
     pub rate_limits: Limits,
+    /// The key of pseudonyms: of a file, or the process's own, which a reload keeps.
+    pub pseudonym_key: PseudonymKey,
     trusted: Vec<IpNet>,
     table: Table,
     routes: Vec<Arc<RoutePlan>>,
@@ -96,8 +98,12 @@ pub struct RoutePlan {
     pub limits: Staged,
     /// What is asked of a request, and how strictly.
     pub gates: Gates,
+    /// Facts to take from the path.
+    pub path_captures: Option<PathFacts>,
     /// Facts to take from the request body.
     pub captures: Option<Captures>,
+    /// Facts to take from the answer's head.
+    pub head_captures: Option<HeaderFacts>,
     /// Facts to take from the answer's body.
     pub answer_captures: Option<Captures>,
     /// The audit event.
@@ -111,7 +117,10 @@ impl Plan {
     /// same.
     pub fn compile(config: &Config, metrics: &Metrics, previous: Option<&Self>) -> Self {
         let rate_limits = Limits::compile(config, None, previous.map(|plan| &plan.rate_limits));
-        let compile = |route: Compiled<'_>| compile_route(config, metrics, &rate_limits, route);
+        let pseudonym_key = pseudonym_key(config, previous);
+        let compile = |route: Compiled<'_>| {
+            compile_route(config, metrics, &rate_limits, &pseudonym_key, route)
+        };
         let (mut entries, mut routes) = (Vec::new(), Vec::new());
         for route in &config.routes {
             // A template that does not parse was refused by `check`; here it simply never matches.
@@ -148,6 +157,7 @@ impl Plan {
             table: Table::new(entries),
             routes,
             rate_limits,
+            pseudonym_key,
         }
     }
 
@@ -205,7 +215,9 @@ impl RoutePlan {
                 || self.gates.csrf == Mode::Enforce
                 || !self.limits.is_empty()
                 || self.audit.is_some()
+                || self.path_captures.is_some()
                 || self.captures.is_some()
+                || self.head_captures.is_some()
                 || self.answer_captures.is_some())
     }
 }
@@ -229,6 +241,7 @@ fn compile_route(
     config: &Config,
     metrics: &Metrics,
     limits: &Limits,
+    key: &PseudonymKey,
     compiled: Compiled<'_>,
 ) -> RoutePlan {
     let (route, template, name) = match compiled {
@@ -243,14 +256,17 @@ fn compile_route(
         span: route.and_then(|route| route.span.clone()),
         audit: route.and_then(|route| route.audit.clone()),
     });
-    let captures = |side| {
-        let captures = route
-            .map_or(&[][..], |route| &route.captures)
-            .iter()
-            .filter_map(|name| config.captures.iter().find(|capture| capture.name == *name))
-            .filter(|capture| capture.side == side);
-        Some(Captures::compile(captures)).filter(|captures| !captures.is_empty())
+    let captures: Vec<&Capture> = route
+        .map_or(&[][..], |route| &route.captures)
+        .iter()
+        .filter_map(|name| config.captures.iter().find(|capture| capture.name == *name))
+        .collect();
+    let bodies = |is_there: fn(&Place) -> bool| {
+        let there = captures.iter().copied().filter(|capture| is_there(&capture.place));
+        Some(Captures::compile(there, key)).filter(|captures| !captures.is_empty())
     };
+    let labels = captures.iter().filter(|capture| capture.metric);
+    let labels = labels.map(|capture| capture.name.clone()).collect();
     let gates = route.map_or(config.default_gates, |route| route.gates);
     RoutePlan {
         template,
@@ -266,12 +282,20 @@ fn compile_route(
             gates.rate_limits,
         ),
         gates,
-        captures: captures(Side::Request),
-        answer_captures: captures(Side::Response),
+        path_captures: PathFacts::compile(captures.iter().copied(), key),
+        captures: bodies(|place| matches!(place, Place::RequestBody(_))),
+        head_captures: HeaderFacts::compile(captures.iter().copied(), key),
+        answer_captures: bodies(|place| matches!(place, Place::ResponseBody(_))),
         audit: names.audit.as_deref().and_then(Event::parse),
-        metrics: metrics.route(&names),
+        metrics: metrics.route_with(&names, labels),
         names,
     }
+}
+
+/// The configured key, else the one that the process has made for itself.
+fn pseudonym_key(config: &Config, previous: Option<&Plan>) -> PseudonymKey {
+    let kept = || previous.map(|plan| plan.pseudonym_key.clone());
+    config.pseudonym_key.clone().or_else(kept).unwrap_or_else(PseudonymKey::random)
 }
 
 fn header_name(name: &str) -> HeaderName {

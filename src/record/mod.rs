@@ -24,6 +24,7 @@ pub mod capture;
 mod kept;
 pub mod name;
 pub mod outcome;
+pub mod pseudonym;
 pub mod stream;
 
 pub use caller::Caller;
@@ -31,6 +32,7 @@ pub use capture::{Fact, Value};
 pub use kept::{Kept, Reason};
 pub use name::ConfigName;
 pub use outcome::{Abort, ErrorType, Failure, Level, Outcome, Phase, Refusal};
+pub use pseudonym::{Pseudonym, PseudonymKey};
 pub use stream::{Gaps, Stream, StreamKind};
 
 /// What happened in one exchange.
@@ -85,8 +87,8 @@ pub struct Record {
     pub user_agent: Option<UserAgent>,
     /// The client's address: the peer, or what a trusted proxy said. Sinks truncate it.
     pub client_ip: IpAddr,
-    /// Captured facts: those of the request before those of the answer, each in the order of the
-    /// route's `captures`.
+    /// Captured facts: those of the path, the request's body, the answer's head and its body, each in the
+    /// order of the route's `captures`.
     pub facts: Vec<Fact>,
     /// The limit that refused, or would have (shadow mode).
     pub limited_by: Option<ConfigName>,

@@ -130,7 +130,7 @@ impl Writer {
             "{{\"mode\":\"{}\",\"query\":\"{}\",\"sessionId\":\"{}\",\"{}\":{{\"a\":[\"{}\"]}}}}",
             body("a captured value outside of the list"),
             body("a captured length"),
-            body("not captured"),
+            body("a captured pseudonym"),
             body("a key"),
             body("nested")
         )

@@ -7,13 +7,14 @@ use std::net::SocketAddr;
 
 use super::env::Outside;
 use super::error::Problems;
-use super::model::{Config, LogLevel};
+use super::model::{Capture, Config, LogLevel, Place};
 use super::raw::Table;
 use super::section::{Section, lay};
 use super::value::Zero;
 
 mod across;
 mod captured_limits;
+mod captures;
 mod doors;
 mod files;
 mod gates;
@@ -89,9 +90,14 @@ fn policy(root: &Section<'_>, config: &mut Config) {
     let form = root.section("rate_limit_headers").choice("form", &limits::FORMS);
     lay(&mut config.rate_limit_headers, form);
     limits::overload(&root.section("overload"), &mut config.overload);
-    let (capture_names, captures) = routes::captures(root);
+    let (capture_names, captures) = captures::captures(root);
+    let parameter = |capture: &Capture| match &capture.place {
+        Place::Path(parameter) => Some((capture.name.clone(), parameter.clone())),
+        _ => None,
+    };
+    let parameters = captures.iter().filter_map(parameter).collect();
     config.captures = captures;
-    let known = routes::Known { rate_limits: limit_names, captures: capture_names };
+    let known = routes::Known { rate_limits: limit_names, captures: capture_names, parameters };
     let section = root.section("route_defaults");
     lay(&mut config.default_rate_limits, known.rate_limits_of(&section));
     config.default_gates = gates::gates(&section, config.default_gates);

@@ -175,6 +175,9 @@ impl Exchange {
         if route.audit.is_some() {
             self.audit_path = Some(Evidence::of(path));
         }
+        if let (Some(captures), Some(template)) = (&route.path_captures, &route.template) {
+            self.facts = captures.read(template, path);
+        }
         if route.template.is_none() {
             self.shape = Some(self.plan.words.shape(path));
         }

@@ -16,7 +16,7 @@
 use std::sync::Arc;
 
 use crate::config::Config;
-use crate::config::model::{Mode, RateLimit, Side};
+use crate::config::model::{Mode, RateLimit};
 use crate::record::ConfigName;
 
 mod buckets;
@@ -74,7 +74,8 @@ impl Limits {
         store: Option<&Arc<dyn Store>>,
         previous: Option<&Self>,
     ) -> Self {
-        let of_answers = config.captures.iter().filter(|capture| capture.side == Side::Response);
+        let of_answers =
+            config.captures.iter().filter(|capture| !capture.place.is_of_the_request());
         let of_answers: Vec<_> = of_answers.map(|capture| &capture.name).collect();
         let limiter = |limit: &RateLimit| {
             let before = previous.and_then(|previous| previous.find(&limit.name));

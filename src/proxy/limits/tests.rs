@@ -12,7 +12,7 @@ use tokio::time::advance;
 use super::buckets::Buckets;
 use super::limiter::quota;
 use super::*;
-use crate::config::model::{Capture, Cost, LimitKey, RateLimitHeaders, Take};
+use crate::config::model::{Capture, Cost, LimitKey, Place, RateLimitHeaders, Take};
 use crate::proxy::identity::Identity;
 use crate::record::{Fact, Value};
 use crate::units::Rate;
@@ -200,14 +200,13 @@ fn each_limit_is_asked_as_soon_as_its_keys_are_known() {
 }
 
 fn captures() -> Vec<Capture> {
-    let capture = |name: &'static str, side| Capture {
+    let capture = |name: &'static str, place: fn(Box<str>) -> Place| Capture {
         name: name.into(),
-        side,
-        pointer: "/n".to_owned(),
+        place: place("/n".into()),
         take: Take::Number,
         metric: false,
     };
-    vec![capture("asked", Side::Request), capture("used", Side::Response)]
+    vec![capture("asked", Place::RequestBody), capture("used", Place::ResponseBody)]
 }
 
 #[tokio::test(start_paused = true)]

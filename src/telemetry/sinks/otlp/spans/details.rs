@@ -13,6 +13,7 @@ pub(super) fn facts(span: &mut Writer, facts: &[Fact]) {
         match &fact.value {
             Value::Member(member) => put(span, &fact.name, &**member),
             Value::Length(count) | Value::Number(count) => put(span, &fact.name, *count),
+            Value::Pseudonym(name) => name.with_str(|digits| put(span, &fact.name, digits)),
         }
     }
 }

@@ -150,6 +150,7 @@ fn facts(record: &Record) -> impl Iterator<Item = KeyValue> + '_ {
             Value::Length(count) | Value::Number(count) => {
                 Attribute::from(i64::try_from(*count).unwrap_or(i64::MAX))
             }
+            Value::Pseudonym(name) => Attribute::from(name.to_string()),
         };
         KeyValue::new(fact.name.to_string(), value)
     })

@@ -18,8 +18,8 @@ use crate::http::shape::Words;
 use crate::http::traceparent::{SpanId, TraceId};
 use crate::http::tracestate::TraceState;
 use crate::record::{
-    Abort, Caller, ConfigName, Fact, Failure, Gaps, Kept, Outcome, Phase, Reason, Record, Refusal,
-    RouteNames, Stream, StreamKind, Trace, UpstreamLeg, Value,
+    Abort, Caller, ConfigName, Fact, Failure, Gaps, Kept, Outcome, Phase, PseudonymKey, Reason,
+    Record, Refusal, RouteNames, Stream, StreamKind, Trace, UpstreamLeg, Value,
 };
 
 fn config() -> Config {
@@ -118,6 +118,9 @@ fn facts() -> impl Strategy<Value = Vec<Fact>> {
         ".{0,150}".prop_map(|member| Value::Member(name(&member))),
         any::<u64>().prop_map(Value::Length),
         any::<u64>().prop_map(Value::Number),
+        any::<[u8; 8]>().prop_map(|text| {
+            Value::Pseudonym(PseudonymKey::from_bytes(b"key").pseudonym(&text))
+        }),
     ];
     let fact = ("[a-z._]{1,150}", value);
     let fact = fact.prop_map(|(key, value)| Fact { name: name(&key), value });
