@@ -76,12 +76,7 @@ impl Config {
             spool: Spool { directory: None, max_size: 256 << 20 },
             openapi: None,
             default_rate_limits: Vec::new(),
-            default_gates: Gates {
-                identity: Need::Optional,
-                csrf: Mode::Shadow,
-                validation: Mode::Enforce,
-                rate_limits: Mode::Enforce,
-            },
+            default_gates: gates(),
             routes: Vec::new(),
             captures: Vec::new(),
             inspect: Inspect { max_body: 64 * KIB, max_memory: 64 * MIB },
@@ -148,6 +143,15 @@ fn pool() -> Pool {
         max_idle: 128,
         // Node closes idle connections after 5 s; being first avoids the race.
         idle_timeout: Duration::from_secs(4),
+    }
+}
+
+fn gates() -> Gates {
+    Gates {
+        identity: Need::Optional,
+        csrf: Mode::Shadow,
+        validation: Mode::Enforce,
+        rate_limits: Mode::Enforce,
     }
 }
 

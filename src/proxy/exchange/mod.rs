@@ -2,8 +2,8 @@
 //!
 //! An [`Exchange`] gathers what happens on the way. It ends when the last byte of the answer has been
 //! handed to the client's connection, or when whoever holds it drops it; either way one
-//! [`Record`] leaves, with the right ending. `Drop` builds the record and emits it; it decides nothing
-//! beyond naming what it interrupts.
+//! [`Record`](crate::record::Record) leaves, with the right ending. `Drop` builds the record and emits
+//! it; it decides nothing beyond naming what it interrupts.
 //!
 //! It does not answer, forward or judge.
 
