@@ -1,8 +1,8 @@
 //! The gate `validation`: does a request fit its operation?
 //!
 //! First the parameters, then what the head says of the body, then, once it has been read, the body
-//! itself. A refusal names rules and places ([`crate::openapi::Violation`]), never a value. In shadow mode nothing is
-//! refused; the record says what would have been.
+//! itself. A refusal names rules and places ([`crate::openapi::Violation`]), never a value. In shadow
+//! mode nothing is refused; the record says what would have been.
 //!
 //! It reads no body: that is the part of `inspect_body`, one bounded read for the captures too.
 
