@@ -159,3 +159,24 @@ async fn a_question_that_makes_no_sense_is_2_and_a_wrong_configuration_78() {
     assert_eq!((code, &*out), (78, ""));
     assert!(err.contains("sidecar.toml:1:16"), "{err}");
 }
+
+#[tokio::test]
+async fn the_operation_of_the_document_is_named_and_its_parameters_are_judged() {
+    let place = tempfile::tempdir().unwrap();
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/api/openapi.yaml");
+    let text = format!("upstream.url = \"http://a:1\"\n[openapi]\nfile = \"{document}\"\n");
+    std::fs::write(place.path().join("sidecar.toml"), text).unwrap();
+    for (method, url, decision, id) in [
+        ("GET", "/api/agents/sleep", "pass", "showAgent"),
+        ("GET", "/api/agents/UPPER", "refuse", "showAgent"),
+        ("POST", "/api/orchestrate", "depends", "createOrchestration"),
+        ("GET", "/nowhere", "-", "no operation"),
+    ] {
+        let (code, out, err) = said(place.path(), &[method, url, "--json"]).await;
+        assert_eq!((code, &*err), (0, ""), "{url}");
+        let said: Json = serde_json::from_str(&out).unwrap();
+        let gate = gate(&said, "validation");
+        assert_eq!(gate["decision"], decision, "{url}: {gate}");
+        assert!(gate.to_string().contains(id), "{url}: {gate}");
+    }
+}

@@ -84,16 +84,20 @@ impl Config {
             rate_limit_store: rate_limit_store(),
             rate_limit_headers: RateLimitHeaders::Ietf,
             overload: overload(),
-            audit: Audit {
-                directory: PathBuf::from("audit"),
-                mode: AuditMode::Strict,
-                deadline: Duration::from_millis(250),
-            },
+            audit: audit(),
             sentry: None,
             errors_type_base: String::new(),
             genai: false,
             pseudonym_key: None,
         }
+    }
+}
+
+fn audit() -> Audit {
+    Audit {
+        directory: PathBuf::from("audit"),
+        mode: AuditMode::Strict,
+        deadline: Duration::from_millis(250),
     }
 }
 

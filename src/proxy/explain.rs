@@ -16,10 +16,12 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::exchange::{Exchange, Stop};
 use super::limits::{Stage, Verdict};
+use super::operations::OperationPlan;
 use super::peer::Peer;
 use super::plan::RoutePlan;
 use super::survey::Survey;
-use super::{Proxy, admission, screen, target};
+use super::{Proxy, admission, operations, screen, target, validation};
+use crate::config::model::Mode;
 use crate::record::Refusal;
 
 /// What was decided about a request.
@@ -29,6 +31,10 @@ pub struct Trial {
     pub path: Result<String, Refusal>,
     /// The policy it meets.
     pub route: Arc<RoutePlan>,
+    /// The operation it is one of.
+    pub operation: Option<Arc<OperationPlan>>,
+    /// Whether a gate in shadow mode would refuse it.
+    pub would_refuse: bool,
     /// What the gates refuse, in the order in which they are asked. The first one is the answer.
     pub refusals: Vec<(Gate, Refusal)>,
 }
@@ -42,6 +48,8 @@ pub enum Gate {
     Door,
     /// The route's action and the declared length.
     Head,
+    /// The parameters of its operation.
+    Validation,
 }
 
 /// Asks every stage that judges a head.
@@ -57,23 +65,44 @@ pub async fn judge(proxy: &Arc<Proxy>, head: &Parts) -> Trial {
         Ok(target) => target,
         Err(refusal) => {
             let route = Arc::clone(&exchange.route);
-            return Trial { path: Err(refusal), route, refusals: vec![(Gate::Target, refusal)] };
+            return Trial {
+                path: Err(refusal),
+                route,
+                operation: None,
+                would_refuse: false,
+                refusals: vec![(Gate::Target, refusal)],
+            };
         }
     };
     let route = plan.find(&head.method, target.path());
-    exchange.enter(route, target.path());
+    let known = operations::find(&plan, &head.method, target.path());
+    exchange.enter(known.policy(route), target.path());
+    exchange.operation = known.operation().cloned();
     let mut refusals = Vec::new();
-    let mut note = |gate, judged: Result<(), Stop>| {
-        if let Err(Stop::Refused(refusal, _)) = judged {
-            refusals.push((gate, refusal));
-        }
+    let mut note = |gate, judged: Result<(), Stop>| match judged {
+        Err(Stop::Refused(refusal, _)) => refusals.push((gate, refusal)),
+        Err(Stop::Invalid(_)) => refusals.push((gate, Refusal::SchemaViolation)),
+        _ => {}
     };
     note(Gate::Target, target.judge(&plan, &head.method).map_err(Stop::from));
     let mut verdict = Verdict::default();
     let door = admission::admit(Stage::Door, &mut exchange, &head.headers, &mut verdict).await;
     note(Gate::Door, door);
     note(Gate::Head, screen::judge(&exchange, &body).map_err(Stop::from));
-    Trial { path: Ok(target.path().to_owned()), route: Arc::clone(&exchange.route), refusals }
+    if let Some(operation) = known.operation()
+        && exchange.route.gates.validation != Mode::Off
+    {
+        let path = target.path();
+        let judged = validation::judge_parameters(&mut exchange, operation, head, path);
+        note(Gate::Validation, judged);
+    }
+    Trial {
+        path: Ok(target.path().to_owned()),
+        route: Arc::clone(&exchange.route),
+        operation: exchange.operation.clone(),
+        would_refuse: exchange.would_refuse.is_some(),
+        refusals,
+    }
 }
 
 /// A body of which only the declared length is known.

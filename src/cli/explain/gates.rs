@@ -209,8 +209,22 @@ impl Maker<'_> {
 
     fn validation(&self) -> Line {
         let validation = self.trial.route.gates.validation;
-        let facts = "against the operation of the API's document, where one is loaded".to_owned();
-        let decision = if validation == Mode::Off { "-" } else { "depends" };
+        let (decision, facts) = match &self.trial.operation {
+            None => ("-", "no operation of a document".to_owned()),
+            Some(plan) => {
+                let id = plan.operation.id.as_deref().unwrap_or("an operation without an id");
+                let of = plan.template.as_str();
+                let is_refused =
+                    self.trial.would_refuse || self.decided(Gate::Validation, |_| true) == "refuse";
+                let decision = match (validation, is_refused) {
+                    (Mode::Off, _) => "-",
+                    (_, true) => "refuse",
+                    (_, false) if plan.operation.body().is_some() => "depends",
+                    (_, false) => "pass",
+                };
+                (decision, format!("{id} ({of}): parameters, then the body"))
+            }
+        };
         let (mode, source) = (mode(validation), self.source("validation"));
         Line { name: "validation".into(), mode, decision, facts, source }
     }
