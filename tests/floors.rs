@@ -49,6 +49,7 @@ const ROOMS: [Room; 2] = [
             "plan",
             "reply",
             "request_body",
+            "security_headers",
             "survey",
             "target",
             "trace",

@@ -82,6 +82,8 @@ mod reference;
 mod reload;
 // Bugs that were found once.
 mod regression;
+// Pages of other origins, preflights, security headers, unknown paths.
+mod security;
 // How the real process ends.
 mod shutdown;
 // Requests that two readers could read differently, as raw bytes.

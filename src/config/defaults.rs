@@ -13,6 +13,7 @@ use super::model::{
     PathForm, Pool, Propagators, RateLimitHeaders, Retry, Scheme, Server, ServerLimits, Service,
     Signal, Spool, Timeouts, Tracing, Trust, Upstream,
 };
+use super::model::{Preset, Security, Unmatched};
 use crate::record::ConfigName;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -74,6 +75,7 @@ impl Config {
             cache: Cache { headers: CACHE_HEADERS.map(Into::into).into() },
             log: Log { level: LogLevel::Info, console: Console::Auto, directory: None },
             spool: Spool { directory: None, max_size: 256 << 20 },
+            security: security(),
             default_rate_limits: Vec::new(),
             default_gates: Gates {
                 identity: Need::Optional,
@@ -141,6 +143,16 @@ fn pool() -> Pool {
         max_idle: 128,
         // Node closes idle connections after 5 s; being first avoids the race.
         idle_timeout: Duration::from_secs(4),
+    }
+}
+
+fn security() -> Security {
+    Security {
+        headers: Preset::Basic,
+        overrides: Vec::new(),
+        remove_request_headers: Vec::new(),
+        csrf_trusted_origins: Vec::new(),
+        unmatched: Unmatched::Forward,
     }
 }
 

@@ -15,6 +15,7 @@ mod faults;
 mod gates;
 mod metrics;
 mod otlp;
+mod security;
 mod server;
 mod upstream;
 mod voices;
@@ -23,6 +24,7 @@ pub use faults::{Breaker, Health, Retry};
 pub use gates::{Gates, LimitKey, Mode, Need, Overload, RateLimit, RateLimitHeaders};
 pub use metrics::{Cache, Metrics};
 pub use otlp::{Otlp, OtlpProtocol, OtlpTarget, Signal};
+pub use security::{Preset, Security, Unmatched};
 pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
 pub use upstream::{HostHeader, Pool, Scheme, Timeouts, Upstream};
 pub use voices::{Console, Keep, Log, LogLevel, Propagators, Sentry, Spool, Tracing, Trust};
@@ -54,6 +56,8 @@ pub struct Config {
     pub log: Log,
     /// `[spool]`: where exports wait while a collector is away.
     pub spool: Spool,
+    /// `[security]`: header fields, trusted origins, unknown paths.
+    pub security: Security,
     /// `[route_defaults] rate_limits`: for every request whose route names none.
     pub default_rate_limits: Vec<ConfigName>,
     /// `[route_defaults]`: the gates of every request that matches no route.

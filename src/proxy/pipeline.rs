@@ -16,15 +16,17 @@ use http_body::Body;
 use hyper::body::Incoming;
 
 use super::exchange::{Exchange, Stop};
+use super::limits::Verdict;
 use super::peer::Peer;
 use super::reply::ReplyBody;
 use super::request_body::{Meter, RequestBody};
 use super::survey::Survey;
 use super::upstream::lease::UpstreamBody;
 use super::{
-    Proxy, answer, classify, door, forward, inspect_body, last_hop, overload, screen, seat, target,
-    upgrade,
+    Proxy, answer, classify, csrf, door, forward, inspect_body, last_hop, overload, preflight,
+    screen, seat, target, upgrade,
 };
+use crate::http::method;
 use crate::record::Failure;
 
 /// Answers one request. The exchange begins with the call, not with the first poll: hyper drops the
@@ -79,12 +81,16 @@ async fn walk(
 ) -> Result<Option<(Response<UpstreamBody>, classify::Shape)>, Stop> {
     let plan = Arc::clone(&exchange.plan);
     let target = target::canonical(&plan, head)?;
-    let route = plan.find(&head.method, target.path());
+    let method = method::in_capitals(&head.method);
+    let route = plan.find(method, target.path());
     exchange.enter(route, target.path());
-    target.judge(&plan, &head.method)?;
+    target.judge(&plan, method)?;
     overload::enter(proxy, exchange).await?;
-    let verdict = door::admit(exchange, &head.headers)?;
-    screen::judge(exchange, &body)?;
+    let is_preflight = preflight::is_preflight(head, survey, !body.is_end_stream());
+    let verdict =
+        if is_preflight { Verdict::default() } else { door::admit(exchange, &head.headers)? };
+    screen::judge(exchange, &target, &body, is_preflight)?;
+    csrf::judge(exchange, head, survey)?;
     if last_hop::is_here(head)? {
         return Ok(None);
     }

@@ -11,11 +11,12 @@ use ipnet::IpNet;
 
 use super::inspect::Captures;
 use super::limits::{Limiter, Limits};
+use super::security_headers::SecurityHeaders;
 use crate::audit::Event;
 use crate::config::Config;
 use crate::config::model::{
     Action, AuditMode, Gates, HostHeader, Mode, Need, PathForm, Propagators, Route, ServerLimits,
-    Side, Timeouts, Trust,
+    Side, Timeouts, Trust, Unmatched,
 };
 use crate::http::cache_status::Fields;
 use crate::http::forwarded;
@@ -48,6 +49,14 @@ pub struct Plan {
     pub authority: HeaderValue,
     /// The header fields that tell of caches.
     pub cache_fields: Fields,
+    /// What browsers are told of every answer.
+    pub security_headers: SecurityHeaders,
+    /// Fields that clients may not send through.
+    pub removed_fields: Option<Arc<[HeaderName]>>,
+    /// Origins whose pages may ask for anything.
+    pub csrf_trusted_origins: Box<[Box<str>]>,
+    /// Whether only what is known is passed on.
+    pub denies_unmatched: bool,
     /// Whether answers say where their time went.
     pub server_timing: bool,
     /// Whether captured facts become the metrics of the `GenAI` conventions.
@@ -127,6 +136,12 @@ impl Plan {
                 .then(|| authority(config)),
             authority: authority(config),
             cache_fields: Fields::new(config.cache.headers.iter().map(|name| &**name)),
+            security_headers: SecurityHeaders::compile(&config.security),
+            removed_fields: Some(&config.security.remove_request_headers)
+                .filter(|names| !names.is_empty())
+                .map(|names| names.as_slice().into()),
+            csrf_trusted_origins: config.security.csrf_trusted_origins.clone().into(),
+            denies_unmatched: config.security.unmatched == Unmatched::Deny,
             server_timing: config.server.server_timing,
             genai: config.genai,
             errors_type_base: config.errors_type_base.clone(),
@@ -150,6 +165,21 @@ impl Plan {
             .find(method, path)
             .and_then(|index| self.routes.get(index))
             .unwrap_or(&self.unmatched)
+    }
+
+    /// The methods for which a canonical path is known, as `Allow` has them; `None` where it is not.
+    /// Methods that are denied are not told of.
+    pub fn allow(&self, path: &str) -> Option<HeaderValue> {
+        let is_open = |index: &usize| {
+            self.routes.get(*index).is_some_and(|route| route.action != Action::Deny)
+        };
+        let mut methods: Vec<&str> = Vec::new();
+        for method in self.table.all(path).filter(is_open).filter_map(|i| self.table.method(i)) {
+            if !methods.contains(&method.as_str()) {
+                methods.push(method.as_str());
+            }
+        }
+        if methods.is_empty() { None } else { HeaderValue::try_from(methods.join(", ")).ok() }
     }
 
     /// How many routes there are.

@@ -5,13 +5,14 @@
 //! (bare line feeds, a `Content-Length` beside a `Transfer-Encoding`) is the guard's, below hyper.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::header::{EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Scheme};
 use http::{Method, Uri, Version};
 
-use super::plan::Plan;
+use super::plan::{Plan, RoutePlan};
 use crate::config::model::PathForm;
 use crate::http::http2;
 use crate::http::path::{self, PathError};
@@ -46,8 +47,16 @@ impl Target {
     pub fn judge(&self, plan: &Plan, method: &Method) -> Result<(), Refusal> {
         let Some(readings) = &self.readings else { return Ok(()) };
         let paths = [&*readings.path, &*readings.other, self.origin_form.path()];
-        let is_free = |path: &str| !plan.find(method, path).has_policy();
-        if paths.into_iter().all(is_free) { Ok(()) } else { Err(Refusal::BadRequest) }
+        let routes = paths.map(|path| plan.find(method, path));
+        // What no route knows has one policy, whatever its path.
+        if routes.iter().all(|route| Arc::ptr_eq(route, &plan.unmatched)) {
+            return Ok(());
+        }
+        let is_free = |route: &Arc<RoutePlan>| {
+            let is_denied = plan.denies_unmatched && route.template.is_none();
+            !is_denied && !route.has_policy()
+        };
+        if routes.into_iter().all(is_free) { Ok(()) } else { Err(Refusal::BadRequest) }
     }
 }
 

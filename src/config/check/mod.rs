@@ -21,6 +21,7 @@ mod limits;
 mod metrics;
 mod otlp;
 mod routes;
+mod security;
 mod template;
 mod tls;
 mod tracing;
@@ -59,6 +60,7 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     metrics::cache(&root.section("cache"), &mut config.cache);
     voices::log(&root.section("log"), &mut config.log);
     voices::spool(&root.section("spool"), &mut config.spool);
+    security::security(&root.section("security"), &mut config.security);
     policy(&root, &mut config);
     audit(&root.section("audit"), &mut config);
     config.sentry = voices::sentry(&root.section("sentry"), &config.service, outside);

@@ -39,6 +39,7 @@ pub(super) struct Instruments {
     pub(super) upstream_connect: Histogram,
     pub(super) audit_commit: Histogram,
     pub(super) identity_headers_removed: Counter,
+    pub(super) gate_decisions: Family<Counter>,
     pub(super) captures_unreadable: Counter,
     overflow: Counter,
 }
@@ -78,6 +79,7 @@ impl Instruments {
             upstream_connect: Histogram::new(&scales::SHORT),
             audit_commit: Histogram::new(&scales::SHORT),
             identity_headers_removed: Counter::default(),
+            gate_decisions: counter(&catalogue::GATE_DECISIONS),
             captures_unreadable: Counter::default(),
             overflow,
         }
@@ -109,6 +111,7 @@ impl Instruments {
             Reading::single(&catalogue::UPSTREAM_CONNECT, self.upstream_connect.point()),
             Reading::single(&catalogue::AUDIT_COMMIT, self.audit_commit.point()),
             Reading::single(&catalogue::IDENTITY_HEADERS, self.identity_headers_removed.point()),
+            self.gate_decisions.read(),
             Reading::single(&catalogue::UNREADABLE, self.captures_unreadable.point()),
             Reading::single(&catalogue::OVERFLOW, self.overflow.point()),
             Reading::new(&catalogue::BUILD_INFO, [(version, Point::Count(1))]),
