@@ -70,6 +70,8 @@ mod otlp;
 mod otlp_grpc;
 // OTLP over http/protobuf: answers that no collector should give.
 mod otlp_http;
+// One resource, every spelling: what arrives upstream as it has met its gates.
+mod path_forms;
 // Connections whose client is silent between two messages.
 mod parking;
 // Permits: who waits, who is refused, what a stream holds.
