@@ -42,6 +42,7 @@ const ROOMS: [Room; 2] = [
             "classify",
             "clock",
             "exchange",
+            "identity",
             "inspect",
             "limits",
             "patience",

@@ -3,6 +3,7 @@
 
 mod csrf;
 mod headers;
+mod page;
 mod preflight;
 mod unmatched;
 

@@ -11,7 +11,7 @@ use super::model::{
     Admin, Audit, AuditMode, Breaker, Cache, Config, Console, Drain, Gates, Health, HostHeader,
     Inspect, Keep, Log, LogLevel, Metrics, Mode, Need, Otlp, OtlpProtocol, OtlpTarget, Overload,
     PathForm, Pool, Propagators, RateLimitHeaders, Retry, Scheme, Server, ServerLimits, Service,
-    Signal, Spool, Timeouts, Tracing, Trust, Upstream,
+    Share, Signal, Spool, Timeouts, Tracing, Trust, Upstream,
 };
 use super::model::{Preset, Security, Unmatched};
 use crate::record::ConfigName;
@@ -81,6 +81,7 @@ impl Config {
                 identity: Need::Optional,
                 csrf: Mode::Shadow,
                 validation: Mode::Enforce,
+                rate_limits: Mode::Enforce,
             },
             routes: Vec::new(),
             captures: Vec::new(),
@@ -157,7 +158,12 @@ fn security() -> Security {
 }
 
 fn overload() -> Overload {
-    Overload { max_in_flight: 1024, max_streams: 512, queue_timeout: Duration::from_secs(1) }
+    Overload {
+        max_in_flight: 1024,
+        max_streams: 512,
+        queue_timeout: Duration::from_secs(1),
+        tenant_share: Share(500),
+    }
 }
 
 fn tracing() -> Tracing {

@@ -13,6 +13,7 @@ use crate::secret::Secret;
 
 mod faults;
 mod gates;
+mod limits;
 mod metrics;
 mod otlp;
 mod security;
@@ -21,7 +22,8 @@ mod upstream;
 mod voices;
 
 pub use faults::{Breaker, Health, Retry};
-pub use gates::{Gates, LimitKey, Mode, Need, Overload, RateLimit, RateLimitHeaders};
+pub use gates::{Gates, Mode, Need, Overload, Share};
+pub use limits::{Cost, LimitKey, RateLimit, RateLimitHeaders};
 pub use metrics::{Cache, Metrics};
 pub use otlp::{Otlp, OtlpProtocol, OtlpTarget, Signal};
 pub use security::{Preset, Security, Unmatched};

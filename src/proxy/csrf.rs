@@ -94,9 +94,10 @@ impl Asked<'_> {
         // name the page's origin (RFC 6455 §4.1).
         let may_be_at = !names_site || self.is_handshake;
         let is_ours = may_be_at && self.authority.is_some_and(|authority| origin.is_at(authority));
-        let is_trusted =
-            |friend: &Box<str>| Origin::parse(friend).is_ok_and(|friend| friend.is_same(&origin));
-        !is_ours && !trusted.iter().any(is_trusted)
+        let is_trusted = trusted
+            .iter()
+            .any(|friend| Origin::parse(friend).is_ok_and(|friend| friend.is_same(&origin)));
+        !is_ours && !is_trusted
     }
 }
 

@@ -12,15 +12,16 @@ use crate::config::Config;
 use crate::telemetry::Telemetry;
 use crate::telemetry::sinks::audit::Audit;
 
+pub mod admission;
 pub mod answer;
 pub mod breaker;
 pub mod claims;
 pub mod classify;
 pub mod clock;
 pub mod csrf;
-pub mod door;
 pub mod exchange;
 pub mod forward;
+pub mod identity;
 pub mod inspect;
 pub mod inspect_body;
 pub mod last_hop;

@@ -16,14 +16,14 @@ use http_body::Body;
 use hyper::body::Incoming;
 
 use super::exchange::{Exchange, Stop};
-use super::limits::Verdict;
+use super::limits::{Stage, Verdict};
 use super::peer::Peer;
 use super::reply::ReplyBody;
 use super::request_body::{Meter, RequestBody};
 use super::survey::Survey;
 use super::upstream::lease::UpstreamBody;
 use super::{
-    Proxy, answer, classify, csrf, door, forward, inspect_body, last_hop, overload, preflight,
+    Proxy, admission, answer, classify, csrf, forward, inspect_body, last_hop, overload, preflight,
     screen, seat, target, upgrade,
 };
 use crate::http::method;
@@ -87,10 +87,16 @@ async fn walk(
     target.judge(&plan, method)?;
     overload::enter(proxy, exchange).await?;
     let is_preflight = preflight::is_preflight(head, survey, !body.is_end_stream());
-    let verdict =
-        if is_preflight { Verdict::default() } else { door::admit(exchange, &head.headers)? };
+    let verdict = &mut Verdict::default();
+    if !is_preflight {
+        admission::admit(Stage::Door, exchange, &head.headers, verdict).await?;
+    }
     screen::judge(exchange, &target, &body, is_preflight)?;
     csrf::judge(exchange, head, survey)?;
+    if !is_preflight {
+        overload::share(proxy, exchange)?;
+        admission::admit(Stage::Known, exchange, &head.headers, verdict).await?;
+    }
     if last_hop::is_here(head)? {
         return Ok(None);
     }
@@ -98,6 +104,9 @@ async fn walk(
     let meter = if body.is_end_stream() { &peer.no_body } else { &Arc::<Meter>::default() };
     exchange.measure(meter);
     let inspected = inspect_body::read(proxy, exchange, &head.headers, body, meter).await?;
+    if !is_preflight {
+        admission::admit(Stage::Body, exchange, &head.headers, verdict).await?;
+    }
     let probe = proxy.upstream().breaker().admit()?; // Held until the head is here.
     seat::initiate(proxy, exchange).await?;
 
@@ -112,7 +121,7 @@ async fn walk(
     if exchange.stream.is_some() {
         overload::swap(proxy, exchange);
     }
-    answer::dress(exchange, &verdict, response.headers_mut());
+    answer::dress(exchange, verdict, response.headers_mut());
     Ok(Some((response, shape)))
 }
 

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
 use super::inspect::Captures;
-use super::limits::{Limiter, Limits};
+use super::limits::{Limits, Staged};
 use super::security_headers::SecurityHeaders;
 use crate::audit::Event;
 use crate::config::Config;
@@ -98,7 +98,7 @@ pub struct RoutePlan {
     /// Its own clock for the response head, or the plan's.
     pub response_header: Option<std::time::Duration>,
     /// Limits, in the order they are asked.
-    pub limiters: Arc<[Arc<Limiter>]>,
+    pub limits: Staged,
     /// What is asked of a request, and how strictly.
     pub gates: Gates,
     /// Facts to take from the request body.
@@ -115,7 +115,7 @@ impl Plan {
     /// Compiles a configuration. Limits of `previous` keep their buckets where their quota is the
     /// same.
     pub fn compile(config: &Config, metrics: &Metrics, previous: Option<&Self>) -> Self {
-        let rate_limits = Limits::compile(config, previous.map(|plan| &plan.rate_limits));
+        let rate_limits = Limits::compile(config, None, previous.map(|plan| &plan.rate_limits));
         let compile = |route| compile_route(config, metrics, &rate_limits, route);
         let (mut entries, mut routes) = (Vec::new(), Vec::new());
         for route in &config.routes {
@@ -214,14 +214,13 @@ impl RoutePlan {
     /// Whether somebody relies on this route to see every request to its path: it denies, asks who
     /// calls, limits, audits or captures.
     pub fn has_policy(&self) -> bool {
-        self.template.is_some()
-            && (self.action == Action::Deny
-                || self.gates.identity == Need::Required
-                || self.gates.csrf == Mode::Enforce
-                || !self.limiters.is_empty()
-                || self.audit.is_some()
-                || self.captures.is_some()
-                || self.answer_captures.is_some())
+        self.action == Action::Deny
+            || self.gates.identity == Need::Required
+            || self.gates.csrf == Mode::Enforce
+            || !self.limits.is_empty()
+            || self.audit.is_some()
+            || self.captures.is_some()
+            || self.answer_captures.is_some()
     }
 }
 
@@ -256,6 +255,7 @@ fn compile_route(
             .filter(|capture| capture.side == side);
         Some(Captures::compile(captures)).filter(|captures| !captures.is_empty())
     };
+    let gates = route.map_or(config.default_gates, |route| route.gates);
     RoutePlan {
         template,
         action: route.map_or(Action::Forward, |route| route.action),
@@ -265,9 +265,11 @@ fn compile_route(
         response_header: route
             .and_then(|route| route.response_header)
             .or(config.upstream.timeouts.response_header),
-        limiters: limits
-            .resolve(route.map_or(&config.default_rate_limits, |route| &route.rate_limits)),
-        gates: route.map_or(config.default_gates, |route| route.gates),
+        limits: limits.resolve(
+            route.map_or(&config.default_rate_limits, |route| &route.rate_limits),
+            gates.rate_limits,
+        ),
+        gates,
         captures: captures(Side::Request),
         answer_captures: captures(Side::Response),
         audit: names.audit.as_deref().and_then(Event::parse),

@@ -84,6 +84,24 @@ async fn as_is_every_reading_of_a_path_must_be_known() {
 }
 
 #[tokio::test]
+async fn as_is_a_lenient_route_is_no_way_around_the_defaults() {
+    let policy = "[server]\npath = \"as_is\"\n[route_defaults]\ncsrf = \"enforce\"\n\
+                  [[routes]]\nmatch = \"POST /hooks/{*rest}\"\ncsrf = \"off\"\n";
+    let (recorder, sidecar) = scene(policy).await;
+    let foreign = ["origin: https://evil.example"];
+    for (path, status) in [
+        ("/hooks/a", 200),
+        ("/hooks/a//b", 200),
+        ("/hooks/..%2faccount", 400),
+        ("/hooks/../account", 400),
+        ("/x//y", 403),
+    ] {
+        assert_eq!(ask(&sidecar, &format!("POST {path}"), &foreign).await.status, status, "{path}");
+    }
+    assert_eq!(recorder.seen().len(), 2);
+}
+
+#[tokio::test]
 async fn the_default_forwards_what_nobody_knows() {
     let (_recorder, sidecar) = scene("[[routes]]\nmatch = \"POST /a\"\n").await;
     assert_eq!(ask(&sidecar, "GET /a", &[]).await.status, 200);

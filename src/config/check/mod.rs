@@ -13,6 +13,7 @@ use super::section::{Section, lay};
 use super::value::Zero;
 
 mod across;
+mod captured_limits;
 mod doors;
 mod files;
 mod gates;
@@ -67,6 +68,7 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     lay(&mut config.errors_type_base, voices::type_base(&root.section("errors")));
     lay(&mut config.genai, root.section("genai").flag("enabled"));
     across::check(&root, &config);
+    captured_limits::check(&root, &config);
     idle::note(&root, &config, outside);
     config
 }

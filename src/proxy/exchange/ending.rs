@@ -26,6 +26,9 @@ impl Exchange {
         if self.has_body && !self.meter.as_ref().is_some_and(is_read) {
             self.link.leave_unread();
         }
+        for due in std::mem::take(&mut self.dues) {
+            due.settle(&self.facts);
+        }
         let draft = self.route.audit.map(|event| seat::draft(self, event));
         let record = self.record(now, outcome);
         if let (Some(draft), Some(audit)) = (draft, self.proxy.audit()) {
@@ -35,6 +38,7 @@ impl Exchange {
             self.proxy.telemetry.metrics().observe_genai(&record);
         }
         self.proxy.telemetry.emit(record, &self.route.metrics);
+        self.proxy.overload.leave_tenant(self.holding.take());
         self.proxy.overload.leave(std::mem::take(&mut self.permit));
     }
 

@@ -18,7 +18,9 @@ use http::request::Parts;
 use http::{HeaderValue, Version};
 use tokio::time::Instant;
 
-use super::overload::Permit;
+use super::identity::Identity;
+use super::limits::Due;
+use super::overload::{Holding, Permit};
 use super::peer::{Busy, Link, Peer};
 use super::plan::{Plan, RoutePlan};
 use super::request_body::{Meter, State};
@@ -57,6 +59,8 @@ pub struct Exchange {
     pub facts: Vec<Fact>,
     /// The client's address, as far as it is to be believed.
     pub client_ip: IpAddr,
+    /// Who the request comes from; `None` until that is verified, and for who comes without a name.
+    pub identity: Option<Arc<Identity>>,
     /// The limit that refused, or would have.
     pub limited_by: Option<ConfigName>,
     /// What the answer's cache headers said.
@@ -69,6 +73,10 @@ pub struct Exchange {
     pub status: Option<u16>,
     /// What it holds of the permits of all.
     pub permit: Permit,
+    /// What its tenant holds with it.
+    pub holding: Option<Holding>,
+    /// What limits reserved for it, to be settled when it ends.
+    pub dues: Vec<Due>,
     /// The place reserved in the audit.
     pub seat: Option<Seat>,
     /// The canonical path, kept only where the audit will want it.
@@ -124,12 +132,15 @@ impl Exchange {
             operation: None,
             facts: Vec::new(),
             client_ip: plan.client_ip(peer.ip, &head.headers),
+            identity: None,
             limited_by: None,
             cache: None,
             stream: None,
             bytes_out: 0,
             status: None,
             permit: Permit::None,
+            holding: None,
+            dues: Vec::new(),
             seat: None,
             audit_path: None,
             id,
