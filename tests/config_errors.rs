@@ -310,7 +310,7 @@ refused! {
     a_route_takes_what_its_limits_read:
         "captures.m = { from = \"request.body:/m\", values = [\"a\"] }\n\
          rate_limits.a = { key = [\"capture:m\"], rate = \"1/s\" }\n\
-         routes = [{ match = \"POST /a\", rate_limits = [\"a\"] }]", "3:47",
+         routes = [{ match = \"POST /a\", rate_limits = [\"a\"] }]", "3:46",
         "the limit `a` reads what this route does not take", "`m` is not among its captures",
         "add `captures = [\"m\"]`";
     requests_without_a_route_have_no_captures:

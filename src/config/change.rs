@@ -32,6 +32,7 @@ pub(crate) const LIVE: &[&str] = &[
     "tracing.sampling",
     "cache.headers",
     "security",
+    "openapi",
     "route_defaults",
     "routes",
     "captures",

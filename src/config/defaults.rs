@@ -76,6 +76,7 @@ impl Config {
             log: Log { level: LogLevel::Info, console: Console::Auto, directory: None },
             spool: Spool { directory: None, max_size: 256 << 20 },
             security: security(),
+            openapi: None,
             default_rate_limits: Vec::new(),
             default_gates: Gates {
                 identity: Need::Optional,

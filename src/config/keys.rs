@@ -98,6 +98,7 @@ pub(crate) const KEYS: &[&str] = &[
     "security.remove_request_headers",
     "security.csrf_trusted_origins",
     "security.unmatched",
+    "openapi.file",
     "route_defaults.identity",
     "route_defaults.csrf",
     "route_defaults.validation",

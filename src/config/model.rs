@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::openapi::Document;
 use crate::record::ConfigName;
 use crate::secret::Secret;
 
@@ -60,6 +61,8 @@ pub struct Config {
     pub spool: Spool,
     /// `[security]`: header fields, trusted origins, unknown paths.
     pub security: Security,
+    /// `[openapi] file`: what is known of the API.
+    pub openapi: Option<Arc<Document>>,
     /// `[route_defaults] rate_limits`: for every request whose route names none.
     pub default_rate_limits: Vec<ConfigName>,
     /// `[route_defaults]`: the gates of every request that matches no route.

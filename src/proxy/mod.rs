@@ -26,6 +26,7 @@ pub mod inspect;
 pub mod inspect_body;
 pub mod last_hop;
 pub mod limits;
+pub mod operations;
 pub mod overload;
 pub mod patience;
 pub mod peer;
@@ -44,6 +45,7 @@ pub mod trace;
 pub mod tunnel;
 pub mod upgrade;
 pub mod upstream;
+pub mod validation;
 
 use overload::Overload;
 use plan::Plan;

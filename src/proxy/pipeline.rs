@@ -16,6 +16,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 
 use super::exchange::{Exchange, Stop};
+use super::inspect::Interest;
 use super::limits::{Stage, Verdict};
 use super::peer::Peer;
 use super::reply::ReplyBody;
@@ -23,8 +24,8 @@ use super::request_body::{Meter, RequestBody};
 use super::survey::Survey;
 use super::upstream::lease::UpstreamBody;
 use super::{
-    Proxy, admission, answer, classify, csrf, forward, inspect_body, last_hop, overload, preflight,
-    screen, seat, target, upgrade,
+    Proxy, admission, answer, classify, csrf, forward, inspect_body, last_hop, operations,
+    overload, preflight, screen, seat, target, upgrade, validation,
 };
 use crate::http::method;
 use crate::record::Failure;
@@ -82,8 +83,10 @@ async fn walk(
     let plan = Arc::clone(&exchange.plan);
     let target = target::canonical(&plan, head)?;
     let method = method::in_capitals(&head.method);
-    let route = plan.find(method, target.path());
+    let known = operations::find(&plan, method, target.path());
+    let route = known.policy(plan.find(method, target.path()));
     exchange.enter(route, target.path());
+    exchange.operation = known.operation().cloned();
     target.judge(&plan, method)?;
     overload::enter(proxy, exchange).await?;
     let is_preflight = preflight::is_preflight(head, survey, !body.is_end_stream());
@@ -91,19 +94,28 @@ async fn walk(
     if !is_preflight {
         admission::admit(Stage::Door, exchange, &head.headers, verdict).await?;
     }
-    screen::judge(exchange, &target, &body, is_preflight)?;
+    screen::judge(exchange, &head.method, &target, &body, is_preflight)?;
     csrf::judge(exchange, head, survey)?;
+    if last_hop::is_here(head)? {
+        return Ok(None);
+    }
     if !is_preflight {
         overload::share(proxy, exchange)?;
         admission::admit(Stage::Known, exchange, &head.headers, verdict).await?;
     }
-    if last_hop::is_here(head)? {
-        return Ok(None);
-    }
 
     let meter = if body.is_end_stream() { &peer.no_body } else { &Arc::<Meter>::default() };
     exchange.measure(meter);
-    let inspected = inspect_body::read(proxy, exchange, &head.headers, body, meter).await?;
+    let interest = if is_preflight {
+        Interest::None
+    } else {
+        validation::judge_head(exchange, head, target.path(), !body.is_end_stream())?
+    };
+    let inspected =
+        inspect_body::read(proxy, exchange, &head.headers, body, meter, interest).await?;
+    if interest != Interest::None && inspected.is_whole {
+        validation::judge_body(exchange, head, &inspected.lead)?;
+    }
     if !is_preflight {
         admission::admit(Stage::Body, exchange, &head.headers, verdict).await?;
     }

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use super::inspect::Captures;
 use super::limits::{Limits, Staged};
+use super::operations::{self, Known, Operations};
 use super::security_headers::SecurityHeaders;
 use crate::audit::Event;
 use crate::config::Config;
@@ -22,6 +23,7 @@ use crate::http::cache_status::Fields;
 use crate::http::forwarded;
 use crate::http::shape::Words;
 use crate::http::template::{Table, Template};
+use crate::openapi;
 use crate::record::RouteNames;
 use crate::telemetry::metrics::{Metrics, RouteMetrics};
 use crate::telemetry::sampling::Sampling;
@@ -73,6 +75,8 @@ pub struct Plan {
     pub inspect: crate::config::model::Inspect,
     /// The policy of a request that no route knows.
     pub unmatched: Arc<RoutePlan>,
+    /// What is known of the API.
+    pub operations: Option<Operations>,
     /// The policy of a request refused as ambiguous.
     pub invalid: Arc<RoutePlan>,
     /// What of a path that no route knows may be shown.
@@ -116,7 +120,7 @@ impl Plan {
     /// same.
     pub fn compile(config: &Config, metrics: &Metrics, previous: Option<&Self>) -> Self {
         let rate_limits = Limits::compile(config, None, previous.map(|plan| &plan.rate_limits));
-        let compile = |route| compile_route(config, metrics, &rate_limits, route);
+        let compile = |route: Compiled<'_>| compile_route(config, metrics, &rate_limits, route);
         let (mut entries, mut routes) = (Vec::new(), Vec::new());
         for route in &config.routes {
             // A template that does not parse was refused by `check`; here it simply never matches.
@@ -149,9 +153,12 @@ impl Plan {
             audit_deadline: config.audit.deadline,
             queue_timeout: config.overload.queue_timeout,
             inspect: config.inspect,
+            operations: config.openapi.as_ref().map(|document| {
+                Operations::compile(document, |path| compile(Compiled::Described(path)))
+            }),
             unmatched: Arc::new(compile(Compiled::Unmatched)),
             invalid: Arc::new(compile(Compiled::Invalid)),
-            words: Words::of(config.routes.iter().map(|route| &*route.template)),
+            words: words(config),
             trusted: config.server.trusted_proxies.clone(),
             table: Table::new(entries),
             routes,
@@ -167,19 +174,39 @@ impl Plan {
             .unwrap_or(&self.unmatched)
     }
 
+    /// Whether a route or an operation knows a method and a canonical path.
+    pub fn knows(&self, method: &Method, path: &str) -> bool {
+        self.find(method, path).template.is_some()
+            || operations::find(self, method, path).operation().is_some()
+    }
+
     /// The methods for which a canonical path is known, as `Allow` has them; `None` where it is not.
     /// Methods that are denied are not told of.
-    pub fn allow(&self, path: &str) -> Option<HeaderValue> {
+    pub fn allow(&self, method: &Method, path: &str) -> Option<HeaderValue> {
         let is_open = |index: &usize| {
             self.routes.get(*index).is_some_and(|route| route.action != Action::Deny)
         };
+        let routes = self.table.all(path).filter(is_open).filter_map(|i| self.table.method(i));
+        let documented = match operations::find(self, method, path) {
+            Known::MethodNotAllowed(allow, _) => allow.to_str().unwrap_or_default(),
+            Known::Operation(..) | Known::Unknown => "",
+        };
         let mut methods: Vec<&str> = Vec::new();
-        for method in self.table.all(path).filter(is_open).filter_map(|i| self.table.method(i)) {
-            if !methods.contains(&method.as_str()) {
-                methods.push(method.as_str());
+        for method in routes.map(Method::as_str).chain(documented.split(", ")) {
+            if !method.is_empty() && !methods.contains(&method) {
+                methods.push(method);
             }
         }
         if methods.is_empty() { None } else { HeaderValue::try_from(methods.join(", ")).ok() }
+    }
+
+    /// Whether somebody relies on seeing every request to this path.
+    pub fn has_policy(&self, method: &Method, path: &str) -> bool {
+        let route = self.find(method, path);
+        let known = operations::find(self, method, path);
+        let is_judged = known.operation().is_some() && route.gates.validation == Mode::Enforce;
+        let is_denied = self.denies_unmatched && !self.knows(method, path);
+        route.has_policy() || is_judged || is_denied
     }
 
     /// How many routes there are.
@@ -227,7 +254,16 @@ impl RoutePlan {
 enum Compiled<'a> {
     Matched(&'a Route, Template),
     Unmatched,
+    /// No route knows the path, but the API's document does.
+    Described(&'a openapi::Path),
     Invalid,
+}
+
+/// What the configuration names in paths.
+fn words(config: &Config) -> Words {
+    let described = config.openapi.iter().flat_map(|document| document.paths());
+    let described = described.map(|path| path.template.as_str());
+    Words::of(config.routes.iter().map(|route| &*route.template).chain(described))
 }
 
 fn compile_route(
@@ -239,6 +275,7 @@ fn compile_route(
     let (route, template, name) = match compiled {
         Compiled::Matched(route, template) => (Some(route), Some(template), route.template.clone()),
         Compiled::Unmatched => (None, None, RouteNames::UNMATCHED.into()),
+        Compiled::Described(path) => (None, Some(path.template.clone()), path.name.clone()),
         Compiled::Invalid => (None, None, RouteNames::INVALID.into()),
     };
     let names = Arc::new(RouteNames {

@@ -2,8 +2,8 @@
 //!
 //! The body is not touched here, so a refused `Expect: 100-continue` never sees its 100.
 
-use http::HeaderMap;
 use http::header::ALLOW;
+use http::{HeaderMap, Method};
 use http_body::Body;
 
 use super::exchange::{Exchange, Stop};
@@ -15,6 +15,7 @@ use crate::record::Refusal;
 /// passes where its path is known at all.
 pub fn judge(
     exchange: &Exchange,
+    method: &Method,
     target: &Target,
     body: &impl Body,
     is_preflight: bool,
@@ -23,8 +24,10 @@ pub fn judge(
     if route.action == Action::Deny {
         return Err(Refusal::Forbidden.into());
     }
-    if plan.denies_unmatched && route.template.is_none() {
-        let Some(allow) = plan.allow(target.path()) else { return Err(Refusal::NotFound.into()) };
+    if plan.denies_unmatched && route.template.is_none() && exchange.operation.is_none() {
+        let Some(allow) = plan.allow(method, target.path()) else {
+            return Err(Refusal::NotFound.into());
+        };
         if !is_preflight {
             let fields = HeaderMap::from_iter([(ALLOW, allow)]);
             return Err(Stop::Refused(Refusal::MethodNotAllowed, Box::new(fields)));

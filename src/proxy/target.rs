@@ -5,14 +5,13 @@
 //! (bare line feeds, a `Content-Length` beside a `Transfer-Encoding`) is the guard's, below hyper.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use http::header::{EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{PathAndQuery, Scheme};
 use http::{Method, Uri, Version};
 
-use super::plan::{Plan, RoutePlan};
+use super::plan::Plan;
 use crate::config::model::PathForm;
 use crate::http::http2;
 use crate::http::path::{self, PathError};
@@ -47,16 +46,12 @@ impl Target {
     pub fn judge(&self, plan: &Plan, method: &Method) -> Result<(), Refusal> {
         let Some(readings) = &self.readings else { return Ok(()) };
         let paths = [&*readings.path, &*readings.other, self.origin_form.path()];
-        let routes = paths.map(|path| plan.find(method, path));
-        // What no route knows has one policy, whatever its path.
-        if routes.iter().all(|route| Arc::ptr_eq(route, &plan.unmatched)) {
+        // What nobody knows has one policy, whatever its path.
+        if !paths.iter().any(|path| plan.knows(method, path)) {
             return Ok(());
         }
-        let is_free = |route: &Arc<RoutePlan>| {
-            let is_denied = plan.denies_unmatched && route.template.is_none();
-            !is_denied && !route.has_policy()
-        };
-        if routes.into_iter().all(is_free) { Ok(()) } else { Err(Refusal::BadRequest) }
+        let is_free = |path: &str| !plan.has_policy(method, path);
+        if paths.into_iter().all(is_free) { Ok(()) } else { Err(Refusal::BadRequest) }
     }
 }
 

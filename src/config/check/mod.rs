@@ -20,6 +20,7 @@ mod gates;
 mod idle;
 mod limits;
 mod metrics;
+mod openapi;
 mod otlp;
 mod routes;
 mod security;
@@ -63,6 +64,7 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     voices::spool(&root.section("spool"), &mut config.spool);
     security::security(&root.section("security"), &mut config.security);
     policy(&root, &mut config);
+    config.openapi = openapi::openapi(&root.section("openapi"), outside);
     audit(&root.section("audit"), &mut config);
     config.sentry = voices::sentry(&root.section("sentry"), &config.service, outside);
     lay(&mut config.errors_type_base, voices::type_base(&root.section("errors")));

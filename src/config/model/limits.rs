@@ -47,6 +47,14 @@ impl RateLimit {
         }
     }
 
+    /// Whether it counts by who calls, or at a rate that depends on it.
+    pub fn needs_caller(&self) -> bool {
+        let is_of_caller = |part: &LimitKey| {
+            matches!(part, LimitKey::User | LimitKey::Tenant | LimitKey::Claim(_))
+        };
+        self.tier_claim.is_some() || self.key.iter().any(is_of_caller)
+    }
+
     /// The captures that this limit reads.
     pub fn captures(&self) -> impl Iterator<Item = &ConfigName> {
         let keys = self.key.iter().filter_map(|part| match part {

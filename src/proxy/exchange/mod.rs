@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::identity::Identity;
 use super::limits::Due;
+use super::operations::OperationPlan;
 use super::overload::{Holding, Permit};
 use super::peer::{Busy, Link, Peer};
 use super::plan::{Plan, RoutePlan};
@@ -54,7 +55,9 @@ pub struct Exchange {
     /// Who called, as telemetry may show it.
     pub caller: Caller,
     /// The OpenAPI operation the request is one of.
-    pub operation: Option<ConfigName>,
+    pub operation: Option<Arc<OperationPlan>>,
+    /// What a gate in shadow mode would have refused; the first one that would.
+    pub would_refuse: Option<Refusal>,
     /// Captured facts: the request's, then the answer's.
     pub facts: Vec<Fact>,
     /// The client's address, as far as it is to be believed.
@@ -130,6 +133,7 @@ impl Exchange {
             trace: trace::open(&plan, survey, &head.headers),
             caller: Caller::default(),
             operation: None,
+            would_refuse: None,
             facts: Vec::new(),
             client_ip: plan.client_ip(peer.ip, &head.headers),
             identity: None,

@@ -99,7 +99,14 @@ impl Buckets {
                 Ok((Duration::from_nanos(to - now), Nanos::new(to)))
             }
         };
-        self.0.measure_and_replace(&key, shifted).unwrap_or_default()
+        let store = &*self.0.0;
+        let shifted = match store.own_bucket(&key, &shifted) {
+            Some(shifted) => shifted,
+            // What all newcomers share is filled by time alone: nobody can fill it for himself.
+            None if tokens <= 0 => Err(()),
+            None => store.overflow_bucket(&shifted),
+        };
+        shifted.unwrap_or_default()
     }
 
     /// Buckets held, the overflow bucket not counted.
@@ -198,23 +205,37 @@ impl StateStore for Shared {
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
         let store = &*self.0;
-        if let Some(answer) = store.try_own_bucket(key, &measure) {
-            return answer;
-        }
-        if store.sweep(key.shard())
-            && let Some(answer) = store.try_own_bucket(key, &measure)
-        {
-            return answer;
-        }
-        store.overflowed.fetch_add(1, Relaxed);
-        let mut full_at = store.overflow.lock();
-        let (answer, next) = measure(*full_at)?;
-        *full_at = Some(next);
-        Ok(answer)
+        store.own_bucket(key, &measure).unwrap_or_else(|| {
+            store.overflowed.fetch_add(1, Relaxed);
+            store.overflow_bucket(&measure)
+        })
     }
 }
 
 impl Store {
+    /// `None` where the key has no bucket and no room for one can be made.
+    fn own_bucket<T, E>(
+        &self,
+        key: &Key,
+        measure: &impl Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    ) -> Option<Result<T, E>> {
+        let answer = self.try_own_bucket(key, measure);
+        if answer.is_some() || !self.sweep(key.shard()) {
+            return answer;
+        }
+        self.try_own_bucket(key, measure)
+    }
+
+    fn overflow_bucket<T, E>(
+        &self,
+        measure: &impl Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    ) -> Result<T, E> {
+        let mut full_at = self.overflow.lock();
+        let (answer, next) = measure(*full_at)?;
+        *full_at = Some(next);
+        Ok(answer)
+    }
+
     /// `None` where the key has no bucket and there is no room for one.
     fn try_own_bucket<T, E>(
         &self,

@@ -31,8 +31,9 @@ pub struct Limiter {
     stage: Stage,
     /// Whether what a request costs is known before the request goes on.
     is_cost_known: bool,
-    /// Its rates: the base, then each tier's.
-    tariffs: Box<[Tariff]>,
+    /// Its own rate; apart from the tiers', because it is the usual one.
+    base: Tariff,
+    tiers: Box<[Tariff]>,
     /// Keys and buckets belong together: a key is a hash with the recipe's secrets.
     state: Arc<(Recipe, Buckets)>,
     store: Option<Arc<dyn Store>>,
@@ -98,7 +99,6 @@ impl Limiter {
         let state = state.unwrap_or_else(|| {
             Arc::new((Recipe::new(&limit.key, has_tiers), Buckets::new(limit.max_keys)))
         });
-        let rates = std::iter::once(&limit.rate).chain(limit.tiers.iter().map(|(_, rate)| rate));
         let quoted = dress::quoted(&limit.name);
         let tariff = |rate: &Rate| {
             let quota = quota(*rate, limit.burst);
@@ -115,7 +115,8 @@ impl Limiter {
             form,
             stage: stage(limit, is_cost_known),
             is_cost_known,
-            tariffs: rates.map(tariff).collect(),
+            base: tariff(&limit.rate),
+            tiers: limit.tiers.iter().map(|(_, rate)| tariff(rate)).collect(),
             limit: limit.clone(),
             store,
             counters: before.map(|before| Arc::clone(&before.counters)).unwrap_or_default(),
@@ -157,11 +158,12 @@ impl Limiter {
     }
 
     pub(super) fn quota(&self, tariff: usize) -> Quota {
-        self.tariffs[tariff].pace.quota()
+        self.tariff(tariff).pace.quota()
     }
 
+    /// The base is the first, the tiers follow.
     pub(super) fn tariff(&self, tariff: usize) -> &Tariff {
-        &self.tariffs[tariff]
+        tariff.checked_sub(1).and_then(|tier| self.tiers.get(tier)).unwrap_or(&self.base)
     }
 
     /// Finds the bucket of a request.
@@ -186,7 +188,7 @@ impl Limiter {
 
     /// Takes what a request needs at first, from this process's bucket.
     pub(super) fn take(&self, place: &Place) -> Answer {
-        self.tariffs[place.tariff].pace.take(place.key, self.reserve())
+        self.tariff(place.tariff).pace.take(place.key, self.reserve())
     }
 
     /// The same, from the bucket of all replicas, where there is one.

@@ -114,6 +114,18 @@ impl Limits {
     }
 }
 
+impl Slot {
+    /// The limit.
+    pub fn limiter(&self) -> &Limiter {
+        &self.limiter
+    }
+
+    /// How strictly this route takes it.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+}
+
 impl Staged {
     /// The limits to ask at a stage.
     pub fn at(&self, stage: Stage) -> &[Slot] {
@@ -132,7 +144,7 @@ pub fn admit(slots: &[Slot], request: &Keys<'_>, verdict: &mut Verdict) {
     for slot in slots {
         let place = slot.limiter.place(request);
         let answer = slot.limiter.take(&place);
-        if !verdict.take_in(slot, place, answer, request) {
+        if !verdict.take_in(slot, &place, answer, request) {
             break;
         }
     }
@@ -145,7 +157,7 @@ pub async fn admit_shared(slots: &[Slot], request: &Keys<'_>, verdict: &mut Verd
     for slot in slots {
         let place = slot.limiter.place(request);
         let answer = slot.limiter.take_shared(&place).await;
-        if !verdict.take_in(slot, place, answer, request) {
+        if !verdict.take_in(slot, &place, answer, request) {
             break;
         }
     }

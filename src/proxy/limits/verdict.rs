@@ -72,7 +72,7 @@ impl Verdict {
     pub(super) fn take_in(
         &mut self,
         slot: &Slot,
-        place: Place,
+        place: &Place,
         answer: Answer,
         request: &Keys<'_>,
     ) -> bool {
@@ -87,8 +87,8 @@ impl Verdict {
                 let (mut remaining, mut reset) = (remaining, reset);
                 if limiter.is_due() {
                     if !limiter.is_cost_known() {
-                        self.dues.push(Due { limiter: Arc::clone(limiter), place });
-                    } else if let Some(owed) = limiter.settle(&place, request.facts) {
+                        self.dues.push(Due { limiter: Arc::clone(limiter), place: *place });
+                    } else if let Some(owed) = limiter.settle(place, request.facts) {
                         (remaining, reset) = (left(quota, owed), owed);
                     }
                 }

@@ -108,3 +108,17 @@ async fn no_cost_is_too_large_to_reckon_with() {
     assert!(passes(&pace, key));
     assert_eq!(pace.take(key, NonZeroU32::MAX), Answer::Empty { wait: Duration::from_secs(1) });
 }
+
+#[tokio::test(start_paused = true)]
+async fn newcomers_owe_together_and_get_nothing_back() {
+    let (buckets, pace) = buckets(1, 2, 1);
+    let [known, new, other] = [0, 1, 2].map(key::tests::numbered);
+    let second = Duration::from_secs(1);
+    assert!(passes(&pace, known) && passes(&pace, new));
+    assert_eq!(buckets.charge(new, second, 3), 4 * second);
+    assert_eq!(pace.take(other, NonZeroU32::MIN), Answer::Empty { wait: 3 * second });
+    buckets.charge(new, second, -4);
+    assert_eq!(pace.take(other, NonZeroU32::MIN), Answer::Empty { wait: 3 * second });
+    assert!(passes(&pace, known), "who has a bucket owes nothing of that");
+    assert_eq!(buckets.overflowed(), 3, "requests, not charges");
+}
