@@ -13,6 +13,7 @@ use super::model::{
     PathForm, Pool, Propagators, RateLimitHeaders, RateLimitStore, Retry, Scheme, Server,
     ServerLimits, Service, Share, Signal, Spool, Timeouts, Tracing, Trust, Upstream,
 };
+use super::model::{Preset, Security, Unmatched};
 use crate::record::ConfigName;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -74,6 +75,7 @@ impl Config {
             cache: Cache { headers: CACHE_HEADERS.map(Into::into).into() },
             log: Log { level: LogLevel::Info, console: Console::Auto, directory: None },
             spool: Spool { directory: None, max_size: 256 << 20 },
+            security: security(),
             openapi: None,
             default_rate_limits: Vec::new(),
             default_gates: gates(),
@@ -162,6 +164,16 @@ fn gates() -> Gates {
         csrf: Mode::Shadow,
         validation: Mode::Enforce,
         rate_limits: Mode::Enforce,
+    }
+}
+
+fn security() -> Security {
+    Security {
+        headers: Preset::Basic,
+        overrides: Vec::new(),
+        remove_request_headers: Vec::new(),
+        csrf_trusted_origins: Vec::new(),
+        unmatched: Unmatched::Forward,
     }
 }
 

@@ -18,6 +18,7 @@ mod gates;
 mod limits;
 mod metrics;
 mod otlp;
+mod security;
 mod server;
 mod store;
 mod upstream;
@@ -29,6 +30,7 @@ pub use gates::{Gates, Mode, Need, Overload, Share};
 pub use limits::{Cost, LimitKey, RateLimit, RateLimitHeaders};
 pub use metrics::{Cache, Metrics};
 pub use otlp::{Otlp, OtlpProtocol, OtlpTarget, Signal};
+pub use security::{Preset, Security, Unmatched};
 pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
 pub use store::{RateLimitStore, StoreNode, StorePlace, StoreUrl};
 pub use upstream::{HostHeader, Pool, Scheme, Timeouts, Upstream};
@@ -61,6 +63,8 @@ pub struct Config {
     pub log: Log,
     /// `[spool]`: where exports wait while a collector is away.
     pub spool: Spool,
+    /// `[security]`: header fields, trusted origins, unknown paths.
+    pub security: Security,
     /// `[openapi] file`: what is known of the API.
     pub openapi: Option<Arc<Document>>,
     /// `[route_defaults] rate_limits`: for every request whose route names none.

@@ -59,7 +59,8 @@ const MAKERS: [(&str, &[&str]); 8] = [
 const DATA_PATH: [&str; 3] = ["http/", "proxy/", "server/"];
 
 /// What diagnostics of the data path show, and why it may be seen.
-const SHOWN: [(&str, &str); 18] = [
+const SHOWN: [(&str, &str); 19] = [
+    ("route = %exchange.route.names.template", "a template of the configuration"),
     ("%error", "what the system, or our own TLS, says"),
     ("error", "what is wrong with our own files"),
     ("%client", "truncated as in the log"),

@@ -24,6 +24,7 @@ mod metrics;
 mod openapi;
 mod otlp;
 mod routes;
+mod security;
 mod store;
 mod template;
 mod tls;
@@ -63,6 +64,7 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     metrics::cache(&root.section("cache"), &mut config.cache);
     voices::log(&root.section("log"), &mut config.log);
     voices::spool(&root.section("spool"), &mut config.spool);
+    security::security(&root.section("security"), &mut config.security);
     policy(&root, &mut config);
     config.openapi = openapi::openapi(&root.section("openapi"), outside);
     audit(&root.section("audit"), &mut config);
