@@ -155,14 +155,16 @@ async fn a_client_cannot_escape_by_forged_addresses_unless_its_proxy_is_trusted(
 }
 
 #[tokio::test]
-async fn default_limits_are_for_what_no_route_knows() {
+async fn default_limits_are_for_every_request_whose_route_names_none() {
     let policy = format!(
-        "[route_defaults]\nrate_limits = [\"few\"]\n{}[[routes]]\nmatch = \"* /free\"\n",
+        "[route_defaults]\nrate_limits = [\"few\"]\n{}[[routes]]\nmatch = \"* /free\"\nrate_limits = []\n\
+         [[routes]]\nmatch = \"* /silent\"\n",
         limit("few", "[\"ip\"]", "")
     );
     let (_recorder, sidecar) = limited(&policy).await;
     let unmatched: Vec<_> = (0..4).map(|n| get(&format!("/x/{n}"), "x: 1")).collect();
     assert_eq!(statuses(&sidecar, &unmatched).await, [200, 200, 200, 429]);
+    assert_eq!(statuses(&sidecar, &[get("/silent", "x: 1")]).await, [429]);
     assert_eq!(statuses(&sidecar, &vec![get("/free", "x: 1"); 5]).await, [200; 5]);
 }
 

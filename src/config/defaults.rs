@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::model::{
-    Admin, Audit, AuditMode, Breaker, Cache, Config, Console, Drain, Health, HostHeader, Inspect,
-    Keep, Log, LogLevel, Metrics, Mode, Otlp, OtlpProtocol, OtlpTarget, Overload, PathForm, Pool,
-    Propagators, RateLimitHeaders, Retry, Scheme, Server, ServerLimits, Service, Signal, Spool,
-    Timeouts, Tracing, Trust, Upstream,
+    Admin, Audit, AuditMode, Breaker, Cache, Config, Console, Drain, Gates, Health, HostHeader,
+    Inspect, Keep, Log, LogLevel, Metrics, Mode, Need, Otlp, OtlpProtocol, OtlpTarget, Overload,
+    PathForm, Pool, Propagators, RateLimitHeaders, Retry, Scheme, Server, ServerLimits, Service,
+    Signal, Spool, Timeouts, Tracing, Trust, Upstream,
 };
 use crate::record::ConfigName;
 
@@ -75,6 +75,11 @@ impl Config {
             log: Log { level: LogLevel::Info, console: Console::Auto, directory: None },
             spool: Spool { directory: None, max_size: 256 << 20 },
             default_rate_limits: Vec::new(),
+            default_gates: Gates {
+                identity: Need::Optional,
+                csrf: Mode::Shadow,
+                validation: Mode::Enforce,
+            },
             routes: Vec::new(),
             captures: Vec::new(),
             inspect: Inspect { max_body: 64 * KIB, max_memory: 64 * MIB },

@@ -20,7 +20,7 @@ mod upstream;
 mod voices;
 
 pub use faults::{Breaker, Health, Retry};
-pub use gates::{LimitKey, Mode, Overload, RateLimit, RateLimitHeaders};
+pub use gates::{Gates, LimitKey, Mode, Need, Overload, RateLimit, RateLimitHeaders};
 pub use metrics::{Cache, Metrics};
 pub use otlp::{Otlp, OtlpProtocol, OtlpTarget, Signal};
 pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
@@ -54,8 +54,10 @@ pub struct Config {
     pub log: Log,
     /// `[spool]`: where exports wait while a collector is away.
     pub spool: Spool,
-    /// `[route_defaults] rate_limits`: for every request that matches no route.
+    /// `[route_defaults] rate_limits`: for every request whose route names none.
     pub default_rate_limits: Vec<ConfigName>,
+    /// `[route_defaults]`: the gates of every request that matches no route.
+    pub default_gates: Gates,
     /// `[[routes]]`: first match wins.
     pub routes: Vec<Route>,
     /// `[captures."…"]`: facts that may leave, by name.
@@ -117,6 +119,8 @@ pub struct Route {
     pub audit: Option<ConfigName>,
     /// Names in `[rate_limits]`.
     pub rate_limits: Vec<ConfigName>,
+    /// Its gates, with the defaults where it names none.
+    pub gates: Gates,
     /// Names in `[captures]`.
     pub captures: Vec<ConfigName>,
     /// Overrides `server.limits.max_request_body`.

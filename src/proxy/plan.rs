@@ -14,8 +14,8 @@ use super::limits::{Limiter, Limits};
 use crate::audit::Event;
 use crate::config::Config;
 use crate::config::model::{
-    Action, AuditMode, HostHeader, PathForm, Propagators, Route, ServerLimits, Side, Timeouts,
-    Trust,
+    Action, AuditMode, Gates, HostHeader, Mode, Need, PathForm, Propagators, Route, ServerLimits,
+    Side, Timeouts, Trust,
 };
 use crate::http::cache_status::Fields;
 use crate::http::forwarded;
@@ -90,6 +90,8 @@ pub struct RoutePlan {
     pub response_header: Option<std::time::Duration>,
     /// Limits, in the order they are asked.
     pub limiters: Arc<[Arc<Limiter>]>,
+    /// What is asked of a request, and how strictly.
+    pub gates: Gates,
     /// Facts to take from the request body.
     pub captures: Option<Captures>,
     /// Facts to take from the answer's body.
@@ -179,11 +181,13 @@ impl Plan {
 }
 
 impl RoutePlan {
-    /// Whether somebody relies on this route to see every request to its path: it denies, limits,
-    /// audits or captures.
+    /// Whether somebody relies on this route to see every request to its path: it denies, asks who
+    /// calls, limits, audits or captures.
     pub fn has_policy(&self) -> bool {
         self.template.is_some()
             && (self.action == Action::Deny
+                || self.gates.identity == Need::Required
+                || self.gates.csrf == Mode::Enforce
                 || !self.limiters.is_empty()
                 || self.audit.is_some()
                 || self.captures.is_some()
@@ -233,6 +237,7 @@ fn compile_route(
             .or(config.upstream.timeouts.response_header),
         limiters: limits
             .resolve(route.map_or(&config.default_rate_limits, |route| &route.rate_limits)),
+        gates: route.map_or(config.default_gates, |route| route.gates),
         captures: captures(Side::Request),
         answer_captures: captures(Side::Response),
         audit: names.audit.as_deref().and_then(Event::parse),

@@ -19,12 +19,14 @@ use crate::http::shape::PathShape;
 use crate::http::traceparent::{SpanId, TraceId};
 use crate::http::tracestate::TraceState;
 
+mod caller;
 pub mod capture;
 mod kept;
 pub mod name;
 pub mod outcome;
 pub mod stream;
 
+pub use caller::Caller;
 pub use capture::{Fact, Value};
 pub use kept::{Kept, Reason};
 pub use name::ConfigName;
@@ -61,6 +63,10 @@ pub struct Record {
     pub protocol: &'static str,
     /// Names that come from the route's configuration.
     pub route: Arc<RouteNames>,
+    /// Who called, from a verified identity.
+    pub caller: Caller,
+    /// The OpenAPI operation the request is one of.
+    pub operation: Option<ConfigName>,
     /// The path's shape, where no route knows the path; see [`Self::url`].
     pub shape: Option<PathShape>,
     /// The status the client got (or would have got); `None` if it left before any.

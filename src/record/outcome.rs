@@ -54,6 +54,22 @@ pub enum Refusal {
     Overloaded,
     /// Nobody gets a connection to the upstream, so nobody tries for a while.
     CircuitOpen,
+    /// No route and no operation knows the path, and `security.unmatched` denies such.
+    NotFound,
+    /// The path is known, but not with this method.
+    MethodNotAllowed,
+    /// The route requires an identity, and there is none, or it cannot be verified.
+    Unauthenticated,
+    /// The identity was good until it expired.
+    TokenExpired,
+    /// The keys that would verify the identity cannot be had.
+    JwksUnavailable,
+    /// The request names another tenant than the identity's.
+    TenantMismatch,
+    /// A browser sent it for another site.
+    Csrf,
+    /// It does not fit the operation's schema.
+    SchemaViolation,
 }
 
 /// We could not: something behind or inside the sidecar failed.
@@ -126,8 +142,11 @@ impl Refusal {
     /// The status of the answer (RFC 9110 §15, RFC 6585).
     pub fn status(self) -> u16 {
         match self {
-            Self::BadRequest => 400,
-            Self::Forbidden => 403,
+            Self::BadRequest | Self::SchemaViolation => 400,
+            Self::Unauthenticated | Self::TokenExpired => 401,
+            Self::Forbidden | Self::TenantMismatch | Self::Csrf => 403,
+            Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
             Self::RequestBodyTimeout => 408,
             Self::BodyTooLarge => 413,
             Self::UriTooLong => 414,
@@ -136,7 +155,7 @@ impl Refusal {
             Self::RateLimited => 429,
             Self::HeaderTooLarge => 431,
             Self::NotImplemented => 501,
-            Self::Overloaded | Self::CircuitOpen => 503,
+            Self::Overloaded | Self::CircuitOpen | Self::JwksUnavailable => 503,
         }
     }
 
@@ -154,13 +173,21 @@ impl Refusal {
             Self::RateLimited => "rate_limited",
             Self::Overloaded => "overloaded",
             Self::CircuitOpen => "circuit_open",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::Unauthenticated => "unauthenticated",
+            Self::TokenExpired => "token_expired",
+            Self::JwksUnavailable => "jwks_unavailable",
+            Self::TenantMismatch => "tenant_mismatch",
+            Self::Csrf => "csrf",
+            Self::SchemaViolation => "schema_violation",
         })
     }
 
     /// The `title` of the problem document.
     pub fn title(self) -> &'static str {
         match self {
-            Self::BadRequest => "Invalid request",
+            Self::BadRequest | Self::SchemaViolation => "Invalid request",
             Self::Forbidden => "Forbidden",
             Self::RequestBodyTimeout => "Request body timeout",
             Self::BodyTooLarge => "Request body too large",
@@ -172,6 +199,12 @@ impl Refusal {
             Self::NotImplemented => "Not implemented",
             Self::Overloaded => "Overloaded",
             Self::CircuitOpen => "Upstream unreachable",
+            Self::NotFound => "Not found",
+            Self::MethodNotAllowed => "Method not allowed",
+            Self::Unauthenticated | Self::TokenExpired => "Unauthorized",
+            Self::JwksUnavailable => "Identity cannot be verified",
+            Self::TenantMismatch => "Tenant mismatch",
+            Self::Csrf => "Cross-site request refused",
         }
     }
 }

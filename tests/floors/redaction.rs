@@ -47,7 +47,7 @@ const MAKERS: [(&str, &[&str]); 8] = [
     ("UserAgent::sanitised", &["proxy/peer.rs"]),
     // The literals of the configured templates; from a path it makes shapes only.
     ("Words::of", &["proxy/plan.rs"]),
-    ("Evidence::of", &["audit/facts.rs", "proxy/exchange.rs", "proxy/seat.rs"]),
+    ("Evidence::of", &["audit/facts.rs", "proxy/exchange/mod.rs", "proxy/seat.rs"]),
     ("ClientRequestId::parse", &["proxy/survey.rs"]),
     ("TraceState::parse", &["proxy/trace.rs"]),
     // Static text is taken for our own, so nothing may be made static.

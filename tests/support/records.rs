@@ -6,7 +6,9 @@ use std::time::{Duration, SystemTime};
 use vital_sidecar::http::ids::RequestId;
 use vital_sidecar::http::method::Method;
 use vital_sidecar::http::traceparent::{SpanId, TraceId};
-use vital_sidecar::record::{Fact, Kept, Outcome, Record, RouteNames, Trace, UpstreamLeg, Value};
+use vital_sidecar::record::{
+    Caller, Fact, Kept, Outcome, Record, RouteNames, Trace, UpstreamLeg, Value,
+};
 
 /// A served `POST /api/orchestrate` with an INTERNAL span: three spans, new ids each time.
 pub(crate) fn orchestration() -> Record {
@@ -52,6 +54,8 @@ pub(crate) fn orchestration() -> Record {
         stream: None,
         user_agent: Some("curl/8".into()),
         client_ip: [192, 0, 2, 77].into(),
+        caller: Caller::default(),
+        operation: None,
         facts: vec![
             Fact { name: "orchestration.mode".into(), value: Value::Member("rag_query".into()) },
             Fact { name: "orchestration.query_length".into(), value: Value::Length(7) },

@@ -15,6 +15,7 @@ use super::value::Zero;
 mod across;
 mod doors;
 mod files;
+mod gates;
 mod idle;
 mod limits;
 mod metrics;
@@ -87,9 +88,12 @@ fn policy(root: &Section<'_>, config: &mut Config) {
     let (capture_names, captures) = routes::captures(root);
     config.captures = captures;
     let known = routes::Known { rate_limits: limit_names, captures: capture_names };
-    let defaults = root.section("route_defaults");
-    lay(&mut config.default_rate_limits, known.rate_limits_of(&defaults));
-    config.routes = routes::routes(root, &known);
+    let section = root.section("route_defaults");
+    lay(&mut config.default_rate_limits, known.rate_limits_of(&section));
+    config.default_gates = gates::gates(&section, config.default_gates);
+    let defaults =
+        routes::Defaults { rate_limits: &config.default_rate_limits, gates: config.default_gates };
+    config.routes = routes::routes(root, &known, &defaults);
     let inspect = root.section("inspect");
     lay(&mut config.inspect.max_body, inspect.bytes("max_body", &SOME_BYTES));
     lay(&mut config.inspect.max_memory, inspect.bytes("max_memory", &SOME_BYTES));

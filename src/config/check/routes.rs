@@ -2,10 +2,10 @@
 
 use super::limits::check_name;
 use super::template::{self, Template};
-use super::{SOME_BYTES, voices};
+use super::{SOME_BYTES, gates, voices};
 use crate::config::error::{Origin, Problem};
 use crate::config::keys::nearest;
-use crate::config::model::{Action, Capture, Route, Side, Take};
+use crate::config::model::{Action, Capture, Gates, Route, Side, Take};
 use crate::config::section::{Section, Word};
 use crate::config::value::{Zero, one_of};
 use crate::record::ConfigName;
@@ -40,6 +40,13 @@ pub(super) struct Known {
     pub(super) captures: Vec<String>,
 }
 
+/// What a route has that names nothing else.
+#[derive(Debug)]
+pub(super) struct Defaults<'a> {
+    pub(super) rate_limits: &'a [ConfigName],
+    pub(super) gates: Gates,
+}
+
 impl Known {
     /// The `rate_limits` of a table.
     pub(super) fn rate_limits_of(&self, section: &Section<'_>) -> Option<Vec<ConfigName>> {
@@ -59,14 +66,14 @@ pub(super) fn captures(root: &Section<'_>) -> (Vec<String>, Vec<Capture>) {
 }
 
 /// Every route, in order.
-pub(super) fn routes(root: &Section<'_>, known: &Known) -> Vec<Route> {
+pub(super) fn routes(root: &Section<'_>, known: &Known, defaults: &Defaults<'_>) -> Vec<Route> {
     let mut routes = Vec::new();
     let mut seen: Vec<(Template, Origin)> = Vec::new();
     let mut names: Vec<Word> = Vec::new();
     for section in root.each("routes") {
         let template = matched(&section, &mut seen);
         let name = name(&section, &mut names);
-        routes.extend(route(&section, known, template, name));
+        routes.extend(route(&section, known, defaults, template, name));
     }
     routes
 }
@@ -74,6 +81,7 @@ pub(super) fn routes(root: &Section<'_>, known: &Known) -> Vec<Route> {
 fn route(
     section: &Section<'_>,
     known: &Known,
+    defaults: &Defaults<'_>,
     template: Option<Template>,
     name: Option<String>,
 ) -> Option<Route> {
@@ -83,6 +91,7 @@ fn route(
     let audit = section.parsed("audit", "an audit event", event);
     let rate_limits = known.rate_limits_of(section);
     let captures = references(section, "captures", "capture", &known.captures);
+    let gates = gates::gates(section, defaults.gates);
     let max_request_body = section.size("max_request_body", &SOME_BYTES);
     let response_header = timeouts.duration("response_header", Zero::Refused);
     let template = template?;
@@ -95,7 +104,8 @@ fn route(
         action: action.unwrap_or(Action::Forward),
         span: span.as_deref().map(ConfigName::configured),
         audit,
-        rate_limits: rate_limits.unwrap_or_default(),
+        rate_limits: rate_limits.unwrap_or_else(|| defaults.rate_limits.to_vec()),
+        gates,
         captures: captures.unwrap_or_default(),
         max_request_body,
         response_header,

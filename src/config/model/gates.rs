@@ -46,6 +46,28 @@ pub enum Mode {
     Off,
 }
 
+/// The gates of a route: `[route_defaults]`, and what the route itself names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gates {
+    /// Whether a caller must say who it is.
+    pub identity: Need,
+    /// What a request that a browser sent for another site means.
+    pub csrf: Mode,
+    /// What a request that does not fit its operation's schema means.
+    pub validation: Mode,
+}
+
+/// `identity` of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Without a verified identity: 401.
+    Required,
+    /// Anonymous requests pass; an identity that cannot be verified does not.
+    Optional,
+    /// Nobody looks.
+    None,
+}
+
 /// `rate_limit_headers.form`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RateLimitHeaders {

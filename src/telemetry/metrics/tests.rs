@@ -10,7 +10,7 @@ use crate::http::ids::RequestId;
 use crate::http::shape::Words;
 use crate::http::traceparent::{SpanId, TraceId};
 use crate::record::{
-    Cache, Fact, Failure, Kept, Outcome, Phase, Refusal, Stream, Trace, UpstreamLeg, Value,
+    Cache, Caller, Fact, Failure, Kept, Outcome, Phase, Refusal, Stream, Trace, UpstreamLeg, Value,
 };
 
 mod pages;
@@ -70,6 +70,8 @@ fn record(route: &Arc<RouteNames>) -> Record {
         stream: None,
         user_agent: None,
         client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        caller: Caller::default(),
+        operation: None,
         facts: Vec::new(),
         limited_by: None,
         cache: None,

@@ -10,7 +10,7 @@ use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
 use crate::http::traceparent::{SpanId, TraceId};
 use crate::record::{
-    Fact, Failure, Kept, Outcome, RouteNames, Stream, StreamKind, Trace, UpstreamLeg, Value,
+    Caller, Fact, Failure, Kept, Outcome, RouteNames, Stream, StreamKind, Trace, UpstreamLeg, Value,
 };
 use crate::telemetry::ledger::Book;
 use crate::telemetry::worker;
@@ -67,6 +67,8 @@ fn record() -> Record {
         stream: None,
         user_agent: Some("curl/8".into()),
         client_ip: [192, 0, 2, 77].into(),
+        caller: Caller::default(),
+        operation: None,
         facts: vec![
             Fact { name: "orchestration.mode".into(), value: Value::Member("rag_query".into()) },
             Fact { name: "orchestration.query_length".into(), value: Value::Length(7) },

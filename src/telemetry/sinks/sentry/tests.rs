@@ -12,7 +12,7 @@ use super::*;
 use crate::http::ids::RequestId;
 use crate::http::method::Method;
 use crate::http::traceparent::{SpanId, TraceId};
-use crate::record::{Failure, Kept, Outcome, RouteNames, Trace};
+use crate::record::{Caller, Failure, Kept, Outcome, RouteNames, Trace};
 use crate::secret::Secret;
 
 type Answer = Result<Response<Bytes>, &'static str>;
@@ -89,6 +89,8 @@ fn failed(template: &'static str) -> Arc<Record> {
         stream: None,
         user_agent: Some("secret-agent".into()),
         client_ip: Ipv4Addr::new(192, 0, 2, 77).into(),
+        caller: Caller::default(),
+        operation: None,
         facts: Vec::new(),
         limited_by: None,
         cache: None,

@@ -18,7 +18,7 @@ use crate::http::shape::Words;
 use crate::http::traceparent::{SpanId, TraceId};
 use crate::http::tracestate::TraceState;
 use crate::record::{
-    Abort, ConfigName, Fact, Failure, Gaps, Kept, Outcome, Phase, Reason, Record, Refusal,
+    Abort, Caller, ConfigName, Fact, Failure, Gaps, Kept, Outcome, Phase, Reason, Record, Refusal,
     RouteNames, Stream, StreamKind, Trace, UpstreamLeg, Value,
 };
 
@@ -195,6 +195,8 @@ prop_compose! {
             stream: stream.map(Box::new),
             user_agent: Some("curl/8.0".into()),
             client_ip,
+            caller: Caller::default(),
+            operation: None,
             facts,
             limited_by: None,
             cache: None,

@@ -7,6 +7,9 @@
 //!
 //! It does not answer, forward or judge.
 
+mod ending;
+mod stop;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -21,18 +24,17 @@ use super::peer::{Busy, Link, Peer};
 use super::plan::{Plan, RoutePlan};
 use super::request_body::{Meter, State};
 use super::survey::Survey;
-use super::{Proxy, request_id, seat, trace};
+use super::{Proxy, request_id, trace};
 use crate::audit::Evidence;
 use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
 use crate::http::sanitise::UserAgent;
 use crate::http::shape::PathShape;
-use crate::record::{
-    Abort, Cache, ConfigName, Fact, Outcome, Phase, Record, Refusal, Stream, Trace, UpstreamLeg,
-};
+use crate::record::{Cache, Caller, ConfigName, Fact, Outcome, Phase, Refusal, Stream, Trace};
 use crate::telemetry::metrics::ActiveGuard;
-use crate::telemetry::sampling::Ending;
 use crate::telemetry::sinks::audit::Seat;
+
+pub use stop::Stop;
 
 /// A running exchange. See the module.
 #[derive(Debug)]
@@ -48,6 +50,10 @@ pub struct Exchange {
     pub request_id: HeaderValue,
     /// Ids and head decision.
     pub trace: Trace,
+    /// Who called, as telemetry may show it.
+    pub caller: Caller,
+    /// The OpenAPI operation the request is one of.
+    pub operation: Option<ConfigName>,
     /// Captured facts: the request's, then the answer's.
     pub facts: Vec<Fact>,
     /// The client's address, as far as it is to be believed.
@@ -117,6 +123,8 @@ impl Exchange {
             phase: Phase::Head,
             request_id: request_id::header_value(&id),
             trace: trace::open(&plan, survey, &head.headers),
+            caller: Caller::default(),
+            operation: None,
             facts: Vec::new(),
             client_ip: plan.client_ip(peer.ip, &head.headers),
             identity: None,
@@ -263,134 +271,6 @@ impl Exchange {
     /// Whether it has ended.
     pub fn is_over(&self) -> bool {
         self.busy.is_none()
-    }
-
-    /// Ends the exchange: the record leaves now, and never again.
-    pub fn end(&mut self, outcome: Outcome) {
-        self.end_at(Instant::now(), outcome);
-    }
-
-    /// Ends the exchange as of now, for who has just read the clock.
-    pub fn end_at(&mut self, now: Instant, outcome: Outcome) {
-        if self.busy.take().is_none() {
-            return;
-        }
-        let is_read = |meter: &Arc<Meter>| meter.state() == State::Complete;
-        if self.has_body && !self.meter.as_ref().is_some_and(is_read) {
-            self.link.leave_unread();
-        }
-        let draft = self.route.audit.map(|event| seat::draft(self, event));
-        let record = self.record(now, outcome);
-        if let (Some(draft), Some(audit)) = (draft, self.proxy.audit()) {
-            seat::complete(audit, self.seat.take(), draft, &record);
-        }
-        if self.plan.genai {
-            self.proxy.telemetry.metrics().observe_genai(&record);
-        }
-        self.proxy.telemetry.emit(record, &self.route.metrics);
-        self.proxy.overload.leave(std::mem::take(&mut self.permit));
-    }
-
-    /// The sidecar's own time: before the upstream leg, and from the upstream's head to the answer's;
-    /// all of it where there was no leg.
-    fn overhead(&self, duration: Duration) -> Duration {
-        let Some(leg) = self.leg else { return duration };
-        let handed_on = self.handed_on.unwrap_or(duration);
-        let after = leg.answered.map(|answered| handed_on.saturating_sub(answered));
-        leg.offset + after.unwrap_or_default()
-    }
-
-    /// Made where it stays: a record is half a kilobyte, and every voice reads the same one.
-    fn record(&mut self, now: Instant, outcome: Outcome) -> Arc<Record> {
-        let duration = now.saturating_duration_since(self.began);
-        let upstream = self.leg.map(|leg| UpstreamLeg {
-            offset: leg.offset,
-            to_head: leg.to_head.unwrap_or(duration.saturating_sub(leg.offset)),
-            duration: duration.saturating_sub(leg.offset),
-            status: leg.status,
-        });
-        let overhead = self.overhead(duration);
-        let status = match outcome {
-            Outcome::Refused(refusal) => self.status.or(Some(refusal.status())),
-            Outcome::Failed(failure) => self.status.or(Some(failure.status())),
-            Outcome::Panicked => self.status.or(Some(500)),
-            _ => self.status,
-        };
-        let ending = Ending {
-            outcome,
-            status,
-            duration,
-            ttfb: self.first_byte,
-            is_stream: self.stream.is_some(),
-        };
-        let kept = self.plan.sampling.keep(self.trace.sampled, &ending, now);
-        let names = &self.route.names;
-        Arc::new(Record {
-            request_id: self.id.clone(),
-            client_request_id: self.client_request_id.take(),
-            trace: self.trace.clone(),
-            kept,
-            started: self.started,
-            duration,
-            ttfb: self.first_byte,
-            overhead,
-            upstream,
-            method: self.method,
-            scheme: self.scheme,
-            protocol: self.protocol,
-            shape: self.shape.take(),
-            route: Arc::clone(names),
-            status,
-            outcome,
-            bytes_in: self.meter.as_ref().map_or(0, |meter| meter.bytes()),
-            bytes_out: self.bytes_out,
-            stream: self.stream.take(),
-            user_agent: self.user_agent.take(),
-            client_ip: self.client_ip,
-            facts: std::mem::take(&mut self.facts),
-            limited_by: self.limited_by.take(),
-            cache: self.cache,
-        })
-    }
-}
-
-impl Drop for Exchange {
-    fn drop(&mut self) {
-        if self.is_over() {
-            return; // Without a look at the clock.
-        }
-        self.end(if std::thread::panicking() {
-            Outcome::Panicked
-        } else if self.proxy.is_cut() {
-            Outcome::Aborted(Abort::Drain)
-        } else {
-            Outcome::Gone { phase: self.phase }
-        });
-    }
-}
-
-/// Why a walk stopped before the upstream's answer.
-#[derive(Debug)]
-pub enum Stop {
-    /// We said no. Some refusals carry header fields of their own (`RateLimit`, `Retry-After`).
-    Refused(Refusal, Box<http::HeaderMap>),
-    /// We could not.
-    Failed(crate::record::Failure),
-    /// The client left while its body was being read.
-    Gone,
-    /// A stage panicked.
-    Panicked,
-}
-
-impl From<Refusal> for Stop {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal, Box::default())
-    }
-}
-
-impl From<crate::record::Failure> for Stop {
-    fn from(failure: crate::record::Failure) -> Self {
-        Self::Failed(failure)
     }
 }
 

@@ -1,0 +1,17 @@
+//! The gates that a route may set for itself, over those of `[route_defaults]`.
+
+use super::limits::MODES;
+use crate::config::model::{Gates, Need};
+use crate::config::section::Section;
+
+const NEEDS: [(&str, Need); 3] =
+    [("required", Need::Required), ("optional", Need::Optional), ("none", Need::None)];
+
+/// The gates that a table names, and the defaults for the others.
+pub(super) fn gates(section: &Section<'_>, defaults: Gates) -> Gates {
+    Gates {
+        identity: section.choice("identity", &NEEDS).unwrap_or(defaults.identity),
+        csrf: section.choice("csrf", &MODES).unwrap_or(defaults.csrf),
+        validation: section.choice("validation", &MODES).unwrap_or(defaults.validation),
+    }
+}
