@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use super::model::{
     Admin, Audit, AuditMode, Breaker, Cache, Config, Console, Drain, Gates, Health, HostHeader,
-    Inspect, Keep, Log, LogLevel, Metrics, Mode, Need, Otlp, OtlpProtocol, OtlpTarget, Overload,
-    PathForm, Pool, Propagators, RateLimitHeaders, Retry, Scheme, Server, ServerLimits, Service,
-    Signal, Spool, Timeouts, Tracing, Trust, Upstream,
+    Identity, IdentitySource, Inspect, Keep, Log, LogLevel, Metrics, Mode, Need, Otlp,
+    OtlpProtocol, OtlpTarget, Overload, PathForm, Pool, Propagators, RateLimitHeaders, Retry,
+    Scheme, Server, ServerLimits, Service, Signal, Spool, TelemetryUser, Timeouts, Tracing, Trust,
+    Upstream,
 };
 use crate::record::ConfigName;
 
@@ -74,6 +75,7 @@ impl Config {
             cache: Cache { headers: CACHE_HEADERS.map(Into::into).into() },
             log: Log { level: LogLevel::Info, console: Console::Auto, directory: None },
             spool: Spool { directory: None, max_size: 256 << 20 },
+            identity: identity(),
             default_rate_limits: Vec::new(),
             default_gates: Gates {
                 identity: Need::Optional,
@@ -119,6 +121,21 @@ fn server() -> Server {
         },
         tls: None,
         drain: Drain { delay: Duration::from_secs(5), timeout: Duration::from_secs(25) },
+    }
+}
+
+fn identity() -> Identity {
+    let claim = |(field, claim): (&str, &str)| (field.into(), claim.into());
+    Identity {
+        source: IdentitySource::None,
+        telemetry_user: TelemetryUser::Hmac,
+        pseudonym_key: None,
+        tenant_header: Some("x-tenant-id".into()),
+        tenant_path_param: Some("tenant".into()),
+        tenant_body: None,
+        user_claim: "sub".into(),
+        tenant_claim: "tenant_id".into(),
+        forward: [("x-tenant-id", "tenant_id"), ("x-user-id", "sub")].map(claim).into(),
     }
 }
 

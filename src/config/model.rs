@@ -13,6 +13,7 @@ use crate::secret::Secret;
 
 mod faults;
 mod gates;
+mod identity;
 mod metrics;
 mod otlp;
 mod server;
@@ -21,6 +22,7 @@ mod voices;
 
 pub use faults::{Breaker, Health, Retry};
 pub use gates::{Gates, LimitKey, Mode, Need, Overload, RateLimit, RateLimitHeaders};
+pub use identity::{Identity, IdentitySource, Jwt, KeyForm, KeySource, TelemetryUser};
 pub use metrics::{Cache, Metrics};
 pub use otlp::{Otlp, OtlpProtocol, OtlpTarget, Signal};
 pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
@@ -54,6 +56,8 @@ pub struct Config {
     pub log: Log,
     /// `[spool]`: where exports wait while a collector is away.
     pub spool: Spool,
+    /// `[identity]`: who calls.
+    pub identity: Identity,
     /// `[route_defaults] rate_limits`: for every request whose route names none.
     pub default_rate_limits: Vec<ConfigName>,
     /// `[route_defaults]`: the gates of every request that matches no route.

@@ -16,6 +16,8 @@ mod across;
 mod doors;
 mod files;
 mod gates;
+mod identity;
+mod identity_jwt;
 mod idle;
 mod limits;
 mod metrics;
@@ -59,12 +61,14 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     metrics::cache(&root.section("cache"), &mut config.cache);
     voices::log(&root.section("log"), &mut config.log);
     voices::spool(&root.section("spool"), &mut config.spool);
+    identity::identity(&root.section("identity"), &mut config.identity);
     policy(&root, &mut config);
     audit(&root.section("audit"), &mut config);
     config.sentry = voices::sentry(&root.section("sentry"), &config.service, outside);
     lay(&mut config.errors_type_base, voices::type_base(&root.section("errors")));
     lay(&mut config.genai, root.section("genai").flag("enabled"));
     across::check(&root, &config);
+    identity::across(&root, &config);
     idle::note(&root, &config, outside);
     config
 }
