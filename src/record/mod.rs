@@ -26,7 +26,7 @@ pub mod name;
 pub mod outcome;
 pub mod stream;
 
-pub use caller::Caller;
+pub use caller::{Caller, Pseudonym, Shown, User};
 pub use capture::{Fact, Value};
 pub use kept::{Kept, Reason};
 pub use name::ConfigName;

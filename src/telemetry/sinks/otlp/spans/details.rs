@@ -4,7 +4,7 @@
 //! are in seconds, as the conventions have theirs.
 
 use super::put;
-use crate::record::{Fact, Stream, Value};
+use crate::record::{Caller, Fact, Stream, User, Value};
 use crate::telemetry::sinks::otlp::wire::Writer;
 
 /// Appends facts, each under its configured name.
@@ -14,6 +14,18 @@ pub(super) fn facts(span: &mut Writer, facts: &[Fact]) {
             Value::Member(member) => put(span, &fact.name, &**member),
             Value::Length(count) | Value::Number(count) => put(span, &fact.name, *count),
         }
+    }
+}
+
+/// Appends who called: a pseudonym or the user itself, each under the name that says which.
+pub(super) fn caller(span: &mut Writer, caller: &Caller) {
+    match &caller.user {
+        Some(user @ User::Hash(_)) => user.with_str(|user| put(span, "user.hash", user)),
+        Some(user @ User::Raw(_)) => user.with_str(|user| put(span, "user.id", user)),
+        None => {}
+    }
+    if let Some(tenant) = &caller.tenant {
+        put(span, "tenant.id", &**tenant);
     }
 }
 
