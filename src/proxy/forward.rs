@@ -45,7 +45,7 @@ pub fn prepare(
     head: &mut Parts,
     survey: &mut Survey,
     target: Target,
-    body: RequestBody,
+    mut body: RequestBody,
 ) -> (Request<RequestBody>, Option<Offer>) {
     let plan = &exchange.plan;
     let is_trusted = survey.is_trusted;
@@ -54,13 +54,17 @@ pub fn prepare(
 
     // The map itself goes on: hyper hands the same few maps round and round.
     let headers = &mut head.headers;
-    exchange.proxy().claims().note(Claimed::among(&survey.ending, is_trusted), &peer.ip);
+    let claimed = Claimed::among(&survey.ending, plan, is_trusted);
+    exchange.proxy().claims().note(claimed, &peer.ip);
     let asks_for_trailers = survey.accepts_trailers;
     let expects = survey.has_expectation && head.version == Version::HTTP_11 && body.is_untouched();
     let offers = survey.ending.contains(&UPGRADE);
     let offer = if offers { offer(head.version, headers, &body) } else { None };
     for name in &survey.ending {
         headers.remove(name);
+    }
+    if let Some(taken) = &plan.taken {
+        body.take_from_trailers(taken);
     }
     let host = plan.rewritten_host.clone().or(named_host);
     if host.is_some() || client_host.is_none() {
@@ -95,6 +99,11 @@ pub fn prepare(
     forwarded::append(headers, last_hop);
     trace::propagate(plan, survey, &exchange.trace, headers);
     headers.insert(&plan.request_id_header, exchange.request_id.clone());
+    if let Some(identity) = &exchange.identity {
+        for (name, value) in identity.fields() {
+            headers.insert(name, value.clone());
+        }
+    }
 
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();

@@ -20,6 +20,7 @@ pub mod clock;
 pub mod door;
 pub mod exchange;
 pub mod forward;
+pub mod identify;
 pub mod identity;
 pub mod inspect;
 pub mod inspect_body;
@@ -42,6 +43,7 @@ pub mod tunnel;
 pub mod upgrade;
 pub mod upstream;
 
+use identity::Identities;
 use overload::Overload;
 use plan::Plan;
 use upstream::Upstream;
@@ -56,6 +58,7 @@ pub struct Proxy {
     overload: Overload,
     inspection: inspect::Budget,
     claims: claims::Claims,
+    identities: Identities,
     is_draining: AtomicBool,
     is_cut: AtomicBool,
 }
@@ -70,6 +73,7 @@ impl Proxy {
             overload: Overload::new(config.overload),
             inspection: inspect::Budget::new(config.inspect.max_memory),
             claims: claims::Claims::new(telemetry.metrics()),
+            identities: Identities::new(config),
             telemetry,
             audit,
             is_draining: AtomicBool::new(false),
@@ -119,6 +123,11 @@ impl Proxy {
     /// What clients claim that they may not.
     pub fn claims(&self) -> &claims::Claims {
         &self.claims
+    }
+
+    /// Who can be known, and how.
+    pub fn identities(&self) -> &Identities {
+        &self.identities
     }
 
     /// From now on, answers ask HTTP/1 clients to close their connections and go elsewhere.

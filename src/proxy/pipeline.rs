@@ -22,8 +22,8 @@ use super::request_body::{Meter, RequestBody};
 use super::survey::Survey;
 use super::upstream::lease::UpstreamBody;
 use super::{
-    Proxy, answer, classify, door, forward, inspect_body, last_hop, overload, screen, seat, target,
-    upgrade,
+    Proxy, answer, classify, door, forward, identify, inspect_body, last_hop, overload, screen,
+    seat, target, upgrade,
 };
 use crate::record::Failure;
 
@@ -87,6 +87,11 @@ async fn walk(
     screen::judge(exchange, &body)?;
     if last_hop::is_here(head)? {
         return Ok(None);
+    }
+    let identities = proxy.identities();
+    if identities.are_asked_for(route.gates.identity) {
+        let (is_trusted, path) = (survey.is_trusted, target.path());
+        identify::identify(identities, exchange, head, is_trusted, peer, path).await?;
     }
 
     let meter = if body.is_end_stream() { &peer.no_body } else { &Arc::<Meter>::default() };

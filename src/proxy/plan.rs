@@ -14,11 +14,12 @@ use super::limits::{Limiter, Limits};
 use crate::audit::Event;
 use crate::config::Config;
 use crate::config::model::{
-    Action, AuditMode, Gates, HostHeader, Mode, Need, PathForm, Propagators, Route, ServerLimits,
-    Side, Timeouts, Trust,
+    Action, AuditMode, Gates, HostHeader, Identity, IdentitySource, Mode, Need, PathForm,
+    Propagators, Route, ServerLimits, Side, Timeouts, Trust,
 };
 use crate::http::cache_status::Fields;
 use crate::http::forwarded;
+use crate::http::hop::{self, is_one_of};
 use crate::http::shape::Words;
 use crate::http::template::{Table, Template};
 use crate::record::RouteNames;
@@ -70,6 +71,10 @@ pub struct Plan {
     pub words: Words,
     /// All limits, kept so that the next plan can take their buckets over.
     pub rate_limits: Limits,
+    /// Whether identities come from the fields of a trusted proxy.
+    pub believes_identities: bool,
+    /// Fields of an identity beyond those that everybody knows; clients may not set them.
+    pub taken: Option<Arc<[HeaderName]>>,
     trusted: Vec<IpNet>,
     table: Table,
     routes: Vec<Arc<RoutePlan>>,
@@ -137,6 +142,8 @@ impl Plan {
             unmatched: Arc::new(compile(Compiled::Unmatched)),
             invalid: Arc::new(compile(Compiled::Invalid)),
             words: Words::of(config.routes.iter().map(|route| &*route.template)),
+            believes_identities: matches!(config.identity.source, IdentitySource::Headers),
+            taken: taken(&config.identity),
             trusted: config.server.trusted_proxies.clone(),
             table: Table::new(entries),
             routes,
@@ -160,6 +167,12 @@ impl Plan {
     /// Whether a peer's `X-Forwarded-*`, request id and trace context are believed.
     pub fn trusts(&self, ip: IpAddr) -> bool {
         !self.trusted.is_empty() && forwarded::is_trusted(ip, &self.trusted)
+    }
+
+    /// Whether a field claims an identity by the configuration's word. The usual ones are known to
+    /// [`hop::is_identity`].
+    pub fn takes(&self, name: &HeaderName) -> bool {
+        self.taken.as_ref().is_some_and(|taken| is_one_of(name, taken))
     }
 
     /// Whether a peer's trace context is believed. `is_trusted` is what [`Self::trusts`] says of it.
@@ -244,6 +257,14 @@ fn compile_route(
         metrics: metrics.route(&names),
         names,
     }
+}
+
+/// What is set from claims must not come from clients; nor what names a tenant.
+fn taken(settings: &Identity) -> Option<Arc<[HeaderName]>> {
+    let names = settings.forward.iter().map(|(name, _)| name).chain(&settings.tenant_header);
+    let names = names.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
+    let names: Arc<[_]> = names.filter(|name| !hop::is_identity(name)).collect();
+    (!names.is_empty()).then_some(names)
 }
 
 fn header_name(name: &str) -> HeaderName {

@@ -16,6 +16,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderName;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
@@ -36,6 +37,8 @@ struct Content {
     meter: Arc<Meter>,
     max: u64,
     held: Option<Box<Held>>,
+    /// Fields that may not pass in trailers, beyond those that never may.
+    taken: Option<Arc<[HeaderName]>>,
 }
 
 /// A body that the client holds back until it is asked for (`Expect: 100-continue`), and so do we until
@@ -108,7 +111,8 @@ impl RequestBody {
             meter.enter(State::Complete);
             return Self::nothing();
         }
-        Self(Some(Box::new(Content { lead, rest, meter: Arc::clone(meter), max, held: None })))
+        let meter = Arc::clone(meter);
+        Self(Some(Box::new(Content { lead, rest, meter, max, held: None, taken: None })))
     }
 
     /// No body.
@@ -132,6 +136,13 @@ impl RequestBody {
         asked
     }
 
+    /// Takes these fields out of its trailers, besides those that never pass.
+    pub fn take_from_trailers(&mut self, names: &Arc<[HeaderName]>) {
+        if let Some(body) = &mut self.0 {
+            body.taken = Some(Arc::clone(names));
+        }
+    }
+
     /// Holds nothing back any longer.
     pub fn release(&mut self) {
         if let Some(body) = &mut self.0 {
@@ -152,7 +163,7 @@ impl Content {
             self.held = None;
         }
         if let Some(mut frame) = self.lead.pop_front() {
-            clean(&mut frame);
+            clean(&mut frame, self.taken.as_deref());
             if self.lead.is_empty() && self.rest.is_none() {
                 self.meter.enter(State::Complete);
             }
@@ -179,7 +190,7 @@ impl Content {
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Ok(mut frame))) => {
-                clean(&mut frame);
+                clean(&mut frame, self.taken.as_deref());
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 self.meter.add(length);
                 if self.meter.bytes() > self.max {
@@ -201,9 +212,9 @@ impl Content {
 }
 
 /// Takes out of trailers what may not pass, also where they were read ahead of forwarding.
-fn clean(frame: &mut Frame<Bytes>) {
+fn clean(frame: &mut Frame<Bytes>, taken: Option<&[HeaderName]>) {
     if let Some(trailers) = frame.trailers_mut() {
-        hop::strip_trailers(trailers);
+        hop::strip_trailers(trailers, taken.unwrap_or_default());
     }
 }
 

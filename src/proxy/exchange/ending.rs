@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Exchange;
+use crate::audit::Event;
 use crate::proxy::request_body::{Meter, State};
 use crate::proxy::seat;
-use crate::record::{Abort, Outcome, Record, UpstreamLeg};
+use crate::record::{Abort, Outcome, Record, Refusal, UpstreamLeg};
 use crate::telemetry::sampling::Ending;
 
 impl Exchange {
@@ -26,7 +27,9 @@ impl Exchange {
         if self.has_body && !self.meter.as_ref().is_some_and(is_read) {
             self.link.leave_unread();
         }
-        let draft = self.route.audit.map(|event| seat::draft(self, event));
+        let is_foreign = outcome == Outcome::Refused(Refusal::TenantMismatch);
+        let event = if is_foreign { Some(Event::TenantMismatch) } else { self.route.audit };
+        let draft = event.map(|event| seat::draft(self, event));
         let record = self.record(now, outcome);
         if let (Some(draft), Some(audit)) = (draft, self.proxy.audit()) {
             seat::complete(audit, self.seat.take(), draft, &record);
