@@ -23,6 +23,7 @@ pub mod record;
 
 // Floor 2, intent: what the operator asked for. No hyper, no tokio.
 pub mod config;
+pub mod openapi;
 
 // Floor 3, voices: how facts leave the process.
 pub mod telemetry;

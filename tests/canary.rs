@@ -96,7 +96,7 @@ key = ["ip"]
 rate = "1/day"
 burst = 1
 [rate_limits.by-key]
-key = ["header:x-api-key", "route"]
+key = ["header:x-api-key", "route", "user", "tenant", "claim:/email", "capture:orchestration.mode"]
 rate = "1/day"
 burst = 1
 mode = "shadow"

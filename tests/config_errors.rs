@@ -213,10 +213,10 @@ refused! {
         "service.name = \"\"", "1:16", "expected 1 to 255 bytes without control characters";
     an_empty_audit_directory_is_refused:
         "audit.directory = \"\"", "1:19", "`audit.directory` is not a directory";
-    a_limit_key_that_is_not_built_is_refused:
-        "rate_limits.a = { key = [\"user\"], rate = \"1/s\" }", "1:26",
+    an_unknown_part_of_a_limit_key_is_refused:
+        "rate_limits.a = { key = [\"usre\"], rate = \"1/s\" }", "1:26",
         "`rate_limits.a.key` holds an unknown part",
-        "expected \"ip\", \"route\" or \"header:<name>\"";
+        "expected \"ip\", \"route\", \"user\", \"tenant\", \"header:<name>\"";
     a_limit_without_a_key_is_refused:
         "rate_limits.a = { rate = \"1/s\" }", "1:13", "`rate_limits.a.key` is missing";
     an_empty_limit_key_is_refused:
@@ -224,6 +224,61 @@ refused! {
     a_limit_with_an_unusable_name_is_refused:
         "rate_limits.\"a b\" = { key = [\"ip\"], rate = \"1/s\" }", "1:13",
         "this name cannot name a limit";
+}
+
+// What a limit asks for, and what it costs.
+refused! {
+    a_claim_has_a_name:
+        "rate_limits.a = { key = [\"claim:\"], rate = \"1/s\" }", "1:26", "the name of a claim";
+    a_cost_is_a_request_or_a_capture:
+        "rate_limits.a = { key = [\"ip\"], rate = \"1/s\", cost = \"tokens\" }", "1:54",
+        "`rate_limits.a.cost` is not a cost", "expected \"request\" or \"capture:<name>\"";
+    a_reserve_is_for_a_cost_that_is_not_known:
+        "rate_limits.a = { key = [\"ip\"], rate = \"1/s\", reserve = 2 }", "1:57",
+        "`rate_limits.a.reserve` has no use here", "add `cost = \"capture:<name>\"`";
+    a_reserve_fits_into_the_bucket:
+        "rate_limits.a = { key = [\"ip\"], rate = \"1/s\", burst = 5, reserve = 6 }", "1:68",
+        "`rate_limits.a.reserve` is out of range";
+    tiers_need_a_claim:
+        "rate_limits.a = { key = [\"ip\"], rate = \"1/s\", tiers = { b = \"2/s\" } }", "1:55",
+        "`rate_limits.a.tiers` has no use here", "there is no `tier_claim` beside it";
+    a_tier_claim_needs_tiers:
+        "rate_limits.a = { key = [\"ip\"], rate = \"1/s\", tier_claim = \"plan\" }", "1:60",
+        "`rate_limits.a.tier_claim` has no use here", "there is no `tiers` beside it";
+    a_tier_is_a_rate:
+        "rate_limits.a = { key = [\"ip\"], rate = \"1/s\", tier_claim = \"c\", tiers.b = \"2\" }", "1:75",
+        "the tier `b` is not a rate";
+    a_tenant_has_some_share:
+        "overload.tenant_share = 0.0", "1:25", "`overload.tenant_share` leaves a tenant nothing";
+}
+
+// Limits that read captures.
+refused! {
+    a_limit_by_an_unknown_capture_is_refused:
+        "rate_limits.a = { key = [\"capture:m\"], rate = \"1/s\" }", "1:25",
+        "`rate_limits.a.key` names an unknown capture", "no `[captures.<name>]` is called `m`";
+    an_unknown_cost_is_refused:
+        "rate_limits.a = { key = [\"ip\"], rate = \"1/s\", cost = \"capture:t\" }", "1:54",
+        "`rate_limits.a.cost` names an unknown capture";
+    a_limit_cannot_wait_for_the_answer:
+        "captures.m = { from = \"response.body:/m\", values = [\"a\"] }\n\
+         rate_limits.a = { key = [\"capture:m\"], rate = \"1/s\" }", "2:25",
+        "`rate_limits.a.key` names a capture of the answer", "which comes too late";
+    a_cost_is_countable:
+        "captures.m = { from = \"request.body:/m\", values = [\"a\"] }\n\
+         rate_limits.a = { key = [\"ip\"], rate = \"1/s\", cost = \"capture:m\" }", "2:54",
+        "cannot be counted", "help: take it as one: `take = \"number\"`";
+    a_route_takes_what_its_limits_read:
+        "captures.m = { from = \"request.body:/m\", values = [\"a\"] }\n\
+         rate_limits.a = { key = [\"capture:m\"], rate = \"1/s\" }\n\
+         routes = [{ match = \"POST /a\", rate_limits = [\"a\"] }]", "3:46",
+        "the limit `a` reads what this route does not take", "`m` is not among its captures",
+        "add `captures = [\"m\"]`";
+    requests_without_a_route_have_no_captures:
+        "captures.m = { from = \"request.body:/m\", values = [\"a\"] }\n\
+         rate_limits.a = { key = [\"capture:m\"], rate = \"1/s\" }\n\
+         route_defaults.rate_limits = [\"a\"]", "3:30",
+        "the limit `a` reads what this route does not take";
 }
 
 // Routes and captures.

@@ -45,6 +45,7 @@ const ROOMS: [Room; 2] = [
             "identity",
             "inspect",
             "limits",
+            "operations",
             "patience",
             "peer",
             "plan",

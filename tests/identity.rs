@@ -16,6 +16,10 @@ use crate::support::sidecar::{self, Sidecar};
 mod attacks;
 // Which requests need an identity, and what becomes of it.
 mod gates;
+// Keys from a URL, through everything that can happen to it.
+mod keys;
+// Whose data a request may speak of.
+mod tenants;
 
 /// Two routes: one that requires an identity, one where it is optional, one where nobody looks.
 const ROUTES: &str = r#"

@@ -7,6 +7,9 @@ use crate::support::house::config;
 use crate::support::recorder::{Recorder, recording};
 use crate::support::sidecar::{self, Sidecar};
 
+mod costs;
+mod keys;
+
 async fn limited(policy: &str) -> (Recorder, Sidecar) {
     let recorder = recording().await;
     let sidecar = sidecar::with(&config(recorder.upstream.address, policy)).await;

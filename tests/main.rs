@@ -54,6 +54,8 @@ mod genai;
 mod identity;
 // Rate limits as a client meets them.
 mod limits;
+// Requests judged by the API's document.
+mod openapi;
 // Ports: Unix sockets and inherited sockets.
 mod listening;
 // The access log of a whole sidecar.

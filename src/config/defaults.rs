@@ -11,8 +11,8 @@ use super::model::{
     Admin, Audit, AuditMode, Breaker, Cache, Config, Console, Drain, Gates, Health, HostHeader,
     Identity, IdentitySource, Inspect, Keep, Log, LogLevel, Metrics, Mode, Need, Otlp,
     OtlpProtocol, OtlpTarget, Overload, PathForm, Pool, Propagators, RateLimitHeaders, Retry,
-    Scheme, Server, ServerLimits, Service, Signal, Spool, TelemetryUser, Timeouts, Tracing, Trust,
-    Upstream,
+    Scheme, Server, ServerLimits, Service, Share, Signal, Spool, TelemetryUser, Timeouts, Tracing,
+    Trust, Upstream,
 };
 use crate::record::ConfigName;
 
@@ -76,11 +76,13 @@ impl Config {
             log: Log { level: LogLevel::Info, console: Console::Auto, directory: None },
             spool: Spool { directory: None, max_size: 256 << 20 },
             identity: identity(),
+            openapi: None,
             default_rate_limits: Vec::new(),
             default_gates: Gates {
                 identity: Need::Optional,
                 csrf: Mode::Shadow,
                 validation: Mode::Enforce,
+                rate_limits: Mode::Enforce,
             },
             routes: Vec::new(),
             captures: Vec::new(),
@@ -162,7 +164,12 @@ fn pool() -> Pool {
 }
 
 fn overload() -> Overload {
-    Overload { max_in_flight: 1024, max_streams: 512, queue_timeout: Duration::from_secs(1) }
+    Overload {
+        max_in_flight: 1024,
+        max_streams: 512,
+        queue_timeout: Duration::from_secs(1),
+        tenant_share: Share(500),
+    }
 }
 
 fn tracing() -> Tracing {

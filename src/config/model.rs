@@ -8,12 +8,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::openapi::Document;
 use crate::record::ConfigName;
 use crate::secret::Secret;
 
 mod faults;
 mod gates;
 mod identity;
+mod limits;
 mod metrics;
 mod otlp;
 mod server;
@@ -21,8 +23,9 @@ mod upstream;
 mod voices;
 
 pub use faults::{Breaker, Health, Retry};
-pub use gates::{Gates, LimitKey, Mode, Need, Overload, RateLimit, RateLimitHeaders};
+pub use gates::{Gates, Mode, Need, Overload, Share};
 pub use identity::{Identity, IdentitySource, Jwt, KeyForm, KeySource, TelemetryUser};
+pub use limits::{Cost, LimitKey, RateLimit, RateLimitHeaders};
 pub use metrics::{Cache, Metrics};
 pub use otlp::{Otlp, OtlpProtocol, OtlpTarget, Signal};
 pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
@@ -58,6 +61,8 @@ pub struct Config {
     pub spool: Spool,
     /// `[identity]`: who calls.
     pub identity: Identity,
+    /// `[openapi] file`: what is known of the API.
+    pub openapi: Option<Arc<Document>>,
     /// `[route_defaults] rate_limits`: for every request whose route names none.
     pub default_rate_limits: Vec<ConfigName>,
     /// `[route_defaults]`: the gates of every request that matches no route.

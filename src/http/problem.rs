@@ -41,6 +41,21 @@ pub struct Problem<'a> {
     /// The limits that refused, by name.
     #[serde(rename = "violated-policies", skip_serializing_if = "<[_]>::is_empty")]
     pub violated_policies: &'a [&'a str],
+    /// What of the request breaks which rule.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub errors: &'a [Pointed<'a>],
+}
+
+/// A place in a request, and the rule it breaks. It repeats nothing that only the client knows.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Pointed<'a> {
+    /// The part of the request: `path`, `query`, `header` or `body`.
+    #[serde(rename = "in")]
+    pub place: &'static str,
+    /// A JSON pointer (RFC 6901) within that part.
+    pub pointer: &'a str,
+    /// The rule.
+    pub rule: &'static str,
 }
 
 /// The `type` of a problem: `base` and the error's type, or `about:blank` without a base.
@@ -62,6 +77,7 @@ impl<'a> Problem<'a> {
             error_type,
             request_id,
             violated_policies: &[],
+            errors: &[],
         }
     }
 

@@ -15,8 +15,9 @@ use super::reply::ReplyBody;
 use super::survey::Survey;
 use super::upstream::lease::UpstreamBody;
 use crate::http::hop;
-use crate::http::problem::{self, Problem};
+use crate::http::problem::{self, Pointed, Problem};
 use crate::http::server_timing::{self, SERVER_TIMING};
+use crate::openapi::Violation;
 use crate::record::{ErrorType, Failure, Outcome, Phase, Refusal};
 
 /// What the client's head says about how to answer it.
@@ -122,6 +123,11 @@ pub fn arrive(mut exchange: Box<Exchange>) -> Response<ReplyBody> {
 
 /// Answers a stop ourselves. The exchange ends here.
 pub fn refuse(mut exchange: Box<Exchange>, stop: Stop, asked: Asked) -> Response<ReplyBody> {
+    let violations = match &stop {
+        Stop::Invalid(violations) => violations.clone(),
+        _ => Vec::new(),
+    };
+    let errors: Vec<_> = violations.iter().map(pointed).collect();
     let (outcome, status, title, error_type, headers) = explain(stop, exchange.phase);
     exchange.status = Some(status);
     let limit = exchange.limited_by.clone();
@@ -129,6 +135,7 @@ pub fn refuse(mut exchange: Box<Exchange>, stop: Stop, asked: Asked) -> Response
     let (body, media_type) = exchange.id().with_str(|id| {
         let mut problem = Problem::new(status, title, error_type.as_str(), id);
         problem.type_uri = problem::type_uri(&exchange.plan.errors_type_base, error_type.as_str());
+        problem.errors = &errors;
         if status == 429 {
             problem.type_uri = problem::QUOTA_EXCEEDED.into();
             problem.violated_policies = &violated;
@@ -200,6 +207,11 @@ fn explain(stop: Stop, phase: Phase) -> (Outcome, u16, &'static str, ErrorType, 
             refusal.error_type(),
             *headers,
         ),
+        Stop::Invalid(_) => {
+            let refusal = Refusal::SchemaViolation;
+            let (status, title) = (refusal.status(), refusal.title());
+            (Outcome::Refused(refusal), status, title, refusal.error_type(), HeaderMap::new())
+        }
         Stop::Failed(failure) => failed(failure),
         // Nobody is there to read it; hyper still wants an answer.
         Stop::Gone => (
@@ -212,6 +224,14 @@ fn explain(stop: Stop, phase: Phase) -> (Outcome, u16, &'static str, ErrorType, 
         Stop::Panicked => {
             (Outcome::Panicked, 500, "Internal error", ErrorType::PANIC, HeaderMap::new())
         }
+    }
+}
+
+fn pointed(violation: &Violation) -> Pointed<'_> {
+    Pointed {
+        place: violation.place.as_str(),
+        pointer: &violation.pointer,
+        rule: violation.rule.as_str(),
     }
 }
 

@@ -8,14 +8,17 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use http::Method;
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, ORIGIN};
 use http::request::Parts;
+use serde_json::Value;
 
 use super::exchange::{Exchange, Stop};
-use super::identity::{Denied, Identities, Identity};
+use super::identity::{Denied, Identities, Identity, find};
 use super::peer::Peer;
 use crate::config::model::Need;
+use crate::jwt;
 use crate::record::{Phase, Refusal};
 
 /// Finds out who sent this head to a route that wants to know. `path` is the canonical path.
@@ -50,6 +53,46 @@ pub async fn identify(
     if is_foreign {
         exchange.note_path(path);
         return Err(Refusal::TenantMismatch.into());
+    }
+    Ok(())
+}
+
+/// Whether the body of this request could name a tenant, so that it has to be read.
+pub fn concerns_body(identities: &Identities, exchange: &Exchange, headers: &HeaderMap) -> bool {
+    if identities.tenant_body.is_none() || exchange.identity.is_none() {
+        return false;
+    }
+    // Without a type, or as plain text, some services read JSON all the same.
+    headers.get(CONTENT_TYPE).is_none_or(|media| {
+        let media = media.as_bytes().to_ascii_lowercase();
+        memchr::memmem::find(&media, b"json").is_some() || media.starts_with(b"text/")
+    })
+}
+
+/// Judges a whole body by the tenant that it names. What is no JSON object names none; an object that
+/// says a thing twice could name two.
+pub fn judge_body(
+    identities: &Identities,
+    exchange: &mut Exchange,
+    path: &str,
+    body: &[u8],
+) -> Result<(), Refusal> {
+    let (Some(place), Some(identity)) = (&identities.tenant_body, &exchange.identity) else {
+        return Ok(());
+    };
+    let Some(object) = jwt::object(body) else {
+        let is_object = serde_json::from_slice::<Value>(body).is_ok_and(|value| value.is_object());
+        return if is_object { Err(Refusal::BadRequest) } else { Ok(()) };
+    };
+    let is_foreign = match find(&object, place) {
+        None | Some(Value::Null) => false,
+        Some(Value::String(named)) => Some(named.as_str()) != identity.tenant(),
+        Some(Value::Number(named)) => Some(named.to_string().as_str()) != identity.tenant(),
+        Some(_) => true,
+    };
+    if is_foreign {
+        exchange.note_path(path);
+        return Err(Refusal::TenantMismatch);
     }
     Ok(())
 }

@@ -1,8 +1,9 @@
-//! Reading a request body for the facts its route may take, within bounds, before forwarding.
+//! Reading a request body for the facts its route may take and for the schema of its operation, within
+//! bounds, before forwarding.
 //!
-//! Only where the route asks. A body longer than `inspect.max_body` streams on unread (counted), one
-//! with a `Content-Encoding` is refused with 415. Whatever was read goes on to the upstream
-//! unchanged, in front of the rest.
+//! Only where somebody asks, and once for all who do. A body longer than `inspect.max_body` is refused
+//! where validation is enforced, and else streams on unread (counted); one with a `Content-Encoding` is
+//! refused with 415. Whatever was read goes on to the upstream unchanged, in front of the rest.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -17,7 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use super::Proxy;
 use super::exchange::{Exchange, Stop};
-use super::inspect::{Pieces, Reservation};
+use super::inspect::{Interest, Pieces, Reservation};
 use super::patience::Patience;
 use super::request_body::{Meter, is_gone};
 use crate::record::{Phase, Refusal};
@@ -29,11 +30,20 @@ pub struct Inspected {
     pub lead: VecDeque<Frame<Bytes>>,
     /// The rest.
     pub rest: Incoming,
+    /// Whether the lead is the whole body, within the bounds.
+    pub is_whole: bool,
     /// Memory the lead may use; given back when the request has been sent.
     pub reservation: Option<Reservation>,
 }
 
-/// Takes the route's facts from the body.
+impl Inspected {
+    /// What was read.
+    pub fn text(&self) -> &[u8] {
+        text_of(&self.lead)
+    }
+}
+
+/// Reads the body where a capture or the validation wants it, and takes the route's facts from it.
 ///
 /// Cancel safe: a dropped call drops the client's body with it.
 pub async fn read(
@@ -42,34 +52,56 @@ pub async fn read(
     headers: &HeaderMap,
     body: Incoming,
     meter: &Arc<Meter>,
+    interest: Interest,
 ) -> Result<Inspected, Stop> {
-    let route = Arc::clone(&exchange.route);
-    let Some(captures) = route.captures.as_ref().filter(|_| !body.is_end_stream()) else {
-        return Ok(Inspected { lead: VecDeque::new(), rest: body, reservation: None });
-    };
+    let captures = exchange.route.captures.is_some();
+    let mut inspected =
+        Inspected { lead: VecDeque::new(), rest: body, is_whole: false, reservation: None };
+    if (!captures && interest == Interest::None) || inspected.rest.is_end_stream() {
+        return Ok(inspected);
+    }
     exchange.phase = Phase::Inspect;
     let is_plain = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
     if headers.get(CONTENT_ENCODING).is_some_and(|value| !is_plain(value)) {
-        return Err(Refusal::UnsupportedMediaType.into());
+        if captures || interest == Interest::Whole {
+            return Err(Refusal::UnsupportedMediaType.into());
+        }
+        return Ok(inspected);
     }
     let max = exchange.plan.inspect.max_body;
-    let declared = body.size_hint().exact();
+    let declared = inspected.rest.size_hint().exact();
     if declared.is_some_and(|length| length > max as u64) {
-        proxy.telemetry().metrics().capture_unreadable();
-        return Ok(Inspected { lead: VecDeque::new(), rest: body, reservation: None });
+        pass_unread(proxy, captures, interest)?;
+        return Ok(inspected);
     }
     let wanted = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(max);
-    let reservation = proxy.inspection().reserve(wanted).ok_or(Refusal::Overloaded)?;
+    inspected.reservation = Some(proxy.inspection().reserve(wanted).ok_or(Refusal::Overloaded)?);
 
-    let mut inspected =
-        Inspected { lead: VecDeque::new(), rest: body, reservation: Some(reservation) };
     // Boxed: most requests are not inspected and need no room for it.
-    let is_whole = Box::pin(gather(exchange, &mut inspected, max, meter)).await?;
-    match is_whole.then(|| captures.read(text_of(&inspected.lead))) {
-        Some(Ok(facts)) => exchange.facts = facts,
-        Some(Err(_)) | None => proxy.telemetry().metrics().capture_unreadable(),
+    inspected.is_whole = Box::pin(gather(exchange, &mut inspected, max, meter)).await?;
+    if !inspected.is_whole {
+        pass_unread(proxy, captures, interest)?;
+        return Ok(inspected);
+    }
+    let route = Arc::clone(&exchange.route);
+    if let Some(captures) = &route.captures {
+        match captures.read(text_of(&inspected.lead)) {
+            Ok(facts) => exchange.facts = facts,
+            Err(_) => proxy.telemetry().metrics().capture_unreadable(),
+        }
     }
     Ok(inspected)
+}
+
+/// A body that is longer than may be inspected: refused where it has to be, else counted.
+fn pass_unread(proxy: &Proxy, captures: bool, interest: Interest) -> Result<(), Refusal> {
+    if interest == Interest::Whole {
+        return Err(Refusal::BodyTooLarge);
+    }
+    if captures {
+        proxy.telemetry().metrics().capture_unreadable();
+    }
+    Ok(())
 }
 
 /// Reads frames until the body ends or exceeds `max`. Returns whether it ended.

@@ -7,19 +7,29 @@
 //! has: the upstream has answered already, and nothing is gained by throwing that away. So at most
 //! `max_in_flight + max_streams` exchanges run at once.
 //!
+//! Who asks is not known yet where a request enters. Once it is, a tenant that has its share already
+//! gives the permit back while others wait: see [`tenants`].
+//!
 //! A free permit costs one atomic step each way; nothing is locked, cloned or allocated. Limits that
 //! a reload lowers cut nobody: the next ones wait until enough have left.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::Proxy;
 use super::exchange::{Exchange, Stop};
 use crate::config::model;
+use crate::config::model::Share;
 use crate::record::{Phase, Refusal};
+
+mod tenants;
+
+pub use tenants::Holding;
+
+use tenants::Tenants;
 
 /// Requests that wait in line at most; further ones are refused at once. A line this long has more
 /// requests than connections are accepted by default, so only HTTP/2 clients can fill it.
@@ -52,6 +62,9 @@ pub struct Overload {
     turn: Semaphore,
     /// Rung for the head of the line.
     freed: Notify,
+    /// In thousandths.
+    tenant_share: AtomicU16,
+    tenants: Tenants,
 }
 
 /// What runs and what waits now.
@@ -82,11 +95,24 @@ pub async fn enter(proxy: &Proxy, exchange: &mut Exchange) -> Result<(), Stop> {
     Ok(())
 }
 
+/// Refuses the exchange where its tenant has its share of the permits and others wait for one. The
+/// permit goes to the next in line when the exchange ends.
+pub fn share(proxy: &Proxy, exchange: &mut Exchange) -> Result<(), Refusal> {
+    let Some(identity) = exchange.identity.as_deref() else { return Ok(()) };
+    let Some(tenant) = identity.tenant().filter(|_| exchange.permit == Permit::Request) else {
+        return Ok(());
+    };
+    let holding = proxy.overload().enter_tenant(tenant, exchange.began());
+    exchange.holding = Some(holding.ok_or(Refusal::Overloaded)?);
+    Ok(())
+}
+
 /// Swaps the exchange's permit for a stream's, where one is free.
 pub fn swap(proxy: &Proxy, exchange: &mut Exchange) {
     let overload = proxy.overload();
     if exchange.permit == Permit::Request && overload.try_stream() {
         overload.leave(std::mem::replace(&mut exchange.permit, Permit::Stream));
+        overload.leave_tenant(exchange.holding.take());
     }
 }
 
@@ -100,6 +126,8 @@ impl Overload {
             max_streams: AtomicUsize::new(limits.max_streams),
             turn: Semaphore::new(1),
             freed: Notify::new(),
+            tenant_share: AtomicU16::new(limits.tenant_share.0),
+            tenants: Tenants::default(),
         }
     }
 
@@ -107,6 +135,7 @@ impl Overload {
     pub fn resize(&self, limits: model::Overload) {
         self.max_in_flight.store(limits.max_in_flight as u64, Relaxed);
         self.max_streams.store(limits.max_streams, Relaxed);
+        self.tenant_share.store(limits.tenant_share.0, Relaxed);
         self.freed.notify_one();
     }
 
@@ -124,6 +153,20 @@ impl Overload {
             Permit::Stream => {
                 self.streams.fetch_sub(1, Relaxed);
             }
+        }
+    }
+
+    /// Counts a permit that was taken for a tenant; `None` where it must not have it.
+    fn enter_tenant(&self, tenant: &str, now: Instant) -> Option<Holding> {
+        let share = Share(self.tenant_share.load(Relaxed)).of(self.max_in_flight.load(Relaxed));
+        let does_anybody_wait = self.requests.load(Relaxed) >= WAITING;
+        self.tenants.enter(tenant, now, share, does_anybody_wait)
+    }
+
+    /// Gives back what was counted for a tenant.
+    pub fn leave_tenant(&self, holding: Option<Holding>) {
+        if let Some(who) = holding {
+            self.tenants.leave(who);
         }
     }
 
@@ -208,14 +251,18 @@ mod tests {
 
     use parking_lot::Mutex;
     use tokio::task::{JoinSet, yield_now};
-    use tokio::time::Instant;
 
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(1);
 
     fn overload(max_in_flight: usize, max_streams: usize) -> Overload {
-        Overload::new(model::Overload { max_in_flight, max_streams, queue_timeout: PATIENCE })
+        Overload::new(limits(max_in_flight, max_streams))
+    }
+
+    fn limits(max_in_flight: usize, max_streams: usize) -> model::Overload {
+        let tenant_share = Share(500);
+        model::Overload { max_in_flight, max_streams, queue_timeout: PATIENCE, tenant_share }
     }
 
     async fn is_waiting(future: Pin<&mut impl Future<Output = bool>>) -> bool {
@@ -290,21 +337,32 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn raised_limits_let_the_line_in_and_lowered_ones_cut_nobody() {
         let overload = overload(1, 0);
-        let limits = |max_in_flight| model::Overload {
-            max_in_flight,
-            max_streams: 0,
-            queue_timeout: PATIENCE,
-        };
         assert!(overload.try_enter());
         let (mut one, mut two) = (pin!(overload.wait(PATIENCE)), pin!(overload.wait(PATIENCE)));
         assert!(is_waiting(one.as_mut()).await && is_waiting(two.as_mut()).await);
-        overload.resize(limits(3));
+        overload.resize(limits(3, 0));
         assert!(one.await && two.await);
-        overload.resize(limits(2));
+        overload.resize(limits(2, 0));
         overload.leave(Permit::Request);
         assert!(!overload.try_enter());
         overload.leave(Permit::Request);
         assert!(overload.try_enter());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tenant_beyond_its_share_makes_way_for_the_line() {
+        let overload = overload(4, 0);
+        let now = Instant::now();
+        assert!(overload.enter_tenant("b", now).is_some());
+        let hog: Vec<_> = (0..3).map(|_| overload.enter_tenant("a", now)).collect();
+        assert!(hog.iter().all(Option::is_some), "there is room for more than its half");
+        assert!((0..4).all(|_| overload.try_enter()));
+        let mut waiting = pin!(overload.wait(PATIENCE));
+        assert!(is_waiting(waiting.as_mut()).await);
+        assert!(overload.enter_tenant("a", now).is_none());
+        assert!(overload.enter_tenant("b", now).is_some(), "the other one has one of its two");
+        hog.into_iter().skip(1).for_each(|holding| overload.leave_tenant(holding));
+        assert!(overload.enter_tenant("a", now).is_some());
     }
 
     #[tokio::test(start_paused = true)]

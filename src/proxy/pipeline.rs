@@ -16,14 +16,16 @@ use http_body::Body;
 use hyper::body::Incoming;
 
 use super::exchange::{Exchange, Stop};
+use super::inspect::Interest;
+use super::limits::{Stage, Verdict};
 use super::peer::Peer;
 use super::reply::ReplyBody;
 use super::request_body::{Meter, RequestBody};
 use super::survey::Survey;
 use super::upstream::lease::UpstreamBody;
 use super::{
-    Proxy, answer, classify, door, forward, identify, inspect_body, last_hop, overload, screen,
-    seat, target, upgrade,
+    Proxy, admission, answer, classify, forward, identify, inspect_body, last_hop, operations,
+    overload, screen, seat, target, upgrade, validation,
 };
 use crate::record::Failure;
 
@@ -80,10 +82,14 @@ async fn walk(
     let plan = Arc::clone(&exchange.plan);
     let target = target::canonical(&plan, head)?;
     let route = plan.find(&head.method, target.path());
+    let known = operations::find(&plan, &head.method, target.path());
+    let route = known.policy(route);
     exchange.enter(route, target.path());
+    exchange.operation = known.operation().cloned();
     target.judge(&plan, &head.method)?;
     overload::enter(proxy, exchange).await?;
-    let verdict = door::admit(exchange, &head.headers)?;
+    let verdict = &mut Verdict::default();
+    admission::admit(Stage::Door, exchange, &head.headers, verdict).await?;
     screen::judge(exchange, &body)?;
     if last_hop::is_here(head)? {
         return Ok(None);
@@ -93,10 +99,23 @@ async fn walk(
         let (is_trusted, path) = (survey.is_trusted, target.path());
         identify::identify(identities, exchange, head, is_trusted, peer, path).await?;
     }
+    overload::share(proxy, exchange)?;
+    admission::admit(Stage::Known, exchange, &head.headers, verdict).await?;
 
     let meter = if body.is_end_stream() { &peer.no_body } else { &Arc::<Meter>::default() };
     exchange.measure(meter);
-    let inspected = inspect_body::read(proxy, exchange, &head.headers, body, meter).await?;
+    let interest = validation::judge_head(exchange, head, target.path(), !body.is_end_stream())?;
+    let names_tenant = identify::concerns_body(identities, exchange, &head.headers);
+    let reading = if names_tenant { Interest::Whole } else { interest };
+    let inspected =
+        inspect_body::read(proxy, exchange, &head.headers, body, meter, reading).await?;
+    if names_tenant && inspected.is_whole {
+        identify::judge_body(identities, exchange, target.path(), inspected.text())?;
+    }
+    if interest != Interest::None && inspected.is_whole {
+        validation::judge_body(exchange, head, &inspected.lead)?;
+    }
+    admission::admit(Stage::Body, exchange, &head.headers, verdict).await?;
     let probe = proxy.upstream().breaker().admit()?; // Held until the head is here.
     seat::initiate(proxy, exchange).await?;
 
@@ -111,7 +130,7 @@ async fn walk(
     if exchange.stream.is_some() {
         overload::swap(proxy, exchange);
     }
-    answer::dress(exchange, &verdict, response.headers_mut());
+    answer::dress(exchange, verdict, response.headers_mut());
     Ok(Some((response, shape)))
 }
 

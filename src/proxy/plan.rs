@@ -10,7 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
 use super::inspect::Captures;
-use super::limits::{Limiter, Limits};
+use super::limits::{Limits, Staged};
+use super::operations::{self, Operations};
 use crate::audit::Event;
 use crate::config::Config;
 use crate::config::model::{
@@ -22,6 +23,7 @@ use crate::http::forwarded;
 use crate::http::hop::{self, is_one_of};
 use crate::http::shape::Words;
 use crate::http::template::{Table, Template};
+use crate::openapi;
 use crate::record::RouteNames;
 use crate::telemetry::metrics::{Metrics, RouteMetrics};
 use crate::telemetry::sampling::Sampling;
@@ -65,6 +67,8 @@ pub struct Plan {
     pub inspect: crate::config::model::Inspect,
     /// The policy of a request that no route knows.
     pub unmatched: Arc<RoutePlan>,
+    /// What is known of the API.
+    pub operations: Option<Operations>,
     /// The policy of a request refused as ambiguous.
     pub invalid: Arc<RoutePlan>,
     /// What of a path that no route knows may be shown.
@@ -94,7 +98,7 @@ pub struct RoutePlan {
     /// Its own clock for the response head, or the plan's.
     pub response_header: Option<std::time::Duration>,
     /// Limits, in the order they are asked.
-    pub limiters: Arc<[Arc<Limiter>]>,
+    pub limits: Staged,
     /// What is asked of a request, and how strictly.
     pub gates: Gates,
     /// Facts to take from the request body.
@@ -111,8 +115,8 @@ impl Plan {
     /// Compiles a configuration. Limits of `previous` keep their buckets where their quota is the
     /// same.
     pub fn compile(config: &Config, metrics: &Metrics, previous: Option<&Self>) -> Self {
-        let rate_limits = Limits::compile(config, previous.map(|plan| &plan.rate_limits));
-        let compile = |route| compile_route(config, metrics, &rate_limits, route);
+        let rate_limits = Limits::compile(config, None, previous.map(|plan| &plan.rate_limits));
+        let compile = |route: Compiled<'_>| compile_route(config, metrics, &rate_limits, route);
         let (mut entries, mut routes) = (Vec::new(), Vec::new());
         for route in &config.routes {
             // A template that does not parse was refused by `check`; here it simply never matches.
@@ -139,9 +143,12 @@ impl Plan {
             audit_deadline: config.audit.deadline,
             queue_timeout: config.overload.queue_timeout,
             inspect: config.inspect,
+            operations: config.openapi.as_ref().map(|document| {
+                Operations::compile(document, |path| compile(Compiled::Described(path)))
+            }),
             unmatched: Arc::new(compile(Compiled::Unmatched)),
             invalid: Arc::new(compile(Compiled::Invalid)),
-            words: Words::of(config.routes.iter().map(|route| &*route.template)),
+            words: words(config),
             believes_identities: matches!(config.identity.source, IdentitySource::Headers),
             taken: taken(&config.identity),
             trusted: config.server.trusted_proxies.clone(),
@@ -157,6 +164,14 @@ impl Plan {
             .find(method, path)
             .and_then(|index| self.routes.get(index))
             .unwrap_or(&self.unmatched)
+    }
+
+    /// Whether somebody relies on seeing every request to this path.
+    pub fn has_policy(&self, method: &Method, path: &str) -> bool {
+        let route = self.find(method, path);
+        let known = operations::find(self, method, path);
+        let is_judged = known.operation().is_some() && route.gates.validation == Mode::Enforce;
+        route.has_policy() || is_judged
     }
 
     /// How many routes there are.
@@ -201,7 +216,7 @@ impl RoutePlan {
             && (self.action == Action::Deny
                 || self.gates.identity == Need::Required
                 || self.gates.csrf == Mode::Enforce
-                || !self.limiters.is_empty()
+                || !self.limits.is_empty()
                 || self.audit.is_some()
                 || self.captures.is_some()
                 || self.answer_captures.is_some())
@@ -211,7 +226,16 @@ impl RoutePlan {
 enum Compiled<'a> {
     Matched(&'a Route, Template),
     Unmatched,
+    /// No route knows the path, but the API's document does.
+    Described(&'a openapi::Path),
     Invalid,
+}
+
+/// What the configuration names in paths.
+fn words(config: &Config) -> Words {
+    let described = config.openapi.iter().flat_map(|document| document.paths());
+    let described = described.map(|path| path.template.as_str());
+    Words::of(config.routes.iter().map(|route| &*route.template).chain(described))
 }
 
 fn compile_route(
@@ -223,6 +247,7 @@ fn compile_route(
     let (route, template, name) = match compiled {
         Compiled::Matched(route, template) => (Some(route), Some(template), route.template.clone()),
         Compiled::Unmatched => (None, None, RouteNames::UNMATCHED.into()),
+        Compiled::Described(path) => (None, Some(path.template.clone()), path.name.clone()),
         Compiled::Invalid => (None, None, RouteNames::INVALID.into()),
     };
     let names = Arc::new(RouteNames {
@@ -239,6 +264,7 @@ fn compile_route(
             .filter(|capture| capture.side == side);
         Some(Captures::compile(captures)).filter(|captures| !captures.is_empty())
     };
+    let gates = route.map_or(config.default_gates, |route| route.gates);
     RoutePlan {
         template,
         action: route.map_or(Action::Forward, |route| route.action),
@@ -248,9 +274,11 @@ fn compile_route(
         response_header: route
             .and_then(|route| route.response_header)
             .or(config.upstream.timeouts.response_header),
-        limiters: limits
-            .resolve(route.map_or(&config.default_rate_limits, |route| &route.rate_limits)),
-        gates: route.map_or(config.default_gates, |route| route.gates),
+        limits: limits.resolve(
+            route.map_or(&config.default_rate_limits, |route| &route.rate_limits),
+            gates.rate_limits,
+        ),
+        gates,
         captures: captures(Side::Request),
         answer_captures: captures(Side::Response),
         audit: names.audit.as_deref().and_then(Event::parse),

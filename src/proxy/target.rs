@@ -46,7 +46,7 @@ impl Target {
     pub fn judge(&self, plan: &Plan, method: &Method) -> Result<(), Refusal> {
         let Some(readings) = &self.readings else { return Ok(()) };
         let paths = [&*readings.path, &*readings.other, self.origin_form.path()];
-        let is_free = |path: &str| !plan.find(method, path).has_policy();
+        let is_free = |path: &str| !plan.has_policy(method, path);
         if paths.into_iter().all(is_free) { Ok(()) } else { Err(Refusal::BadRequest) }
     }
 }

@@ -67,6 +67,8 @@ pub struct Record {
     pub caller: Caller,
     /// The OpenAPI operation the request is one of.
     pub operation: Option<ConfigName>,
+    /// What a gate in shadow mode would have refused; the first one that would.
+    pub would_refuse: Option<Refusal>,
     /// The path's shape, where no route knows the path; see [`Self::url`].
     pub shape: Option<PathShape>,
     /// The status the client got (or would have got); `None` if it left before any.

@@ -44,7 +44,7 @@ const HOLDERS: [(&str, &str); 2] =
 /// Makers of the types that hold a text, and who may call them.
 const MAKERS: [(&str, &[&str]); 10] = [
     // The configuration, and a name's own parts.
-    ("ConfigName::configured", &["config/"]),
+    ("ConfigName::configured", &["config/", "openapi/"]),
     ("UserAgent::sanitised", &["proxy/peer.rs"]),
     // The literals of the configured templates; from a path it makes shapes only.
     ("Words::of", &["proxy/plan.rs"]),

@@ -6,6 +6,7 @@
 #   PyPI:    requirements.txt, into target/real/venv
 #            requirements-autobahn.txt, into target/real/autobahn, for the Python 2.7 that is found:
 #            $PYTHON2, on the PATH, or of pyenv. Debian has none any more.
+#            requirements-schemathesis.txt, into target/real/schemathesis
 #
 # Needs root (or sudo without a password) only where a Debian package is missing.
 # No service is started: the scenarios start their own, on free ports of the loopback.
@@ -112,5 +113,20 @@ if ! cmp -s tests/real/requirements-autobahn.txt "$autobahn/installed.txt" ||
     --target "$autobahn/packages" -r tests/real/requirements-autobahn.txt 2> >(grep -v '^DEPRECATION' >&2)
   echo "$python2" >"$autobahn/python"
   cp tests/real/requirements-autobahn.txt "$autobahn/installed.txt"
+fi
+
+# Beside schemathesis, the published JSON Schema cases: they come with the source of a Python library.
+schemathesis=target/real/schemathesis
+if ! cmp -s tests/real/requirements-schemathesis.txt "$schemathesis/installed.txt" ||
+   ! "$schemathesis/bin/python" -c 'import schemathesis' 2>/dev/null; then
+  echo "installing schemathesis from PyPI into $schemathesis"
+  rm -rf "$schemathesis"
+  python3 -m venv "$schemathesis"
+  patiently "$schemathesis/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
+    -r tests/real/requirements-schemathesis.txt
+  patiently "$schemathesis/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps \
+    --no-binary :all: --dest "$schemathesis" jsonschema==4.26.0
+  tar -C "$schemathesis" -xzf "$schemathesis/jsonschema-4.26.0.tar.gz" jsonschema-4.26.0/json
+  cp tests/real/requirements-schemathesis.txt "$schemathesis/installed.txt"
 fi
 echo "the parts of the real tier are installed"

@@ -42,6 +42,9 @@ pub use run::run;
 pub use text::{banner, config};
 use traffic::Totals;
 
+/// The API that the orchestrator serves.
+const DOCUMENT: &str = include_str!("../../../docs/api/openapi.yaml");
+
 /// What the demo can be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -76,6 +79,7 @@ pub struct Stage {
     options: Options,
     upstream: SocketAddr,
     audit_directory: PathBuf,
+    document: PathBuf,
     orchestrator: JoinSet<()>,
     orchestrator_stop: CancellationToken,
     traffic: JoinSet<Totals>,
@@ -83,16 +87,21 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Starts the orchestrator on a free port and makes a new directory for audit records.
+    /// Starts the orchestrator on a free port, and makes a new directory for audit records and the API's
+    /// document.
     ///
     /// Fails when there is no port or the temporary directory is not writable.
     pub async fn set(options: &Options) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let upstream = listener.local_addr()?;
         let name = format!("vital-sidecar-demo-{}", uuid::Uuid::now_v7());
-        let audit_directory = std::env::temp_dir().join(name);
+        let directory = std::env::temp_dir().join(name);
         // Fails if the name is taken: nobody else may have prepared it.
+        std::fs::DirBuilder::new().mode(0o700).create(&directory)?;
+        let audit_directory = directory.join("audit");
         std::fs::DirBuilder::new().mode(0o700).create(&audit_directory)?;
+        let document = directory.join("openapi.yaml");
+        std::fs::write(&document, DOCUMENT)?;
         let stop = CancellationToken::new();
         let behaviour =
             Behaviour { failures: options.failures, pace: Pace::Lifelike, seed: options.seed };
@@ -102,6 +111,7 @@ impl Stage {
             options: *options,
             upstream,
             audit_directory,
+            document,
             orchestrator,
             orchestrator_stop: stop,
             traffic: JoinSet::new(),
@@ -111,7 +121,8 @@ impl Stage {
 
     /// The sidecar's configuration, as TOML.
     pub fn config(&self) -> String {
-        config(self.upstream, self.options.listen, self.options.admin, &self.audit_directory)
+        let Options { listen, admin, .. } = self.options;
+        config(self.upstream, listen, admin, &self.audit_directory, &self.document)
     }
 
     /// The text that says what to open; the addresses are those the sidecar really has.

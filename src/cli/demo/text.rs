@@ -29,9 +29,11 @@ pub fn config(
     listen: SocketAddr,
     admin: SocketAddr,
     audit_directory: &Path,
+    document: &Path,
 ) -> String {
     let modes = super::question::Mode::ALL.map(|mode| format!("\"{}\"", mode.as_str())).join(", ");
-    let directory = toml::Value::String(audit_directory.to_string_lossy().into_owned());
+    let quoted = |path: &Path| toml::Value::String(path.to_string_lossy().into_owned());
+    let (directory, document) = (quoted(audit_directory), quoted(document));
     format!(
         r#"[server]
 listen = "{listen}"
@@ -45,6 +47,14 @@ url = "http://{upstream}"
 
 [otlp]
 endpoint = ""
+
+# docs/api/openapi.yaml: what requests are checked against.
+[openapi]
+file = {document}
+
+# A question of 10000 characters, each of them escaped, is longer than the usual 64 KiB.
+[inspect]
+max_body = "128KiB"
 
 [[routes]]
 name = "orchestrate"
@@ -132,7 +142,13 @@ mod tests {
 
     #[test]
     fn the_configuration_is_toml_and_names_nothing_that_it_does_not_define() {
-        let text = config(address(1), address(2), address(3), Path::new("/tmp/a \"b\"\\c"));
+        let text = config(
+            address(1),
+            address(2),
+            address(3),
+            Path::new("/tmp/a \"b\"\\c"),
+            Path::new("/tmp/openapi.yaml"),
+        );
         let table: toml::Table = text.parse().unwrap();
         assert_eq!(table["audit"]["directory"].as_str(), Some("/tmp/a \"b\"\\c"));
         assert_eq!(table["upstream"]["url"].as_str(), Some("http://127.0.0.1:1"));

@@ -13,5 +13,6 @@ pub(super) fn gates(section: &Section<'_>, defaults: Gates) -> Gates {
         identity: section.choice("identity", &NEEDS).unwrap_or(defaults.identity),
         csrf: section.choice("csrf", &MODES).unwrap_or(defaults.csrf),
         validation: section.choice("validation", &MODES).unwrap_or(defaults.validation),
+        rate_limits: section.choice("rate_limit_mode", &MODES).unwrap_or(defaults.rate_limits),
     }
 }

@@ -1,19 +1,24 @@
 //! `[rate_limits.…]`, `[rate_limit_headers]` and `[overload]`.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use super::{SOME, doors};
-use crate::config::defaults::{BURST, MAX_KEYS};
+use crate::config::defaults::BURST;
 use crate::config::error::Problem;
-use crate::config::model::{LimitKey, Mode, Overload, RateLimit, RateLimitHeaders};
+use crate::config::model::{Cost, LimitKey, Mode, Overload, RateLimit, RateLimitHeaders, Share};
 use crate::config::section::{Section, Word, lay};
 use crate::config::value::Zero;
 use crate::record::ConfigName;
-use crate::units;
+use crate::units::{self, Rate};
 
 /// The words of `rate_limit_headers.form`.
-pub(super) const FORMS: [(&str, RateLimitHeaders); 2] =
-    [("ietf", RateLimitHeaders::Ietf), ("off", RateLimitHeaders::Off)];
+pub(super) const FORMS: [(&str, RateLimitHeaders); 4] = [
+    ("ietf", RateLimitHeaders::Ietf),
+    ("legacy", RateLimitHeaders::Legacy),
+    ("both", RateLimitHeaders::Both),
+    ("off", RateLimitHeaders::Off),
+];
 /// The modes of a gate.
 pub(super) const MODES: [(&str, Mode); 3] =
     [("enforce", Mode::Enforce), ("shadow", Mode::Shadow), ("off", Mode::Off)];
@@ -34,6 +39,20 @@ pub(super) fn overload(section: &Section<'_>, overload: &mut Overload) {
     lay(&mut overload.max_in_flight, section.count("max_in_flight", &SOME));
     lay(&mut overload.max_streams, section.count("max_streams", &(0..=*SOME.end())));
     lay(&mut overload.queue_timeout, section.duration("queue_timeout", Zero::Meaningful));
+    lay(&mut overload.tenant_share, section.ratio("tenant_share").and_then(share(section)));
+}
+
+fn share<'a>(section: &'a Section<'_>) -> impl FnOnce(f64) -> Option<Share> + 'a {
+    |ratio| {
+        // Three places of a number up to 1.0 have room.
+        let text = format!("{:.0}", ratio * 1000.0);
+        let share = text.parse().ok().filter(|thousandths| *thousandths > 0).map(Share);
+        if share.is_none() {
+            let label = "expected a number above 0.0, to 1.0";
+            section.refuse("tenant_share", "leaves a tenant nothing", label, None);
+        }
+        share
+    }
 }
 
 /// A name that is written into a header or a label.
@@ -61,16 +80,63 @@ fn rate_limit(section: &Section<'_>, name: &Word) -> Option<RateLimit> {
     let rate = section.parsed("rate", "a rate", units::rate);
     let burst = section.number("burst", &(1..=u64::from(u32::MAX)));
     let burst = burst.and_then(|burst| NonZeroU32::new(u32::try_from(burst).ok()?));
+    let burst = burst.unwrap_or(BURST);
     let mode = section.choice("mode", &MODES);
     let max_keys = section.count("max_keys", &(1..=100_000_000));
-    Some(RateLimit {
-        name: ConfigName::configured(&name.text),
-        key: key?,
-        rate: rate?,
-        burst: burst.unwrap_or(BURST),
-        mode: mode.unwrap_or(Mode::Enforce),
-        max_keys: max_keys.unwrap_or(MAX_KEYS),
-    })
+    let cost = cost(section, burst);
+    let tiers = tiers(section);
+    let tier_claim = section.parsed("tier_claim", "a claim", claim);
+    let mut limit = RateLimit::new(ConfigName::configured(&name.text), key?, rate?, burst);
+    lay(&mut limit.mode, mode);
+    lay(&mut limit.max_keys, max_keys);
+    lay(&mut limit.cost, cost);
+    (limit.tier_claim, limit.tiers) = (tier_claim, tiers);
+    Some(limit)
+}
+
+/// What a request costs, and what is taken before that is known.
+fn cost(section: &Section<'_>, burst: NonZeroU32) -> Option<Cost> {
+    let name = section.parsed("cost", "a cost", |text| match text.split_once(':') {
+        None if text == "request" => Ok(None),
+        Some(("capture", name)) if !name.is_empty() => Ok(Some(ConfigName::configured(name))),
+        _ => Err("expected \"request\" or \"capture:<name>\""),
+    });
+    // More than the burst could never be taken.
+    let reserve = section.number("reserve", &(1..=u64::from(burst.get())));
+    let reserve = reserve.and_then(|reserve| NonZeroU32::new(u32::try_from(reserve).ok()?));
+    let is_more = reserve.is_some_and(|reserve| reserve > NonZeroU32::MIN);
+    if is_more && !matches!(name, Some(Some(_))) {
+        let label = "every request costs one token, which is known at once";
+        section.refuse(
+            "reserve",
+            "has no use here",
+            label,
+            Some("add `cost = \"capture:<name>\"`"),
+        );
+    }
+    let name = name??;
+    Some(Cost::Capture { name, reserve: reserve.unwrap_or(NonZeroU32::MIN) })
+}
+
+fn tiers(section: &Section<'_>) -> Vec<(ConfigName, Rate)> {
+    for (key, partner) in [("tiers", "tier_claim"), ("tier_claim", "tiers")] {
+        if section.has(key) && !section.has(partner) {
+            let title = format!("`{}` has no use here", section.path_of(key));
+            let label = format!("there is no `{partner}` beside it");
+            section.problems.push(Problem::at(&section.origin_of(key), title).label(label));
+        }
+    }
+    let mut tiers = Vec::new();
+    for (name, rate) in section.pairs("tiers") {
+        match units::rate(&rate.text) {
+            Ok(rate) => tiers.push((ConfigName::configured(&name.text), rate)),
+            Err(error) => {
+                let title = format!("the tier `{}` is not a rate", name.text);
+                section.problems.push(Problem::at(&rate.origin, title).label(error));
+            }
+        }
+    }
+    tiers
 }
 
 fn keys(section: &Section<'_>) -> Option<Vec<LimitKey>> {
@@ -97,7 +163,22 @@ fn part(text: &str) -> Result<LimitKey, &'static str> {
     match text.split_once(':') {
         None if text == "ip" => Ok(LimitKey::Ip),
         None if text == "route" => Ok(LimitKey::Route),
+        None if text == "user" => Ok(LimitKey::User),
+        None if text == "tenant" => Ok(LimitKey::Tenant),
         Some(("header", name)) => doors::header_name(name).map(LimitKey::Header),
-        _ => Err("expected \"ip\", \"route\" or \"header:<name>\""),
+        Some(("claim", place)) => claim(place).map(LimitKey::Claim),
+        Some(("capture", name)) if !name.is_empty() => {
+            Ok(LimitKey::Capture(ConfigName::configured(name)))
+        }
+        _ => Err("expected \"ip\", \"route\", \"user\", \"tenant\", \"header:<name>\", \
+                  \"claim:<name or pointer>\" or \"capture:<name>\""),
     }
+}
+
+/// The name of a claim, or a JSON pointer to one.
+fn claim(text: &str) -> Result<Arc<str>, &'static str> {
+    if text.is_empty() || text.len() > 256 || text.chars().any(char::is_control) {
+        return Err("expected the name of a claim, or a JSON pointer such as \"/realm/plan\"");
+    }
+    Ok(text.into())
 }

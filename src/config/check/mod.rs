@@ -13,6 +13,7 @@ use super::section::{Section, lay};
 use super::value::Zero;
 
 mod across;
+mod captured_limits;
 mod doors;
 mod files;
 mod gates;
@@ -21,6 +22,7 @@ mod identity_jwt;
 mod idle;
 mod limits;
 mod metrics;
+mod openapi;
 mod otlp;
 mod routes;
 mod template;
@@ -63,12 +65,14 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     voices::spool(&root.section("spool"), &mut config.spool);
     identity::identity(&root.section("identity"), &mut config.identity);
     policy(&root, &mut config);
+    config.openapi = openapi::openapi(&root.section("openapi"), outside);
     audit(&root.section("audit"), &mut config);
     config.sentry = voices::sentry(&root.section("sentry"), &config.service, outside);
     lay(&mut config.errors_type_base, voices::type_base(&root.section("errors")));
     lay(&mut config.genai, root.section("genai").flag("enabled"));
     across::check(&root, &config);
     identity::across(&root, &config);
+    captured_limits::check(&root, &config);
     idle::note(&root, &config, outside);
     config
 }

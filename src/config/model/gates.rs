@@ -1,42 +1,9 @@
-//! What may come in, and how much of it at once: rate limits, overload.
+//! What may come in, and how much of it at once.
 
-use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
 
-use crate::record::ConfigName;
-use crate::units::Rate;
-
-/// One of `[rate_limits]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RateLimit {
-    /// Its name.
-    pub name: ConfigName,
-    /// What a bucket belongs to.
-    pub key: Vec<LimitKey>,
-    /// How fast it fills.
-    pub rate: Rate,
-    /// How many tokens it holds.
-    pub burst: NonZeroU32,
-    /// What an empty bucket means.
-    pub mode: Mode,
-    /// Buckets kept.
-    pub max_keys: usize,
-}
-
-/// A part of a limit's key.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum LimitKey {
-    /// The client's address (IPv6 by /64).
-    Ip,
-    /// The route's template.
-    Route,
-    /// A header's value, by lower-case name.
-    Header(Arc<str>),
-}
-
-/// `mode` of a gate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// `mode` of a gate, from the strictest to none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mode {
     /// Refuse.
     Enforce,
@@ -55,6 +22,8 @@ pub struct Gates {
     pub csrf: Mode,
     /// What a request that does not fit its operation's schema means.
     pub validation: Mode,
+    /// How strictly its rate limits are taken at most.
+    pub rate_limits: Mode,
 }
 
 /// `identity` of a route.
@@ -68,15 +37,6 @@ pub enum Need {
     None,
 }
 
-/// `rate_limit_headers.form`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RateLimitHeaders {
-    /// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-10).
-    Ietf,
-    /// None.
-    Off,
-}
-
 /// `[overload]`: how much runs at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overload {
@@ -86,4 +46,17 @@ pub struct Overload {
     pub max_streams: usize,
     /// How long a request waits for its turn.
     pub queue_timeout: Duration,
+    /// The part of `max_in_flight` that one tenant may have while somebody waits; 1 is all of it.
+    pub tenant_share: Share,
+}
+
+/// A part of a whole, in thousandths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share(pub u16);
+
+impl Share {
+    /// So much of this many, rounded up: at least one of any.
+    pub fn of(self, all: u64) -> u64 {
+        all.saturating_mul(u64::from(self.0)).div_ceil(1000).max(1)
+    }
 }

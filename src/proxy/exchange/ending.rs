@@ -27,6 +27,9 @@ impl Exchange {
         if self.has_body && !self.meter.as_ref().is_some_and(is_read) {
             self.link.leave_unread();
         }
+        for due in std::mem::take(&mut self.dues) {
+            due.settle(&self.facts);
+        }
         let is_foreign = outcome == Outcome::Refused(Refusal::TenantMismatch);
         let event = if is_foreign { Some(Event::TenantMismatch) } else { self.route.audit };
         let draft = event.map(|event| seat::draft(self, event));
@@ -38,6 +41,7 @@ impl Exchange {
             self.proxy.telemetry.metrics().observe_genai(&record);
         }
         self.proxy.telemetry.emit(record, &self.route.metrics);
+        self.proxy.overload.leave_tenant(self.holding.take());
         self.proxy.overload.leave(std::mem::take(&mut self.permit));
     }
 
@@ -91,7 +95,8 @@ impl Exchange {
             shape: self.shape.take(),
             route: Arc::clone(names),
             caller: std::mem::take(&mut self.caller),
-            operation: self.operation.take(),
+            operation: self.operation.take().and_then(|plan| plan.operation.id.clone()),
+            would_refuse: self.would_refuse,
             status,
             outcome,
             bytes_in: self.meter.as_ref().map_or(0, |meter| meter.bytes()),

@@ -19,7 +19,9 @@ use http::{HeaderValue, Version};
 use tokio::time::Instant;
 
 use super::identity::Identity;
-use super::overload::Permit;
+use super::limits::Due;
+use super::operations::OperationPlan;
+use super::overload::{Holding, Permit};
 use super::peer::{Busy, Link, Peer};
 use super::plan::{Plan, RoutePlan};
 use super::request_body::{Meter, State};
@@ -53,7 +55,9 @@ pub struct Exchange {
     /// Who called, as telemetry may show it.
     pub caller: Caller,
     /// The OpenAPI operation the request is one of.
-    pub operation: Option<ConfigName>,
+    pub operation: Option<Arc<OperationPlan>>,
+    /// What a gate in shadow mode would have refused; the first one that would.
+    pub would_refuse: Option<Refusal>,
     /// Captured facts: the request's, then the answer's.
     pub facts: Vec<Fact>,
     /// The client's address, as far as it is to be believed.
@@ -72,6 +76,10 @@ pub struct Exchange {
     pub status: Option<u16>,
     /// What it holds of the permits of all.
     pub permit: Permit,
+    /// What its tenant holds with it.
+    pub holding: Option<Holding>,
+    /// What limits reserved for it, to be settled when it ends.
+    pub dues: Vec<Due>,
     /// The place reserved in the audit.
     pub seat: Option<Seat>,
     /// The canonical path, kept only where the audit will want it.
@@ -125,6 +133,7 @@ impl Exchange {
             trace: trace::open(&plan, survey, &head.headers),
             caller: Caller::default(),
             operation: None,
+            would_refuse: None,
             facts: Vec::new(),
             client_ip: plan.client_ip(peer.ip, &head.headers),
             identity: None,
@@ -134,6 +143,8 @@ impl Exchange {
             bytes_out: 0,
             status: None,
             permit: Permit::None,
+            holding: None,
+            dues: Vec::new(),
             seat: None,
             audit_path: None,
             id,

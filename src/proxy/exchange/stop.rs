@@ -2,6 +2,7 @@
 
 use http::HeaderMap;
 
+use crate::openapi::Violation;
 use crate::record::{Failure, Refusal};
 
 /// Why a walk stopped before the upstream's answer.
@@ -9,6 +10,8 @@ use crate::record::{Failure, Refusal};
 pub enum Stop {
     /// We said no. Some refusals carry header fields of their own (`RateLimit`, `Retry-After`).
     Refused(Refusal, Box<HeaderMap>),
+    /// We said no, because the request does not fit its operation: this is why.
+    Invalid(Vec<Violation>),
     /// We could not.
     Failed(Failure),
     /// The client left while its body was being read.

@@ -25,6 +25,8 @@ pub struct Identities {
     challenges: Challenges,
     /// The field in which a client may name its own tenant.
     pub tenant_header: Option<HeaderName>,
+    /// JSON pointer to the place in a body that names a tenant.
+    pub tenant_body: Option<Arc<str>>,
     /// The path parameter that names a tenant.
     pub tenant_path_param: Option<Arc<str>>,
 }
@@ -68,6 +70,7 @@ impl Identities {
             policy: Policy::compile(settings),
             challenges: Challenges::of(&config.service.name),
             tenant_header,
+            tenant_body: settings.tenant_body.clone(),
             tenant_path_param: settings.tenant_path_param.clone(),
         }
     }

@@ -33,6 +33,18 @@ pub struct Captures {
     other: ConfigName,
 }
 
+/// What a body is wanted for, besides its captures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Interest {
+    /// Nothing.
+    #[default]
+    None,
+    /// It is looked at where it can be.
+    Glance,
+    /// It must be read whole: what cannot be is refused.
+    Whole,
+}
+
 /// What was found of each capture, in their order.
 pub type Found = Vec<Option<Value>>;
 

@@ -7,8 +7,9 @@
 //! It knows keys only as the bits that `key` makes of them.
 
 use std::hash::{BuildHasher, Hasher};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use governor::clock::Clock;
@@ -27,70 +28,149 @@ const SHARDS: usize = 16;
 /// keys does not turn into a flood of searches.
 const SWEEP_EVERY: u64 = 1_000_000_000;
 
-/// The buckets of one limit.
+/// The farthest into the future that a debt reaches: two centuries, so that sums of times never
+/// overflow their 64 bits of nanoseconds.
+const FARTHEST: u64 = 200 * 366 * 86_400 * 1_000_000_000;
+
+/// The buckets of one limit. How fast they fill is said by each [`Pace`] over them.
 #[derive(Debug)]
-pub(super) struct Buckets {
+pub(super) struct Buckets(Shared);
+
+/// One rate and burst over the buckets of a limit. All that a bucket remembers is when it is full
+/// again, so a key may change its pace at any time: it keeps what it owes.
+#[derive(Debug)]
+pub(super) struct Pace {
     limiter: RateLimiter<Key, Shared, LimitClock, StateInformationMiddleware>,
-    store: Shared,
+    quota: Quota,
 }
 
 /// What a bucket said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// A token was taken; this many whole ones are left.
-    Taken { remaining: u32 },
-    /// It is empty; the next token comes after this long.
-    Empty { wait: Duration },
+pub enum Answer {
+    /// The tokens were taken; this many whole ones are left.
+    Taken {
+        /// Whole tokens.
+        remaining: u32,
+    },
+    /// It holds too few; after this long it holds enough.
+    Empty {
+        /// Time to wait.
+        wait: Duration,
+    },
 }
 
 impl Buckets {
-    pub(super) fn new(quota: Quota, max_keys: usize) -> Self {
-        let clock = LimitClock::default();
-        let store = Shared(Arc::new(Store {
+    pub(super) fn new(max_keys: usize) -> Self {
+        Self(Shared(Arc::new(Store {
             shards: std::array::from_fn(|_| Mutex::default()),
             len: AtomicUsize::new(0),
             max_keys,
-            clock: clock.clone(),
+            origin: Instant::now(),
             sweep_after: AtomicU64::new(0),
             overflow: Mutex::new(None),
             overflowed: AtomicU64::new(0),
-        }));
-        Self { limiter: RateLimiter::new(quota, store.clone(), clock), store }
+        })))
     }
 
-    /// Takes a token from the key's bucket if it has one. An empty bucket is left as it is: asking
-    /// again does not make the wait longer.
-    pub(super) fn take(&self, key: Key) -> Answer {
-        match self.limiter.check_key(&key) {
+    /// A way to take tokens at this rate.
+    pub(super) fn pace(&self, quota: Quota) -> Pace {
+        let store = self.0.clone();
+        let clock = LimitClock { origin: store.0.origin, has_begun: AtomicBool::new(false) };
+        Pace { limiter: RateLimiter::new(quota, store, clock), quota }
+    }
+
+    /// Takes (or, below zero, gives back) tokens of this interval without asking whether they are
+    /// there. A bucket may owe more than it ever holds; it never holds more than its burst. Returns
+    /// how long it takes until the bucket is full again.
+    pub(super) fn charge(&self, key: Key, interval: Duration, tokens: i64) -> Duration {
+        let interval = u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX);
+        let shift = interval.saturating_mul(tokens.unsigned_abs());
+        let now = since(self.0.0.origin).as_u64();
+        let shifted = |full_at: Option<Nanos>| match full_at {
+            // A bucket that is not there is full.
+            None if tokens <= 0 => Err(()),
+            _ => {
+                let from = full_at.map_or(now, |full_at| full_at.as_u64().max(now));
+                let to = if tokens < 0 {
+                    from.saturating_sub(shift).max(now)
+                } else {
+                    from.saturating_add(shift).min(now.saturating_add(FARTHEST))
+                };
+                Ok((Duration::from_nanos(to - now), Nanos::new(to)))
+            }
+        };
+        let store = &*self.0.0;
+        let shifted = match store.own_bucket(&key, &shifted) {
+            Some(shifted) => shifted,
+            // What all newcomers share is filled by time alone: nobody can fill it for himself.
+            None if tokens <= 0 => Err(()),
+            None => store.overflow_bucket(&shifted),
+        };
+        shifted.unwrap_or_default()
+    }
+
+    /// Buckets held, the overflow bucket not counted.
+    pub(super) fn len(&self) -> usize {
+        self.0.0.len.load(Relaxed)
+    }
+
+    /// Requests that shared the overflow bucket.
+    pub(super) fn overflowed(&self) -> u64 {
+        self.0.0.overflowed.load(Relaxed)
+    }
+}
+
+impl Pace {
+    /// Takes that many tokens from the key's bucket if it has them; more than the burst counts as
+    /// the burst. A bucket with too few is left as it is: asking again does not make the wait longer.
+    pub(super) fn take(&self, key: Key, weight: NonZeroU32) -> Answer {
+        let taken = if weight == NonZeroU32::MIN {
+            self.limiter.check_key(&key)
+        } else {
+            let weight = weight.min(self.quota.burst_size());
+            // The burst always fits, so the fallback is never taken.
+            self.limiter.check_key_n(&key, weight).unwrap_or_else(|_| self.limiter.check_key(&key))
+        };
+        match taken {
             Ok(state) => Answer::Taken { remaining: state.remaining_burst_capacity() },
             Err(until) => Answer::Empty { wait: until.wait_time_from(self.limiter.clock().now()) },
         }
     }
 
-    /// Buckets held, the overflow bucket not counted.
-    pub(super) fn len(&self) -> usize {
-        self.store.0.len.load(Relaxed)
-    }
-
-    /// Requests that shared the overflow bucket.
-    pub(super) fn overflowed(&self) -> u64 {
-        self.store.0.overflowed.load(Relaxed)
+    pub(super) fn quota(&self) -> Quota {
+        self.quota
     }
 }
 
-/// Nanoseconds since it was first asked, which is when the limiter is made: so the times in the
-/// store and the limiter's have the same zero. It follows tokio's clock, which tests can pause.
-#[derive(Clone, Debug, Default)]
-struct LimitClock(Arc<OnceLock<Instant>>);
+/// Nanoseconds since the buckets were made. It follows tokio's clock, which tests can pause.
+#[derive(Debug)]
+struct LimitClock {
+    origin: Instant,
+    /// A limiter counts from its first look at the clock. Limiters of the same buckets must count
+    /// from the same zero, whenever they were made: so the first look shows zero.
+    has_begun: AtomicBool,
+}
+
+impl Clone for LimitClock {
+    fn clone(&self) -> Self {
+        Self { origin: self.origin, has_begun: AtomicBool::new(false) }
+    }
+}
 
 impl Clock for LimitClock {
     type Instant = Nanos;
 
     fn now(&self) -> Nanos {
-        let now = Instant::now();
-        let elapsed = now.duration_since(*self.0.get_or_init(|| now));
-        Nanos::new(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
+        if !self.has_begun.load(Relaxed) {
+            self.has_begun.store(true, Relaxed);
+            return Nanos::new(0);
+        }
+        since(self.origin)
     }
+}
+
+fn since(origin: Instant) -> Nanos {
+    Nanos::new(u64::try_from(origin.elapsed().as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// The store, shared by the limiter (which owns its store) and its observer.
@@ -104,7 +184,7 @@ struct Store {
     /// Buckets in all shards; never above `max_keys`.
     len: AtomicUsize,
     max_keys: usize,
-    clock: LimitClock,
+    origin: Instant,
     /// When the next shard may be swept; until then newcomers need not ask the shards.
     sweep_after: AtomicU64,
     overflow: Mutex<Option<Nanos>>,
@@ -125,22 +205,37 @@ impl StateStore for Shared {
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
         let store = &*self.0;
-        if let Some(answer) = store.try_own_bucket(key, &measure) {
-            return answer;
-        }
-        store.sweep(key.shard());
-        if let Some(answer) = store.try_own_bucket(key, &measure) {
-            return answer;
-        }
-        store.overflowed.fetch_add(1, Relaxed);
-        let mut full_at = store.overflow.lock();
-        let (answer, next) = measure(*full_at)?;
-        *full_at = Some(next);
-        Ok(answer)
+        store.own_bucket(key, &measure).unwrap_or_else(|| {
+            store.overflowed.fetch_add(1, Relaxed);
+            store.overflow_bucket(&measure)
+        })
     }
 }
 
 impl Store {
+    /// `None` where the key has no bucket and no room for one can be made.
+    fn own_bucket<T, E>(
+        &self,
+        key: &Key,
+        measure: &impl Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    ) -> Option<Result<T, E>> {
+        let answer = self.try_own_bucket(key, measure);
+        if answer.is_some() || !self.sweep(key.shard()) {
+            return answer;
+        }
+        self.try_own_bucket(key, measure)
+    }
+
+    fn overflow_bucket<T, E>(
+        &self,
+        measure: &impl Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    ) -> Result<T, E> {
+        let mut full_at = self.overflow.lock();
+        let (answer, next) = measure(*full_at)?;
+        *full_at = Some(next);
+        Ok(answer)
+    }
+
     /// `None` where the key has no bucket and there is no room for one.
     fn try_own_bucket<T, E>(
         &self,
@@ -168,11 +263,11 @@ impl Store {
         })
     }
 
-    /// Drops full-again buckets, the key's own shard first, until some were found.
-    fn sweep(&self, first: usize) {
-        let now = self.clock.now();
+    /// Drops full-again buckets, the key's own shard first, until some were found. Whether some were.
+    fn sweep(&self, first: usize) -> bool {
+        let now = since(self.origin);
         if now.as_u64() < self.sweep_after.load(Relaxed) {
-            return;
+            return false;
         }
         let mut next = u64::MAX;
         for offset in 0..SHARDS {
@@ -188,10 +283,11 @@ impl Store {
             let dropped = before - shard.full_at.len();
             if dropped > 0 {
                 self.len.fetch_sub(dropped, Relaxed);
-                return;
+                return true;
             }
         }
         self.sweep_after.store(next, Relaxed);
+        false
     }
 }
 
@@ -227,63 +323,4 @@ impl Hasher for LowHalf {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::num::NonZeroU32;
-
-    use tokio::time::advance;
-
-    use super::super::key;
-    use super::*;
-
-    fn buckets(per_second: u32, burst: u32, max_keys: usize) -> Buckets {
-        let quota = Quota::per_second(NonZeroU32::new(per_second).unwrap())
-            .allow_burst(NonZeroU32::new(burst).unwrap());
-        Buckets::new(quota, max_keys)
-    }
-
-    fn passes(buckets: &Buckets, key: Key) -> bool {
-        matches!(buckets.take(key), Answer::Taken { .. })
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_full_store_sends_newcomers_to_one_shared_bucket_and_forgets_nobody() {
-        let buckets = buckets(1, 2, 3);
-        let known: Vec<Key> = (0..3).map(key::tests::numbered).collect();
-        for key in &known {
-            assert!(passes(&buckets, *key) && passes(&buckets, *key));
-        }
-        let passed = (100..10_000).filter(|n| passes(&buckets, key::tests::numbered(*n))).count();
-        assert_eq!((passed, buckets.len(), buckets.overflowed()), (2, 3, 9_900));
-        assert!(!known.iter().any(|key| passes(&buckets, *key)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn buckets_that_are_full_again_make_room_in_every_shard() {
-        let buckets = buckets(1, 1, 64);
-        assert!((0..64).all(|n| passes(&buckets, key::tests::numbered(n))));
-        assert!(passes(&buckets, key::tests::numbered(64)), "the overflow bucket is full at first");
-        assert!(!passes(&buckets, key::tests::numbered(65)));
-        advance(Duration::from_secs(1)).await;
-        assert!((100..164).all(|n| passes(&buckets, key::tests::numbered(n))));
-        assert_eq!(buckets.len(), 64);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn many_threads_never_pass_the_bound() {
-        let buckets = buckets(1, 1, 100);
-        std::thread::scope(|scope| {
-            for thread in 0..4u64 {
-                let buckets = &buckets;
-                scope.spawn(move || {
-                    for n in 0..1_000 {
-                        buckets.take(key::tests::numbered(thread * 1_000 + n));
-                        assert!(buckets.len() <= 100);
-                    }
-                });
-            }
-        });
-        assert_eq!(buckets.len(), 100);
-        let held: usize = buckets.store.0.shards.iter().map(|s| s.lock().full_at.len()).sum();
-        assert_eq!(held, 100);
-    }
-}
+mod tests;

@@ -1,5 +1,5 @@
 //! What an answer says about limits: `RateLimit-Policy`, `RateLimit` (draft-ietf-httpapi-ratelimit-
-//! headers-10) and `Retry-After` (RFC 9110 §10.2.3).
+//! headers-10), `Retry-After` (RFC 9110 §10.2.3), and on request the older `X-RateLimit-*`.
 //!
 //! A limit in shadow mode is never mentioned.
 
@@ -9,27 +9,56 @@ use governor::Quota;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use parking_lot::Mutex;
 
+use super::limiter::Tariff;
 use super::{Budget, Verdict};
+use crate::config::model::RateLimitHeaders;
 
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const OLD_LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const OLD_REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const OLD_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// Adds what the verdict has to say. Fields that the upstream wrote stay: both are lists.
+/// Adds what the verdict has to say. Fields of the draft that the upstream wrote stay, for they are
+/// lists; the older ones hold one number each, and ours is the one that counts here.
 pub fn dress(headers: &mut HeaderMap, verdict: &Verdict) {
     if let Some(denial) = &verdict.denied {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds(denial.retry_after)));
     }
-    let mut announced = verdict.budgets().filter(|budget| budget.limiter.announce);
-    let Some(first) = announced.next() else { return };
-    // One limit alone, the usual case, is made of values that are there already.
-    let mut limits = first.limiter.written.of(first);
-    let mut policies = first.limiter.policy.clone();
-    for budget in announced {
-        limits = listed(limits, &budget.limiter.written.of(budget));
-        policies = listed(policies, &budget.limiter.policy);
+    // The form is the configuration's, so one limit speaks for all.
+    let Some(first) = verdict.budgets().next() else { return };
+    let form = first.limiter.form;
+    if matches!(form, RateLimitHeaders::Ietf | RateLimitHeaders::Both) {
+        // One limit alone, the usual case, is made of values that are there already.
+        let mut limits = written(first);
+        let mut policies = first.tariff().policy.clone();
+        for budget in verdict.budgets().skip(1) {
+            limits = listed(limits, &written(budget));
+            policies = listed(policies, &budget.tariff().policy);
+        }
+        headers.append(LIMIT, limits);
+        headers.append(POLICY, policies);
     }
-    headers.append(LIMIT, limits);
-    headers.append(POLICY, policies);
+    if matches!(form, RateLimitHeaders::Legacy | RateLimitHeaders::Both) {
+        // Of several limits, the one that comes to its end first.
+        let tightest = verdict.budgets().min_by_key(|budget| budget.remaining).unwrap_or(first);
+        let burst = tightest.tariff().pace.quota().burst_size().get();
+        headers.insert(OLD_LIMIT, HeaderValue::from(burst));
+        headers.insert(OLD_REMAINING, HeaderValue::from(tightest.remaining));
+        headers.insert(OLD_RESET, HeaderValue::from(seconds(tightest.reset)));
+    }
+}
+
+/// What an answer says of this budget.
+fn written(budget: &Budget) -> HeaderValue {
+    let tariff = budget.tariff();
+    tariff.written.of(&tariff.quoted, budget.remaining, seconds(budget.reset))
+}
+
+impl Budget {
+    fn tariff(&self) -> &Tariff {
+        self.limiter.tariff(self.tariff)
+    }
 }
 
 fn listed(list: HeaderValue, member: &HeaderValue) -> HeaderValue {
@@ -43,10 +72,9 @@ fn listed(list: HeaderValue, member: &HeaderValue) -> HeaderValue {
 pub(super) struct Written(Mutex<Option<(u32, u64, HeaderValue)>>);
 
 impl Written {
-    /// What an answer says of this budget: tokens left, and the seconds until the bucket is full again,
+    /// Tokens left, and the seconds until the bucket is full again,
     /// or after a denial until the next token.
-    fn of(&self, budget: &Budget) -> HeaderValue {
-        let (tokens, wait) = (budget.remaining, seconds(budget.reset));
+    fn of(&self, quoted: &[u8], tokens: u32, wait: u64) -> HeaderValue {
         // Where another thread is looking, writing it is faster than waiting.
         let mut known = self.0.try_lock();
         if let Some(Some((known_tokens, known_wait, value))) = known.as_deref()
@@ -57,7 +85,7 @@ impl Written {
         let (mut left, mut until) = (itoa::Buffer::new(), itoa::Buffer::new());
         let (left, until) = (left.format(tokens), until.format(wait));
         // In one piece without spare room, which becomes a value without another allocation.
-        let text = [&*budget.limiter.quoted, b";r=", left.as_bytes(), b";t=", until.as_bytes()];
+        let text = [quoted, b";r=", left.as_bytes(), b";t=", until.as_bytes()];
         // `quoted` is printable ASCII, so it makes a value.
         let value = HeaderValue::try_from(text.concat()).unwrap_or(HeaderValue::from_static(""));
         if let Some(known) = known.as_deref_mut() {

@@ -1,248 +1,166 @@
 //! Token buckets: how often somebody may ask.
 //!
 //! A bucket holds `burst` tokens and gets one back per interval (`rate`), by the generic cell rate
-//! algorithm of `governor`. So within any time `w` at most `burst + rate × w` requests pass. Buckets
-//! survive a reload as long as key, rate, burst and `max_keys` of their limit stay; counters
-//! survive as long as its name does.
+//! algorithm of `governor`. So within any time `w` at most `burst + rate × w` requests pass. A request
+//! costs one token, or as many as a captured number says: then a reserve is taken first, and the
+//! difference when the number is known. What is missing then is owed, and the next requests wait for it.
 //!
-//! Memory is bounded (see `buckets`). Nothing here waits, and a denial is a verdict, not an
-//! answer: the pipeline makes that.
+//! Each limit is asked at the earliest [`Stage`] at which its keys are known. Buckets survive a reload as
+//! long as their limit's key and `max_keys` and their own rate and burst stay; counters survive as long
+//! as the name does.
+//!
+//! Memory is bounded (see `buckets`). The buckets of this process are asked without waiting; those that
+//! replicas share may take a round trip (see [`store`]). A denial is a verdict, not an answer: the
+//! pipeline makes that.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
-
-use governor::Quota;
-use http::HeaderValue;
 
 use crate::config::Config;
-use crate::config::model::{Mode, RateLimit, RateLimitHeaders};
+use crate::config::model::{Mode, RateLimit, Side};
 use crate::record::ConfigName;
-use crate::units::Rate;
 
 mod buckets;
 mod dress;
 mod key;
+mod limiter;
+pub mod store;
+mod verdict;
 
+pub use buckets::Answer;
 pub use dress::dress;
 pub use key::Keys;
+pub use limiter::{Counts, Limiter};
+pub use verdict::{Budget, Denial, Due, Verdict};
 
-use buckets::{Answer, Buckets};
-use key::Recipe;
+use limiter::CENTURY;
+use store::Store;
+
+/// When a limit is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// With the head alone: address, route, header fields.
+    Door,
+    /// Once the caller is known: user, tenant, claims, tier.
+    Known,
+    /// Once the body was looked into: captured facts.
+    Body,
+}
 
 /// All limits of a configuration.
 #[derive(Debug, Default)]
-pub struct Limits(Vec<Arc<Limiter>>);
+pub struct Limits {
+    limiters: Vec<Arc<Limiter>>,
+    is_shared: bool,
+}
+
+/// The limits of a route, by the stage at which they are asked.
+#[derive(Debug, Default)]
+pub struct Staged([Box<[Slot]>; 3]);
+
+/// A limit as one route has it.
+#[derive(Debug)]
+pub struct Slot {
+    pub(super) limiter: Arc<Limiter>,
+    /// The laxer of the limit's mode and the route's.
+    pub(super) mode: Mode,
+}
 
 impl Limits {
     /// Makes the limits of a configuration, keeping the buckets and counters of the previous one
-    /// where they still fit. Limits whose mode is `off` are not there.
-    pub fn compile(config: &Config, previous: Option<&Self>) -> Self {
-        let announce = config.rate_limit_headers == RateLimitHeaders::Ietf;
+    /// where they still fit. Limits whose mode is `off` are not there. With a store they are asked
+    /// there, together with those of other replicas.
+    pub fn compile(
+        config: &Config,
+        store: Option<&Arc<dyn Store>>,
+        previous: Option<&Self>,
+    ) -> Self {
+        let of_answers = config.captures.iter().filter(|capture| capture.side == Side::Response);
+        let of_answers: Vec<_> = of_answers.map(|capture| &capture.name).collect();
         let limiter = |limit: &RateLimit| {
             let before = previous.and_then(|previous| previous.find(&limit.name));
-            Arc::new(Limiter::compile(limit, announce, before))
+            let form = config.rate_limit_headers;
+            Arc::new(Limiter::compile(limit, form, &of_answers, store.cloned(), before))
         };
         let there = config.rate_limits.iter().filter(|limit| limit.mode != Mode::Off);
-        Self(there.map(limiter).collect())
+        Self { limiters: there.map(limiter).collect(), is_shared: store.is_some() }
     }
 
-    /// The limits of these names, in this order. A name of no limit, or of one that is off, is
-    /// skipped: the configuration's check knows which names are wrong.
-    pub fn resolve(&self, names: &[ConfigName]) -> Arc<[Arc<Limiter>]> {
-        names.iter().filter_map(|name| self.find(name).cloned()).collect()
+    /// The limits of these names, in this order, at most as strict as `mode`. A name of no limit, or of
+    /// one that is off, is skipped: the configuration's check knows which names are wrong.
+    pub fn resolve(&self, names: &[ConfigName], mode: Mode) -> Staged {
+        let at = |stage| {
+            let limiters = names.iter().filter_map(|name| self.find(name));
+            let slots = limiters.filter(|limiter| limiter.stage() == stage).map(|limiter| Slot {
+                limiter: Arc::clone(limiter),
+                mode: limiter.mode().max(mode),
+            });
+            slots.filter(|slot| slot.mode != Mode::Off).collect()
+        };
+        Staged([Stage::Door, Stage::Known, Stage::Body].map(at))
+    }
+
+    /// Whether they are shared with other replicas, so that asking may wait.
+    pub fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     /// All limits, for metrics.
     pub fn iter(&self) -> impl Iterator<Item = &Limiter> {
-        self.0.iter().map(|limiter| &**limiter)
+        self.limiters.iter().map(|limiter| &**limiter)
     }
 
     fn find(&self, name: &str) -> Option<&Arc<Limiter>> {
-        self.0.iter().find(|limiter| &*limiter.name == name)
+        self.limiters.iter().find(|limiter| *limiter.name == *name)
     }
 }
 
-/// One limit with its buckets.
-#[derive(Debug)]
-pub struct Limiter {
-    name: ConfigName,
-    /// What was asked for, to tell on a reload whether the buckets still fit.
-    limit: RateLimit,
-    quota: Quota,
-    /// Whether answers mention it.
-    announce: bool,
-    /// The name as header fields write it.
-    quoted: Box<[u8]>,
-    /// Its `RateLimit-Policy`.
-    policy: HeaderValue,
-    /// Its last `RateLimit`.
-    written: dress::Written,
-    /// Keys and buckets belong together: a key is a hash with the recipe's secrets.
-    state: Arc<(Recipe, Buckets)>,
-    counters: Arc<Counters>,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    allow: AtomicU64,
-    deny: AtomicU64,
-    would_deny: AtomicU64,
-}
-
-/// What a limit decided so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Requests that got a token.
-    pub allow: u64,
-    /// Requests that were refused.
-    pub deny: u64,
-    /// Requests that a limit in shadow mode would have refused.
-    pub would_deny: u64,
-}
-
-impl Limiter {
-    fn compile(limit: &RateLimit, announce: bool, before: Option<&Arc<Self>>) -> Self {
-        let quota = quota(limit.rate, limit.burst);
-        let fits = |before: &&Arc<Self>| {
-            let RateLimit { name: _, key, rate, burst, mode: _, max_keys } = &before.limit;
-            (key, rate, burst, max_keys) == (&limit.key, &limit.rate, &limit.burst, &limit.max_keys)
-        };
-        let state = before.filter(fits).map(|before| Arc::clone(&before.state));
-        let quoted = dress::quoted(&limit.name);
-        Self {
-            name: limit.name.clone(),
-            limit: limit.clone(),
-            quota,
-            announce: announce && limit.mode == Mode::Enforce,
-            policy: dress::policy(&quoted, quota),
-            written: dress::Written::default(),
-            quoted,
-            state: state.unwrap_or_else(|| {
-                Arc::new((Recipe::new(&limit.key), Buckets::new(quota, limit.max_keys)))
-            }),
-            counters: before.map(|before| Arc::clone(&before.counters)).unwrap_or_default(),
-        }
+impl Slot {
+    /// The limit.
+    pub fn limiter(&self) -> &Limiter {
+        &self.limiter
     }
 
-    /// Its name in the configuration.
-    pub fn name(&self) -> &ConfigName {
-        &self.name
-    }
-
-    /// What it decided so far.
-    pub fn counts(&self) -> Counts {
-        Counts {
-            allow: self.counters.allow.load(Relaxed),
-            deny: self.counters.deny.load(Relaxed),
-            would_deny: self.counters.would_deny.load(Relaxed),
-        }
-    }
-
-    /// Buckets held now; at most `max_keys`.
-    pub fn keys(&self) -> usize {
-        self.state.1.len()
-    }
-
-    /// Requests that shared the overflow bucket, because `max_keys` others were being limited.
-    pub fn overflowed(&self) -> u64 {
-        self.state.1.overflowed()
-    }
-
-    fn take(&self, request: &Keys<'_>) -> Answer {
-        let (recipe, buckets) = &*self.state;
-        buckets.take(recipe.key(request))
+    /// How strictly this route takes it.
+    pub fn mode(&self) -> Mode {
+        self.mode
     }
 }
 
-/// The quota of a rate. A burst that would take over a century to come back is cut to that: more is
-/// beyond what 64 bits of nanoseconds can reckon with.
-fn quota(rate: Rate, burst: NonZeroU32) -> Quota {
-    const CENTURY: Duration = Duration::from_hours(100 * 366 * 24);
-    let interval = (rate.per / rate.count.get()).clamp(Duration::from_nanos(1), CENTURY);
-    let most = u32::try_from(CENTURY.as_nanos() / interval.as_nanos()).ok();
-    let burst = most.and_then(NonZeroU32::new).map_or(burst, |most| burst.min(most));
-    // The period is not zero, so the fallback is never taken.
-    Quota::with_period(interval).unwrap_or(Quota::per_second(burst)).allow_burst(burst)
-}
-
-/// What the limits say about one request.
-#[derive(Clone, Debug, Default)]
-#[must_use]
-pub struct Verdict {
-    /// The limit that refuses, if one does.
-    pub denied: Option<Denial>,
-    /// The first limit in shadow mode that would have refused.
-    pub would_deny: Option<ConfigName>,
-    /// What is left in the first enforced limit that was asked; apart from the others, because one
-    /// limit is the usual case and needs no allocation.
-    first: Option<Budget>,
-    others: Vec<Budget>,
-}
-
-/// A refusal by a limit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Denial {
-    /// Its name.
-    pub limit: ConfigName,
-    /// How long until it has a token again.
-    pub retry_after: Duration,
-}
-
-/// What is left in a bucket.
-#[derive(Clone, Debug)]
-pub struct Budget {
-    limiter: Arc<Limiter>,
-    /// Whole tokens.
-    pub remaining: u32,
-    /// Until the bucket is full again; after a denial, until its next token.
-    pub reset: Duration,
-}
-
-impl Verdict {
-    /// What is left in every enforced limit that was asked, in order.
-    pub fn budgets(&self) -> impl Iterator<Item = &Budget> {
-        self.first.iter().chain(&self.others)
+impl Staged {
+    /// The limits to ask at a stage.
+    pub fn at(&self, stage: Stage) -> &[Slot] {
+        &self.0[stage as usize]
     }
 
-    fn note(&mut self, budget: Budget) {
-        match &self.first {
-            None => self.first = Some(budget),
-            Some(_) => self.others.push(budget),
-        }
+    /// Whether there is none at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|slots| slots.is_empty())
     }
 }
 
-/// Takes a token from each limit in turn, up to the first enforced one that has none. Tokens taken
+/// Takes tokens from each limit in turn, up to the first enforced one that has too few. Tokens taken
 /// before a denial are not given back.
-pub fn admit(limiters: &[Arc<Limiter>], request: &Keys<'_>) -> Verdict {
-    let mut verdict = Verdict::default();
-    for limiter in limiters {
-        let enforced = limiter.limit.mode == Mode::Enforce;
-        match limiter.take(request) {
-            Answer::Taken { remaining } => {
-                limiter.counters.allow.fetch_add(1, Relaxed);
-                if enforced {
-                    let spent = limiter.quota.burst_size().get().saturating_sub(remaining);
-                    let reset = limiter.quota.replenish_interval().saturating_mul(spent);
-                    verdict.note(Budget { limiter: Arc::clone(limiter), remaining, reset });
-                }
-            }
-            Answer::Empty { wait } if enforced => {
-                limiter.counters.deny.fetch_add(1, Relaxed);
-                verdict.note(Budget { limiter: Arc::clone(limiter), remaining: 0, reset: wait });
-                let limit = limiter.name.clone();
-                verdict.denied = Some(Denial { limit, retry_after: wait });
-                break;
-            }
-            Answer::Empty { .. } => {
-                limiter.counters.would_deny.fetch_add(1, Relaxed);
-                verdict.would_deny.get_or_insert_with(|| limiter.name.clone());
-            }
+pub fn admit(slots: &[Slot], request: &Keys<'_>, verdict: &mut Verdict) {
+    for slot in slots {
+        let place = slot.limiter.place(request);
+        let answer = slot.limiter.take(&place);
+        if !verdict.take_in(slot, &place, answer, request) {
+            break;
         }
     }
-    verdict
+}
+
+/// The same, where replicas share the limits.
+///
+/// Cancel safe: what was taken stays taken, as for any request whose client leaves.
+pub async fn admit_shared(slots: &[Slot], request: &Keys<'_>, verdict: &mut Verdict) {
+    for slot in slots {
+        let place = slot.limiter.place(request);
+        let answer = slot.limiter.take_shared(&place).await;
+        if !verdict.take_in(slot, &place, answer, request) {
+            break;
+        }
+    }
 }
 
 #[cfg(test)]

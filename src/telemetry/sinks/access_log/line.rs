@@ -109,6 +109,9 @@ impl Fields<'_> {
         } else {
             self.text(key!("route"), &record.route.template);
         }
+        if let Some(operation) = &record.operation {
+            self.text(key!("operationId"), operation);
+        }
     }
 
     fn answer(&mut self, record: &Record) {
@@ -141,6 +144,9 @@ impl Fields<'_> {
         self.token(key!("outcome"), record.outcome.as_str().as_bytes());
         if let Some(error_type) = record.error_type() {
             self.token(key!("errorType"), error_type.as_str().as_bytes());
+        }
+        if let Some(refusal) = record.would_refuse {
+            self.token(key!("wouldRefuse"), refusal.error_type().as_str().as_bytes());
         }
     }
 

@@ -69,6 +69,7 @@ fn record() -> Record {
         client_ip: [192, 0, 2, 77].into(),
         caller: Caller::default(),
         operation: None,
+        would_refuse: None,
         facts: vec![
             Fact { name: "orchestration.mode".into(), value: Value::Member("rag_query".into()) },
             Fact { name: "orchestration.query_length".into(), value: Value::Length(7) },

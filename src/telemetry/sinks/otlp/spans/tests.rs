@@ -197,6 +197,7 @@ prop_compose! {
             client_ip,
             caller: Caller::default(),
             operation: None,
+            would_refuse: None,
             facts,
             limited_by: None,
             cache: None,

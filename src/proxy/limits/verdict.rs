@@ -1,0 +1,130 @@
+//! What the limits of a route say about one request, stage by stage.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use super::buckets::Answer;
+use super::limiter::{Limiter, Place};
+use super::{Keys, Slot};
+use crate::config::model::Mode;
+use crate::record::{ConfigName, Fact};
+
+/// What the limits say about one request.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct Verdict {
+    /// The limit that refuses, if one does.
+    pub denied: Option<Denial>,
+    /// The first limit in shadow mode that would have refused.
+    pub would_deny: Option<ConfigName>,
+    /// What the exchange owes when it ends; empty where every cost is known.
+    pub dues: Vec<Due>,
+    /// What is left in the first enforced limit that was asked; apart from the others, because one
+    /// limit is the usual case and needs no allocation.
+    first: Option<Budget>,
+    others: Vec<Budget>,
+}
+
+/// A refusal by a limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// Its name.
+    pub limit: ConfigName,
+    /// How long until it has enough tokens again.
+    pub retry_after: Duration,
+}
+
+/// What is left in a bucket.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    pub(super) limiter: Arc<Limiter>,
+    pub(super) tariff: usize,
+    /// Whole tokens.
+    pub remaining: u32,
+    /// Until the bucket is full again; after a denial, until it has enough.
+    pub reset: Duration,
+}
+
+/// Tokens that were reserved for a request whose cost is known at its end.
+#[derive(Debug)]
+pub struct Due {
+    limiter: Arc<Limiter>,
+    place: Place,
+}
+
+impl Due {
+    /// Takes what the request cost beyond its reserve, or gives back what it did not cost. Where the
+    /// number is not among the facts, the reserve was the cost.
+    pub fn settle(self, facts: &[Fact]) {
+        // Nobody is left to be told what remains.
+        let _owed = self.limiter.settle(&self.place, facts);
+    }
+}
+
+impl Verdict {
+    /// What is left in every enforced limit that was asked, in order.
+    pub fn budgets(&self) -> impl Iterator<Item = &Budget> {
+        self.first.iter().chain(&self.others)
+    }
+
+    /// Takes a limit's answer in. Whether the next limit is to be asked.
+    pub(super) fn take_in(
+        &mut self,
+        slot: &Slot,
+        place: &Place,
+        answer: Answer,
+        request: &Keys<'_>,
+    ) -> bool {
+        let limiter = &slot.limiter;
+        let is_enforced = slot.mode == Mode::Enforce;
+        match answer {
+            Answer::Taken { remaining } => {
+                limiter.counters.allow.fetch_add(1, Relaxed);
+                let quota = limiter.quota(place.tariff);
+                let spent = quota.burst_size().get().saturating_sub(remaining);
+                let reset = quota.replenish_interval().saturating_mul(spent);
+                let (mut remaining, mut reset) = (remaining, reset);
+                if limiter.is_due() {
+                    if !limiter.is_cost_known() {
+                        self.dues.push(Due { limiter: Arc::clone(limiter), place: *place });
+                    } else if let Some(owed) = limiter.settle(place, request.facts) {
+                        (remaining, reset) = (left(quota, owed), owed);
+                    }
+                }
+                if is_enforced {
+                    let (limiter, tariff) = (Arc::clone(limiter), place.tariff);
+                    self.note(Budget { limiter, tariff, remaining, reset });
+                }
+                true
+            }
+            Answer::Empty { wait } if is_enforced => {
+                limiter.counters.deny.fetch_add(1, Relaxed);
+                let (limiter, tariff) = (Arc::clone(limiter), place.tariff);
+                let limit = limiter.name.clone();
+                self.note(Budget { limiter, tariff, remaining: 0, reset: wait });
+                self.denied = Some(Denial { limit, retry_after: wait });
+                false
+            }
+            Answer::Empty { .. } => {
+                limiter.counters.would_deny.fetch_add(1, Relaxed);
+                self.would_deny.get_or_insert_with(|| limiter.name.clone());
+                true
+            }
+        }
+    }
+
+    fn note(&mut self, budget: Budget) {
+        match &self.first {
+            None => self.first = Some(budget),
+            Some(_) => self.others.push(budget),
+        }
+    }
+}
+
+/// Whole tokens in a bucket that is full again after this long.
+fn left(quota: governor::Quota, owed: Duration) -> u32 {
+    let interval = quota.replenish_interval().as_nanos().max(1);
+    let spent = u32::try_from(owed.as_nanos().div_ceil(interval)).unwrap_or(u32::MAX);
+    quota.burst_size().get().saturating_sub(spent)
+}

@@ -1,0 +1,97 @@
+//! The gate `validation`: does a request fit its operation?
+//!
+//! First the parameters, then what the head says of the body, then, once it has been read, the body
+//! itself. A refusal names rules and places ([`Violation`]), never a value. In shadow mode nothing is
+//! refused; the record says what would have been.
+//!
+//! It reads no body: that is the part of `inspect_body`, one bounded read for the captures too.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http_body::Frame;
+
+use super::exchange::{Exchange, Stop};
+use super::inspect::Interest;
+use super::operations::OperationPlan;
+use crate::config::model::Mode;
+use crate::openapi::{Media, Violation};
+use crate::record::Refusal;
+
+/// Judges the head, and says what is to be made of the body. `path` is the canonical path.
+pub fn judge_head(
+    exchange: &mut Exchange,
+    head: &Parts,
+    path: &str,
+    has_body: bool,
+) -> Result<Interest, Stop> {
+    let mode = exchange.route.gates.validation;
+    let Some(plan) = exchange.operation.as_ref().filter(|_| mode != Mode::Off) else {
+        return Ok(Interest::None);
+    };
+    let plan = Arc::clone(plan);
+    if plan.operation.has_parameters() {
+        let violations = judge_parameters(&plan, head, path);
+        if !violations.is_empty() {
+            refuse(exchange, mode, Stop::Invalid(violations))?;
+        }
+    }
+    let Some(body) = plan.operation.body() else { return Ok(Interest::None) };
+    if !has_body {
+        if let Some(violation) = body.judge_absence() {
+            refuse(exchange, mode, Stop::Invalid(vec![violation]))?;
+        }
+        return Ok(Interest::None);
+    }
+    match body.media(&head.headers) {
+        Media::Json(_) if mode == Mode::Enforce => Ok(Interest::Whole),
+        Media::Json(_) => Ok(Interest::Glance),
+        Media::Opaque => Ok(Interest::None),
+        Media::Unsupported => {
+            refuse(exchange, mode, Refusal::UnsupportedMediaType.into())?;
+            Ok(Interest::None)
+        }
+    }
+}
+
+/// Judges a whole body. `lead` is what was read of it.
+pub fn judge_body(
+    exchange: &mut Exchange,
+    head: &Parts,
+    lead: &VecDeque<Frame<Bytes>>,
+) -> Result<(), Stop> {
+    let Some(plan) = exchange.operation.clone() else { return Ok(()) };
+    let Some(body) = plan.operation.body() else { return Ok(()) };
+    let text = lead.front().and_then(Frame::data_ref).map_or(&[][..], |text| text);
+    let violations = match body.media(&head.headers) {
+        // It was announced, and nothing came.
+        Media::Json(_) if text.is_empty() => body.judge_absence().into_iter().collect(),
+        Media::Json(schema) => schema.judge(text),
+        Media::Opaque | Media::Unsupported => return Ok(()),
+    };
+    if violations.is_empty() {
+        return Ok(());
+    }
+    let mode = exchange.route.gates.validation;
+    refuse(exchange, mode, Stop::Invalid(violations))
+}
+
+fn judge_parameters(plan: &OperationPlan, head: &Parts, path: &str) -> Vec<Violation> {
+    let params = plan.template.params(path);
+    let query = head.uri.query().unwrap_or_default();
+    plan.operation.judge_head(&params, query, &head.headers)
+}
+
+/// Stops, or notes that it would have.
+fn refuse(exchange: &mut Exchange, mode: Mode, stop: Stop) -> Result<(), Stop> {
+    if mode == Mode::Enforce {
+        return Err(stop);
+    }
+    exchange.would_refuse.get_or_insert(match stop {
+        Stop::Refused(refusal, _) => refusal,
+        _ => Refusal::SchemaViolation,
+    });
+    Ok(())
+}
