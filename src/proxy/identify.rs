@@ -6,8 +6,6 @@
 //!
 //! It verifies nothing itself and removes no field; [`super::identity`] and [`super::forward`] do.
 
-use std::sync::Arc;
-
 use http::HeaderMap;
 use http::Method;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, ORIGIN};
@@ -16,7 +14,6 @@ use serde_json::Value;
 
 use super::exchange::{Exchange, Stop};
 use super::identity::{Denied, Identities, Identity, find};
-use super::peer::Peer;
 use crate::config::model::Need;
 use crate::jwt;
 use crate::record::{Phase, Refusal};
@@ -29,16 +26,12 @@ pub async fn identify(
     exchange: &mut Exchange,
     head: &Parts,
     is_trusted: bool,
-    peer: &Peer,
     path: &str,
 ) -> Result<(), Stop> {
     let need = exchange.route.gates.identity;
     exchange.phase = Phase::Identity;
     let (began, started) = (exchange.began(), exchange.started());
-    let found = match &peer.identity {
-        Some(identity) => Ok(Some(Arc::clone(identity))),
-        None => identities.find(&head.headers, is_trusted, began, started).await,
-    };
+    let found = identities.find(&head.headers, is_trusted, began, started).await;
     let identity = match found {
         Ok(Some(identity)) => identity,
         Ok(None) if need == Need::Required => {

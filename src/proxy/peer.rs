@@ -13,7 +13,6 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::clock::Timer;
-use super::identity::Identity;
 use super::request_body::Meter;
 use super::tunnel::Tunnel;
 use crate::config::model::UNIX_PEER;
@@ -33,8 +32,6 @@ pub struct Peer {
     pub link: Arc<Link>,
     /// The meter of each request of its that has no body, the usual case.
     pub no_body: Arc<Meter>,
-    /// Who it is by its certificate, where that is how one is known.
-    pub identity: Option<Arc<Identity>>,
     /// Where a tunnel waits for the connection's socket.
     pub tunnel: Handover,
 }
@@ -45,7 +42,7 @@ impl Peer {
         let address = (ip != UNIX_PEER).then(|| forwarded::address_value(ip));
         let tunnel = Handover::default();
         let no_body = Arc::default();
-        Self { ip: ip.to_canonical(), address, scheme, link, no_body, identity: None, tunnel }
+        Self { ip: ip.to_canonical(), address, scheme, link, no_body, tunnel }
     }
 
     /// The same client, for a stream with a line of its own.

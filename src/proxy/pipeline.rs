@@ -97,7 +97,7 @@ async fn walk(
     let identities = proxy.identities();
     if identities.are_asked_for(route.gates.identity) {
         let (is_trusted, path) = (survey.is_trusted, target.path());
-        identify::identify(identities, exchange, head, is_trusted, peer, path).await?;
+        identify::identify(identities, exchange, head, is_trusted, path).await?;
     }
     overload::share(proxy, exchange)?;
     admission::admit(Stage::Known, exchange, &head.headers, verdict).await?;

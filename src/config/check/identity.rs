@@ -19,12 +19,11 @@ use crate::record::ConfigName;
 enum Kind {
     None,
     Jwt,
-    Mtls,
     Headers,
 }
 
-const SOURCES: [(&str, Kind); 4] =
-    [("none", Kind::None), ("jwt", Kind::Jwt), ("mtls", Kind::Mtls), ("headers", Kind::Headers)];
+const SOURCES: [(&str, Kind); 3] =
+    [("none", Kind::None), ("jwt", Kind::Jwt), ("headers", Kind::Headers)];
 const USERS: [(&str, TelemetryUser); 3] =
     [("hmac", TelemetryUser::Hmac), ("raw", TelemetryUser::Raw), ("none", TelemetryUser::None)];
 /// A shorter key could be guessed, and with it every pseudonym.
@@ -38,7 +37,6 @@ pub(super) fn identity(section: &Section<'_>, identity: &mut Identity) {
         Kind::None => IdentitySource::None,
         // Without keys there is a problem already.
         Kind::Jwt => jwt.map_or(IdentitySource::None, |jwt| IdentitySource::Jwt(Box::new(jwt))),
-        Kind::Mtls => IdentitySource::Mtls,
         Kind::Headers => IdentitySource::Headers,
     };
     lay(&mut identity.telemetry_user, section.choice("telemetry_user", &USERS));
@@ -67,15 +65,6 @@ pub(super) fn across(root: &Section<'_>, config: &Config) {
             "every client could set these headers",
             "name the proxy that sets them in `server.trusted_proxies`",
         ),
-        IdentitySource::Mtls
-            if config.server.tls.as_ref().is_none_or(|tls| tls.client_ca_file.is_none()) =>
-        {
-            refuse(
-                "needs client certificates",
-                "no client is asked for one",
-                "set `server.tls.client_ca_file`",
-            );
-        }
         // A source that could not be read is a problem of its own.
         IdentitySource::None
             if !section.has("source") || section.text("source") == Some("none") =>

@@ -38,8 +38,6 @@ pub enum IdentitySource {
     None,
     /// A bearer token.
     Jwt(Box<Jwt>),
-    /// The client's certificate.
-    Mtls,
     /// Fields that a trusted proxy has set.
     Headers,
 }

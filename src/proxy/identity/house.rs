@@ -35,7 +35,6 @@ pub struct Identities {
 enum Source {
     None,
     Jwt { bearer: Box<Bearer>, keys: KeySource, allowed: Vec<crate::jwt::Algorithm> },
-    Mtls,
     Headers,
 }
 
@@ -58,7 +57,6 @@ impl Identities {
                 keys: jwt.keys.clone(),
                 allowed: jwt.algorithms.clone(),
             },
-            IdentitySource::Mtls => Source::Mtls,
             IdentitySource::Headers => Source::Headers,
         };
         let tenant_header = settings
@@ -104,7 +102,7 @@ impl Identities {
                 bearer.judge(&self.policy, token, at).await.map(Some)
             }
             Source::Headers if is_trusted => super::headers::find(&self.policy, headers),
-            Source::None | Source::Mtls | Source::Headers => Ok(None),
+            Source::None | Source::Headers => Ok(None),
         }
     }
 
