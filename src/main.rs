@@ -28,6 +28,8 @@ enum Command {
     Demo(Demo),
     /// Say whether a configuration is valid, with every error at once.
     Check(Configured),
+    /// Say which route, limits and gates a request would meet, and what they would decide.
+    Explain(Explain),
     /// Ask a running sidecar whether it is ready.
     Health(Running),
     /// Show the state and the ledger of a running sidecar.
@@ -70,6 +72,24 @@ struct Running {
     admin: Option<SocketAddr>,
 }
 
+/// A request that nobody sends.
+#[derive(Args, Debug)]
+struct Explain {
+    /// Its method, e.g. `POST`.
+    method: String,
+    /// Its URL, or only the path: `/api/users/7`.
+    url: String,
+    /// A header field, `NAME: VALUE`; as many as there are.
+    #[arg(long = "header", short = 'H', value_name = "FIELD")]
+    headers: Vec<String>,
+    /// As one JSON document.
+    #[arg(long)]
+    json: bool,
+    /// The configuration file; without one, the defaults and the environment decide.
+    #[arg(long, short, value_name = "FILE", env = "VITAL_SIDECAR_CONFIG")]
+    config: Option<PathBuf>,
+}
+
 #[derive(Args, Debug)]
 struct Demo {
     /// Let no answer of the demo service fail.
@@ -101,6 +121,11 @@ fn main() -> ExitCode {
         Command::Check(from) => {
             let flags = from.flags();
             cli::check::run(from.config.as_deref(), environment(), flags)
+        }
+        Command::Explain(ask) => {
+            let request =
+                cli::explain::Ask { method: ask.method, url: ask.url, headers: ask.headers };
+            cli::explain::run(&request, ask.json, ask.config.as_deref(), environment())
         }
         Command::Demo(demo) => {
             cli::demo::run(demo.no_failures, demo.listen, demo.admin, environment())

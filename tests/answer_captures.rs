@@ -52,6 +52,7 @@ fn facts(record: &Record) -> Vec<String> {
     let show = |value: &Value| match value {
         Value::Member(member) => member.to_string(),
         Value::Length(count) | Value::Number(count) => count.to_string(),
+        Value::Pseudonym(name) => name.to_string(),
     };
     record.facts.iter().map(|fact| format!("{}={}", fact.name, show(&fact.value))).collect()
 }

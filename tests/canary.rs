@@ -67,7 +67,8 @@ dsn = "http://public@{receiver}/42"
 deadline = "10s"
 "#
     );
-    sinks + ROUTES
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/canary/openapi.yaml");
+    sinks + &format!("[openapi]\nfile = \"{document}\"\n") + ROUTES
 }
 
 /// A route for everything that a route can do.
@@ -91,6 +92,23 @@ values = ["a-model"]
 [captures."gen_ai.usage.output_tokens"]
 from = "response.body:/usage"
 take = "number"
+[captures."session.id"]
+from = "request.body:/sessionId"
+take = "hmac"
+[captures."path.id"]
+from = "path:id"
+take = "hmac"
+[captures."path.form"]
+from = "path:id"
+values = ["known"]
+metric = true
+[captures."answer.tag"]
+from = "response.header:etag"
+take = "hmac"
+[captures."answer.place"]
+from = "response.header:location"
+values = ["known"]
+metric = true
 [rate_limits.once]
 key = ["ip"]
 rate = "1/day"
@@ -103,6 +121,7 @@ mode = "shadow"
 max_keys = 10
 [[routes]]
 match = "POST /api/orchestrate/{id}/{what}"
+validation = "shadow"
 span = "orchestration.execute"
 audit = "ORCHESTRATION_REQUEST"
 captures = [
@@ -112,6 +131,11 @@ captures = [
     "error.length",
     "gen_ai.response.model",
     "gen_ai.usage.output_tokens",
+    "session.id",
+    "path.id",
+    "path.form",
+    "answer.tag",
+    "answer.place",
 ]
 rate_limits = ["by-key"]
 [[routes]]
@@ -158,6 +182,7 @@ async fn nothing_that_a_stranger_or_the_upstream_wrote_comes_out_of_a_sink() {
         "_OTHER",
         "unsupported_media_type",
         "bad_request",
+        "schema_violation",
         "uri_too_long",
         "header_too_large",
         "body_too_large",
@@ -174,9 +199,18 @@ async fn nothing_that_a_stranger_or_the_upstream_wrote_comes_out_of_a_sink() {
     let is_agent = |agent: &String| agent.contains("zebracanary");
     assert!(sinks.agents.iter().any(is_agent), "the log has agents: {:?}", sinks.agents);
     assert!(sinks.paths.iter().any(|path| markers.is_minted("path", path)), "the audit has paths");
-    for fact in ["conversationId", "gen_ai.response.model", "orchestration.mode"] {
+    for fact in [
+        "conversationId",
+        "gen_ai.response.model",
+        "orchestration.mode",
+        "path.form",
+        "answer.place",
+    ] {
         let fact = format!("\"{fact}\":\"_other\"");
         assert!(sinks.has("console", &fact), "nothing was captured as {fact}");
+    }
+    for fact in ["session.id", "path.id", "answer.tag"] {
+        assert!(sinks.has("console", &format!("\"{fact}\":\"")), "no pseudonym of {fact}");
     }
     assert!(!sinks.client_ids.is_empty(), "the log has ids of clients");
     for id in &sinks.client_ids {

@@ -55,6 +55,43 @@ refused! {
         "upstream.retry.max_retries = 11", "1:30", "`upstream.retry.max_retries`";
 }
 
+// The store of shared limits.
+refused! {
+    a_store_has_a_scheme_of_redis:
+        "rate_limit_store.redis_url = \"localhost:6379\"", "1:30",
+        "`rate_limit_store.redis_url` is not a usable URL", "redis://, rediss://";
+    a_store_has_a_port_that_exists:
+        "rate_limit_store.redis_url = \"redis://cache:66000\"", "1:30", "expected a port";
+    sentinels_need_a_name_to_ask_for:
+        "rate_limit_store.redis_url = \"redis+sentinel://a,b\"", "1:30", "the master's name";
+    a_cluster_has_one_database:
+        "rate_limit_store.redis_url = \"redis+cluster://a/2\"", "1:30", "only database 0";
+    a_store_is_waited_for_at_most_for_some_time:
+        "rate_limit_store.timeout = \"0s\"", "1:28", "`rate_limit_store.timeout` must not be zero";
+    at_least_one_replica_runs:
+        "rate_limit_store.replicas = 0", "1:29", "`rate_limit_store.replicas` is out of range";
+}
+
+#[test]
+fn the_password_of_a_store_is_not_in_the_error_about_its_url() {
+    let errors =
+        errors_of("rate_limit_store.redis_url = \"redis://app:hunter2@cache:0\"").to_string();
+    assert!(errors.contains("expected a port") && errors.contains("***"), "{errors}");
+    assert!(!errors.contains("hunter2") && !errors.contains("app:"), "{errors}");
+}
+
+#[test]
+fn roots_for_a_store_without_tls_are_never_used() {
+    let root = tempfile::NamedTempFile::new().unwrap();
+    let pem = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap().cert.pem();
+    std::fs::write(root.path(), pem).unwrap();
+    let path = root.path().display();
+    let errors = errors_of(&format!(
+        "rate_limit_store = {{ redis_url = \"redis://a\", ca_file = \"{path}\" }}"
+    ));
+    assert_says(&errors, &["`rate_limit_store.ca_file` is never used", "rediss://"]);
+}
+
 // The spool.
 refused! {
     a_spool_holds_more_than_a_few_parcels:
@@ -319,8 +356,28 @@ refused! {
         "routes = [{ match = \"GET /a\", timeouts = { response_header = \"0s\" } }]", "1:62",
         "must not be zero";
     a_capture_from_elsewhere_is_refused:
-        "captures.a = { from = \"response.header:x-a\", values = [\"b\"] }", "1:23",
-        "expected \"request.body:\" or \"response.body:\" and a JSON pointer";
+        "captures.a = { from = \"request.header:x-a\", values = [\"b\"] }", "1:23",
+        "expected \"request.body:\" or \"response.body:\" and a JSON pointer",
+        "\"response.header:\" and a name, or \"path:\" and a parameter";
+    a_capture_of_a_header_that_cannot_be_is_refused:
+        "captures.a = { from = \"response.header:x a\", values = [\"b\"] }", "1:23",
+        "expected the name of a header field";
+    a_parameter_that_the_route_does_not_have_is_refused:
+        "captures.a = { from = \"path:id\", take = \"hmac\" }\nroutes = [{ match = \"GET /a/{user}\", captures = [\"a\"] }]",
+        "2:50", "`routes.captures` names a parameter that the route does not have",
+        "this takes `{id}` of the path", "not in here";
+    a_label_that_is_taken_is_refused:
+        "captures.\"error.type\" = { from = \"path:id\", values = [\"b\"], metric = true }", "1:70",
+        "as a label it would be `error_type`, which is taken";
+    two_captures_that_would_be_one_label_are_refused:
+        "captures.\"a.b\" = { from = \"path:id\", values = [\"b\"], metric = true }\ncaptures.a_b = { from = \"path:id\", values = [\"b\"], metric = true }",
+        "2:61", "another capture is the label `a_b` already";
+    a_label_that_begins_with_a_digit_is_refused:
+        "captures.1 = { from = \"path:id\", values = [\"b\"], metric = true }", "1:59",
+        "no label begins with a digit";
+    a_pseudonym_is_no_label:
+        "captures.a = { from = \"request.body:/a\", take = \"hmac\", metric = true }", "1:66",
+        "a pseudonym is no metric label";
     a_pointer_without_a_slash_is_refused:
         "captures.a = { from = \"request.body:a\", values = [\"b\"] }", "1:23",
         "expected a JSON pointer that begins with `/`";

@@ -51,6 +51,7 @@ const ROOMS: [Room; 2] = [
             "plan",
             "reply",
             "request_body",
+            "roots",
             "survey",
             "target",
             "trace",
@@ -58,7 +59,8 @@ const ROOMS: [Room; 2] = [
             "upstream",
         ],
         // The pipeline runs the stages, the plan compiles them, the exchange begins and ends with some.
-        callers: &["exchange", "pipeline", "plan"],
+        // What would be decided is asked of the same stages.
+        callers: &["exchange", "explain", "pipeline", "plan"],
     },
 ];
 

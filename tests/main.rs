@@ -10,6 +10,10 @@ mod answer_notes;
 mod answer_captures;
 // Facts out of request bodies.
 mod captures;
+// What a request would meet, asked of the command line.
+mod explain;
+// Facts out of paths and answer heads, and pseudonyms.
+mod captures_beside;
 // Marked texts in every place a client can write to, and every sink searched for them.
 mod canary;
 // The operators' door of a whole sidecar.
@@ -54,6 +58,8 @@ mod genai;
 mod identity;
 // Rate limits as a client meets them.
 mod limits;
+// Limits that replicas share in a store, and the store in trouble.
+mod limits_store;
 // Requests judged by the API's document.
 mod openapi;
 // Ports: Unix sockets and inherited sockets.

@@ -114,6 +114,7 @@ pub fn write_members(draft: &Draft, out: &mut Vec<u8>) {
         match &fact.value {
             Value::Member(value) => string(value, out),
             Value::Length(count) | Value::Number(count) => number(*count, out),
+            Value::Pseudonym(name) => name.with_str(|digits| string(digits, out)),
         }
     }
     if let Some(reason) = draft.reason {

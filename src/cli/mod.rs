@@ -5,6 +5,7 @@ pub mod audit;
 pub mod check;
 pub mod demo;
 pub mod drain;
+pub mod explain;
 pub mod health;
 pub mod reload;
 pub mod run;

@@ -37,6 +37,8 @@ pub(crate) const LIVE: &[&str] = &[
     "captures",
     "inspect",
     "rate_limits",
+    "rate_limit_store.timeout",
+    "rate_limit_store.replicas",
     "rate_limit_headers",
     "overload",
     "audit.mode",
@@ -61,6 +63,24 @@ impl Written {
     /// The keys whose values differ from those of `before`, in their order.
     pub fn changes_since(&self, before: &Self) -> Vec<String> {
         changes(&self.0, &before.0).into_iter().map(|(key, _)| key).collect()
+    }
+}
+
+impl Written {
+    /// Whether the table of this name has this key.
+    pub fn has(&self, table: &str, key: &str) -> bool {
+        match self.0.0.get(table).map(|entry| &entry.node.value) {
+            Some(Value::Table(table)) => table.0.contains_key(key),
+            _ => false,
+        }
+    }
+
+    /// Whether the route at this place in `[[routes]]` has this key.
+    pub fn route_has(&self, route: usize, key: &str) -> bool {
+        let routes = self.0.0.get("routes").map(|entry| &entry.node.value);
+        let Some(Value::List(routes)) = routes else { return false };
+        let found = routes.get(route).map(|node| &node.value);
+        matches!(found, Some(Value::Table(table)) if table.0.contains_key(key))
     }
 }
 

@@ -10,9 +10,9 @@ use std::time::Duration;
 use super::model::{
     Admin, Audit, AuditMode, Breaker, Cache, Config, Console, Drain, Gates, Health, HostHeader,
     Identity, IdentitySource, Inspect, Keep, Log, LogLevel, Metrics, Mode, Need, Otlp,
-    OtlpProtocol, OtlpTarget, Overload, PathForm, Pool, Propagators, RateLimitHeaders, Retry,
-    Scheme, Server, ServerLimits, Service, Share, Signal, Spool, TelemetryUser, Timeouts, Tracing,
-    Trust, Upstream,
+    OtlpProtocol, OtlpTarget, Overload, PathForm, Pool, Propagators, RateLimitHeaders,
+    RateLimitStore, Retry, Scheme, Server, ServerLimits, Service, Share, Signal, Spool,
+    TelemetryUser, Timeouts, Tracing, Trust, Upstream,
 };
 use crate::record::ConfigName;
 
@@ -78,27 +78,28 @@ impl Config {
             identity: identity(),
             openapi: None,
             default_rate_limits: Vec::new(),
-            default_gates: Gates {
-                identity: Need::Optional,
-                csrf: Mode::Shadow,
-                validation: Mode::Enforce,
-                rate_limits: Mode::Enforce,
-            },
+            default_gates: gates(),
             routes: Vec::new(),
             captures: Vec::new(),
             inspect: Inspect { max_body: 64 * KIB, max_memory: 64 * MIB },
             rate_limits: Vec::new(),
+            rate_limit_store: rate_limit_store(),
             rate_limit_headers: RateLimitHeaders::Ietf,
             overload: overload(),
-            audit: Audit {
-                directory: PathBuf::from("audit"),
-                mode: AuditMode::Strict,
-                deadline: Duration::from_millis(250),
-            },
+            audit: audit(),
             sentry: None,
             errors_type_base: String::new(),
             genai: false,
+            pseudonym_key: None,
         }
+    }
+}
+
+fn audit() -> Audit {
+    Audit {
+        directory: PathBuf::from("audit"),
+        mode: AuditMode::Strict,
+        deadline: Duration::from_millis(250),
     }
 }
 
@@ -131,13 +132,21 @@ fn identity() -> Identity {
     Identity {
         source: IdentitySource::None,
         telemetry_user: TelemetryUser::Hmac,
-        pseudonym_key: None,
         tenant_header: Some("x-tenant-id".into()),
         tenant_path_param: Some("tenant".into()),
         tenant_body: None,
         user_claim: "sub".into(),
         tenant_claim: "tenant_id".into(),
         forward: [("x-tenant-id", "tenant_id"), ("x-user-id", "sub")].map(claim).into(),
+    }
+}
+
+fn rate_limit_store() -> RateLimitStore {
+    RateLimitStore {
+        url: None,
+        timeout: Duration::from_millis(20),
+        replicas: NonZeroU32::MIN,
+        ca_file: None,
     }
 }
 
@@ -160,6 +169,15 @@ fn pool() -> Pool {
         max_idle: 128,
         // Node closes idle connections after 5 s; being first avoids the race.
         idle_timeout: Duration::from_secs(4),
+    }
+}
+
+fn gates() -> Gates {
+    Gates {
+        identity: Need::Optional,
+        csrf: Mode::Shadow,
+        validation: Mode::Enforce,
+        rate_limits: Mode::Enforce,
     }
 }
 

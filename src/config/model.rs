@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::openapi::Document;
-use crate::record::ConfigName;
+use crate::record::{ConfigName, PseudonymKey};
 use crate::secret::Secret;
 
+mod captures;
 mod faults;
 mod gates;
 mod identity;
@@ -19,9 +20,11 @@ mod limits;
 mod metrics;
 mod otlp;
 mod server;
+mod store;
 mod upstream;
 mod voices;
 
+pub use captures::{Capture, Place, TAKEN_LABELS, Take};
 pub use faults::{Breaker, Health, Retry};
 pub use gates::{Gates, Mode, Need, Overload, Share};
 pub use identity::{Identity, IdentitySource, Jwt, KeyForm, KeySource, TelemetryUser};
@@ -29,6 +32,7 @@ pub use limits::{Cost, LimitKey, RateLimit, RateLimitHeaders};
 pub use metrics::{Cache, Metrics};
 pub use otlp::{Otlp, OtlpProtocol, OtlpTarget, Signal};
 pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
+pub use store::{RateLimitStore, StoreNode, StorePlace, StoreUrl};
 pub use upstream::{HostHeader, Pool, Scheme, Timeouts, Upstream};
 pub use voices::{Console, Keep, Log, LogLevel, Propagators, Sentry, Spool, Tracing, Trust};
 
@@ -75,6 +79,8 @@ pub struct Config {
     pub inspect: Inspect,
     /// `[rate_limits.…]`: token buckets, by name.
     pub rate_limits: Vec<RateLimit>,
+    /// `[rate_limit_store]`: where limits are shared.
+    pub rate_limit_store: RateLimitStore,
     /// `[rate_limit_headers] form`.
     pub rate_limit_headers: RateLimitHeaders,
     /// `[overload]`: how much runs at once.
@@ -87,6 +93,8 @@ pub struct Config {
     pub errors_type_base: String,
     /// `[genai] enabled`: whether captured facts become the metrics of the `GenAI` conventions.
     pub genai: bool,
+    /// The key of pseudonyms that a file gives; `None` means a random one.
+    pub pseudonym_key: Option<PseudonymKey>,
 }
 
 /// `[service]`.
@@ -145,41 +153,6 @@ pub enum Action {
     Forward,
     /// Answer 403.
     Deny,
-}
-
-/// One of `[captures]`.
-#[derive(Clone, Debug)]
-pub struct Capture {
-    /// The fact's name.
-    pub name: ConfigName,
-    /// Whose body it looks into.
-    pub side: Side,
-    /// JSON pointer (RFC 6901) into that body.
-    pub pointer: String,
-    /// What is taken there.
-    pub take: Take,
-    /// Whether it may become a metric label.
-    pub metric: bool,
-}
-
-/// Whose body a capture looks into: the first part of `captures.from`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// `request.body`.
-    Request,
-    /// `response.body`: a JSON document, or the last event of a stream that has the place.
-    Response,
-}
-
-/// `captures.take`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Take {
-    /// The value itself, if it is one of these; else `_other`.
-    Value(Vec<ConfigName>),
-    /// The length of a string in UTF-16 code units.
-    Length,
-    /// A whole number that is not negative.
-    Number,
 }
 
 /// `[inspect]`.

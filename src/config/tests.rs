@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::model::{LimitKey, LogLevel, Scheme, Side, Take};
+use super::model::{Capture, LimitKey, LogLevel, Place, Scheme, Take};
 use super::*;
 
 const UPSTREAM: &str = "[upstream]\nurl = \"http://127.0.0.1:3000\"\n";
@@ -255,6 +255,12 @@ fn routes_and_captures_become_what_they_say() {
         [captures.tokens]
         from = "response.body:/usage/total"
         take = "number"
+        [captures.user]
+        from = "path:id"
+        take = "hmac"
+        [captures.version]
+        from = "response.header:X-Version"
+        values = ["1"]
     "#;
     let config = config(text, &[]);
     let route = &config.routes[0];
@@ -264,12 +270,16 @@ fn routes_and_captures_become_what_they_say() {
     assert_eq!(route.response_header, Some(Duration::from_mins(1)));
     assert_eq!(config.captures[0].take, Take::Length);
     assert_eq!(config.captures[1].take, Take::Value(vec!["a".into(), "b".into()]));
-    assert_eq!(config.captures[1].pointer, "/mode");
     assert!(config.captures[1].metric);
-    assert_eq!(config.captures[1].side, Side::Request);
+    assert_eq!(config.captures[1].place, Place::RequestBody("/mode".into()));
     let tokens = &config.captures[2];
-    assert_eq!((tokens.side, &*tokens.pointer), (Side::Response, "/usage/total"));
+    assert_eq!(tokens.place, Place::ResponseBody("/usage/total".into()));
     assert_eq!(tokens.take, Take::Number);
+    let user = &config.captures[3];
+    assert_eq!((&user.place, &user.take), (&Place::Path("id".into()), &Take::Hmac));
+    assert_eq!(config.captures[4].place, Place::ResponseHeader("x-version".into()));
+    let is_early = |capture: &Capture| capture.place.is_of_the_request();
+    assert_eq!(config.captures.iter().filter(|capture| is_early(capture)).count(), 3);
 }
 
 #[test]

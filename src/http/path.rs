@@ -135,6 +135,28 @@ pub fn loosest(path: &str) -> String {
     format!("/{}", segments.join("/"))
 }
 
+/// What the escapes in a part of a canonical path stand for, each decoded once. For comparing it, never
+/// for forwarding.
+pub fn unescaped(part: &str) -> Cow<'_, [u8]> {
+    if !part.contains('%') {
+        return Cow::Borrowed(part.as_bytes());
+    }
+    let mut plain = Vec::with_capacity(part.len());
+    let mut bytes = part.as_bytes();
+    while let [byte, rest @ ..] = bytes {
+        bytes = rest;
+        let escape = |digits: &[u8]| Some(hex(*digits.first()?)? << 4 | hex(*digits.get(1)?)?);
+        match escape(rest).filter(|_| *byte == b'%') {
+            Some(decoded) => {
+                bytes = rest.get(2..).unwrap_or_default();
+                plain.push(decoded);
+            }
+            None => plain.push(*byte),
+        }
+    }
+    Cow::Owned(plain)
+}
+
 fn hex(byte: u8) -> Option<u8> {
     match byte {
         b'0'..=b'9' => Some(byte - b'0'),
@@ -191,6 +213,12 @@ mod tests {
         assert_eq!(loosest("/a%2"), "/a%2");
         assert_eq!(loosest("/%zz%"), "/%zz%");
         assert_eq!(loosest("/%252F"), "/%2F", "nothing is decoded twice");
+    }
+
+    #[test]
+    fn a_part_is_unescaped_once() {
+        assert!(matches!(unescaped("plain"), Cow::Borrowed(b"plain")));
+        assert_eq!(&*unescaped("%C3%A9%20%2541%4"), "é %41%4".as_bytes());
     }
 
     #[track_caller]

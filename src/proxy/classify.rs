@@ -48,6 +48,9 @@ pub fn head(
         Verdict::Hit => Cache::Hit,
         Verdict::Miss => Cache::Miss,
     });
+    if let Some(captures) = &exchange.route.head_captures {
+        exchange.facts.extend(captures.read(headers));
+    }
     let media_type = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
     let kind = stream_of(media_type);
     let is_encoded = kind.is_some() && headers.contains_key(CONTENT_ENCODING);

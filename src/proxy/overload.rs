@@ -8,7 +8,7 @@
 //! `max_in_flight + max_streams` exchanges run at once.
 //!
 //! Who asks is not known yet where a request enters. Once it is, a tenant that has its share already
-//! gives the permit back while others wait: see [`tenants`].
+//! gives the permit back while others wait: see `tenants`.
 //!
 //! A free permit costs one atomic step each way; nothing is locked, cloned or allocated. Limits that
 //! a reload lowers cut nobody: the next ones wait until enough have left.

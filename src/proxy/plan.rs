@@ -9,14 +9,15 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
-use super::inspect::Captures;
+use super::inspect::{Captures, HeaderFacts, PathFacts};
+use super::limits::store::Store;
 use super::limits::{Limits, Staged};
 use super::operations::{self, Operations};
 use crate::audit::Event;
 use crate::config::Config;
 use crate::config::model::{
-    Action, AuditMode, Gates, HostHeader, Identity, IdentitySource, Mode, Need, PathForm,
-    Propagators, Route, ServerLimits, Side, Timeouts, Trust,
+    Action, AuditMode, Capture, Gates, HostHeader, Identity, IdentitySource, Mode, Need, PathForm,
+    Place, Propagators, Route, ServerLimits, Timeouts, Trust,
 };
 use crate::http::cache_status::Fields;
 use crate::http::forwarded;
@@ -24,7 +25,7 @@ use crate::http::hop::{self, is_one_of};
 use crate::http::shape::Words;
 use crate::http::template::{Table, Template};
 use crate::openapi;
-use crate::record::RouteNames;
+use crate::record::{PseudonymKey, RouteNames};
 use crate::telemetry::metrics::{Metrics, RouteMetrics};
 use crate::telemetry::sampling::Sampling;
 
@@ -79,6 +80,8 @@ pub struct Plan {
     pub believes_identities: bool,
     /// Fields of an identity beyond those that everybody knows; clients may not set them.
     pub taken: Option<Arc<[HeaderName]>>,
+    /// The key of pseudonyms: of a file, or the process's own, which a reload keeps.
+    pub pseudonym_key: PseudonymKey,
     trusted: Vec<IpNet>,
     table: Table,
     routes: Vec<Arc<RoutePlan>>,
@@ -101,8 +104,12 @@ pub struct RoutePlan {
     pub limits: Staged,
     /// What is asked of a request, and how strictly.
     pub gates: Gates,
+    /// Facts to take from the path.
+    pub path_captures: Option<PathFacts>,
     /// Facts to take from the request body.
     pub captures: Option<Captures>,
+    /// Facts to take from the answer's head.
+    pub head_captures: Option<HeaderFacts>,
     /// Facts to take from the answer's body.
     pub answer_captures: Option<Captures>,
     /// The audit event.
@@ -113,10 +120,18 @@ pub struct RoutePlan {
 
 impl Plan {
     /// Compiles a configuration. Limits of `previous` keep their buckets where their quota is the
-    /// same.
-    pub fn compile(config: &Config, metrics: &Metrics, previous: Option<&Self>) -> Self {
-        let rate_limits = Limits::compile(config, None, previous.map(|plan| &plan.rate_limits));
-        let compile = |route: Compiled<'_>| compile_route(config, metrics, &rate_limits, route);
+    /// same. With a `store` they are shared.
+    pub fn compile(
+        config: &Config,
+        metrics: &Metrics,
+        store: Option<&Arc<dyn Store>>,
+        previous: Option<&Self>,
+    ) -> Self {
+        let rate_limits = Limits::compile(config, store, previous.map(|plan| &plan.rate_limits));
+        let pseudonym_key = pseudonym_key(config, previous);
+        let compile = |route: Compiled<'_>| {
+            compile_route(config, metrics, &rate_limits, &pseudonym_key, route)
+        };
         let (mut entries, mut routes) = (Vec::new(), Vec::new());
         for route in &config.routes {
             // A template that does not parse was refused by `check`; here it simply never matches.
@@ -155,6 +170,7 @@ impl Plan {
             table: Table::new(entries),
             routes,
             rate_limits,
+            pseudonym_key,
         }
     }
 
@@ -218,7 +234,9 @@ impl RoutePlan {
                 || self.gates.csrf == Mode::Enforce
                 || !self.limits.is_empty()
                 || self.audit.is_some()
+                || self.path_captures.is_some()
                 || self.captures.is_some()
+                || self.head_captures.is_some()
                 || self.answer_captures.is_some())
     }
 }
@@ -242,6 +260,7 @@ fn compile_route(
     config: &Config,
     metrics: &Metrics,
     limits: &Limits,
+    key: &PseudonymKey,
     compiled: Compiled<'_>,
 ) -> RoutePlan {
     let (route, template, name) = match compiled {
@@ -256,14 +275,17 @@ fn compile_route(
         span: route.and_then(|route| route.span.clone()),
         audit: route.and_then(|route| route.audit.clone()),
     });
-    let captures = |side| {
-        let captures = route
-            .map_or(&[][..], |route| &route.captures)
-            .iter()
-            .filter_map(|name| config.captures.iter().find(|capture| capture.name == *name))
-            .filter(|capture| capture.side == side);
-        Some(Captures::compile(captures)).filter(|captures| !captures.is_empty())
+    let captures: Vec<&Capture> = route
+        .map_or(&[][..], |route| &route.captures)
+        .iter()
+        .filter_map(|name| config.captures.iter().find(|capture| capture.name == *name))
+        .collect();
+    let bodies = |is_there: fn(&Place) -> bool| {
+        let there = captures.iter().copied().filter(|capture| is_there(&capture.place));
+        Some(Captures::compile(there, key)).filter(|captures| !captures.is_empty())
     };
+    let labels = captures.iter().filter(|capture| capture.metric);
+    let labels = labels.map(|capture| capture.name.clone()).collect();
     let gates = route.map_or(config.default_gates, |route| route.gates);
     RoutePlan {
         template,
@@ -279,10 +301,12 @@ fn compile_route(
             gates.rate_limits,
         ),
         gates,
-        captures: captures(Side::Request),
-        answer_captures: captures(Side::Response),
+        path_captures: PathFacts::compile(captures.iter().copied(), key),
+        captures: bodies(|place| matches!(place, Place::RequestBody(_))),
+        head_captures: HeaderFacts::compile(captures.iter().copied(), key),
+        answer_captures: bodies(|place| matches!(place, Place::ResponseBody(_))),
         audit: names.audit.as_deref().and_then(Event::parse),
-        metrics: metrics.route(&names),
+        metrics: metrics.route_with(&names, labels),
         names,
     }
 }
@@ -293,6 +317,12 @@ fn taken(settings: &Identity) -> Option<Arc<[HeaderName]>> {
     let names = names.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
     let names: Arc<[_]> = names.filter(|name| !hop::is_identity(name)).collect();
     (!names.is_empty()).then_some(names)
+}
+
+/// The configured key, else the one that the process has made for itself.
+fn pseudonym_key(config: &Config, previous: Option<&Plan>) -> PseudonymKey {
+    let kept = || previous.map(|plan| plan.pseudonym_key.clone());
+    config.pseudonym_key.clone().or_else(kept).unwrap_or_else(PseudonymKey::random)
 }
 
 fn header_name(name: &str) -> HeaderName {

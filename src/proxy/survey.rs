@@ -180,7 +180,7 @@ mod tests {
             "server.trusted_proxies = [\"192.0.2.1\"]\nupstream.url = \"http://127.0.0.1:1\"",
         )
         .unwrap();
-        let plan = Plan::compile(&config, &Metrics::new(&config.service), None);
+        let plan = Plan::compile(&config, &Metrics::new(&config.service), None, None);
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(*name, HeaderValue::from_static(value));

@@ -10,6 +10,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use super::Pseudonym;
+
 /// Who called. Empty where there is no verified identity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
@@ -28,10 +30,6 @@ pub enum User {
     Raw(Shown),
 }
 
-/// 128 bits that stand for a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Pseudonym([u8; 16]);
-
 /// A text of a verified identity that the configuration lets leave: no control characters, and no more
 /// than 128 bytes. Clones share it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -47,27 +45,6 @@ impl User {
             Self::Hash(pseudonym) => pseudonym.with_str(use_it),
             Self::Raw(text) => use_it(text),
         }
-    }
-}
-
-impl Pseudonym {
-    /// The beginning of a keyed hash.
-    pub fn of_tag(tag: &[u8; 32]) -> Self {
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&tag[..16]);
-        Self(bytes)
-    }
-
-    /// Calls `use_it` with its 32 hexadecimal digits.
-    pub fn with_str<T>(self, use_it: impl FnOnce(&str) -> T) -> T {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [0; 32];
-        for (at, byte) in self.0.iter().enumerate() {
-            text[2 * at] = DIGITS[usize::from(byte >> 4)];
-            text[2 * at + 1] = DIGITS[usize::from(byte & 15)];
-        }
-        // Only digits are in it.
-        use_it(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 
@@ -117,13 +94,5 @@ mod tests {
         assert_eq!(&*Shown::verified("a\n\u{1b}[2J\u{9b}b"), "a??[2J?b");
         assert_eq!(Shown::verified(&"ä".repeat(999)).len(), MOST);
         assert_eq!(Shown::verified(&format!("x{}", "ä".repeat(999))).len(), MOST - 1);
-    }
-
-    #[test]
-    fn a_pseudonym_is_32_digits() {
-        let mut tag = [0; 32];
-        (tag[0], tag[15], tag[16]) = (0x0f, 0xa0, 0xff);
-        let text = User::Hash(Pseudonym::of_tag(&tag)).with_str(str::to_owned);
-        assert_eq!(text, "0f0000000000000000000000000000a0");
     }
 }

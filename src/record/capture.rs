@@ -1,8 +1,9 @@
 //! Facts that a route may take from a body, by name.
 //!
-//! A [`Fact`] is a member of a configured list, a length, a count or nothing: free text has no way in.
+//! A [`Fact`] is a member of a configured list, a length, a count, a pseudonym or nothing: free text has
+//! no way in.
 
-use super::ConfigName;
+use super::{ConfigName, Pseudonym};
 
 /// A captured fact: its configured name and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub enum Value {
     Length(u64),
     /// A whole number that is not negative: a count, as of tokens.
     Number(u64),
+    /// What stands for a text: equal for equal texts, under the key of this process or of a file.
+    Pseudonym(Pseudonym),
 }
 
 impl Value {

@@ -24,13 +24,17 @@ pub mod capture;
 mod kept;
 pub mod name;
 pub mod outcome;
+pub mod pseudonym;
+mod store;
 pub mod stream;
 
-pub use caller::{Caller, Pseudonym, Shown, User};
+pub use caller::{Caller, Shown, User};
 pub use capture::{Fact, Value};
 pub use kept::{Kept, Reason};
 pub use name::ConfigName;
 pub use outcome::{Abort, ErrorType, Failure, Level, Outcome, Phase, Refusal};
+pub use pseudonym::{Pseudonym, PseudonymKey};
+pub use store::{StoreCall, StoreEnding};
 pub use stream::{Gaps, Stream, StreamKind};
 
 /// What happened in one exchange.
@@ -65,7 +69,7 @@ pub struct Record {
     pub route: Arc<RouteNames>,
     /// Who called, from a verified identity.
     pub caller: Caller,
-    /// The OpenAPI operation the request is one of.
+    /// The `OpenAPI` operation the request is one of.
     pub operation: Option<ConfigName>,
     /// What a gate in shadow mode would have refused; the first one that would.
     pub would_refuse: Option<Refusal>,
@@ -85,13 +89,15 @@ pub struct Record {
     pub user_agent: Option<UserAgent>,
     /// The client's address: the peer, or what a trusted proxy said. Sinks truncate it.
     pub client_ip: IpAddr,
-    /// Captured facts: those of the request before those of the answer, each in the order of the
-    /// route's `captures`.
+    /// Captured facts: those of the path, the request's body, the answer's head and its body, each in the
+    /// order of the route's `captures`.
     pub facts: Vec<Fact>,
     /// The limit that refused, or would have (shadow mode).
     pub limited_by: Option<ConfigName>,
     /// What the answer's cache headers said.
     pub cache: Option<Cache>,
+    /// The calls to the shared rate-limit store that it waited for: one for each limit at most.
+    pub store_calls: Vec<StoreCall>,
 }
 
 /// Names that come from configuration, so they are safe as labels.

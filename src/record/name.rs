@@ -59,3 +59,16 @@ impl fmt::Display for ConfigName {
         f.write_str(&self.0)
     }
 }
+
+/// A name with each run of characters that Prometheus does not know become one `_`.
+pub fn spell(name: &str) -> String {
+    let mut spelt = String::with_capacity(name.len());
+    for character in name.chars() {
+        if character.is_ascii_alphanumeric() {
+            spelt.push(character);
+        } else if !spelt.ends_with('_') {
+            spelt.push('_');
+        }
+    }
+    spelt
+}

@@ -42,7 +42,7 @@ const HOLDERS: [(&str, &str); 2] =
     [("record/name.rs", "struct ConfigName"), ("record/caller.rs", "struct Shown")];
 
 /// Makers of the types that hold a text, and who may call them.
-const MAKERS: [(&str, &[&str]); 10] = [
+const MAKERS: [(&str, &[&str]); 9] = [
     // The configuration, and a name's own parts.
     ("ConfigName::configured", &["config/", "openapi/"]),
     ("UserAgent::sanitised", &["proxy/peer.rs"]),
@@ -51,7 +51,6 @@ const MAKERS: [(&str, &[&str]); 10] = [
     ("Evidence::of", &["audit/facts.rs", "proxy/exchange/mod.rs", "proxy/seat.rs"]),
     // Of a verified identity, as the configuration lets it leave.
     ("Shown::verified", &["proxy/identity/policy.rs"]),
-    ("Pseudonym::of_tag", &["proxy/identity/policy.rs"]),
     ("ClientRequestId::parse", &["proxy/survey.rs"]),
     ("TraceState::parse", &["proxy/trace.rs"]),
     // Static text is taken for our own, so nothing may be made static.
@@ -63,7 +62,7 @@ const MAKERS: [(&str, &[&str]); 10] = [
 const DATA_PATH: [&str; 3] = ["http/", "proxy/", "server/"];
 
 /// What diagnostics of the data path show, and why it may be seen.
-const SHOWN: [(&str, &str); 15] = [
+const SHOWN: [(&str, &str); 19] = [
     ("%error", "what the system, or our own TLS, says"),
     ("error", "what is wrong with our own files"),
     ("%client", "truncated as in the log"),
@@ -79,6 +78,10 @@ const SHOWN: [(&str, &str); 15] = [
     ("is_well = found.is_well()", "yes or no"),
     ("{found}", "a closed set, or a status: upstream::health::Verdict"),
     ("state = after.as_str()", "a closed set"),
+    ("store = %self.dialler.url()", "of the configuration, without credentials"),
+    ("%store", "the same"),
+    ("reason = %why", "a closed set: limits::store::remote::Trouble"),
+    ("after", "a duration"),
 ];
 
 fn house() -> House {

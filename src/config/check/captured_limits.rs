@@ -4,7 +4,7 @@
 //! a request costs may be in the answer: it is settled then.
 
 use crate::config::error::Problem;
-use crate::config::model::{Config, Cost, LimitKey, RateLimit, Side, Take};
+use crate::config::model::{Config, Cost, LimitKey, RateLimit, Take};
 use crate::config::section::Section;
 
 /// Looks at every limit, and at every route that names one.
@@ -41,7 +41,7 @@ fn parts(section: &Section<'_>, limit: &RateLimit, root: &Section<'_>, config: &
     };
     for part in &limit.key {
         let LimitKey::Capture(name) = part else { continue };
-        if find("key", name).is_some_and(|capture| capture.side != Side::Request) {
+        if find("key", name).is_some_and(|capture| !capture.place.is_of_the_request()) {
             let label = format!("`{name}` is taken from the answer, which comes too late");
             section.refuse("key", "names a capture of the answer", label, None);
         }

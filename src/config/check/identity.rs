@@ -13,7 +13,7 @@ use crate::config::error::Problem;
 use crate::config::model::{Config, Identity, IdentitySource, TelemetryUser};
 use crate::config::section::{Section, Word, lay};
 use crate::http::{forwarded, hop};
-use crate::record::ConfigName;
+use crate::record::{ConfigName, PseudonymKey};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -40,7 +40,6 @@ pub(super) fn identity(section: &Section<'_>, identity: &mut Identity) {
         Kind::Headers => IdentitySource::Headers,
     };
     lay(&mut identity.telemetry_user, section.choice("telemetry_user", &USERS));
-    identity.pseudonym_key = pseudonym_key(section);
     optional(section, "tenant_header", &mut identity.tenant_header, |text| {
         field(text).map(|name| name.as_str().into())
     });
@@ -100,14 +99,15 @@ fn names_taken(section: &Section<'_>, config: &Config) {
     }
 }
 
-fn pseudonym_key(section: &Section<'_>) -> Option<crate::secret::Secret> {
+/// `pseudonym_key_file`: what keys the pseudonyms of users and of captured texts.
+pub(super) fn pseudonym_key(section: &Section<'_>) -> Option<PseudonymKey> {
     let key = files::secret(section, "pseudonym_key_file")?;
     if key.reveal().len() < SHORTEST_KEY {
         let label = format!("expected at least {SHORTEST_KEY} bytes");
         section.refuse("pseudonym_key_file", "holds a key that is too short", label, None);
         return None;
     }
-    Some(key)
+    Some(PseudonymKey::from_bytes(key.reveal().as_bytes()))
 }
 
 /// A text that means "none" when it is empty.

@@ -7,13 +7,14 @@ use std::net::SocketAddr;
 
 use super::env::Outside;
 use super::error::Problems;
-use super::model::{Config, LogLevel};
+use super::model::{Capture, Config, LogLevel, Place};
 use super::raw::Table;
 use super::section::{Section, lay};
 use super::value::Zero;
 
 mod across;
 mod captured_limits;
+mod captures;
 mod doors;
 mod files;
 mod gates;
@@ -25,6 +26,7 @@ mod metrics;
 mod openapi;
 mod otlp;
 mod routes;
+mod store;
 mod template;
 mod tls;
 mod tracing;
@@ -64,6 +66,7 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     voices::log(&root.section("log"), &mut config.log);
     voices::spool(&root.section("spool"), &mut config.spool);
     identity::identity(&root.section("identity"), &mut config.identity);
+    config.pseudonym_key = identity::pseudonym_key(&root.section("identity"));
     policy(&root, &mut config);
     config.openapi = openapi::openapi(&root.section("openapi"), outside);
     audit(&root.section("audit"), &mut config);
@@ -90,12 +93,18 @@ fn service(root: &Section<'_>, config: &mut Config, outside: &mut Outside) {
 fn policy(root: &Section<'_>, config: &mut Config) {
     let (limit_names, rate_limits) = limits::rate_limits(root);
     config.rate_limits = rate_limits;
+    store::store(&root.section("rate_limit_store"), &mut config.rate_limit_store);
     let form = root.section("rate_limit_headers").choice("form", &limits::FORMS);
     lay(&mut config.rate_limit_headers, form);
     limits::overload(&root.section("overload"), &mut config.overload);
-    let (capture_names, captures) = routes::captures(root);
+    let (capture_names, captures) = captures::captures(root);
+    let parameter = |capture: &Capture| match &capture.place {
+        Place::Path(parameter) => Some((capture.name.clone(), parameter.clone())),
+        _ => None,
+    };
+    let parameters = captures.iter().filter_map(parameter).collect();
     config.captures = captures;
-    let known = routes::Known { rate_limits: limit_names, captures: capture_names };
+    let known = routes::Known { rate_limits: limit_names, captures: capture_names, parameters };
     let section = root.section("route_defaults");
     lay(&mut config.default_rate_limits, known.rate_limits_of(&section));
     config.default_gates = gates::gates(&section, config.default_gates);

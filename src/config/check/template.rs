@@ -59,6 +59,11 @@ pub(super) enum TemplateError {
 }
 
 impl Template {
+    /// The names of its parameters.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.segments.iter().filter_map(Segment::name)
+    }
+
     /// Whether every request that `other` matches is matched by this one, too.
     pub(super) fn covers(&self, other: &Self) -> bool {
         if self.method.is_some() && self.method != other.method {

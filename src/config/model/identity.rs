@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::jwt::{Algorithm, Keys};
-use crate::secret::Secret;
 
 /// `[identity]`.
 #[derive(Clone, Debug)]
@@ -15,8 +14,6 @@ pub struct Identity {
     pub source: IdentitySource,
     /// What telemetry may show of a user.
     pub telemetry_user: TelemetryUser,
-    /// What keys the pseudonyms; a random key per start where there is none.
-    pub pseudonym_key: Option<Secret>,
     /// The field in which a client may name its own tenant, lower case.
     pub tenant_header: Option<Arc<str>>,
     /// The path parameter that names a tenant.

@@ -2,8 +2,8 @@
 //!
 //! An [`Exchange`] gathers what happens on the way. It ends when the last byte of the answer has been
 //! handed to the client's connection, or when whoever holds it drops it; either way one
-//! [`Record`] leaves, with the right ending. `Drop` builds the record and emits it; it decides nothing
-//! beyond naming what it interrupts.
+//! [`Record`](crate::record::Record) leaves, with the right ending. `Drop` builds the record and emits
+//! it; it decides nothing beyond naming what it interrupts.
 //!
 //! It does not answer, forward or judge.
 
@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::identity::Identity;
 use super::limits::Due;
+use super::limits::store::Call;
 use super::operations::OperationPlan;
 use super::overload::{Holding, Permit};
 use super::peer::{Busy, Link, Peer};
@@ -32,7 +33,10 @@ use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
 use crate::http::sanitise::UserAgent;
 use crate::http::shape::PathShape;
-use crate::record::{Cache, Caller, ConfigName, Fact, Outcome, Phase, Refusal, Stream, Trace};
+use crate::http::traceparent::SpanId;
+use crate::record::{
+    Cache, Caller, ConfigName, Fact, Outcome, Phase, Refusal, StoreCall, Stream, Trace,
+};
 use crate::telemetry::metrics::ActiveGuard;
 use crate::telemetry::sinks::audit::Seat;
 
@@ -54,7 +58,7 @@ pub struct Exchange {
     pub trace: Trace,
     /// Who called, as telemetry may show it.
     pub caller: Caller,
-    /// The OpenAPI operation the request is one of.
+    /// The `OpenAPI` operation the request is one of.
     pub operation: Option<Arc<OperationPlan>>,
     /// What a gate in shadow mode would have refused; the first one that would.
     pub would_refuse: Option<Refusal>,
@@ -68,6 +72,8 @@ pub struct Exchange {
     pub limited_by: Option<ConfigName>,
     /// What the answer's cache headers said.
     pub cache: Option<Cache>,
+    /// The calls to the shared rate-limit store.
+    pub store_calls: Vec<StoreCall>,
     /// `Some` once the answer is known to be a stream.
     pub stream: Option<Box<Stream>>,
     /// Bytes of the answer's body handed on.
@@ -139,6 +145,7 @@ impl Exchange {
             identity: None,
             limited_by: None,
             cache: None,
+            store_calls: Vec::new(),
             stream: None,
             bytes_out: 0,
             status: None,
@@ -174,6 +181,9 @@ impl Exchange {
         self.route = Arc::clone(route);
         if route.audit.is_some() {
             self.audit_path = Some(Evidence::of(path));
+        }
+        if let (Some(captures), Some(template)) = (&route.path_captures, &route.template) {
+            self.facts = captures.read(template, path);
         }
         if route.template.is_none() {
             self.shape = Some(self.plan.words.shape(path));
@@ -221,6 +231,21 @@ impl Exchange {
     pub fn note_handed_on(&mut self, now: impl FnOnce() -> Instant) {
         let began = self.began;
         self.handed_on.get_or_insert_with(|| now().saturating_duration_since(began));
+    }
+
+    /// Notes a call to the shared rate-limit store.
+    pub fn note_store_call(&mut self, call: Call) {
+        self.store_calls.push(StoreCall {
+            span: SpanId::generate(),
+            offset: call.began.saturating_duration_since(self.began),
+            duration: call.took,
+            ending: call.ending,
+        });
+    }
+
+    /// How long it has waited for the shared rate-limit store.
+    pub fn waited_for_store(&self) -> Duration {
+        self.store_calls.iter().map(|call| call.duration).sum()
     }
 
     /// What the request's body makes of the exchange, where it broke.

@@ -54,11 +54,12 @@ fn put(claims: &mut Map<String, Value>, place: &str, text: &str) {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::record::PseudonymKey;
 
     fn policy() -> Policy {
         let mut config = Config::for_upstream(([127, 0, 0, 1], 1).into());
         config.identity.forward.push(("x-user-plan".into(), "/app/plan".into()));
-        Policy::compile(&config.identity)
+        Policy::compile(&config.identity, &PseudonymKey::random())
     }
 
     fn found(fields: &[(&'static str, &'static str)]) -> Result<Option<Arc<Identity>>, Denied> {

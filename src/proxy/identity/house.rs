@@ -16,6 +16,7 @@ use super::policy::Policy;
 use super::{Denied, Identity, follow};
 use crate::config::Config;
 use crate::config::model::{IdentitySource, KeySource, Need};
+use crate::record::PseudonymKey;
 
 /// See the module.
 #[derive(Debug)]
@@ -47,8 +48,8 @@ struct Challenges {
 }
 
 impl Identities {
-    /// The identities of this configuration.
-    pub fn new(config: &Config) -> Self {
+    /// The identities of this configuration; `key` makes the pseudonyms of users.
+    pub fn new(config: &Config, key: &PseudonymKey) -> Self {
         let settings = &config.identity;
         let source = match &settings.source {
             IdentitySource::None => Source::None,
@@ -65,7 +66,7 @@ impl Identities {
             .and_then(|name| HeaderName::from_bytes(name.as_bytes()).ok());
         Self {
             source,
-            policy: Policy::compile(settings),
+            policy: Policy::compile(settings, key),
             challenges: Challenges::of(&config.service.name),
             tenant_header,
             tenant_body: settings.tenant_body.clone(),

@@ -6,14 +6,12 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::hmac;
-use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 
 use super::{Identity, find};
 use crate::config::model::{Identity as Settings, TelemetryUser};
-use crate::record::{Caller, Pseudonym, Shown, User};
+use crate::record::{Caller, PseudonymKey, Shown, User};
 
 /// Bytes of a user or a tenant: an address for mail has up to 254.
 const MOST_NAME: usize = 256;
@@ -31,7 +29,7 @@ pub(super) struct Policy {
 
 /// What telemetry may carry of a user.
 enum Show {
-    Hash(hmac::Key),
+    Hash(PseudonymKey),
     Raw,
     Nothing,
 }
@@ -47,7 +45,7 @@ impl std::fmt::Debug for Show {
 }
 
 impl Policy {
-    pub(super) fn compile(settings: &Settings) -> Self {
+    pub(super) fn compile(settings: &Settings, key: &PseudonymKey) -> Self {
         let field = |(name, claim): &(Arc<str>, Arc<str>)| {
             // A name that is none was refused by `check`.
             HeaderName::from_bytes(name.as_bytes()).ok().map(|name| (name, Arc::clone(claim)))
@@ -56,7 +54,7 @@ impl Policy {
             user_claim: Arc::clone(&settings.user_claim),
             tenant_claim: Arc::clone(&settings.tenant_claim),
             forward: settings.forward.iter().filter_map(field).collect(),
-            show: show(settings),
+            show: show(settings, key),
         }
     }
 
@@ -87,31 +85,18 @@ impl Policy {
 
     fn shown(&self, user: &str) -> Option<User> {
         match &self.show {
-            Show::Hash(key) => {
-                let tag = hmac::sign(key, user.as_bytes());
-                tag.as_ref().try_into().ok().map(|tag| User::Hash(Pseudonym::of_tag(tag)))
-            }
+            Show::Hash(key) => Some(User::Hash(key.pseudonym(user.as_bytes()))),
             Show::Raw => Some(User::Raw(Shown::verified(user))),
             Show::Nothing => None,
         }
     }
 }
 
-fn show(settings: &Settings) -> Show {
-    match (settings.telemetry_user, &settings.pseudonym_key) {
-        (TelemetryUser::None, _) => Show::Nothing,
-        (TelemetryUser::Raw, _) => Show::Raw,
-        (TelemetryUser::Hmac, Some(key)) => {
-            Show::Hash(hmac::Key::new(hmac::HMAC_SHA256, key.reveal().as_bytes()))
-        }
-        (TelemetryUser::Hmac, None) => {
-            let mut key = [0; 32];
-            // Without randomness nobody could keep a pseudonym apart from a guess: then there is none.
-            match SystemRandom::new().fill(&mut key) {
-                Ok(()) => Show::Hash(hmac::Key::new(hmac::HMAC_SHA256, &key)),
-                Err(_) => Show::Nothing,
-            }
-        }
+fn show(settings: &Settings, key: &PseudonymKey) -> Show {
+    match settings.telemetry_user {
+        TelemetryUser::None => Show::Nothing,
+        TelemetryUser::Raw => Show::Raw,
+        TelemetryUser::Hmac => Show::Hash(key.clone()),
     }
 }
 
@@ -166,12 +151,11 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::secret::Secret;
 
     fn policy(change: impl FnOnce(&mut Settings)) -> Policy {
         let mut config = Config::for_upstream(([127, 0, 0, 1], 1).into());
         change(&mut config.identity);
-        Policy::compile(&config.identity)
+        Policy::compile(&config.identity, &PseudonymKey::from_bytes(b"0123456789abcdef"))
     }
 
     fn identity(policy: &Policy, claims: &Value) -> Option<Identity> {
@@ -237,13 +221,8 @@ mod tests {
             let identity = identity(policy, &claims).unwrap();
             identity.caller().user.as_ref().map(|user| user.with_str(str::to_owned))
         };
-        let keyed = |key: &'static str| policy(|own| own.pseudonym_key = Some(Secret::new(key)));
         // `printf u1 | openssl dgst -sha256 -hmac 0123456789abcdef`, its first half.
-        let digest = shown(&keyed("0123456789abcdef")).unwrap();
-        assert_eq!(digest, "5162bddb18bda0082a7b39c472f7d118");
-        assert_eq!(shown(&keyed("0123456789abcdef")), Some(digest.clone()));
-        assert_ne!(shown(&keyed("another key, as long")), Some(digest.clone()));
-        assert_ne!(shown(&policy(|_| {})), shown(&policy(|_| {})), "a random key per start");
+        assert_eq!(shown(&policy(|_| {})).as_deref(), Some("5162bddb18bda0082a7b39c472f7d118"));
         let raw = policy(|own| own.telemetry_user = TelemetryUser::Raw);
         assert_eq!(shown(&raw).as_deref(), Some("u1"));
         assert_eq!(shown(&policy(|own| own.telemetry_user = TelemetryUser::None)), None);

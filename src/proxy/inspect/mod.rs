@@ -2,8 +2,9 @@
 //!
 //! A body is walked once; what no capture points at is skipped without being built, and what one
 //! points at is compared or measured where it lies. Of a body nothing stays but a member of a
-//! configured list, `_other`, a length, or a count. Where a member name is there twice, the last one counts,
-//! as for JavaScript.
+//! configured list, `_other`, a length, a count, or a pseudonym. Where a member name is there twice, the
+//! last one counts, as for JavaScript. Facts beside bodies, of the path and of header fields, are taken
+//! by `beside`.
 //!
 //! Reading the bytes off the wire, with its bounds and deadlines, is the part of `inspect_body` and of
 //! `reply::reading`; the memory for it is reserved from a [`Budget`].
@@ -13,16 +14,20 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use thiserror::Error;
 
-use crate::config::model::{Capture, Take};
-use crate::record::{ConfigName, Fact, Value};
+use crate::config::model::{Capture, Place};
+use crate::record::{ConfigName, Fact, PseudonymKey, Value};
 
+mod beside;
 mod budget;
 mod glance;
 mod pieces;
+mod taking;
 
+pub use beside::{HeaderFacts, PathFacts};
 pub use budget::{Budget, Reservation};
 use glance::Glance;
 pub use pieces::Pieces;
+use taking::Taking;
 
 /// The captures of a route, compiled into one walk.
 #[derive(Clone, Debug)]
@@ -30,7 +35,6 @@ pub struct Captures {
     compiled: Box<[Compiled]>,
     root: Node,
     glance: Glance,
-    other: ConfigName,
 }
 
 /// What a body is wanted for, besides its captures.
@@ -51,7 +55,7 @@ pub type Found = Vec<Option<Value>>;
 #[derive(Clone, Debug)]
 struct Compiled {
     name: ConfigName,
-    take: Take,
+    taking: Taking,
 }
 
 /// A place in the document that pointers lead to or through.
@@ -77,26 +81,31 @@ struct Child {
 pub struct Unreadable;
 
 impl Captures {
-    /// Compiles the captures of a route. A pointer that is neither empty nor begins with `/` leads
-    /// nowhere.
-    pub fn compile<'a>(captures: impl IntoIterator<Item = &'a Capture>) -> Self {
-        let captures: Vec<_> = captures.into_iter().collect();
-        let glance = Glance::for_pointers(captures.iter().map(|capture| &*capture.pointer));
-        let mut root = Node::default();
-        for (index, capture) in captures.iter().enumerate() {
-            if capture.pointer.is_empty() {
+    /// Compiles the captures of bodies among those of a route. A pointer that is neither empty nor
+    /// begins with `/` leads nowhere.
+    pub fn compile<'a>(
+        captures: impl IntoIterator<Item = &'a Capture>,
+        key: &PseudonymKey,
+    ) -> Self {
+        let mut compiled = Vec::new();
+        let (mut pointers, mut root) = (Vec::new(), Node::default());
+        for capture in captures {
+            let (Place::RequestBody(pointer) | Place::ResponseBody(pointer)) = &capture.place
+            else {
+                continue;
+            };
+            let index = compiled.len();
+            if pointer.is_empty() {
                 root.captures.push(index);
-            } else if let Some(path) = capture.pointer.strip_prefix('/') {
+            } else if let Some(path) = pointer.strip_prefix('/') {
                 let end = path.split('/').fold(&mut root, Node::child);
                 end.captures.push(index);
             }
+            compiled.push(Compiled::new(capture, key));
+            pointers.push(&**pointer);
         }
-        let compiled = |capture: &&Capture| Compiled {
-            name: capture.name.clone(),
-            take: capture.take.clone(),
-        };
-        let compiled = captures.iter().map(compiled).collect();
-        Self { compiled, root, glance, other: Value::OTHER.into() }
+        let glance = Glance::for_pointers(pointers.into_iter());
+        Self { compiled: compiled.into(), root, glance }
     }
 
     /// Whether there is nothing to read, so that the body need not be kept.
@@ -129,10 +138,19 @@ impl Captures {
     /// Gives what was found its names.
     pub fn facts(&self, found: Found) -> Vec<Fact> {
         let named = self.compiled.iter().zip(found);
-        let fact = |(capture, value): (&Compiled, Option<Value>)| {
-            value.map(|value| Fact { name: capture.name.clone(), value })
-        };
+        let fact =
+            |(capture, value): (&Compiled, Option<Value>)| value.map(|value| capture.fact(value));
         named.filter_map(fact).collect()
+    }
+}
+
+impl Compiled {
+    fn new(capture: &Capture, key: &PseudonymKey) -> Self {
+        Self { name: capture.name.clone(), taking: Taking::new(&capture.take, key) }
+    }
+
+    fn fact(&self, value: Value) -> Fact {
+        Fact { name: self.name.clone(), value }
     }
 }
 
@@ -177,20 +195,16 @@ impl Walk<'_> {
         Walk { captures: self.captures, node, found: self.found }
     }
 
-    /// A value that is neither a string nor a count: it is in no list and has no length.
-    fn other(self) {
-        self.count(None);
+    /// Notes what each capture that ends here takes.
+    fn note(self, take: impl Fn(&Taking) -> Option<Value>) {
+        for capture in &self.node.captures {
+            self.found[*capture] = take(&self.captures.compiled[*capture].taking);
+        }
     }
 
-    /// A value that is no string, and the count that it is.
-    fn count(self, count: Option<u64>) {
-        for capture in &self.node.captures {
-            self.found[*capture] = match self.captures.compiled[*capture].take {
-                Take::Value(_) => Some(Value::Member(self.captures.other.clone())),
-                Take::Length => None,
-                Take::Number => count.map(Value::Number),
-            };
-        }
+    /// A value that is neither a string nor a count: it is in no list and has no length.
+    fn other(self) {
+        self.note(Taking::other);
     }
 }
 
@@ -210,16 +224,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        for capture in &self.node.captures {
-            self.found[*capture] = match &self.captures.compiled[*capture].take {
-                Take::Length => Some(Value::Length(utf16_length(text))),
-                Take::Number => None,
-                Take::Value(values) => {
-                    let member = values.iter().find(|value| ***value == *text);
-                    Some(Value::Member(member.unwrap_or(&self.captures.other).clone()))
-                }
-            };
-        }
+        self.note(|taking| taking.text(text));
         Ok(())
     }
 
@@ -260,7 +265,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<(), E> {
-        self.count(Some(number));
+        self.note(|taking| taking.count(number));
         Ok(())
     }
 
@@ -270,7 +275,10 @@ impl<'de> Visitor<'de> for Walk<'_> {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<(), E> {
-        self.count(whole(number));
+        match whole(number) {
+            Some(number) => self.note(|taking| taking.count(number)),
+            None => self.other(),
+        }
         Ok(())
     }
 }
@@ -308,11 +316,6 @@ fn whole(number: f64) -> Option<u64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let is_whole = (0.0..=EXACT).contains(&number) && number.fract() == 0.0;
     is_whole.then_some(number as u64)
-}
-
-/// Characters, those outside the basic plane twice: what `length` says in JavaScript.
-fn utf16_length(text: &str) -> u64 {
-    text.bytes().map(|byte| u64::from(byte & 0xc0 != 0x80) + u64::from(byte >= 0xf0)).sum()
 }
 
 #[cfg(test)]

@@ -3,22 +3,27 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::model::Side;
+use crate::config::model::Take;
 
 fn capture(name: &'static str, pointer: &str, values: Option<&[&'static str]>) -> Capture {
     let take = match values {
         Some(values) => Take::Value(values.iter().map(|value| (*value).into()).collect()),
         None => Take::Length,
     };
-    Capture { name: name.into(), side: Side::Request, pointer: pointer.into(), take, metric: false }
+    let place = Place::RequestBody(pointer.into());
+    Capture { name: name.into(), place, take, metric: false }
 }
 
 fn number(name: &'static str, pointer: &str) -> Capture {
     Capture { take: Take::Number, ..capture(name, pointer, None) }
 }
 
+fn compile(captures: &[Capture]) -> Captures {
+    Captures::compile(captures, &PseudonymKey::from_bytes(b"key"))
+}
+
 fn orchestration() -> Captures {
-    Captures::compile(&[
+    compile(&[
         capture("mode", "/mode", Some(&["autonomous", "rag_query"])),
         capture("length", "/query", None),
     ])
@@ -30,6 +35,7 @@ fn facts(captures: &Captures, body: &str) -> Vec<String> {
     let show = |fact: &Fact| match &fact.value {
         Value::Member(member) => format!("{}={member}", fact.name),
         Value::Length(count) | Value::Number(count) => format!("{}={count}", fact.name),
+        Value::Pseudonym(name) => format!("{}={name}", fact.name),
     };
     facts.iter().map(show).collect()
 }
@@ -68,10 +74,8 @@ fn lengths_count_as_javascript_does() {
 
 #[test]
 fn of_a_member_that_is_there_twice_the_last_counts() {
-    let captures = Captures::compile(&[
-        capture("mode", "/a/mode", Some(&["x", "y"])),
-        capture("a", "/a", None),
-    ]);
+    let captures =
+        compile(&[capture("mode", "/a/mode", Some(&["x", "y"])), capture("a", "/a", None)]);
     assert_eq!(facts(&captures, r#"{"a":{"mode":"x","mode":"y"}}"#), ["mode=y"]);
     assert_eq!(facts(&captures, r#"{"a":{"mode":"x"},"a":"text"}"#), ["a=4"]);
     assert!(facts(&captures, r#"{"a":"text","a":{"mode":null}}"#).is_empty());
@@ -79,7 +83,7 @@ fn of_a_member_that_is_there_twice_the_last_counts() {
 
 #[test]
 fn numbers_are_counts_and_nothing_else() {
-    let captures = Captures::compile(&[number("n", "/n")]);
+    let captures = compile(&[number("n", "/n")]);
     for (json, expected) in [
         ("0", "n=0"),
         ("12", "n=12"),
@@ -95,8 +99,22 @@ fn numbers_are_counts_and_nothing_else() {
 }
 
 #[test]
+fn texts_and_whole_numbers_have_pseudonyms() {
+    let captures = compile(&[Capture { take: Take::Hmac, ..capture("id", "/id", None) }]);
+    let known = |text: &[u8]| format!("id={}", PseudonymKey::from_bytes(b"key").pseudonym(text));
+    for (json, text) in
+        [(r#""ann""#, "ann"), (r#""""#, ""), ("42", "42"), (r#""42""#, "42"), (r#""\u00e9""#, "é")]
+    {
+        assert_eq!(facts(&captures, &format!(r#"{{"id":{json}}}"#)), [known(text.as_bytes())]);
+    }
+    for json in ["null", "true", "-1", "1.5", "[]", "{}"] {
+        assert!(facts(&captures, &format!(r#"{{"id":{json}}}"#)).is_empty(), "{json}");
+    }
+}
+
+#[test]
 fn pointers_are_those_of_rfc_6901() {
-    let captures = Captures::compile(&[
+    let captures = compile(&[
         capture("root", "", None),
         capture("empty", "/", None),
         capture("slash", "/a~1b/m~0n/~01", None),

@@ -225,6 +225,11 @@ fn fact(hasher: &mut impl Hasher, fact: Option<&Fact>) -> bool {
             hasher.write_u64(*number);
             true
         }
+        Some(Value::Pseudonym(name)) => {
+            hasher.write_u8(3);
+            hasher.write(name.as_bytes());
+            true
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::time::advance;
 use super::buckets::Buckets;
 use super::limiter::quota;
 use super::*;
-use crate::config::model::{Capture, Cost, LimitKey, RateLimitHeaders, Take};
+use crate::config::model::{Capture, Cost, LimitKey, Place, RateLimitHeaders, Take};
 use crate::proxy::identity::Identity;
 use crate::record::{Fact, Value};
 use crate::units::Rate;
@@ -53,7 +53,7 @@ fn ask_as(staged: &Staged, stage: Stage, who: Option<&Identity>, facts: &[Fact])
     verdict
 }
 
-fn caller(user: &str, claims: Json) -> Identity {
+fn caller(user: &str, claims: &Json) -> Identity {
     let claims = claims.as_object().cloned().unwrap();
     Identity::new(claims, Some(user.into()), None)
 }
@@ -200,14 +200,13 @@ fn each_limit_is_asked_as_soon_as_its_keys_are_known() {
 }
 
 fn captures() -> Vec<Capture> {
-    let capture = |name: &'static str, side| Capture {
+    let capture = |name: &'static str, place: fn(Box<str>) -> Place| Capture {
         name: name.into(),
-        side,
-        pointer: "/n".to_owned(),
+        place: place("/n".into()),
         take: Take::Number,
         metric: false,
     };
-    vec![capture("asked", Side::Request), capture("used", Side::Response)]
+    vec![capture("asked", Place::RequestBody), capture("used", Place::ResponseBody)]
 }
 
 #[tokio::test(start_paused = true)]
@@ -257,11 +256,11 @@ async fn a_tier_is_what_a_verified_claim_says_and_any_other_is_the_base() {
             return denial.retry_after;
         }
     };
-    let premium = caller("p", json!({"realm": {"plan": "premium"}}));
+    let premium = caller("p", &json!({"realm": {"plan": "premium"}}));
     assert_eq!(wait(&staged, &premium), SECOND / 10);
     for claims in [json!({}), json!({"realm": {"plan": "gold"}}), json!({"realm": {"plan": 7}})] {
         let user = claims.to_string();
-        assert_eq!(wait(&staged, &caller(&user, claims)), SECOND, "{user}");
+        assert_eq!(wait(&staged, &caller(&user, &claims)), SECOND, "{user}");
     }
     assert_eq!(ask_as(&staged, Stage::Known, None, &[]).budgets().next().unwrap().remaining, 1);
 
@@ -269,6 +268,6 @@ async fn a_tier_is_what_a_verified_claim_says_and_any_other_is_the_base() {
     let mut changed = plans.clone();
     changed.tiers[0].1.count = NonZeroU32::new(5).unwrap();
     let reloaded = all(&compile(&[changed], Some(&limits)));
-    assert!(ask_as(&reloaded, Stage::Known, Some(&caller("{}", json!({}))), &[]).denied.is_some());
+    assert!(ask_as(&reloaded, Stage::Known, Some(&caller("{}", &json!({}))), &[]).denied.is_some());
     assert!(ask_as(&reloaded, Stage::Known, Some(&premium), &[]).denied.is_none());
 }

@@ -17,9 +17,9 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// How long a tenant that came is thought to be there.
-const PRESENCE: Duration = Duration::from_secs(60);
+const PRESENCE: Duration = Duration::from_mins(1);
 
-/// A permit's note of whose it is; given back with [`Tenants::leave`].
+/// A permit's note of whose it is; given back when it ends.
 pub type Holding = NonZeroU64;
 
 /// Permits by tenant.
@@ -123,7 +123,7 @@ mod tests {
                     Step::Enter(who) => {
                         visits.push((who, now));
                         let is_change = |pair: &&[(usize, Instant)]| pair[0].0 != pair[1].0;
-                        let change = visits.windows(2).filter(is_change).last();
+                        let change = visits.windows(2).rfind(is_change);
                         let others = change.is_some_and(|pair| now - pair[1].1 < PRESENCE);
                         let has = holdings.iter().filter(|(name, _)| *name == who).count() as u64;
                         let holding = tenants.enter(NAMES[who], now, share, line);
@@ -135,7 +135,9 @@ mod tests {
                 prop_assert_eq!(counted, holdings.len() as u64);
                 prop_assert!(tenants.held.lock().permits.len() <= NAMES.len());
             }
-            holdings.into_iter().for_each(|(_, holding)| tenants.leave(holding));
+            for (_, holding) in holdings {
+                tenants.leave(holding);
+            }
             prop_assert!(tenants.held.lock().permits.is_empty(), "nothing is remembered");
         }
     }

@@ -59,7 +59,7 @@ impl Bell {
     /// Wakes nobody from here on, until somebody polls again.
     pub(super) fn forget(&mut self) {
         self.ring();
-        self.owner = Waker::noop().clone();
+        self.owner.clone_from(Waker::noop());
         self.inner.owner.lock().clone_from(&self.owner);
     }
 
@@ -85,10 +85,8 @@ impl Bell {
                 break;
             }
             // While the connection is open, whatever is waited for comes out of driving it.
-            found = match drive(&mut Context::from_waker(&self.rope)) {
-                true => look(quiet),
-                false => look(cx),
-            };
+            let is_open = drive(&mut Context::from_waker(&self.rope));
+            found = if is_open { look(quiet) } else { look(cx) };
         }
         let was_rung = state.fetch_and(!DRIVEN, Ordering::AcqRel) & RUNG != 0;
         if found.is_pending() && was_rung {

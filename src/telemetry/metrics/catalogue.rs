@@ -102,6 +102,10 @@ declare! {
         "Decisions of a rate limit";
     LIMIT_KEYS: UpDownCounter "sidecar.rate_limit.keys" in "{bucket}" by [RULE],
         "Buckets a rate limit holds";
+    LIMITS_DEGRADED: Gauge "sidecar.rate_limit.degraded" in "" by [],
+        "1 while the shared store is away and each replica grants its share";
+    LIMIT_STORE: Histogram "sidecar.rate_limit.store" in "s" by [RESULT],
+        "Time requests waited for the shared store, by call";
 
     // The audit.
     AUDIT_RECORDS: Counter "sidecar.audit.records" in "{record}" by [EVENT, RESULT],

@@ -51,7 +51,7 @@ impl<M: Metric> Family<M> {
             return found.clone();
         }
         debug_assert!(
-            labels.pairs().all(|(key, _)| self.instrument.keys.contains(&key)),
+            labels.declared().all(|key| self.instrument.keys.contains(&key)),
             "{} declares no such label: {labels:?}",
             self.instrument.name
         );

@@ -3,6 +3,8 @@
 //! It is written once, in the terms of OpenTelemetry. The name that Prometheus knows it by follows from
 //! it by the rules of OpenTelemetry's "Prometheus and OpenMetrics Compatibility".
 
+use crate::record::name::spell;
+
 /// One declared instrument.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Instrument {
@@ -61,19 +63,6 @@ impl Instrument {
             other => other,
         }
     }
-}
-
-/// A name with each run of characters that Prometheus does not know become one `_`.
-pub(super) fn spell(name: &str) -> String {
-    let mut spelt = String::with_capacity(name.len());
-    for character in name.chars() {
-        if character.is_ascii_alphanumeric() {
-            spelt.push(character);
-        } else if !spelt.ends_with('_') {
-            spelt.push('_');
-        }
-    }
-    spelt
 }
 
 #[cfg(test)]

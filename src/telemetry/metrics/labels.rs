@@ -1,4 +1,4 @@
-//! Label sets: pairs of a fixed key and a value that is a closed enum, a number or a configured name.
+//! Label sets: pairs of a fixed or configured key and a value that is a closed enum, a number or a configured name.
 //!
 //! Keys are the attribute keys of OpenTelemetry; how Prometheus spells them is the exposition's
 //! business. There is no way to put a `String` from a request into one: values are static or come
@@ -53,9 +53,18 @@ pub(super) enum Value {
     Number(u16),
 }
 
+/// What a label is called.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    /// An attribute key of [`key`].
+    Fixed(&'static str),
+    /// The name of a captured fact.
+    Fact(ConfigName),
+}
+
 /// The labels of one series, in the order they are shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Labels(Vec<(&'static str, Value)>);
+pub(super) struct Labels(Vec<(Key, Value)>);
 
 impl Labels {
     /// The labels of the overflow series.
@@ -92,13 +101,30 @@ impl Labels {
         }
     }
 
+    /// Adds a captured fact, under its own name.
+    pub(super) fn fact(mut self, name: &ConfigName, value: &ConfigName) -> Self {
+        self.0.push((Key::Fact(name.clone()), Value::Named(value.clone())));
+        self
+    }
+
     /// The pairs, in order.
-    pub(super) fn pairs(&self) -> impl Iterator<Item = (&'static str, &Value)> {
-        self.0.iter().map(|(key, value)| (*key, value))
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.0.iter().map(|(key, value)| match key {
+            Key::Fixed(key) => (*key, value),
+            Key::Fact(name) => (&**name, value),
+        })
+    }
+
+    /// The keys that an instrument has to declare: all but those of captured facts.
+    pub(super) fn declared(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().filter_map(|(key, _)| match key {
+            Key::Fixed(key) => Some(*key),
+            Key::Fact(_) => None,
+        })
     }
 
     fn with(mut self, key: &'static str, value: Value) -> Self {
-        self.0.push((key, value));
+        self.0.push((Key::Fixed(key), value));
         self
     }
 }

@@ -48,11 +48,11 @@ use super::resource;
 use crate::config::defaults::MAX_SERIES;
 use crate::config::model::Service;
 use crate::http::method::Method;
-use crate::record::{ConfigName, Record, RouteNames};
+use crate::record::{ConfigName, Record, RouteNames, StoreEnding};
 use histogram::Witness;
 use instruments::Instruments;
 use labels::{Labels, key};
-use orchestrations::Orchestrations;
+use orchestrations::{MODE, Orchestrations};
 use otlp::Origin;
 use overhead::Overhead;
 use reading::Reading;
@@ -73,7 +73,7 @@ struct House {
     max_series: usize,
     sources: Mutex<Vec<Source>>,
     instruments: Instruments,
-    routes: Mutex<HashMap<ConfigName, Arc<RouteMetrics>>>,
+    routes: Mutex<HashMap<(ConfigName, Arc<[ConfigName]>), Arc<RouteMetrics>>>,
     upstreams: Mutex<HashMap<(ConfigName, u16), Arc<UpstreamMetrics>>>,
     active: [OnceLock<Gauge>; Method::COUNT],
     in_use: Gauge,
@@ -130,13 +130,22 @@ impl Metrics {
         Self { house: Arc::clone(&self.house), upstream: Arc::clone(upstream) }
     }
 
-    /// The handles of a route. Routes of the same template, now or after a reload, share them.
+    /// The handles of a route that has no captured fact for a label.
     pub fn route(&self, names: &Arc<RouteNames>) -> Arc<RouteMetrics> {
+        self.route_with(names, Arc::default())
+    }
+
+    /// The handles of a route of which these captured facts are labels. Routes of the same template and
+    /// labels, now or after a reload, share them; with other labels they still share series.
+    pub fn route_with(
+        &self,
+        names: &Arc<RouteNames>,
+        labels: Arc<[ConfigName]>,
+    ) -> Arc<RouteMetrics> {
         let mut routes = self.house.routes.lock();
-        let made = routes
-            .entry(names.template.clone())
-            .or_insert_with(|| Arc::new(RouteMetrics::new(&names.template)));
-        Arc::clone(made)
+        let make = || Arc::new(RouteMetrics::new(&names.template, &labels));
+        let key = (names.template.clone(), Arc::clone(&labels));
+        Arc::clone(routes.entry(key).or_insert_with(make))
     }
 
     /// Counts all that a record says. Never waits but for the first use of a series.
@@ -146,7 +155,7 @@ impl Metrics {
         route.observe(record, witness, &house.instruments);
         self.upstream.observe(record, witness, &house.instruments);
         house.overhead.observe(record);
-        house.orchestrations.observe(record, witness, &house.instruments);
+        house.orchestrations.observe(record, route.is_label(MODE), witness, &house.instruments);
         if record.is_error()
             && let Some(error_type) = record.error_type()
         {
@@ -202,6 +211,12 @@ impl Metrics {
     /// Counts the time of one connect to the upstream.
     pub fn upstream_connected(&self, took: Duration) {
         self.house.instruments.upstream_connect.observe_duration(took);
+    }
+
+    /// Counts one call to the shared rate-limit store.
+    pub fn rate_limit_store_asked(&self, took: Duration, ending: StoreEnding) {
+        let labels = Labels::default().closed(key::RESULT, ending.as_str());
+        self.house.instruments.limit_store.series(&labels).observe_duration(took);
     }
 
     /// Counts the time in which a group of audit records became durable.

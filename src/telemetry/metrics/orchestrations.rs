@@ -31,8 +31,15 @@ impl Orchestrations {
     /// Counts a record, if it is one of an orchestration.
     ///
     /// A request that was refused before the upstream saw it never became an orchestration; it is
-    /// counted by what refused it. A client that leaves is no error of the service.
-    pub(super) fn observe(&self, record: &Record, witness: Option<Witness>, all: &Instruments) {
+    /// counted by what refused it. A client that leaves is no error of the service. A mode that may not be
+    /// a label is `_other`.
+    pub(super) fn observe(
+        &self,
+        record: &Record,
+        is_label: bool,
+        witness: Option<Witness>,
+        all: &Instruments,
+    ) {
         let fact = record.fact(MODE);
         if fact.is_none() && record.route.span.as_deref() != Some(SPAN) {
             return;
@@ -41,7 +48,7 @@ impl Orchestrations {
             return;
         }
         let mode = match fact {
-            Some(Value::Member(mode)) => mode,
+            Some(Value::Member(mode)) if is_label => mode,
             _ => &self.other,
         };
         // A stream has had its status long before it fails: it says so in an event of type `error`.

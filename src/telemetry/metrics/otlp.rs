@@ -140,7 +140,7 @@ fn exemplar(seen: &Seen) -> Exemplar {
 }
 
 fn attributes(labels: &Labels) -> Vec<KeyValue> {
-    let attribute = |(key, value): (&'static str, &Value)| match value {
+    let attribute = |(key, value): (&str, &Value)| match value {
         Value::Closed(word) => text(key, (*word).to_owned()),
         Value::Named(name) => text(key, name.to_string()),
         Value::Flag(flag) => pair(key, any_value::Value::BoolValue(*flag)),

@@ -11,14 +11,17 @@ use super::family::{Family, Metric};
 use super::histogram::{Histogram, Witness};
 use super::instruments::Instruments;
 use super::labels::{Labels, key};
+use super::orchestrations::MODE;
 use super::slots::Slots;
 use crate::http::method::Method;
-use crate::record::{Cache, ConfigName, ErrorType, Outcome, Record, Refusal};
+use crate::record::{Cache, ConfigName, ErrorType, Outcome, Record, Refusal, Value};
 
 /// The metric handles of one route. Made by [`super::Metrics::route`].
 #[derive(Debug)]
 pub struct RouteMetrics {
     template: ConfigName,
+    /// The captured facts that are labels.
+    labels: Box<[ConfigName]>,
     methods: [OnceLock<Box<MethodMetrics>>; Method::COUNT],
     first_byte: OnceLock<Histogram>,
     stream_duration: OnceLock<Histogram>,
@@ -45,9 +48,10 @@ struct Ending {
 }
 
 impl RouteMetrics {
-    pub(super) fn new(template: &ConfigName) -> Self {
+    pub(super) fn new(template: &ConfigName, labels: &[ConfigName]) -> Self {
         Self {
             template: template.clone(),
+            labels: labels.into(),
             methods: std::array::from_fn(|_| OnceLock::new()),
             first_byte: OnceLock::new(),
             stream_duration: OnceLock::new(),
@@ -114,9 +118,41 @@ impl RouteMetrics {
             if let Some(error_type) = ending.error_type {
                 labels = labels.closed(key::ERROR_TYPE, error_type.as_str());
             }
-            all.request_duration.series(&labels.flag(key::STREAM, ending.is_stream))
+            labels.flag(key::STREAM, ending.is_stream)
         };
+        if self.has_labels_in(record) {
+            let all = all.request_duration.series(&self.with_facts(resolve(), record));
+            return all.observe_with(record.duration, witness);
+        }
+        let resolve = || all.request_duration.series(&resolve());
         method.durations.visit(&ending, resolve, |h| h.observe_with(record.duration, witness));
+    }
+
+    /// Whether a captured fact of this name is a label.
+    pub(super) fn is_label(&self, name: &str) -> bool {
+        self.labels.iter().any(|label| **label == *name)
+    }
+
+    /// Whether the record has a fact that is a label of the duration. The mode of an orchestration has
+    /// metrics of its own.
+    fn has_labels_in(&self, record: &Record) -> bool {
+        !self.labels.is_empty() && self.facts_of(record).next().is_some()
+    }
+
+    fn with_facts(&self, labels: Labels, record: &Record) -> Labels {
+        self.facts_of(record).fold(labels, |labels, (name, member)| labels.fact(name, member))
+    }
+
+    fn facts_of<'a>(
+        &'a self,
+        record: &'a Record,
+    ) -> impl Iterator<Item = (&'a ConfigName, &'a ConfigName)> {
+        self.labels.iter().filter(|label| ***label != *MODE).filter_map(|label| {
+            match record.fact(label) {
+                Some(Value::Member(member)) => Some((label, member)),
+                _ => None,
+            }
+        })
     }
 
     fn labels(&self, method: Method) -> Labels {

@@ -6,9 +6,11 @@ use std::time::SystemTime;
 use super::orchestrations::{MODE, SPAN};
 use super::sources::{AuditCounts, RuleCounts, SinkCounts};
 use super::*;
+use crate::config::model::TAKEN_LABELS;
 use crate::http::ids::RequestId;
 use crate::http::shape::Words;
 use crate::http::traceparent::{SpanId, TraceId};
+use crate::record::name::spell;
 use crate::record::{
     Cache, Caller, Fact, Failure, Kept, Outcome, Phase, Refusal, Stream, Trace, UpstreamLeg, Value,
 };
@@ -76,11 +78,17 @@ fn record(route: &Arc<RouteNames>) -> Record {
         facts: Vec::new(),
         limited_by: None,
         cache: None,
+        store_calls: Vec::new(),
     }
 }
 
 fn page(metrics: &Metrics) -> String {
     String::from_utf8(metrics.expose(Format::Text).unwrap().body).unwrap()
+}
+
+/// The captured facts that are labels.
+fn labels() -> Arc<[ConfigName]> {
+    [MODE, "report.kind"].map(ConfigName::from).into()
 }
 
 /// Counts a record that `change` made of an ordinary one, and gives the page.
@@ -89,7 +97,7 @@ fn page_after(change: impl FnOnce(&mut Record)) -> String {
     let route = names("/api/x");
     let mut record = record(&route);
     change(&mut record);
-    metrics.observe(&record, &metrics.route(&record.route));
+    metrics.observe(&record, &metrics.route_with(&record.route, labels()));
     page(&metrics)
 }
 
@@ -220,6 +228,41 @@ fn an_orchestration_is_counted_by_its_mode() {
         record.outcome = Outcome::Failed(Failure::UpstreamReset);
     });
     assert_line(&page, "orchestration_requests_total{status=\"error\",mode=\"auto\"} 1");
+}
+
+#[test]
+fn a_mode_that_may_not_be_a_label_is_other() {
+    let (metrics, names) = (metrics(), names("/api/x"));
+    let mut record = record(&names);
+    record.facts.push(Fact { name: MODE.into(), value: Value::Member("auto".into()) });
+    metrics.observe(&record, &metrics.route(&names));
+    assert_line(
+        &page(&metrics),
+        "orchestration_requests_total{status=\"success\",mode=\"_other\"} 1",
+    );
+}
+
+#[test]
+fn a_captured_fact_is_a_label_of_the_duration() {
+    for kind in ["summary", "full"] {
+        let fact = Fact { name: "report.kind".into(), value: Value::Member(kind.into()) };
+        let page = page_after(|record| {
+            record.facts.push(Fact { name: MODE.into(), value: Value::Member("auto".into()) });
+            record.facts.push(fact);
+        });
+        let labels = "http_request_method=\"GET\",http_route=\"/api/x\",\
+                      http_response_status_code=\"200\",sidecar_stream=\"false\"";
+        let duration = "http_server_request_duration_seconds";
+        assert_line(&page, &format!("{duration}_count{{{labels},report_kind=\"{kind}\"}} 1"));
+        assert!(!page.contains("orchestration_mode="), "it has metrics of its own");
+    }
+}
+
+#[test]
+fn no_captured_fact_can_take_the_name_of_a_label() {
+    for key in catalogue::REQUEST_DURATION.keys {
+        assert!(TAKEN_LABELS.contains(&&*spell(key)), "{key}");
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ fn request<'a>(ip: &str, route: &'a str, headers: &'a HeaderMap) -> Keys<'a> {
     Keys { ip: ip.parse().unwrap(), route, headers, identity: None, facts: &[] }
 }
 
-fn identity(claims: serde_json::Value, user: Option<&str>, tenant: Option<&str>) -> Identity {
+fn identity(claims: &serde_json::Value, user: Option<&str>, tenant: Option<&str>) -> Identity {
     let claims = claims.as_object().cloned().unwrap();
     Identity::new(claims, user.map(Into::into), tenant.map(Into::into))
 }
@@ -56,7 +56,7 @@ fn two_limits_hash_the_same_request_differently() {
 #[test]
 fn who_has_no_name_is_known_by_his_address_and_meets_nobody_who_has_one() {
     let headers = HeaderMap::new();
-    let named = identity(json!({"plan": "free", "n": 1, "m": "1", "none": null}), Some("u"), None);
+    let named = identity(&json!({"plan": "free", "n": 1, "m": "1", "none": null}), Some("u"), None);
     let parts = [LimitKey::User, LimitKey::Tenant, LimitKey::Claim("plan".into())];
     for part in parts.iter().chain([&LimitKey::Capture("c".into())]) {
         let recipe = Recipe::new(std::slice::from_ref(part), false);

@@ -155,13 +155,15 @@ proptest! {
             }]);
             config.captures = captures();
             let staged = all(&Limits::compile(&config, None, None));
-            let users = [caller("u", json!({"plan": "fast"})), caller("u", json!({}))];
+            let users = [caller("u", &json!({"plan": "fast"})), caller("u", &json!({}))];
             let mut models = [Model::new(burst, fast), Model::new(burst, base)];
             let mut dues: Vec<(usize, Due)> = Vec::new();
             for (pause, is_request, which, cost) in steps {
                 let pause = Duration::from_millis(pause);
                 advance(pause).await;
-                models.iter_mut().for_each(|model| model.wait(pause));
+                for model in &mut models {
+                    model.wait(pause);
+                }
                 if !is_request && !dues.is_empty() {
                     let (who, due) = dues.swap_remove(which.index(dues.len()));
                     due.settle(&number("used", cost));

@@ -3,7 +3,8 @@
 use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model as model;
 
 use super::labels;
-use crate::telemetry::metrics::instrument::{Kind, spell};
+use crate::record::name::spell;
+use crate::telemetry::metrics::instrument::Kind;
 use crate::telemetry::metrics::reading::{Distribution, Exemplar, Point, Reading, as_float};
 
 /// The families by name, their series by labels. A family without series is left out.

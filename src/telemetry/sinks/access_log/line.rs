@@ -174,6 +174,7 @@ impl Fields<'_> {
         match &fact.value {
             Value::Member(member) => json::string(member, self.out),
             Value::Length(count) | Value::Number(count) => self.digits(*count),
+            Value::Pseudonym(name) => name.with_str(|digits| json::string(digits, self.out)),
         }
     }
 

@@ -1,0 +1,303 @@
+//! The gates of a request in the order in which it meets them, one line each.
+
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+
+use crate::config::Loaded;
+use crate::config::model::{Action, AuditMode, Cost, LimitKey, Mode, Need, Place, RateLimit, Take};
+use crate::proxy::explain::{Gate, Trial};
+use crate::proxy::limits::Stage;
+use crate::record::Refusal;
+
+/// Everything about one request.
+#[derive(Debug)]
+pub(super) struct Gates {
+    /// The route, by template and name.
+    pub(super) route: String,
+    /// What the client would get, as far as the head decides.
+    pub(super) answer: String,
+    /// In the order of the walk.
+    pub(super) all: Vec<Line>,
+}
+
+/// One gate.
+#[derive(Debug)]
+pub(super) struct Line {
+    /// Its name.
+    pub(super) name: String,
+    /// `enforce`, `shadow` or `off`; for identity `required`, `optional` or `none`.
+    pub(super) mode: &'static str,
+    /// `pass`, `refuse`, `depends` or `-`.
+    pub(super) decision: &'static str,
+    /// What it goes by.
+    pub(super) facts: String,
+    /// Where that is written.
+    pub(super) source: &'static str,
+}
+
+/// What lines are made from.
+struct Maker<'a> {
+    loaded: &'a Loaded,
+    trial: &'a Trial,
+    head: &'a Parts,
+    /// The place of its route in `[[routes]]`.
+    index: Option<usize>,
+}
+
+impl Gates {
+    pub(super) fn of(loaded: &Loaded, trial: &Trial, head: &Parts) -> Self {
+        let names = &trial.route.names;
+        let is_it = |name: &_| loaded.config.routes.iter().position(|route| route.name == *name);
+        let index = names.name.as_ref().and_then(is_it);
+        let maker = Maker { loaded, trial, head, index };
+        let mut all = vec![maker.target()];
+        if trial.path.is_ok() {
+            all.push(maker.overload());
+            all.extend(maker.limits(Stage::Door));
+            all.extend([maker.action(), maker.length(), maker.csrf(), maker.identity()]);
+            all.extend(maker.limits(Stage::Known));
+            all.extend(maker.captures());
+            all.push(maker.validation());
+            all.extend(maker.limits(Stage::Body));
+            all.push(maker.audit());
+        }
+        let route = match &names.name {
+            Some(name) if **name != *names.template => format!("{} ({name})", names.template),
+            _ => names.template.to_string(),
+        };
+        Self { route, answer: answer(trial), all }
+    }
+}
+
+fn answer(trial: &Trial) -> String {
+    match trial.refusals.first() {
+        Some((_, refusal)) => {
+            let error = refusal.error_type();
+            format!("{} {} ({})", refusal.status(), refusal.title(), error.as_str())
+        }
+        None => "the upstream's, if the gates that depend on more than the head let it pass".into(),
+    }
+}
+
+impl Maker<'_> {
+    /// What a gate has decided about the head, but for these refusals, which another line shows.
+    fn decided(&self, gate: Gate, is_mine: impl Fn(Refusal) -> bool) -> &'static str {
+        let is_refused = |(by, why): &(Gate, Refusal)| *by == gate && is_mine(*why);
+        if self.trial.refusals.iter().any(is_refused) { "refuse" } else { "pass" }
+    }
+
+    /// Where a key of the route, or of the defaults for all routes, is written.
+    fn source(&self, key: &str) -> &'static str {
+        let written = &self.loaded.written;
+        if self.index.is_some_and(|route| written.route_has(route, key)) {
+            "the route"
+        } else if written.has("route_defaults", key) {
+            "route_defaults"
+        } else {
+            "default"
+        }
+    }
+
+    fn target(&self) -> Line {
+        let facts = "one canonical path, and nothing that two readers could take for two requests";
+        Line {
+            name: "target".into(),
+            mode: "enforce",
+            decision: self.decided(Gate::Target, |_| true),
+            facts: facts.into(),
+            source: if self.loaded.written.has("server", "path") {
+                "server.path"
+            } else {
+                "default"
+            },
+        }
+    }
+
+    fn overload(&self) -> Line {
+        let overload = &self.loaded.config.overload;
+        let facts = format!(
+            "at most {} in flight, a wait of {} ms",
+            overload.max_in_flight,
+            overload.queue_timeout.as_millis()
+        );
+        let is_written = self.loaded.written.has("overload", "max_in_flight");
+        let source = if is_written { "overload" } else { "default" };
+        Line { name: "overload".into(), mode: "enforce", decision: "depends", facts, source }
+    }
+
+    /// The limits that are asked at a stage.
+    fn limits(&self, stage: Stage) -> Vec<Line> {
+        let limits = &self.loaded.config.rate_limits;
+        let line = |slot: &crate::proxy::limits::Slot| {
+            let name = slot.limiter().name();
+            let limit = limits.iter().find(|limit| limit.name == *name);
+            Line {
+                name: format!("limit {name}"),
+                mode: mode(slot.mode()),
+                decision: "depends",
+                facts: limit.map(|limit| quota(limit, stage)).unwrap_or_default(),
+                source: self.source("rate_limits"),
+            }
+        };
+        self.trial.route.limits.at(stage).iter().map(line).collect()
+    }
+
+    fn action(&self) -> Line {
+        let facts = match self.trial.route.action {
+            Action::Forward => "forwarded",
+            Action::Deny => "denied: 403",
+        };
+        let decision = self.decided(Gate::Head, |why| why != Refusal::BodyTooLarge);
+        let source = self.source("action");
+        Line { name: "action".into(), mode: "enforce", decision, facts: facts.into(), source }
+    }
+
+    fn length(&self) -> Line {
+        let facts = format!("a body of at most {} bytes", self.trial.route.max_request_body);
+        let decision = self.decided(Gate::Head, |why| why == Refusal::BodyTooLarge);
+        let is_own = self
+            .index
+            .is_some_and(|route| self.loaded.written.route_has(route, "max_request_body"));
+        let source = if is_own { "the route" } else { "server.limits" };
+        Line { name: "length".into(), mode: "enforce", decision, facts, source }
+    }
+
+    fn csrf(&self) -> Line {
+        let csrf = self.trial.route.gates.csrf;
+        let facts = "where a page of another origin may not ask".to_owned();
+        let decision = if csrf == Mode::Off { "-" } else { "depends" };
+        Line { name: "csrf".into(), mode: mode(csrf), decision, facts, source: self.source("csrf") }
+    }
+
+    fn identity(&self) -> Line {
+        let need = self.trial.route.gates.identity;
+        let has_token = self.head.headers.contains_key(AUTHORIZATION);
+        let (mode, decision) = match need {
+            Need::Required => ("required", "depends"),
+            Need::Optional => ("optional", "depends"),
+            Need::None => ("none", "-"),
+        };
+        let facts = if has_token {
+            "carries an Authorization field; whether it is good is not judged here"
+        } else {
+            "carries no Authorization field"
+        };
+        let source = self.source("identity");
+        Line { name: "identity".into(), mode, decision, facts: facts.into(), source }
+    }
+
+    /// What is read of bodies, paths and heads.
+    fn captures(&self) -> Option<Line> {
+        let config = &self.loaded.config;
+        let names = &config.routes.get(self.index?)?.captures;
+        let told = names.iter().filter_map(|name| {
+            let capture = config.captures.iter().find(|capture| capture.name == *name)?;
+            Some(format!("{name}: {} of {}", taken(&capture.take), place(&capture.place)))
+        });
+        let told: Vec<_> = told.collect();
+        let reads_body = self.trial.route.captures.is_some();
+        let bound = format!("; a body of up to {} bytes is read first", config.inspect.max_body);
+        let facts = told.join(", ") + if reads_body { &bound } else { "" };
+        (!told.is_empty()).then(|| Line {
+            name: "captures".into(),
+            mode: "enforce",
+            decision: if reads_body { "depends" } else { "pass" },
+            facts,
+            source: "the route",
+        })
+    }
+
+    fn validation(&self) -> Line {
+        let validation = self.trial.route.gates.validation;
+        let (decision, facts) = match &self.trial.operation {
+            None => ("-", "no operation of a document".to_owned()),
+            Some(plan) => {
+                let id = plan.operation.id.as_deref().unwrap_or("an operation without an id");
+                let of = plan.template.as_str();
+                let is_refused =
+                    self.trial.would_refuse || self.decided(Gate::Validation, |_| true) == "refuse";
+                let decision = match (validation, is_refused) {
+                    (Mode::Off, _) => "-",
+                    (_, true) => "refuse",
+                    (_, false) if plan.operation.body().is_some() => "depends",
+                    (_, false) => "pass",
+                };
+                (decision, format!("{id} ({of}): parameters, then the body"))
+            }
+        };
+        let (mode, source) = (mode(validation), self.source("validation"));
+        Line { name: "validation".into(), mode, decision, facts, source }
+    }
+
+    fn audit(&self) -> Line {
+        let audit = &self.loaded.config.audit;
+        let (mode, decision, facts) = match &self.trial.route.names.audit {
+            None => ("off", "-", "not audited".to_owned()),
+            Some(event) => {
+                let mode = match audit.mode {
+                    AuditMode::Strict => "enforce",
+                    AuditMode::BestEffort => "shadow",
+                };
+                let wait = audit.deadline.as_millis();
+                (mode, "depends", format!("{event}, durable within {wait} ms"))
+            }
+        };
+        Line { name: "audit".into(), mode, decision, facts, source: self.source("audit") }
+    }
+}
+
+fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Enforce => "enforce",
+        Mode::Shadow => "shadow",
+        Mode::Off => "off",
+    }
+}
+
+fn taken(take: &Take) -> &'static str {
+    match take {
+        Take::Value(_) => "a listed value",
+        Take::Length => "the length",
+        Take::Number => "the number",
+        Take::Hmac => "a pseudonym",
+    }
+}
+
+fn place(place: &Place) -> String {
+    match place {
+        Place::Path(name) => format!("path:{name}"),
+        Place::RequestBody(pointer) => format!("request.body:{pointer}"),
+        Place::ResponseHeader(name) => format!("response.header:{name}"),
+        Place::ResponseBody(pointer) => format!("response.body:{pointer}"),
+    }
+}
+
+/// A limit in a few words: how much, for whom, and when it is asked.
+fn quota(limit: &RateLimit, stage: Stage) -> String {
+    let part = |part: &LimitKey| match part {
+        LimitKey::Ip => "ip".to_owned(),
+        LimitKey::Route => "route".to_owned(),
+        LimitKey::Header(name) => format!("header:{name}"),
+        LimitKey::User => "user".to_owned(),
+        LimitKey::Tenant => "tenant".to_owned(),
+        LimitKey::Claim(name) => format!("claim:{name}"),
+        LimitKey::Capture(name) => format!("capture:{name}"),
+    };
+    let key: Vec<_> = limit.key.iter().map(part).collect();
+    let when = match stage {
+        Stage::Door => "with the head alone",
+        Stage::Known => "once the caller is known",
+        Stage::Body => "once the body was looked into",
+    };
+    let cost = match &limit.cost {
+        Cost::Request => String::new(),
+        Cost::Capture { name, .. } => format!(", costs what {name} says"),
+    };
+    let (count, per) = (limit.rate.count, limit.rate.per.as_secs_f64());
+    let tiers = if limit.tiers.is_empty() { "" } else { ", by tier" };
+    format!(
+        "{count} per {per} s, burst {}{tiers}, by {}{cost}, {when}",
+        limit.burst,
+        key.join(" + ")
+    )
+}
