@@ -300,6 +300,8 @@ impl App {
         entrance: Arc<Entrance>,
         redirecting: Option<TcpListener>,
     ) {
+        let (proxy, stop) = (Arc::clone(&self.proxy), self.signals.stop.clone());
+        self.traffic.spawn(async move { proxy.identities().tend(stop).await });
         let upstream = Arc::clone(self.proxy.upstream());
         let stop = self.signals.stop.clone();
         self.traffic.spawn(async move {

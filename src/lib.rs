@@ -11,8 +11,9 @@
 //! [`telemetry::lane`] and a [`telemetry::worker`] to a sink; for spans and data points through a
 //! [`telemetry::export::outbox`] to the collector, or to the [`telemetry::export::spool`] until it is back.
 
-// Floor 0, ground: knows HTTP, knows nothing of us.
+// Floor 0, ground: knows HTTP and tokens, knows nothing of us.
 pub mod http;
+pub mod jwt;
 pub mod secret;
 pub mod units;
 

@@ -609,3 +609,28 @@ fn an_upstream_that_is_the_sidecars_own_socket_is_refused() {
     assert_eq!(errors.count(), 1, "{errors}");
     assert_says(&errors, &["--> sidecar.toml:2:16", "`upstream.url` is the sidecar itself"]);
 }
+
+// Who calls.
+refused! {
+    a_token_needs_an_issuer:
+        "identity.source = \"jwt\"\nidentity.jwt = { jwks_url = \"https://a.example/keys\", audience = \"a\" }",
+        "2:16", "`identity.jwt.issuer` is missing", "tokens for anybody would count",
+        "write `issuer = \"*\"` to accept any";
+    a_token_needs_a_key:
+        "identity.source = \"jwt\"\nidentity.jwt = { issuer = \"*\", audience = \"*\" }",
+        "2:16", "`identity.jwt.jwks_url` is missing", "no key could check a token";
+    keys_come_over_a_safe_way:
+        "identity.jwt.jwks_url = \"http://issuer.example/keys\"", "1:25",
+        "`identity.jwt.jwks_url` is not a URL for keys", "expected https:// (http:// only on this machine)";
+    a_public_key_is_never_a_secret:
+        "identity.jwt.algorithms = [\"RS256\", \"HS256\"]", "1:37", "this one needs `secret_file`";
+    headers_need_a_proxy_that_sets_them:
+        "identity.source = \"headers\"", "1:19", "`identity.source` trusts nobody",
+        "name the proxy that sets them in `server.trusted_proxies`";
+    what_nobody_has_cannot_be_required:
+        "route_defaults.identity = \"required\"", "1:27", "can never be met",
+        "set `identity.source`, for example \"jwt\"";
+    a_claim_does_not_replace_a_field_of_the_protocol:
+        "identity.forward = { authorization = \"sub\" }", "1:22",
+        "`authorization` cannot carry a claim", "this field means something else";
+}

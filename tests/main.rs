@@ -54,6 +54,8 @@ mod http2;
 mod propagation;
 // The metrics of the GenAI conventions.
 mod genai;
+// Who calls: tokens, keys, tenants, and what the upstream is told.
+mod identity;
 // Rate limits as a client meets them.
 mod limits;
 // Limits that replicas share in a store, and the store in trouble.

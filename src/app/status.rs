@@ -49,6 +49,14 @@ pub(super) fn probes(proxy: &Arc<Proxy>) -> Vec<Probe> {
             _ => Ok(()),
         }),
     ));
+    let house = Arc::downgrade(proxy);
+    probes.push((
+        "keys",
+        Box::new(move || {
+            let has_keys = house.upgrade().is_none_or(|proxy| proxy.identities().has_keys());
+            has_keys.then_some(()).ok_or_else(|| "are not loaded, or too old".to_owned())
+        }),
+    ));
     if let Some(audit) = proxy.audit().cloned() {
         probes.push((
             "audit",

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use super::model::{
     Admin, Audit, AuditMode, Breaker, Cache, Config, Console, Drain, Gates, Health, HostHeader,
-    Inspect, Keep, Log, LogLevel, Metrics, Mode, Need, Otlp, OtlpProtocol, OtlpTarget, Overload,
-    PathForm, Pool, Propagators, RateLimitHeaders, RateLimitStore, Retry, Scheme, Server,
-    ServerLimits, Service, Share, Signal, Spool, Timeouts, Tracing, Trust, Upstream,
+    Identity, IdentitySource, Inspect, Keep, Log, LogLevel, Metrics, Mode, Need, Otlp,
+    OtlpProtocol, OtlpTarget, Overload, PathForm, Pool, Propagators, RateLimitHeaders,
+    RateLimitStore, Retry, Scheme, Server, ServerLimits, Service, Share, Signal, Spool,
+    TelemetryUser, Timeouts, Tracing, Trust, Upstream,
 };
 use super::model::{Preset, Security, Unmatched};
 use crate::record::ConfigName;
@@ -76,6 +77,7 @@ impl Config {
             log: Log { level: LogLevel::Info, console: Console::Auto, directory: None },
             spool: Spool { directory: None, max_size: 256 << 20 },
             security: security(),
+            identity: identity(),
             openapi: None,
             default_rate_limits: Vec::new(),
             default_gates: gates(),
@@ -124,6 +126,20 @@ fn server() -> Server {
         },
         tls: None,
         drain: Drain { delay: Duration::from_secs(5), timeout: Duration::from_secs(25) },
+    }
+}
+
+fn identity() -> Identity {
+    let claim = |(field, claim): (&str, &str)| (field.into(), claim.into());
+    Identity {
+        source: IdentitySource::None,
+        telemetry_user: TelemetryUser::Hmac,
+        tenant_header: Some("x-tenant-id".into()),
+        tenant_path_param: Some("tenant".into()),
+        tenant_body: None,
+        user_claim: "sub".into(),
+        tenant_claim: "tenant_id".into(),
+        forward: [("x-tenant-id", "tenant_id"), ("x-user-id", "sub")].map(claim).into(),
     }
 }
 

@@ -15,6 +15,7 @@ use crate::secret::Secret;
 mod captures;
 mod faults;
 mod gates;
+mod identity;
 mod limits;
 mod metrics;
 mod otlp;
@@ -27,6 +28,7 @@ mod voices;
 pub use captures::{Capture, Place, TAKEN_LABELS, Take};
 pub use faults::{Breaker, Health, Retry};
 pub use gates::{Gates, Mode, Need, Overload, Share};
+pub use identity::{Identity, IdentitySource, Jwt, KeyForm, KeySource, TelemetryUser};
 pub use limits::{Cost, LimitKey, RateLimit, RateLimitHeaders};
 pub use metrics::{Cache, Metrics};
 pub use otlp::{Otlp, OtlpProtocol, OtlpTarget, Signal};
@@ -65,6 +67,8 @@ pub struct Config {
     pub spool: Spool,
     /// `[security]`: header fields, trusted origins, unknown paths.
     pub security: Security,
+    /// `[identity]`: who calls.
+    pub identity: Identity,
     /// `[openapi] file`: what is known of the API.
     pub openapi: Option<Arc<Document>>,
     /// `[route_defaults] rate_limits`: for every request whose route names none.

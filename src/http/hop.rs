@@ -125,7 +125,7 @@ pub fn is_internal(name: &HeaderName) -> bool {
 }
 
 /// Whether a field is part of a trace context: W3C, baggage or B3.
-fn is_trace_context(name: &HeaderName) -> bool {
+pub fn is_trace_context(name: &HeaderName) -> bool {
     let name = name.as_str();
     matches!(name, "traceparent" | "tracestate" | "baggage") || b3::is_field(name)
 }
@@ -133,10 +133,12 @@ fn is_trace_context(name: &HeaderName) -> bool {
 /// Takes out of the trailers what may not pass in a head either, and what describes a message's
 /// framing or target (RFC 9110 §6.5.1): a receiver may merge them into the head. A trace context goes
 /// whoever sent it: it was told in the head, and there it is ours.
-pub fn strip_trailers(trailers: &mut HeaderMap) {
+/// `taken` are fields that the configuration takes from clients besides.
+pub fn strip_trailers(trailers: &mut HeaderMap, taken: &[HeaderName]) {
     let may_not = |name: &&HeaderName| {
         is_hop_by_hop(name)
             || is_identity(name)
+            || is_one_of(name, taken)
             || is_internal(name)
             || is_trace_context(name)
             || forwarded::is_forwarding(name)
@@ -148,14 +150,17 @@ pub fn strip_trailers(trailers: &mut HeaderMap) {
     }
 }
 
-/// The fields of a message that have one of these names, or are an underscore twin of one.
+/// The fields of a message that are one of these, or the twin of one.
 pub fn named<'h>(
     headers: &'h HeaderMap,
     names: &[HeaderName],
 ) -> impl Iterator<Item = &'h HeaderName> {
-    let is_named =
-        |field: &&HeaderName| names.iter().any(|name| is_twin(field.as_str(), name.as_str()));
-    headers.keys().filter(is_named)
+    headers.keys().filter(|field| is_one_of(field, names))
+}
+
+/// Whether a field is one of these, or the twin of one.
+pub fn is_one_of(name: &HeaderName, others: &[HeaderName]) -> bool {
+    others.iter().any(|other| is_twin(name.as_str(), other.as_str()))
 }
 
 /// Whether a lower-case name equals another once `_` is read as `-`.
@@ -230,6 +235,7 @@ mod tests {
             "x-sum",
             "x-user-id",
             "x_tenant_id",
+            "x_plan",
             "x-audit-event",
             "x-error-type",
             "x-forwarded-for",
@@ -247,7 +253,7 @@ mod tests {
         .into_iter()
         .collect();
 
-        strip_trailers(&mut trailers);
+        strip_trailers(&mut trailers, &[name("x-plan")]);
 
         let mut left: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();

@@ -101,6 +101,11 @@ impl Template {
         &self.source
     }
 
+    /// Whether it has parameters.
+    pub fn has_params(&self) -> bool {
+        !self.is_literal()
+    }
+
     fn is_literal(&self) -> bool {
         self.parts.is_empty()
     }

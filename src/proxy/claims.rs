@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::HeaderName;
 
+use super::plan::Plan;
 use crate::http::hop;
 use crate::telemetry::metrics::Metrics;
 
@@ -31,11 +32,15 @@ pub struct Claimed {
 
 impl Claimed {
     /// Finds them among the fields that were taken out.
-    pub fn among(taken: &[HeaderName], is_trusted: bool) -> Self {
+    pub fn among(taken: &[HeaderName], plan: &Plan, is_trusted: bool) -> Self {
         let is_forwarding =
             |name: &HeaderName| matches!(name.as_str(), "x-forwarded-proto" | "x-forwarded-host");
+        let is_identity = |name: &&HeaderName| hop::is_identity(name) || plan.takes(name);
+        // Where the proxy in front says who calls, its word is no claim.
+        let is_believed = is_trusted && plan.believes_identities;
+        let identities = if is_believed { 0 } else { taken.iter().filter(is_identity).count() };
         Self {
-            identities: taken.iter().filter(|name| hop::is_identity(name)).count() as u64,
+            identities: identities as u64,
             forwarding: !is_trusted && taken.iter().any(is_forwarding),
         }
     }

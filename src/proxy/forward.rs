@@ -49,21 +49,22 @@ pub fn prepare(
 ) -> (Request<RequestBody>, Option<Offer>) {
     let plan = &exchange.plan;
     let is_trusted = survey.is_trusted;
-    if let Some(fields) = &plan.removed_fields {
-        body.remove_from_trailers(fields);
-    }
     let named_host = target::host(&head.uri);
     let client_host = named_host.clone().or(survey.host.take());
 
     // The map itself goes on: hyper hands the same few maps round and round.
     let headers = &mut head.headers;
-    exchange.proxy().claims().note(Claimed::among(&survey.ending, is_trusted), &peer.ip);
+    let claimed = Claimed::among(&survey.ending, plan, is_trusted);
+    exchange.proxy().claims().note(claimed, &peer.ip);
     let asks_for_trailers = survey.accepts_trailers;
     let expects = survey.has_expectation && head.version == Version::HTTP_11 && body.is_untouched();
     let offers = survey.ending.contains(&UPGRADE);
     let offer = if offers { offer(head.version, headers, &body) } else { None };
     for name in &survey.ending {
         headers.remove(name);
+    }
+    if let Some(names) = &plan.kept_out {
+        body.take_from_trailers(names);
     }
     let host = plan.rewritten_host.clone().or(named_host);
     if host.is_some() || client_host.is_none() {
@@ -98,6 +99,11 @@ pub fn prepare(
     forwarded::append(headers, last_hop);
     trace::propagate(plan, survey, &exchange.trace, headers);
     headers.insert(&plan.request_id_header, exchange.request_id.clone());
+    if let Some(identity) = &exchange.identity {
+        for (name, value) in identity.fields() {
+            headers.insert(name, value.clone());
+        }
+    }
 
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();

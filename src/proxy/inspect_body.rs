@@ -36,6 +36,13 @@ pub struct Inspected {
     pub reservation: Option<Reservation>,
 }
 
+impl Inspected {
+    /// What was read.
+    pub fn text(&self) -> &[u8] {
+        text_of(&self.lead)
+    }
+}
+
 /// Reads the body where a capture or the validation wants it, and takes the route's facts from it.
 ///
 /// Cancel safe: a dropped call drops the client's body with it.

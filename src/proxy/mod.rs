@@ -22,6 +22,7 @@ pub mod csrf;
 pub mod exchange;
 pub mod explain;
 pub mod forward;
+pub mod identify;
 pub mod identity;
 pub mod inspect;
 pub mod inspect_body;
@@ -49,6 +50,7 @@ pub mod upgrade;
 pub mod upstream;
 pub mod validation;
 
+use identity::Identities;
 use limits::store::{Remote, Store};
 use overload::Overload;
 use plan::Plan;
@@ -64,6 +66,7 @@ pub struct Proxy {
     overload: Overload,
     inspection: inspect::Budget,
     claims: claims::Claims,
+    identities: Identities,
     limit_store: Option<Arc<Remote>>,
     is_draining: AtomicBool,
     is_cut: AtomicBool,
@@ -75,12 +78,14 @@ impl Proxy {
         let limit_store = Remote::new(config, telemetry.metrics());
         let store = limit_store.clone().map(|store| store as Arc<dyn Store>);
         let plan = Plan::compile(config, telemetry.metrics(), store.as_ref(), None);
+        let key = plan.pseudonym_key.clone();
         Self {
             plan: ArcSwap::from_pointee(plan),
             upstream: Arc::new(Upstream::new(&config.upstream, telemetry.metrics())),
             overload: Overload::new(config.overload),
             inspection: inspect::Budget::new(config.inspect.max_memory),
             claims: claims::Claims::new(telemetry.metrics()),
+            identities: Identities::new(config, &key),
             limit_store,
             telemetry,
             audit,
@@ -141,6 +146,11 @@ impl Proxy {
     /// What clients claim that they may not.
     pub fn claims(&self) -> &claims::Claims {
         &self.claims
+    }
+
+    /// Who can be known, and how.
+    pub fn identities(&self) -> &Identities {
+        &self.identities
     }
 
     /// From now on, answers ask HTTP/1 clients to close their connections and go elsewhere.

@@ -41,7 +41,8 @@ impl Peer {
     pub fn new(ip: IpAddr, scheme: &'static str, link: Arc<Link>) -> Self {
         let address = (ip != UNIX_PEER).then(|| forwarded::address_value(ip));
         let tunnel = Handover::default();
-        Self { ip: ip.to_canonical(), address, scheme, link, no_body: Arc::default(), tunnel }
+        let no_body = Arc::default();
+        Self { ip: ip.to_canonical(), address, scheme, link, no_body, tunnel }
     }
 
     /// The same client, for a stream with a line of its own.

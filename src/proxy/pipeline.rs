@@ -24,8 +24,8 @@ use super::request_body::{Meter, RequestBody};
 use super::survey::Survey;
 use super::upstream::lease::UpstreamBody;
 use super::{
-    Proxy, admission, answer, classify, csrf, forward, inspect_body, last_hop, operations,
-    overload, preflight, screen, seat, target, upgrade, validation,
+    Proxy, admission, answer, classify, csrf, forward, identify, inspect_body, last_hop,
+    operations, overload, preflight, screen, seat, target, upgrade, validation,
 };
 use crate::http::method;
 use crate::record::Failure;
@@ -99,7 +99,12 @@ async fn walk(
     if last_hop::is_here(head)? {
         return Ok(None);
     }
+    let identities = proxy.identities();
     if !is_preflight {
+        if identities.are_asked_for(route.gates.identity) {
+            let (is_trusted, path) = (survey.is_trusted, target.path());
+            identify::identify(identities, exchange, head, is_trusted, path).await?;
+        }
         overload::share(proxy, exchange)?;
         admission::admit(Stage::Known, exchange, &head.headers, verdict).await?;
     }
@@ -111,8 +116,13 @@ async fn walk(
     } else {
         validation::judge_head(exchange, head, target.path(), !body.is_end_stream())?
     };
+    let names_tenant = identify::concerns_body(identities, exchange, &head.headers);
+    let reading = if names_tenant { Interest::Whole } else { interest };
     let inspected =
-        inspect_body::read(proxy, exchange, &head.headers, body, meter, interest).await?;
+        inspect_body::read(proxy, exchange, &head.headers, body, meter, reading).await?;
+    if names_tenant && inspected.is_whole {
+        identify::judge_body(identities, exchange, target.path(), inspected.text())?;
+    }
     if interest != Interest::None && inspected.is_whole {
         validation::judge_body(exchange, head, &inspected.lead)?;
     }

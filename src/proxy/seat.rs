@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::Proxy;
 use super::exchange::{Exchange, Stop};
+use super::identity::Identity;
 use crate::audit::facts::{resource_id, resource_type};
 use crate::audit::{AuditResult, Draft, Event, Evidence, Stage};
 use crate::config::model::AuditMode;
@@ -50,13 +51,14 @@ pub async fn initiate(proxy: &Proxy, exchange: &mut Exchange) -> Result<(), Stop
 pub fn draft(exchange: &Exchange, event: Event) -> Draft {
     let path = exchange.audit_path.clone().unwrap_or_else(|| Evidence::of(""));
     let template = &exchange.route.names.template;
+    let identity = exchange.identity.as_deref();
     Draft {
         timestamp: exchange.started(),
         event,
         stage: Stage::Initiated,
         result: AuditResult::Initiated,
-        user_id: None,
-        tenant_id: None,
+        user_id: identity.and_then(Identity::user).map(Evidence::of),
+        tenant_id: identity.and_then(Identity::tenant).map(Evidence::of),
         ip_address: exchange.client_ip,
         user_agent: exchange.user_agent().cloned(),
         resource_id: resource_id(template, &path, &exchange.facts),

@@ -28,7 +28,7 @@ pub mod pseudonym;
 mod store;
 pub mod stream;
 
-pub use caller::Caller;
+pub use caller::{Caller, Shown, User};
 pub use capture::{Fact, Value};
 pub use kept::{Kept, Reason};
 pub use name::ConfigName;

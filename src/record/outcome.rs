@@ -114,6 +114,8 @@ pub enum Phase {
     Head,
     /// Waiting for a token bucket or a permit.
     Limits,
+    /// Finding out who calls.
+    Identity,
     /// Reading the request body for captures.
     Inspect,
     /// Waiting for the durable audit record.
@@ -130,6 +132,7 @@ impl Phase {
         match self {
             Self::Head => "head",
             Self::Limits => "limits",
+            Self::Identity => "identity",
             Self::Inspect => "inspect",
             Self::Audit => "audit",
             Self::Upstream => "upstream",

@@ -1,4 +1,4 @@
-//! The HTTP client of the exporters: one POST at a time, bounded in time and size.
+//! The HTTP client of the house: one POST (or one GET) at a time, bounded in time and size.
 //!
 //! It speaks HTTP/1.1, or HTTP/2 alone (in the clear by prior knowledge, else by ALPN), over http and
 //! https (rustls with aws-lc-rs; roots from `ca_file`, else the system's, read at the first https
@@ -144,6 +144,24 @@ impl ExportClient {
         }
     }
 
+    /// Fetches what is at a place: an answer of any status, whose body must not exceed `most` bytes (at
+    /// most 1 MiB), within `limit` altogether. Dropping the future gives the request up.
+    pub async fn get(
+        &self,
+        uri: Uri,
+        headers: HeaderMap,
+        most: usize,
+        limit: Duration,
+    ) -> Result<Response<Bytes>, PostError> {
+        let mut request = Request::new(Full::default());
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        match self.ask(request, most.min(MAX_ANSWER), limit).await? {
+            Reply { cut: Some(cut), .. } => Err(cut),
+            Reply { head, body, .. } => Ok(Response::from_parts(head, body)),
+        }
+    }
+
     /// The same, but an answer that breaks off after its head is given as far as it came. It is an
     /// error only if there is no head.
     pub async fn exchange(
@@ -153,11 +171,20 @@ impl ExportClient {
         body: Bytes,
         limit: Duration,
     ) -> Result<Reply, PostError> {
-        let is_https = uri.scheme_str() == Some("https");
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
+        self.ask(request, MAX_ANSWER, limit).await
+    }
+
+    async fn ask(
+        &self,
+        request: Request<Full<Bytes>>,
+        most: usize,
+        limit: Duration,
+    ) -> Result<Reply, PostError> {
+        let is_https = request.uri().scheme_str() == Some("https");
         let late = |_| PostError { reason: "timeout", detail: format!("no answer in {limit:?}") };
         let started = Instant::now();
         let asking = async {
@@ -171,7 +198,7 @@ impl ExportClient {
         let (head, mut incoming) = timeout(limit, asking).await.map_err(late)??.into_parts();
         let left = limit.saturating_sub(started.elapsed());
         let (mut body, mut trailers) = (BytesMut::new(), HeaderMap::new());
-        let read = timeout(left, read(&mut incoming, &mut body, &mut trailers)).await;
+        let read = timeout(left, read(&mut incoming, most, &mut body, &mut trailers)).await;
         let cut = read.map_err(late).and_then(|read| read).err();
         Ok(Reply { head, body: body.freeze(), trailers, cut })
     }
@@ -212,13 +239,14 @@ fn builder(version: Version) -> Builder {
 
 async fn read(
     incoming: &mut Incoming,
+    most: usize,
     body: &mut BytesMut,
     trailers: &mut HeaderMap,
 ) -> Result<(), PostError> {
     while let Some(frame) = incoming.frame().await {
         match frame.map_err(unreachable)?.into_data() {
-            Ok(data) if body.len() + data.len() > MAX_ANSWER => {
-                let detail = "the answer is longer than 1 MiB".to_owned();
+            Ok(data) if body.len() + data.len() > most => {
+                let detail = format!("the answer is longer than {} KiB", most >> 10);
                 return Err(PostError { reason: "refused", detail });
             }
             Ok(data) => body.extend_from_slice(&data),

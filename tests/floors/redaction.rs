@@ -37,17 +37,20 @@ const FREE: [&str; 16] = [
     "OsString",
 ];
 
-/// The one type that holds a text there, and says where its text comes from.
-const HOLDERS: [(&str, &str); 1] = [("record/name.rs", "struct ConfigName")];
+/// The types that hold a text there, and say where it comes from.
+const HOLDERS: [(&str, &str); 2] =
+    [("record/name.rs", "struct ConfigName"), ("record/caller.rs", "struct Shown")];
 
 /// Makers of the types that hold a text, and who may call them.
-const MAKERS: [(&str, &[&str]); 8] = [
+const MAKERS: [(&str, &[&str]); 9] = [
     // The configuration, and a name's own parts.
     ("ConfigName::configured", &["config/", "openapi/"]),
     ("UserAgent::sanitised", &["proxy/peer.rs"]),
     // The literals of the configured templates; from a path it makes shapes only.
     ("Words::of", &["proxy/plan.rs"]),
     ("Evidence::of", &["audit/facts.rs", "proxy/exchange/mod.rs", "proxy/seat.rs"]),
+    // Of a verified identity, as the configuration lets it leave.
+    ("Shown::verified", &["proxy/identity/policy.rs"]),
     ("ClientRequestId::parse", &["proxy/survey.rs"]),
     ("TraceState::parse", &["proxy/trace.rs"]),
     // Static text is taken for our own, so nothing may be made static.
@@ -59,7 +62,7 @@ const MAKERS: [(&str, &[&str]); 8] = [
 const DATA_PATH: [&str; 3] = ["http/", "proxy/", "server/"];
 
 /// What diagnostics of the data path show, and why it may be seen.
-const SHOWN: [(&str, &str); 19] = [
+const SHOWN: [(&str, &str); 20] = [
     ("route = %exchange.route.names.template", "a template of the configuration"),
     ("%error", "what the system, or our own TLS, says"),
     ("error", "what is wrong with our own files"),
@@ -70,6 +73,7 @@ const SHOWN: [(&str, &str); 19] = [
     ("cause = cause.as_str()", "a closed set"),
     ("changed", "keys of the configuration"),
     ("errors", "the configuration's, secrets masked"),
+    ("count", "a number of keys"),
     ("{notice}", "of the configuration"),
     ("is_shadow", "yes or no"),
     ("is_well = found.is_well()", "yes or no"),

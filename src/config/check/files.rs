@@ -69,6 +69,11 @@ pub(super) fn roots(section: &Section<'_>, key: &str) -> Option<PathBuf> {
     Some(path)
 }
 
+/// What a file holds, which is judged elsewhere.
+pub(super) fn content(section: &Section<'_>, key: &str, path: &str) -> Option<Vec<u8>> {
+    readable(section, key, path, fs::read)
+}
+
 fn readable<T>(
     section: &Section<'_>,
     key: &str,

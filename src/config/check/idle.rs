@@ -2,6 +2,7 @@
 //!
 //! Each is a notice: whoever wrote it believes that it works. Nothing is refused here.
 
+use super::identity;
 use crate::config::Config;
 use crate::config::env::Outside;
 use crate::config::section::Section;
@@ -23,6 +24,7 @@ pub(super) fn note(root: &Section<'_>, config: &Config, outside: &mut Outside) {
         let none = "no route captures a fact of the conventions (docs/streams.md)";
         outside.note(format!("`genai.enabled` does nothing: {none}."));
     }
+    identity::notices(config).into_iter().for_each(|notice| outside.note(notice));
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ mod captures;
 mod doors;
 mod files;
 mod gates;
+mod identity;
+mod identity_jwt;
 mod idle;
 mod limits;
 mod metrics;
@@ -65,6 +67,8 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     voices::log(&root.section("log"), &mut config.log);
     voices::spool(&root.section("spool"), &mut config.spool);
     security::security(&root.section("security"), &mut config.security);
+    identity::identity(&root.section("identity"), &mut config.identity);
+    config.pseudonym_key = identity::pseudonym_key(&root.section("identity"));
     policy(&root, &mut config);
     config.openapi = openapi::openapi(&root.section("openapi"), outside);
     audit(&root.section("audit"), &mut config);
@@ -72,6 +76,7 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     lay(&mut config.errors_type_base, voices::type_base(&root.section("errors")));
     lay(&mut config.genai, root.section("genai").flag("enabled"));
     across::check(&root, &config);
+    identity::across(&root, &config);
     captured_limits::check(&root, &config);
     idle::note(&root, &config, outside);
     config

@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Exchange;
+use crate::audit::Event;
 use crate::proxy::request_body::{Meter, State};
 use crate::proxy::seat;
-use crate::record::{Abort, Outcome, Record, UpstreamLeg};
+use crate::record::{Abort, Outcome, Record, Refusal, UpstreamLeg};
 use crate::telemetry::sampling::Ending;
 
 impl Exchange {
@@ -29,7 +30,9 @@ impl Exchange {
         for due in std::mem::take(&mut self.dues) {
             due.settle(&self.facts);
         }
-        let draft = self.route.audit.map(|event| seat::draft(self, event));
+        let is_foreign = outcome == Outcome::Refused(Refusal::TenantMismatch);
+        let event = if is_foreign { Some(Event::TenantMismatch) } else { self.route.audit };
+        let draft = event.map(|event| seat::draft(self, event));
         let record = self.record(now, outcome);
         if let (Some(draft), Some(audit)) = (draft, self.proxy.audit()) {
             seat::complete(audit, self.seat.take(), draft, &record);

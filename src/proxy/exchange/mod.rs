@@ -190,6 +190,11 @@ impl Exchange {
         }
     }
 
+    /// Keeps the canonical path for the audit, also where the route itself is not audited.
+    pub fn note_path(&mut self, path: &str) {
+        self.audit_path = Some(Evidence::of(path));
+    }
+
     /// Notes the meter of the request body.
     pub fn measure(&mut self, meter: &Arc<Meter>) {
         self.meter = Some(Arc::clone(meter));

@@ -7,13 +7,28 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::{HeaderName, HeaderValue};
 use serde_json::{Map, Value};
+
+use crate::record::Caller;
+
+mod bearer;
+mod cache;
+mod follow;
+mod headers;
+mod house;
+mod policy;
+mod ring;
+
+pub use house::Identities;
 
 /// A verified identity. Clones of the `Arc` around it are shared by all requests with the same token.
 pub struct Identity {
     claims: Map<String, Value>,
     user: Option<Arc<str>>,
     tenant: Option<Arc<str>>,
+    caller: Caller,
+    fields: Box<[(HeaderName, HeaderValue)]>,
 }
 
 impl Identity {
@@ -23,7 +38,7 @@ impl Identity {
         user: Option<Arc<str>>,
         tenant: Option<Arc<str>>,
     ) -> Self {
-        Self { claims, user, tenant }
+        Self { claims, user, tenant, caller: Caller::default(), fields: Box::default() }
     }
 
     /// The user, as `identity.user_claim` names it.
@@ -36,10 +51,33 @@ impl Identity {
         self.tenant.as_deref()
     }
 
+    /// What telemetry may show of it.
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The fields that tell the upstream of it.
+    pub fn fields(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.fields
+    }
+
     /// A claim by its name, or, where `place` begins with a slash, by JSON pointer (RFC 6901).
     pub fn claim(&self, place: &str) -> Option<&Value> {
         find(&self.claims, place)
     }
+}
+
+/// Why nobody is known to have sent a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// It does not say.
+    Anonymous,
+    /// It says so in a way that does not hold.
+    Bad,
+    /// Its token is over.
+    Expired,
+    /// The keys that would tell are not there, or too old.
+    NoKeys,
 }
 
 impl fmt::Debug for Identity {

@@ -121,8 +121,14 @@ impl Fields<'_> {
         }
         self.millis(key!("duration"), Some(record.duration));
         self.millis(key!("ttfb"), record.ttfb);
-        self.null(key!("userId"));
-        self.null(key!("tenantId"));
+        match &record.caller.user {
+            Some(user) => user.with_str(|user| self.text(key!("userId"), user)),
+            None => self.null(key!("userId")),
+        }
+        match &record.caller.tenant {
+            Some(tenant) => self.text(key!("tenantId"), tenant),
+            None => self.null(key!("tenantId")),
+        }
         match &record.user_agent {
             Some(agent) => self.text(key!("userAgent"), agent),
             None => self.null(key!("userAgent")),

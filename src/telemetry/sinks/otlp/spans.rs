@@ -95,6 +95,7 @@ fn server(span: &mut Writer, frame: &Frame<'_>) {
         details::stream(span, stream);
     }
     if record.route.span.is_none() {
+        details::caller(span, &record.caller);
         details::facts(span, &record.facts);
     }
 
@@ -123,6 +124,7 @@ fn internal(span: &mut Writer, frame: &Frame<'_>, name: &str) {
     span.text(proto::NAME, [name]);
     kind_and_times(span, proto::INTERNAL, frame.started, frame.ended);
 
+    details::caller(span, &record.caller);
     details::facts(span, &record.facts);
     if record.is_error() {
         let message = record.outcome.message(record.status);

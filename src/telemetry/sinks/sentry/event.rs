@@ -1,15 +1,18 @@
 //! The event itself: an allow-list, field by field.
 //!
 //! Every value is ours, a name from the configuration, a number or an id. There is no URL, no query,
-//! no header, no address, no user and no host name in it.
+//! no header, no address and no host name in it. The user is a pseudonym, unless the configuration
+//! wants it raw.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use ::sentry::Envelope;
-use ::sentry::protocol::{Context, Event, Exception, Level, LogEntry, TraceContext, Values};
+use ::sentry::protocol::{
+    Context, Event, Exception, Level, LogEntry, TraceContext, User as Sender, Values,
+};
 
-use crate::record::Record;
+use crate::record::{Record, User};
 
 /// Which deployment the events come from.
 #[derive(Clone, Debug)]
@@ -53,9 +56,15 @@ fn event(record: &Record, origin: &Origin) -> Event<'static> {
         environment: Some(origin.environment.clone().into()),
         release: Some(origin.release.clone().into()),
         tags: tags(record, kind, template),
+        user: record.caller.user.as_ref().map(user),
         contexts: BTreeMap::from([("trace".to_owned(), Context::Trace(Box::new(trace)))]),
         ..Event::default()
     }
+}
+
+/// The user as all of telemetry shows it: Sentry counts the users that an error meets.
+fn user(shown: &User) -> Sender {
+    Sender { id: Some(shown.with_str(str::to_owned)), ..Sender::default() }
 }
 
 fn tags(record: &Record, kind: &str, template: &str) -> BTreeMap<String, String> {

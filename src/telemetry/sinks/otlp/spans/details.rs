@@ -6,7 +6,7 @@
 
 use super::frame::{Frame, Status, kind_and_times, nanos};
 use super::{proto, put};
-use crate::record::{Fact, StoreCall, StoreEnding, Stream, Value};
+use crate::record::{Caller, Fact, StoreCall, StoreEnding, Stream, User, Value};
 use crate::telemetry::sinks::otlp::wire::Writer;
 
 /// Appends facts, each under its configured name.
@@ -17,6 +17,18 @@ pub(super) fn facts(span: &mut Writer, facts: &[Fact]) {
             Value::Length(count) | Value::Number(count) => put(span, &fact.name, *count),
             Value::Pseudonym(name) => name.with_str(|digits| put(span, &fact.name, digits)),
         }
+    }
+}
+
+/// Appends who called: a pseudonym or the user itself, each under the name that says which.
+pub(super) fn caller(span: &mut Writer, caller: &Caller) {
+    match &caller.user {
+        Some(user @ User::Hash(_)) => user.with_str(|user| put(span, "user.hash", user)),
+        Some(user @ User::Raw(_)) => user.with_str(|user| put(span, "user.id", user)),
+        None => {}
+    }
+    if let Some(tenant) = &caller.tenant {
+        put(span, "tenant.id", &**tenant);
     }
 }
 

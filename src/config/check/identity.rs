@@ -1,0 +1,209 @@
+//! `[identity]`, `[identity.jwt]` and `[identity.forward]`.
+//!
+//! Keys and secrets are read and tried here, so that a wrong file refuses to start. What a rule would
+//! let through by being absent (issuer, audience) must be waived in so many words.
+
+use std::sync::Arc;
+
+use http::HeaderName;
+
+use super::files;
+use super::identity_jwt;
+use crate::config::error::Problem;
+use crate::config::model::{Config, Identity, IdentitySource, TelemetryUser};
+use crate::config::section::{Section, Word, lay};
+use crate::http::{forwarded, hop};
+use crate::record::{ConfigName, PseudonymKey};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    None,
+    Jwt,
+    Headers,
+}
+
+const SOURCES: [(&str, Kind); 3] =
+    [("none", Kind::None), ("jwt", Kind::Jwt), ("headers", Kind::Headers)];
+const USERS: [(&str, TelemetryUser); 3] =
+    [("hmac", TelemetryUser::Hmac), ("raw", TelemetryUser::Raw), ("none", TelemetryUser::None)];
+/// A shorter key could be guessed, and with it every pseudonym.
+const SHORTEST_KEY: usize = 16;
+
+/// `[identity]` and what is below it.
+pub(super) fn identity(section: &Section<'_>, identity: &mut Identity) {
+    let kind = section.choice("source", &SOURCES).unwrap_or(Kind::None);
+    let jwt = identity_jwt::jwt(&section.section("jwt"), kind == Kind::Jwt);
+    identity.source = match kind {
+        Kind::None => IdentitySource::None,
+        // Without keys there is a problem already.
+        Kind::Jwt => jwt.map_or(IdentitySource::None, |jwt| IdentitySource::Jwt(Box::new(jwt))),
+        Kind::Headers => IdentitySource::Headers,
+    };
+    lay(&mut identity.telemetry_user, section.choice("telemetry_user", &USERS));
+    optional(section, "tenant_header", &mut identity.tenant_header, |text| {
+        field(text).map(|name| name.as_str().into())
+    });
+    optional(section, "tenant_path_param", &mut identity.tenant_path_param, parameter);
+    optional(section, "tenant_body", &mut identity.tenant_body, pointer);
+    lay(&mut identity.user_claim, section.parsed("user_claim", "a claim", claim));
+    lay(&mut identity.tenant_claim, section.parsed("tenant_claim", "a claim", claim));
+    if section.has("forward") {
+        identity.forward = forward(section);
+    }
+}
+
+/// What needs two tables at once.
+pub(super) fn across(root: &Section<'_>, config: &Config) {
+    let section = root.section("identity");
+    let refuse = |what: &str, label: &str, help: &str| {
+        section.refuse("source", what, label, Some(help));
+    };
+    match config.identity.source {
+        IdentitySource::Headers if config.server.trusted_proxies.is_empty() => refuse(
+            "trusts nobody",
+            "every client could set these headers",
+            "name the proxy that sets them in `server.trusted_proxies`",
+        ),
+        // A source that could not be read is a problem of its own.
+        IdentitySource::None
+            if !section.has("source") || section.text("source") == Some("none") =>
+        {
+            required_of_nobody(root);
+        }
+        _ => {}
+    }
+    names_taken(&section, config);
+}
+
+/// A route that requires what nobody can have refuses every request.
+fn required_of_nobody(root: &Section<'_>) {
+    let mut tables = root.each("routes");
+    tables.push(root.section("route_defaults"));
+    for table in tables.iter().filter(|table| table.text("identity") == Some("required")) {
+        table.refuse(
+            "identity",
+            "can never be met",
+            "nobody has an identity here",
+            Some("set `identity.source`, for example \"jwt\""),
+        );
+    }
+}
+
+/// Fields of ours that a claim must not replace.
+fn names_taken(section: &Section<'_>, config: &Config) {
+    for (name, _) in &config.identity.forward {
+        if hop::is_twin(name, &config.request_id_header) {
+            let forward = section.section("forward");
+            forward.refuse(name, "cannot hold a claim", "it carries the request id", None);
+        }
+    }
+}
+
+/// `pseudonym_key_file`: what keys the pseudonyms of users and of captured texts.
+pub(super) fn pseudonym_key(section: &Section<'_>) -> Option<PseudonymKey> {
+    let key = files::secret(section, "pseudonym_key_file")?;
+    if key.reveal().len() < SHORTEST_KEY {
+        let label = format!("expected at least {SHORTEST_KEY} bytes");
+        section.refuse("pseudonym_key_file", "holds a key that is too short", label, None);
+        return None;
+    }
+    Some(PseudonymKey::from_bytes(key.reveal().as_bytes()))
+}
+
+/// A text that means "none" when it is empty.
+fn optional(
+    section: &Section<'_>,
+    key: &str,
+    slot: &mut Option<Arc<str>>,
+    parse: impl FnOnce(&str) -> Result<Arc<str>, &'static str>,
+) {
+    if section.text(key) == Some("") {
+        *slot = None;
+    } else if let Some(value) = section.parsed(key, "usable", parse) {
+        *slot = Some(value);
+    }
+}
+
+fn forward(section: &Section<'_>) -> Vec<(Arc<str>, Arc<str>)> {
+    let mut fields: Vec<(Arc<str>, Arc<str>)> = Vec::new();
+    for (name, place) in section.pairs("forward") {
+        let refuse = |word: &Word, title: String, label: &str| {
+            section.problems.push(Problem::at(&word.origin, title).label(label));
+        };
+        let field = match field(&name.text) {
+            Ok(field) => field,
+            Err(label) => {
+                refuse(&name, format!("`{}` cannot carry a claim", name.text), label);
+                continue;
+            }
+        };
+        match claim(&place.text) {
+            Ok(_) if fields.iter().any(|(other, _)| hop::is_twin(other, field.as_str())) => {
+                refuse(&name, format!("`{field}` is there twice"), "named before");
+            }
+            Ok(place) => fields.push((field.as_str().into(), place)),
+            Err(label) => refuse(&place, format!("`{}` is not a claim", place.text), label),
+        }
+    }
+    fields
+}
+
+/// A field that may be taken from clients and set anew: none that means something to a hop, to a
+/// browser or to us.
+fn field(text: &str) -> Result<HeaderName, &'static str> {
+    let name = HeaderName::from_bytes(text.as_bytes());
+    let name = name.map_err(|_| "expected the name of a header field")?;
+    let is_ours = |name: &HeaderName| {
+        hop::is_hop_by_hop(name)
+            || hop::is_usual(name)
+            || hop::is_internal(name)
+            || hop::is_trace_context(name)
+            || forwarded::is_forwarding(name)
+            || !name.as_str().contains(['-', '_'])
+            || name.as_str().starts_with("content-")
+    };
+    if is_ours(&name) { Err("this field means something else") } else { Ok(name) }
+}
+
+/// A claim: its name, or a JSON pointer (RFC 6901) to it.
+fn claim(text: &str) -> Result<Arc<str>, &'static str> {
+    if text.is_empty() || text.len() > 255 || text.chars().any(char::is_control) {
+        return Err("expected the name of a claim, or a JSON pointer such as \"/realm/roles\"");
+    }
+    if text.starts_with('/') { pointer(text) } else { Ok(text.into()) }
+}
+
+fn pointer(text: &str) -> Result<Arc<str>, &'static str> {
+    let is_escaped = |rest: &str| rest.starts_with(['0', '1']);
+    if !text.starts_with('/') || text.len() > 255 {
+        return Err("expected a JSON pointer that begins with `/`");
+    }
+    if !text.split('~').skip(1).all(is_escaped) {
+        return Err("in a JSON pointer `~` must be `~0` or `~1`");
+    }
+    Ok(text.into())
+}
+
+fn parameter(text: &str) -> Result<Arc<str>, &'static str> {
+    if text.contains(['{', '}', '*', '/']) || text.len() > 64 {
+        return Err("expected the name of a parameter, without its braces");
+    }
+    Ok(text.into())
+}
+
+/// Whether anybody relies on knowing who calls while nobody does: an audit without a user.
+pub(super) fn notices(config: &Config) -> Vec<String> {
+    if !matches!(config.identity.source, IdentitySource::None) {
+        return Vec::new();
+    }
+    let audited = config.routes.iter().filter(|route| route.audit.is_some());
+    let names: Vec<&ConfigName> = audited.map(|route| &route.name).collect();
+    let Some(first) = names.first() else { return Vec::new() };
+    let others = match names.len() {
+        1 => String::new(),
+        more => format!(" and {} more", more - 1),
+    };
+    vec![format!(
+        "The route `{first}`{others} is audited without users: `identity.source` is \"none\"."
+    )]
+}

@@ -1,0 +1,120 @@
+//! `[identity]`: who calls, and who may know it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::jwt::{Algorithm, Keys};
+
+/// `[identity]`.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Where an identity comes from.
+    pub source: IdentitySource,
+    /// What telemetry may show of a user.
+    pub telemetry_user: TelemetryUser,
+    /// The field in which a client may name its own tenant, lower case.
+    pub tenant_header: Option<Arc<str>>,
+    /// The path parameter that names a tenant.
+    pub tenant_path_param: Option<Arc<str>>,
+    /// JSON pointer to the place in a request body that names a tenant.
+    pub tenant_body: Option<Arc<str>>,
+    /// The claim that names the user: a name, or a JSON pointer.
+    pub user_claim: Arc<str>,
+    /// The claim that names the tenant: a name, or a JSON pointer.
+    pub tenant_claim: Arc<str>,
+    /// `[identity.forward]`: fields for the upstream, lower case, each with its claim.
+    pub forward: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// `identity.source`.
+#[derive(Clone, Debug)]
+pub enum IdentitySource {
+    /// Nowhere: everybody is anonymous.
+    None,
+    /// A bearer token.
+    Jwt(Box<Jwt>),
+    /// Fields that a trusted proxy has set.
+    Headers,
+}
+
+/// `identity.telemetry_user`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TelemetryUser {
+    /// A keyed hash.
+    Hmac,
+    /// The user itself.
+    Raw,
+    /// Nothing.
+    None,
+}
+
+/// `[identity.jwt]`.
+#[derive(Clone, Debug)]
+pub struct Jwt {
+    /// The keys.
+    pub keys: KeySource,
+    /// Whose tokens count; `None` where any issuer's do.
+    pub issuer: Option<String>,
+    /// Whom tokens must be meant for; `None` where anybody will do.
+    pub audience: Option<String>,
+    /// What a signature may be made with.
+    pub algorithms: Vec<Algorithm>,
+    /// How far the issuer's clock may be from ours.
+    pub leeway: Duration,
+}
+
+/// Where keys come from.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// `jwks_url`: https, or http on this machine.
+    Url(String),
+    /// A file, and what it held when it was checked.
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// What it holds.
+        form: KeyForm,
+        /// Its keys.
+        keys: Arc<Keys>,
+    },
+}
+
+/// What a file of keys holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyForm {
+    /// `jwks_file`: a JWK set.
+    Set,
+    /// `public_key_file`: one PEM key.
+    Pem,
+    /// `secret_file`: a secret shared with the issuer.
+    Secret,
+}
+
+impl KeyForm {
+    /// The keys in a file of this form.
+    pub fn read(self, content: &[u8], allowed: &[Algorithm]) -> Result<Keys, crate::jwt::BadKeys> {
+        match self {
+            Self::Set => Keys::of_set(content, allowed),
+            Self::Pem => Keys::of_pem(content, allowed),
+            // Trailing newlines do not belong to a secret.
+            Self::Secret => Keys::of_secret(trim_end(content), allowed),
+        }
+    }
+}
+
+impl fmt::Display for KeyForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Set => "jwks_file",
+            Self::Pem => "public_key_file",
+            Self::Secret => "secret_file",
+        })
+    }
+}
+
+fn trim_end(content: &[u8]) -> &[u8] {
+    let end = content.iter().rposition(|byte| !b"\r\n".contains(byte)).map_or(0, |last| last + 1);
+    &content[..end]
+}

@@ -1,0 +1,170 @@
+//! Who calls, and whether it may speak for the tenant that it names.
+//!
+//! It stands after everything that the head alone decides, so a flood meets the door limits before any
+//! signature is checked, and before everything that asks who calls. A bad token is refused wherever
+//! tokens are looked at, also where none is required: a client that sends one means it.
+//!
+//! It verifies nothing itself and removes no field; [`super::identity`] and [`super::forward`] do.
+
+use http::HeaderMap;
+use http::Method;
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, ORIGIN};
+use http::request::Parts;
+use serde_json::Value;
+
+use super::exchange::{Exchange, Stop};
+use super::identity::{Denied, Identities, Identity, find};
+use crate::config::model::Need;
+use crate::jwt;
+use crate::record::{Phase, Refusal};
+
+/// Finds out who sent this head to a route that wants to know. `path` is the canonical path.
+///
+/// Cancel safe: nothing is noted before it is known.
+pub async fn identify(
+    identities: &Identities,
+    exchange: &mut Exchange,
+    head: &Parts,
+    is_trusted: bool,
+    path: &str,
+) -> Result<(), Stop> {
+    let need = exchange.route.gates.identity;
+    exchange.phase = Phase::Identity;
+    let (began, started) = (exchange.began(), exchange.started());
+    let found = identities.find(&head.headers, is_trusted, began, started).await;
+    let identity = match found {
+        Ok(Some(identity)) => identity,
+        Ok(None) if need == Need::Required => {
+            return refuse(identities, head, Denied::Anonymous);
+        }
+        Ok(None) => return Ok(()),
+        Err(denied) => return refuse(identities, head, denied),
+    };
+    exchange.caller = identity.caller().clone();
+    let is_foreign = names_another_tenant(identities, exchange, &identity, head, path);
+    exchange.identity = Some(identity);
+    if is_foreign {
+        exchange.note_path(path);
+        return Err(Refusal::TenantMismatch.into());
+    }
+    Ok(())
+}
+
+/// Whether the body of this request could name a tenant, so that it has to be read.
+pub fn concerns_body(identities: &Identities, exchange: &Exchange, headers: &HeaderMap) -> bool {
+    if identities.tenant_body.is_none() || exchange.identity.is_none() {
+        return false;
+    }
+    // Without a type, or as plain text, some services read JSON all the same.
+    headers.get(CONTENT_TYPE).is_none_or(|media| {
+        let media = media.as_bytes().to_ascii_lowercase();
+        memchr::memmem::find(&media, b"json").is_some() || media.starts_with(b"text/")
+    })
+}
+
+/// Judges a whole body by the tenant that it names. What is no JSON object names none; an object that
+/// says a thing twice could name two.
+pub fn judge_body(
+    identities: &Identities,
+    exchange: &mut Exchange,
+    path: &str,
+    body: &[u8],
+) -> Result<(), Refusal> {
+    let (Some(place), Some(identity)) = (&identities.tenant_body, &exchange.identity) else {
+        return Ok(());
+    };
+    let Some(object) = jwt::object(body) else {
+        let is_object = serde_json::from_slice::<Value>(body).is_ok_and(|value| value.is_object());
+        return if is_object { Err(Refusal::BadRequest) } else { Ok(()) };
+    };
+    let is_foreign = match find(&object, place) {
+        None | Some(Value::Null) => false,
+        Some(Value::String(named)) => Some(named.as_str()) != identity.tenant(),
+        Some(Value::Number(named)) => Some(named.to_string().as_str()) != identity.tenant(),
+        Some(_) => true,
+    };
+    if is_foreign {
+        exchange.note_path(path);
+        return Err(Refusal::TenantMismatch);
+    }
+    Ok(())
+}
+
+/// A CORS preflight carries no credentials by its nature (Fetch standard, "CORS-preflight fetch"), and
+/// without its answer no browser would send the request that does.
+fn refuse(identities: &Identities, head: &Parts, denied: Denied) -> Result<(), Stop> {
+    let is_preflight = head.method == Method::OPTIONS
+        && head.headers.contains_key(ORIGIN)
+        && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    if is_preflight {
+        return Ok(());
+    }
+    let refusal = match denied {
+        Denied::Anonymous | Denied::Bad => Refusal::Unauthenticated,
+        Denied::Expired => Refusal::TokenExpired,
+        Denied::NoKeys => Refusal::JwksUnavailable,
+    };
+    Err(Stop::Refused(refusal, identities.explain(denied)))
+}
+
+/// Whether the head names a tenant that is not the identity's. Every word of it counts: which of two
+/// the upstream would take, nobody knows.
+fn names_another_tenant(
+    identities: &Identities,
+    exchange: &Exchange,
+    identity: &Identity,
+    head: &Parts,
+    path: &str,
+) -> bool {
+    let own = identity.tenant().map(str::as_bytes);
+    if let Some(name) = &identities.tenant_header
+        && !identities.believes_headers()
+        && head.headers.get_all(name).iter().any(|claimed| Some(claimed.as_bytes()) != own)
+    {
+        return true;
+    }
+    let (Some(asked), Some(template)) = (&identities.tenant_path_param, &exchange.route.template)
+    else {
+        return false;
+    };
+    let is_foreign =
+        |(name, value): (&str, &str)| name == &**asked && Some(&*unescaped(value)) != own;
+    template.has_params() && template.params(path).into_iter().any(is_foreign)
+}
+
+/// A path parameter without its escapes. The path is canonical, so each escape is whole.
+fn unescaped(value: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digit = |at: usize| char::from(*after.get(at)?).to_digit(16);
+        if let (b'%', Some(high), Some(low)) = (first, digit(0), digit(1)) {
+            bytes.extend(u8::try_from(high << 4 | low));
+            rest = &after[2..];
+        } else {
+            bytes.push(*first);
+            rest = after;
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_are_read_and_nothing_else_is() {
+        for (value, bytes) in [
+            ("acme", "acme"),
+            ("a%20b", "a b"),
+            ("%C3%A4", "ä"),
+            ("%", "%"),
+            ("%zz", "%zz"),
+            ("", ""),
+        ] {
+            assert_eq!(unescaped(value), bytes.as_bytes(), "{value}");
+        }
+        assert_eq!(unescaped("%+1"), b"%+1");
+    }
+}

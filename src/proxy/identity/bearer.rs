@@ -1,0 +1,184 @@
+//! Bearer tokens of requests (RFC 6750 §2.1), judged by the keys in force.
+//!
+//! A token that was judged before costs its hash; another one its signature. A request never waits for
+//! keys, with one exception: a token that names a key nobody has here yet may wait a second for it.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use tokio::time::Instant;
+
+use super::cache::{Cache, Entry, Fingerprint};
+use super::policy::Policy;
+use super::ring::{Ring, Set};
+use super::{Denied, Identity};
+use crate::config::model::{Jwt, KeySource};
+use crate::jwt::{self, Keys, Rejected, Rules};
+
+/// What judges tokens.
+#[derive(Debug)]
+pub(super) struct Bearer {
+    pub(super) ring: Ring,
+    rules: Rules,
+    cache: Cache,
+}
+
+/// The moment at which a token is judged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    /// For the age of keys.
+    pub(super) now: Instant,
+    /// For the claims: seconds since 1970.
+    pub(super) unix: u64,
+}
+
+impl Bearer {
+    pub(super) fn new(settings: &Jwt) -> Self {
+        let keys = match &settings.keys {
+            KeySource::Url(_) => None,
+            KeySource::File { keys, .. } => Some(Arc::clone(keys)),
+        };
+        let rules = Rules {
+            issuer: settings.issuer.clone(),
+            audience: settings.audience.clone(),
+            leeway: settings.leeway,
+        };
+        Self { ring: Ring::new(keys), rules, cache: Cache::default() }
+    }
+
+    /// The identity of a token. Cancel safe.
+    pub(super) async fn judge(
+        &self,
+        policy: &Policy,
+        token: &[u8],
+        at: Moment,
+    ) -> Result<Arc<Identity>, Denied> {
+        if token.len() > jwt::MAX_TOKEN {
+            return Err(Denied::Bad);
+        }
+        let fingerprint = Fingerprint::of(token);
+        let (keys, generation) = {
+            let set = self.ring.set();
+            let keys = set.usable(at.now).ok_or(Denied::NoKeys)?;
+            if let Some(identity) = self.cache.find(&fingerprint, set.generation, at.unix) {
+                return Ok(identity);
+            }
+            (Arc::clone(keys), set.generation)
+        };
+        let asked = Asked { token, fingerprint, at };
+        match self.verify(policy, &asked, &keys, generation) {
+            Err(Judged::UnknownKey) => {}
+            judged => return judged.map_err(Judged::denied),
+        }
+        // Boxed: few requests wait, and every one has room for what it may wait for.
+        if !Box::pin(self.ring.renew(generation, at.now)).await {
+            return Err(Denied::Bad);
+        }
+        let set: Arc<Set> = self.ring.set().clone();
+        let keys = set.usable(at.now).ok_or(Denied::NoKeys)?;
+        self.verify(policy, &asked, keys, set.generation).map_err(Judged::denied)
+    }
+
+    fn verify(
+        &self,
+        policy: &Policy,
+        asked: &Asked<'_>,
+        keys: &Keys,
+        generation: u64,
+    ) -> Result<Arc<Identity>, Judged> {
+        let verified = jwt::verify(asked.token, keys, &self.rules, asked.at.unix);
+        let verified = verified.map_err(Judged::of)?;
+        let identity = Arc::new(policy.identity(verified.claims).ok_or(Judged::Bad)?);
+        let entry = Entry {
+            identity: Arc::clone(&identity),
+            until: verified.until,
+            generation,
+            length: asked.token.len(),
+        };
+        self.cache.keep(asked.fingerprint, entry);
+        Ok(identity)
+    }
+}
+
+/// A token, and when it is asked about.
+struct Asked<'a> {
+    token: &'a [u8],
+    fingerprint: Fingerprint,
+    at: Moment,
+}
+
+/// What became of a token that does not hold.
+enum Judged {
+    Bad,
+    Expired,
+    UnknownKey,
+}
+
+impl Judged {
+    fn of(rejected: Rejected) -> Self {
+        match rejected {
+            Rejected::Expired => Self::Expired,
+            Rejected::UnknownKey => Self::UnknownKey,
+            _ => Self::Bad,
+        }
+    }
+
+    fn denied(self) -> Denied {
+        match self {
+            Self::Expired => Denied::Expired,
+            Self::Bad | Self::UnknownKey => Denied::Bad,
+        }
+    }
+}
+
+/// The bearer token of a head; `None` where it has none. Another scheme is none of our business; two
+/// fields are, because two readers could take different ones.
+pub(super) fn token(headers: &HeaderMap) -> Result<Option<&[u8]>, Denied> {
+    let mut fields = headers.get_all(AUTHORIZATION).iter();
+    let Some(field) = fields.next() else { return Ok(None) };
+    if fields.next().is_some() {
+        return Err(Denied::Bad);
+    }
+    let text = field.as_bytes();
+    // The scheme is written in any case (RFC 9110 §11.1).
+    let Some((scheme, rest)) = text.split_at_checked(6) else { return Ok(None) };
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
+        return Ok(None);
+    }
+    match rest.split_first() {
+        Some((b' ', rest)) if !rest.trim_ascii().is_empty() => Ok(Some(rest.trim_ascii())),
+        Some((b' ', _)) | None => Err(Denied::Bad),
+        // `Bearerish` is another scheme.
+        Some(_) => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token_of(fields: &[&'static str]) -> Result<Option<String>, Denied> {
+        let mut headers = HeaderMap::new();
+        for field in fields {
+            headers.append(AUTHORIZATION, http::HeaderValue::from_static(field));
+        }
+        token(&headers).map(|token| token.map(|t| String::from_utf8_lossy(t).into_owned()))
+    }
+
+    #[test]
+    fn the_token_is_found_in_one_field_of_the_right_scheme() {
+        for field in ["Bearer a.b.c", "bearer a.b.c", "BEARER  a.b.c "] {
+            assert_eq!(token_of(&[field]), Ok(Some("a.b.c".into())), "{field}");
+        }
+        for other in ["Basic YTpi", "", "B", "Bearerish a", "Digest x", "Token a.b.c"] {
+            assert_eq!(token_of(&[other]), Ok(None), "{other}");
+        }
+        assert_eq!(token_of(&[]), Ok(None));
+        for broken in
+            [&["Bearer"][..], &["Bearer "], &["Bearer a", "Bearer a"], &["Basic a", "Bearer a"]]
+        {
+            assert_eq!(token_of(broken), Err(Denied::Bad), "{broken:?}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! All there is to know of identities, of one house: where they come from, and what follows of them.
+//!
+//! It is made once, at the start: another `[identity]` needs a restart. What its files hold is followed
+//! while it runs.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::bearer::{self, Bearer, Moment};
+use super::policy::Policy;
+use super::{Denied, Identity, follow};
+use crate::config::Config;
+use crate::config::model::{IdentitySource, KeySource, Need};
+use crate::record::PseudonymKey;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Identities {
+    source: Source,
+    policy: Policy,
+    challenges: Challenges,
+    /// The field in which a client may name its own tenant.
+    pub tenant_header: Option<HeaderName>,
+    /// JSON pointer to the place in a body that names a tenant.
+    pub tenant_body: Option<Arc<str>>,
+    /// The path parameter that names a tenant.
+    pub tenant_path_param: Option<Arc<str>>,
+}
+
+#[derive(Debug)]
+enum Source {
+    None,
+    Jwt { bearer: Box<Bearer>, keys: KeySource, allowed: Vec<crate::jwt::Algorithm> },
+    Headers,
+}
+
+/// What a 401 says of how to do better (RFC 6750 §3).
+#[derive(Debug)]
+struct Challenges {
+    plain: HeaderValue,
+    invalid: HeaderValue,
+    expired: HeaderValue,
+}
+
+impl Identities {
+    /// The identities of this configuration; `key` makes the pseudonyms of users.
+    pub fn new(config: &Config, key: &PseudonymKey) -> Self {
+        let settings = &config.identity;
+        let source = match &settings.source {
+            IdentitySource::None => Source::None,
+            IdentitySource::Jwt(jwt) => Source::Jwt {
+                bearer: Box::new(Bearer::new(jwt)),
+                keys: jwt.keys.clone(),
+                allowed: jwt.algorithms.clone(),
+            },
+            IdentitySource::Headers => Source::Headers,
+        };
+        let tenant_header = settings
+            .tenant_header
+            .as_ref()
+            .and_then(|name| HeaderName::from_bytes(name.as_bytes()).ok());
+        Self {
+            source,
+            policy: Policy::compile(settings, key),
+            challenges: Challenges::of(&config.service.name),
+            tenant_header,
+            tenant_body: settings.tenant_body.clone(),
+            tenant_path_param: settings.tenant_path_param.clone(),
+        }
+    }
+
+    /// Whether a route with this need has to look for one. Where one is required and nobody can have
+    /// one, looking is what refuses.
+    pub fn are_asked_for(&self, need: Need) -> bool {
+        match need {
+            Need::None => false,
+            Need::Optional => !matches!(self.source, Source::None),
+            Need::Required => true,
+        }
+    }
+
+    /// Who sent these fields; `None` where they say nothing of it. `is_trusted` is what the plan says
+    /// of the peer, `began` and `started` are now.
+    ///
+    /// Cancel safe.
+    pub async fn find(
+        &self,
+        headers: &HeaderMap,
+        is_trusted: bool,
+        began: Instant,
+        started: SystemTime,
+    ) -> Result<Option<Arc<Identity>>, Denied> {
+        match &self.source {
+            Source::Jwt { bearer, .. } => {
+                let Some(token) = bearer::token(headers)? else { return Ok(None) };
+                let unix = started.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
+                let at = Moment { now: began, unix };
+                bearer.judge(&self.policy, token, at).await.map(Some)
+            }
+            Source::Headers if is_trusted => super::headers::find(&self.policy, headers),
+            Source::None | Source::Headers => Ok(None),
+        }
+    }
+
+    /// Whether a client's own tenant field is another source's: then there is nothing to compare.
+    pub fn believes_headers(&self) -> bool {
+        matches!(self.source, Source::Headers)
+    }
+
+    /// What an answer says to a request that was denied.
+    pub fn explain(&self, denied: Denied) -> Box<HeaderMap> {
+        let mut fields = Box::<HeaderMap>::default();
+        let challenge = match denied {
+            Denied::Anonymous => &self.challenges.plain,
+            Denied::Bad => &self.challenges.invalid,
+            Denied::Expired => &self.challenges.expired,
+            Denied::NoKeys => {
+                fields.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+                return fields;
+            }
+        };
+        fields.insert(WWW_AUTHENTICATE, challenge.clone());
+        fields
+    }
+
+    /// Whether the keys that are needed are there. True where none are.
+    pub fn has_keys(&self) -> bool {
+        match &self.source {
+            Source::Jwt { bearer, .. } => bearer.ring.set().usable(Instant::now()).is_some(),
+            _ => true,
+        }
+    }
+
+    /// Follows the keys until `stop`: fetches them, or looks at their file.
+    pub async fn tend(&self, stop: CancellationToken) {
+        if let Source::Jwt { bearer, keys, allowed } = &self.source {
+            stop.run_until_cancelled(follow::follow(&bearer.ring, keys, allowed)).await;
+        }
+    }
+}
+
+impl Challenges {
+    fn of(service: &str) -> Self {
+        let realm: String = service
+            .chars()
+            .filter(|letter| letter.is_ascii_graphic() && !matches!(letter, '"' | '\\'))
+            .collect();
+        let challenge = |more: &str| {
+            let text = format!("Bearer realm=\"{realm}\"{more}");
+            HeaderValue::try_from(text)
+                .unwrap_or_else(|_| HeaderValue::from_static("Bearer realm=\"\""))
+        };
+        Self {
+            plain: challenge(""),
+            invalid: challenge(", error=\"invalid_token\""),
+            expired: challenge(
+                ", error=\"invalid_token\", error_description=\"The token has expired\"",
+            ),
+        }
+    }
+}

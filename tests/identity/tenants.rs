@@ -1,0 +1,121 @@
+//! Whose data a request may speak of: the token's tenant, and no other that it names.
+
+use serde_json::json;
+use vital_sidecar::record::{Outcome, Refusal};
+use vital_sidecar::telemetry::sinks::audit::Audit;
+use vital_sidecar::telemetry::sinks::audit::fake::FakeDisk;
+
+use super::{Scene, bearer, file, good, jwt, knowing};
+use crate::support::eventually;
+use crate::support::house::{config, lines};
+use crate::support::issuer::{Key, claims, set};
+use crate::support::recorder::recording;
+use crate::support::sidecar;
+
+const TENANTS: &str =
+    "[[routes]]\nmatch = \"* /tenants/{tenant}/{*rest}\"\naudit = \"DATA_ACCESS\"\n";
+
+async fn post(scene: &Scene, fields: &str, body: &str) -> u16 {
+    let mut client = scene.sidecar.client().await;
+    let length = body.len();
+    let head =
+        format!("POST /api/a HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n{fields}\r\n");
+    client.say(head + body).await;
+    client.answer().await.status
+}
+
+#[tokio::test]
+async fn a_header_that_names_another_tenant_is_refused() {
+    let key = Key::ec("a");
+    let mut scene = knowing(&[&key], "").await;
+    let token = bearer(&key.token(&good()));
+    for (field, status) in [
+        ("x-tenant-id: acme\r\n", 200),
+        ("x-tenant-id: other\r\n", 403),
+        ("x-tenant-id: ACME\r\n", 403),
+        ("x-tenant-id:\r\n", 403),
+        ("x-tenant-id: acme\r\nx-tenant-id: other\r\n", 403),
+        ("x-tenant-id: acme, other\r\n", 403),
+    ] {
+        let answer = scene.get("/api/a", &(token.clone() + field)).await;
+        assert_eq!(answer.status, status, "{field}");
+        let outcome = scene.record().await.outcome;
+        if status == 403 {
+            assert_eq!(answer.json()["error_type"], "tenant_mismatch");
+            assert_eq!(outcome, Outcome::Refused(Refusal::TenantMismatch));
+        }
+    }
+    assert_eq!(scene.seen().len(), 1);
+    // Who has no tenant may not name one.
+    let without = key.token(&claims(&json!({"tenant_id": null})));
+    let answer = scene.get("/api/a", &(bearer(&without) + "x-tenant-id: acme\r\n")).await;
+    assert_eq!(answer.status, 403);
+}
+
+#[tokio::test]
+async fn a_path_that_names_another_tenant_is_refused_and_audited() {
+    let key = Key::ec("a");
+    let file = file(&set(&[&key]));
+    let recorder = recording().await;
+    let text = jwt("jwks_file", &file, "") + TENANTS;
+    let config = config(recorder.upstream.address, &text);
+    let disk = FakeDisk::default();
+    let audit = Audit::open(&config.audit, disk.clone()).expect("an audit");
+    let sidecar = sidecar::with_audit(&config, Some(audit));
+    let mut scene = Scene { recorder, sidecar, _file: file };
+    let ask = async |scene: &mut Scene, path: &str| {
+        let answer = scene.get(path, &bearer(&key.token(&good()))).await;
+        scene.record().await;
+        answer.status
+    };
+
+    assert_eq!(ask(&mut scene, "/tenants/acme/a").await, 200);
+    assert_eq!(ask(&mut scene, "/tenants/%61cme/a").await, 200, "the same path");
+    assert_eq!(ask(&mut scene, "/tenants/other/a").await, 403);
+    assert_eq!(ask(&mut scene, "/tenants/acme%20/a").await, 403);
+    assert_eq!(scene.seen().len(), 2);
+
+    let records = || {
+        let segments = disk.names().into_iter().filter(|name| name.ends_with(".jsonl"));
+        let content = |name: String| disk.content(&name).unwrap_or_default();
+        segments.flat_map(|name| lines(&content(name))).collect::<Vec<_>>()
+    };
+    eventually("all is written", || records().len() == 6).await;
+    let refused: Vec<_> =
+        records().into_iter().filter(|line| line["event"] == "TENANT_MISMATCH").collect();
+    assert_eq!(refused.len(), 2);
+    for line in refused {
+        assert_eq!(line["result"], "denied");
+        assert_eq!((&line["userId"], &line["tenantId"]), (&json!("u-4711"), &json!("acme")));
+        assert_ne!(line["path"], "");
+    }
+    let passed = records().into_iter().find(|line| line["result"] == "success").expect("a record");
+    assert_eq!((&passed["userId"], &passed["tenantId"]), (&json!("u-4711"), &json!("acme")));
+}
+
+#[tokio::test]
+async fn a_body_that_names_another_tenant_is_refused() {
+    let key = Key::ec("a");
+    let scene = knowing(&[&key], "tenant_body = \"/tenantId\"").await;
+    let token = bearer(&key.token(&good()));
+    let json = format!("{token}content-type: application/json\r\n");
+    for (body, status) in [
+        (r#"{"tenantId":"acme","query":"x"}"#, 200),
+        (r#"{"query":"x"}"#, 200),
+        (r#"{"tenantId":null}"#, 200),
+        (r#"["other"]"#, 200),
+        ("not JSON", 200),
+        (r#"{"tenantId":"other"}"#, 403),
+        (r#"{"tenant\u0049d":"other"}"#, 403),
+        (r#"{"tenantId":["acme"]}"#, 403),
+        (r#"{"tenantId":"acme","tenantId":"other"}"#, 400),
+        (r#"{"tenantId":"other","tenantId":"acme"}"#, 400),
+    ] {
+        assert_eq!(post(&scene, &json, body).await, status, "{body}");
+        assert_eq!(post(&scene, &token, body).await, status, "without a type: {body}");
+    }
+    let long = format!("{{\"tenantId\":\"other\",\"query\":\"{}\"}}", "x".repeat(70_000));
+    assert_eq!(post(&scene, &json, &long).await, 413, "what cannot be looked at");
+    let upload = format!("{token}content-type: application/octet-stream\r\n");
+    assert_eq!(post(&scene, &upload, &long).await, 200);
+}
