@@ -7,6 +7,7 @@ use crate::support::house::config;
 use crate::support::recorder::{Recorder, recording};
 use crate::support::sidecar::{self, Sidecar};
 
+mod callers;
 mod costs;
 mod keys;
 

@@ -5,6 +5,7 @@
 use super::identity;
 use crate::config::Config;
 use crate::config::env::Outside;
+use crate::config::model::IdentitySource;
 use crate::config::section::Section;
 
 /// Looks at the whole configuration.
@@ -25,6 +26,13 @@ pub(super) fn note(root: &Section<'_>, config: &Config, outside: &mut Outside) {
         outside.note(format!("`genai.enabled` does nothing: {none}."));
     }
     identity::notices(config).into_iter().for_each(|notice| outside.note(notice));
+    let has_identities = !matches!(config.identity.source, IdentitySource::None);
+    if let Some(limit) = config.rate_limits.iter().find(|limit| limit.needs_caller())
+        && !has_identities
+    {
+        let none = "`identity.source` is \"none\"";
+        outside.note(format!("The limit `{}` knows nobody but by address: {none}.", limit.name));
+    }
 }
 
 #[cfg(test)]
@@ -46,6 +54,7 @@ mod tests {
             ("[metrics.otlp]\ncompression = \"gzip\"\n", "`metrics.otlp` does nothing"),
             ("otlp.endpoint = \"\"\nspool.directory = \"spool\"\n", "`spool.directory` does"),
             ("genai.enabled = true\n", "`genai.enabled` does nothing"),
+            ("rate_limits.a = { key = [\"user\"], rate = \"1/s\" }\n", "The limit `a` knows nobody"),
         ];
         for (text, beginning) in told {
             let said = notices(text);
