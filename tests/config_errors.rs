@@ -92,6 +92,45 @@ fn roots_for_a_store_without_tls_are_never_used() {
     assert_says(&errors, &["`rate_limit_store.ca_file` is never used", "rediss://"]);
 }
 
+// Security.
+refused! {
+    a_preset_of_security_headers_is_one_of_three:
+        "security.headers = \"hard\"", "1:20", "`security.headers`", "strict";
+    unknown_paths_are_forwarded_or_denied:
+        "security.unmatched = \"block\"", "1:22", "`security.unmatched`", "deny";
+    an_origin_has_a_scheme:
+        "security.csrf_trusted_origins = [\"sso.example.com\"]", "1:34",
+        "`security.csrf_trusted_origins` holds something that is not an origin",
+        "expected SCHEME://HOST[:PORT]", "write \"https://sso.example.com\"";
+    an_origin_has_no_path:
+        "security.csrf_trusted_origins = [\"https://a.example\", \"https://b.example/login\"]", "1:55",
+        "expected SCHEME://HOST[:PORT]", "write \"https://b.example\"";
+    an_origin_is_no_pattern:
+        "security.csrf_trusted_origins = [\"https://*.example\"]", "1:34", "name each origin";
+    an_origin_is_written_in_punycode:
+        "security.csrf_trusted_origins = [\"https://bücher.example\"]", "1:34", "Punycode";
+    null_is_no_origin:
+        "security.csrf_trusted_origins = [\"null\"]", "1:34", "any page can send it";
+    an_origin_has_no_credentials:
+        "security.csrf_trusted_origins = [\"https://a@b.example\"]", "1:34", "no user information";
+    an_origin_s_port_is_a_port:
+        "security.csrf_trusted_origins = [\"https://b.example:0\"]", "1:34", "from 1 to 65535";
+    a_field_that_frames_a_request_stays:
+        "security.remove_request_headers = [\"Host\"]", "1:36", "frames or routes the request";
+    a_removed_field_has_a_name:
+        "security.remove_request_headers = [\"x debug\"]", "1:36", "as in \"x-debug\"";
+    a_removed_field_is_named_once:
+        "security.remove_request_headers = [\"x-a\", \"X-A\"]", "1:43", "named before";
+    an_override_is_not_for_what_one_answer_is:
+        "security.override.set-cookie = \"a=1\"", "1:19", "`security.override` cannot set `set-cookie`";
+    an_override_is_a_header_value:
+        "security.override.x-a = \"a\\nb\"", "1:25", "`security.override.x-a` is not a header value";
+    an_override_has_a_name:
+        "security.override.\"x a\" = \"1\"", "1:19", "not one of a header field";
+    an_override_is_a_string:
+        "security.override.x-a = 1", "1:25", "expected a string";
+}
+
 // The spool.
 refused! {
     a_spool_holds_more_than_a_few_parcels:

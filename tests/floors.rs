@@ -52,6 +52,7 @@ const ROOMS: [Room; 2] = [
             "reply",
             "request_body",
             "roots",
+            "security_headers",
             "survey",
             "target",
             "trace",

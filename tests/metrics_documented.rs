@@ -153,6 +153,8 @@ async fn live(house: &House) {
         client.post("/api/orchestrate", body).await;
     }
     client.post("/chat", r#"{"model":"m"}"#).await;
+    client.say("POST / HTTP/1.1\r\nhost: a\r\norigin: null\r\ncontent-length: 0\r\n\r\n").await;
+    client.answer().await;
     let mut half = house.client().await;
     half.say("GET / HT").await;
     drop(half);

@@ -31,6 +31,7 @@ pub(crate) const LIVE: &[&str] = &[
     "tracing.trust",
     "tracing.sampling",
     "cache.headers",
+    "security",
     "openapi",
     "route_defaults",
     "routes",

@@ -14,6 +14,7 @@ use super::model::{
     RateLimitStore, Retry, Scheme, Server, ServerLimits, Service, Share, Signal, Spool,
     TelemetryUser, Timeouts, Tracing, Trust, Upstream,
 };
+use super::model::{Preset, Security, Unmatched};
 use crate::record::ConfigName;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -76,6 +77,7 @@ impl Config {
             log: Log { level: LogLevel::Info, console: Console::Auto, directory: None },
             spool: Spool { directory: None, max_size: 256 << 20 },
             identity: identity(),
+            security: security(),
             openapi: None,
             default_rate_limits: Vec::new(),
             default_gates: gates(),
@@ -178,6 +180,16 @@ fn gates() -> Gates {
         csrf: Mode::Shadow,
         validation: Mode::Enforce,
         rate_limits: Mode::Enforce,
+    }
+}
+
+fn security() -> Security {
+    Security {
+        headers: Preset::Basic,
+        overrides: Vec::new(),
+        remove_request_headers: Vec::new(),
+        csrf_trusted_origins: Vec::new(),
+        unmatched: Unmatched::Forward,
     }
 }
 

@@ -19,6 +19,7 @@ mod identity;
 mod limits;
 mod metrics;
 mod otlp;
+mod security;
 mod server;
 mod store;
 mod upstream;
@@ -31,6 +32,7 @@ pub use identity::{Identity, IdentitySource, Jwt, KeyForm, KeySource, TelemetryU
 pub use limits::{Cost, LimitKey, RateLimit, RateLimitHeaders};
 pub use metrics::{Cache, Metrics};
 pub use otlp::{Otlp, OtlpProtocol, OtlpTarget, Signal};
+pub use security::{Preset, Security, Unmatched};
 pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
 pub use store::{RateLimitStore, StoreNode, StorePlace, StoreUrl};
 pub use upstream::{HostHeader, Pool, Scheme, Timeouts, Upstream};
@@ -65,6 +67,8 @@ pub struct Config {
     pub spool: Spool,
     /// `[identity]`: who calls.
     pub identity: Identity,
+    /// `[security]`: header fields, trusted origins, unknown paths.
+    pub security: Security,
     /// `[openapi] file`: what is known of the API.
     pub openapi: Option<Arc<Document>>,
     /// `[route_defaults] rate_limits`: for every request whose route names none.

@@ -20,8 +20,9 @@ use super::operations::OperationPlan;
 use super::peer::Peer;
 use super::plan::RoutePlan;
 use super::survey::Survey;
-use super::{Proxy, admission, operations, screen, target, validation};
+use super::{Proxy, admission, csrf, operations, preflight, screen, target, validation};
 use crate::config::model::Mode;
+use crate::http::method;
 use crate::record::Refusal;
 
 /// What was decided about a request.
@@ -48,6 +49,8 @@ pub enum Gate {
     Door,
     /// The route's action and the declared length.
     Head,
+    /// Where a browser's request comes from.
+    Csrf,
     /// The parameters of its operation.
     Validation,
 }
@@ -74,8 +77,9 @@ pub async fn judge(proxy: &Arc<Proxy>, head: &Parts) -> Trial {
             };
         }
     };
-    let route = plan.find(&head.method, target.path());
-    let known = operations::find(&plan, &head.method, target.path());
+    let method = method::in_capitals(&head.method);
+    let known = operations::find(&plan, method, target.path());
+    let route = plan.find(method, target.path());
     exchange.enter(known.policy(route), target.path());
     exchange.operation = known.operation().cloned();
     let mut refusals = Vec::new();
@@ -84,12 +88,17 @@ pub async fn judge(proxy: &Arc<Proxy>, head: &Parts) -> Trial {
         Err(Stop::Invalid(_)) => refusals.push((gate, Refusal::SchemaViolation)),
         _ => {}
     };
-    note(Gate::Target, target.judge(&plan, &head.method).map_err(Stop::from));
+    note(Gate::Target, target.judge(&plan, method).map_err(Stop::from));
+    let is_preflight = preflight::is_preflight(head, &survey, has_body);
     let mut verdict = Verdict::default();
-    let door = admission::admit(Stage::Door, &mut exchange, &head.headers, &mut verdict).await;
-    note(Gate::Door, door);
-    note(Gate::Head, screen::judge(&exchange, &body).map_err(Stop::from));
+    if !is_preflight {
+        let door = admission::admit(Stage::Door, &mut exchange, &head.headers, &mut verdict).await;
+        note(Gate::Door, door);
+    }
+    note(Gate::Head, screen::judge(&exchange, &head.method, &target, &body, is_preflight));
+    note(Gate::Csrf, csrf::judge(&exchange, head, &survey).map_err(Stop::from));
     if let Some(operation) = known.operation()
+        && !is_preflight
         && exchange.route.gates.validation != Mode::Off
     {
         let path = target.path();

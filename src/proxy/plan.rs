@@ -12,16 +12,17 @@ use ipnet::IpNet;
 use super::inspect::{Captures, HeaderFacts, PathFacts};
 use super::limits::store::Store;
 use super::limits::{Limits, Staged};
-use super::operations::{self, Operations};
+use super::operations::{self, Known, Operations};
+use super::security_headers::SecurityHeaders;
 use crate::audit::Event;
 use crate::config::Config;
 use crate::config::model::{
-    Action, AuditMode, Capture, Gates, HostHeader, Identity, IdentitySource, Mode, Need, PathForm,
-    Place, Propagators, Route, ServerLimits, Timeouts, Trust,
+    Action, AuditMode, Capture, Gates, HostHeader, IdentitySource, Mode, Need, PathForm, Place,
+    Propagators, Route, ServerLimits, Timeouts, Trust, Unmatched,
 };
 use crate::http::cache_status::Fields;
 use crate::http::forwarded;
-use crate::http::hop::{self, is_one_of};
+use crate::http::hop;
 use crate::http::shape::Words;
 use crate::http::template::{Table, Template};
 use crate::openapi;
@@ -52,6 +53,14 @@ pub struct Plan {
     pub authority: HeaderValue,
     /// The header fields that tell of caches.
     pub cache_fields: Fields,
+    /// What browsers are told of every answer.
+    pub security_headers: SecurityHeaders,
+    /// Fields that clients may not send through.
+    pub removed_fields: Option<Arc<[HeaderName]>>,
+    /// Origins whose pages may ask for anything.
+    pub csrf_trusted_origins: Box<[Box<str>]>,
+    /// Whether only what is known is passed on.
+    pub denies_unmatched: bool,
     /// Whether answers say where their time went.
     pub server_timing: bool,
     /// Whether captured facts become the metrics of the `GenAI` conventions.
@@ -78,8 +87,6 @@ pub struct Plan {
     pub rate_limits: Limits,
     /// Whether identities come from the fields of a trusted proxy.
     pub believes_identities: bool,
-    /// Fields of an identity beyond those that everybody knows; clients may not set them.
-    pub taken: Option<Arc<[HeaderName]>>,
     /// The key of pseudonyms: of a file, or the process's own, which a reload keeps.
     pub pseudonym_key: PseudonymKey,
     trusted: Vec<IpNet>,
@@ -151,6 +158,10 @@ impl Plan {
                 .then(|| authority(config)),
             authority: authority(config),
             cache_fields: Fields::new(config.cache.headers.iter().map(|name| &**name)),
+            security_headers: SecurityHeaders::compile(&config.security),
+            removed_fields: removed_fields(config),
+            csrf_trusted_origins: config.security.csrf_trusted_origins.clone().into(),
+            denies_unmatched: config.security.unmatched == Unmatched::Deny,
             server_timing: config.server.server_timing,
             genai: config.genai,
             errors_type_base: config.errors_type_base.clone(),
@@ -165,7 +176,6 @@ impl Plan {
             invalid: Arc::new(compile(Compiled::Invalid)),
             words: words(config),
             believes_identities: matches!(config.identity.source, IdentitySource::Headers),
-            taken: taken(&config.identity),
             trusted: config.server.trusted_proxies.clone(),
             table: Table::new(entries),
             routes,
@@ -182,12 +192,39 @@ impl Plan {
             .unwrap_or(&self.unmatched)
     }
 
+    /// Whether a route or an operation knows a method and a canonical path.
+    pub fn knows(&self, method: &Method, path: &str) -> bool {
+        self.find(method, path).template.is_some()
+            || operations::find(self, method, path).operation().is_some()
+    }
+
+    /// The methods for which a canonical path is known, as `Allow` has them; `None` where it is not.
+    /// Methods that are denied are not told of.
+    pub fn allow(&self, method: &Method, path: &str) -> Option<HeaderValue> {
+        let is_open = |index: &usize| {
+            self.routes.get(*index).is_some_and(|route| route.action != Action::Deny)
+        };
+        let routes = self.table.all(path).filter(is_open).filter_map(|i| self.table.method(i));
+        let documented = match operations::find(self, method, path) {
+            Known::MethodNotAllowed(allow, _) => allow.to_str().unwrap_or_default(),
+            Known::Operation(..) | Known::Unknown => "",
+        };
+        let mut methods: Vec<&str> = Vec::new();
+        for method in routes.map(Method::as_str).chain(documented.split(", ")) {
+            if !method.is_empty() && !methods.contains(&method) {
+                methods.push(method);
+            }
+        }
+        if methods.is_empty() { None } else { HeaderValue::try_from(methods.join(", ")).ok() }
+    }
+
     /// Whether somebody relies on seeing every request to this path.
     pub fn has_policy(&self, method: &Method, path: &str) -> bool {
         let route = self.find(method, path);
         let known = operations::find(self, method, path);
         let is_judged = known.operation().is_some() && route.gates.validation == Mode::Enforce;
-        route.has_policy() || is_judged
+        let is_denied = self.denies_unmatched && !self.knows(method, path);
+        route.has_policy() || is_judged || is_denied
     }
 
     /// How many routes there are.
@@ -198,12 +235,6 @@ impl Plan {
     /// Whether a peer's `X-Forwarded-*`, request id and trace context are believed.
     pub fn trusts(&self, ip: IpAddr) -> bool {
         !self.trusted.is_empty() && forwarded::is_trusted(ip, &self.trusted)
-    }
-
-    /// Whether a field claims an identity by the configuration's word. The usual ones are known to
-    /// [`hop::is_identity`].
-    pub fn takes(&self, name: &HeaderName) -> bool {
-        self.taken.as_ref().is_some_and(|taken| is_one_of(name, taken))
     }
 
     /// Whether a peer's trace context is believed. `is_trusted` is what [`Self::trusts`] says of it.
@@ -228,16 +259,15 @@ impl RoutePlan {
     /// Whether somebody relies on this route to see every request to its path: it denies, asks who
     /// calls, limits, audits or captures.
     pub fn has_policy(&self) -> bool {
-        self.template.is_some()
-            && (self.action == Action::Deny
-                || self.gates.identity == Need::Required
-                || self.gates.csrf == Mode::Enforce
-                || !self.limits.is_empty()
-                || self.audit.is_some()
-                || self.path_captures.is_some()
-                || self.captures.is_some()
-                || self.head_captures.is_some()
-                || self.answer_captures.is_some())
+        self.action == Action::Deny
+            || self.gates.identity == Need::Required
+            || self.gates.csrf == Mode::Enforce
+            || !self.limits.is_empty()
+            || self.audit.is_some()
+            || self.path_captures.is_some()
+            || self.captures.is_some()
+            || self.head_captures.is_some()
+            || self.answer_captures.is_some()
     }
 }
 
@@ -311,12 +341,16 @@ fn compile_route(
     }
 }
 
-/// What is set from claims must not come from clients; nor what names a tenant.
-fn taken(settings: &Identity) -> Option<Arc<[HeaderName]>> {
-    let names = settings.forward.iter().map(|(name, _)| name).chain(&settings.tenant_header);
+/// What clients may not send through by the configuration's word: what is set from claims, what names a
+/// tenant, and what the operator lists. The usual identity fields are known without it.
+fn removed_fields(config: &Config) -> Option<Arc<[HeaderName]>> {
+    let identity = &config.identity;
+    let names = identity.forward.iter().map(|(name, _)| name).chain(&identity.tenant_header);
     let names = names.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
-    let names: Arc<[_]> = names.filter(|name| !hop::is_identity(name)).collect();
-    (!names.is_empty()).then_some(names)
+    let claimed = names.filter(|name| !hop::is_identity(name));
+    let listed = config.security.remove_request_headers.iter().cloned();
+    let all: Arc<[_]> = claimed.chain(listed).collect();
+    (!all.is_empty()).then_some(all)
 }
 
 /// The configured key, else the one that the process has made for itself.

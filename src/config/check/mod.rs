@@ -26,6 +26,7 @@ mod metrics;
 mod openapi;
 mod otlp;
 mod routes;
+mod security;
 mod store;
 mod template;
 mod tls;
@@ -67,6 +68,7 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     voices::spool(&root.section("spool"), &mut config.spool);
     identity::identity(&root.section("identity"), &mut config.identity);
     config.pseudonym_key = identity::pseudonym_key(&root.section("identity"));
+    security::security(&root.section("security"), &mut config.security);
     policy(&root, &mut config);
     config.openapi = openapi::openapi(&root.section("openapi"), outside);
     audit(&root.section("audit"), &mut config);

@@ -37,7 +37,7 @@ use crate::http::traceparent::SpanId;
 use crate::record::{
     Cache, Caller, ConfigName, Fact, Outcome, Phase, Refusal, StoreCall, Stream, Trace,
 };
-use crate::telemetry::metrics::ActiveGuard;
+use crate::telemetry::metrics::{ActiveGuard, Decision, Gate};
 use crate::telemetry::sinks::audit::Seat;
 
 pub use stop::Stop;
@@ -292,6 +292,17 @@ impl Exchange {
     /// The method, from the closed set.
     pub fn method(&self) -> Method {
         self.method
+    }
+
+    /// Whether the client came over TLS.
+    pub fn is_tls(&self) -> bool {
+        self.scheme == "https"
+    }
+
+    /// Notes that a gate refused the request, or would have. Returns whether it is the first of its
+    /// route.
+    pub fn note_gate(&self, gate: Gate, decision: Decision) -> bool {
+        self.proxy.telemetry.metrics().gate_decided(gate, decision, &self.route.names.template)
     }
 
     /// The version the client speaks, as spans name it: `1.0`, `1.1`.

@@ -97,6 +97,10 @@ declare! {
     UNREADABLE: Counter "sidecar.capture.unreadable" in "{body}" by [],
         "Bodies whose configured facts could not be read";
 
+    // Gates.
+    GATE_DECISIONS: Counter "sidecar.gate.decisions" in "{request}" by [GATE, DECISION, ROUTE],
+        "Requests that a gate refused, or in shadow mode would have";
+
     // Rate limits.
     DECISIONS: Counter "sidecar.rate_limit.decisions" in "{request}" by [RULE, DECISION],
         "Decisions of a rate limit";

@@ -40,6 +40,7 @@ pub(super) struct Instruments {
     pub(super) limit_store: Family<Histogram>,
     pub(super) audit_commit: Histogram,
     pub(super) identity_headers_removed: Counter,
+    pub(super) gate_decisions: Family<Counter>,
     pub(super) captures_unreadable: Counter,
     overflow: Counter,
 }
@@ -80,6 +81,7 @@ impl Instruments {
             limit_store: short(&catalogue::LIMIT_STORE),
             audit_commit: Histogram::new(&scales::SHORT),
             identity_headers_removed: Counter::default(),
+            gate_decisions: counter(&catalogue::GATE_DECISIONS),
             captures_unreadable: Counter::default(),
             overflow,
         }
@@ -112,6 +114,7 @@ impl Instruments {
             self.limit_store.read(),
             Reading::single(&catalogue::AUDIT_COMMIT, self.audit_commit.point()),
             Reading::single(&catalogue::IDENTITY_HEADERS, self.identity_headers_removed.point()),
+            self.gate_decisions.read(),
             Reading::single(&catalogue::UNREADABLE, self.captures_unreadable.point()),
             Reading::single(&catalogue::OVERFLOW, self.overflow.point()),
             Reading::new(&catalogue::BUILD_INFO, [(version, Point::Count(1))]),

@@ -21,6 +21,7 @@ use prometheus_client::metrics::gauge::Gauge;
 mod catalogue;
 mod exposition;
 mod family;
+mod gates;
 mod gauges;
 mod genai;
 mod histogram;
@@ -41,6 +42,7 @@ mod tests;
 mod upstream;
 
 pub use exposition::{Exposition, Format};
+pub use gates::{Decision, Gate};
 pub use gauges::{ActiveGuard, ConnectionError};
 pub use route::RouteMetrics;
 
