@@ -100,6 +100,31 @@ async fn a_request_is_told_its_path_its_route_and_its_gates_in_order() {
 }
 
 #[tokio::test]
+async fn an_operation_is_named_and_its_parameters_are_judged() {
+    let place = tempfile::tempdir().unwrap();
+    let api = r#"{"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "paths": {"/pages": {
+        "get": {"operationId": "listPages", "responses": {"200": {"description": "ok"}},
+        "parameters": [{"name": "size", "in": "query", "schema": {"type": "integer"}}]}}}}"#;
+    std::fs::write(place.path().join("api.json"), api).unwrap();
+    for (mode, answer, decision) in [("enforce", "400", "refuse"), ("shadow", "the", "would deny")]
+    {
+        let text = format!(
+            "upstream.url = \"http://127.0.0.1:3000\"\nopenapi.file = \"api.json\"\n\
+             route_defaults.validation = \"{mode}\"\n"
+        );
+        std::fs::write(place.path().join("sidecar.toml"), text).unwrap();
+        let (code, out, err) = said(place.path(), &["GET", "/pages?size=many", "--json"]).await;
+        assert_eq!((code, &*err), (0, ""));
+        let document: Json = serde_json::from_str(&out).unwrap();
+        assert_eq!(document["operation"], "listPages");
+        let said = document["answer"].as_str().unwrap();
+        assert_eq!(said.split(' ').next(), Some(answer), "{said}");
+        assert_eq!(gate(&document, "validation")["decision"], decision);
+        assert!(!gate(&document, "validation")["facts"].as_str().unwrap().contains("many"));
+    }
+}
+
+#[tokio::test]
 async fn people_get_one_line_per_gate() {
     let (code, out, err) = explain(&["GET", "https://a.example/closed/x"]).await;
     assert_eq!((code, &*err), (0, ""));

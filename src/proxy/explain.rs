@@ -10,16 +10,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::Method;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http_body::{Body, Frame, SizeHint};
 
 use super::exchange::{Exchange, Stop};
 use super::limits::{Stage, Verdict};
+use super::operations::{self, OperationPlan};
 use super::peer::Peer;
 use super::plan::RoutePlan;
 use super::survey::Survey;
-use super::{Proxy, admission, screen, target};
+use super::{Proxy, admission, screen, target, validation};
+use crate::openapi::Violation;
 use crate::record::Refusal;
 
 /// What was decided about a request.
@@ -29,6 +32,12 @@ pub struct Trial {
     pub path: Result<String, Refusal>,
     /// The policy it meets.
     pub route: Arc<RoutePlan>,
+    /// The operation of the API's document, if one is loaded and knows it.
+    pub operation: Option<Arc<OperationPlan>>,
+    /// What does not fit that operation, where validation refuses for it.
+    pub violations: Vec<Violation>,
+    /// What validation would refuse for, were it enforced.
+    pub would_refuse: Option<Refusal>,
     /// What the gates refuse, in the order in which they are asked. The first one is the answer.
     pub refusals: Vec<(Gate, Refusal)>,
 }
@@ -42,6 +51,8 @@ pub enum Gate {
     Door,
     /// The route's action and the declared length.
     Head,
+    /// The operation's parameters, and what the head says of a body.
+    Validation,
 }
 
 /// Asks every stage that judges a head.
@@ -57,23 +68,50 @@ pub async fn judge(proxy: &Arc<Proxy>, head: &Parts) -> Trial {
         Ok(target) => target,
         Err(refusal) => {
             let route = Arc::clone(&exchange.route);
-            return Trial { path: Err(refusal), route, refusals: vec![(Gate::Target, refusal)] };
+            return Trial {
+                path: Err(refusal),
+                route,
+                operation: None,
+                violations: Vec::new(),
+                would_refuse: None,
+                refusals: vec![(Gate::Target, refusal)],
+            };
         }
     };
     let route = plan.find(&head.method, target.path());
-    exchange.enter(route, target.path());
-    let mut refusals = Vec::new();
-    let mut note = |gate, judged: Result<(), Stop>| {
-        if let Err(Stop::Refused(refusal, _)) = judged {
-            refusals.push((gate, refusal));
+    let known = operations::find(&plan, &head.method, target.path());
+    exchange.enter(known.policy(route), target.path());
+    exchange.operation = known.operation().cloned();
+    let (mut refusals, mut violations) = (Vec::new(), Vec::new());
+    let mut note = |gate, judged: Result<(), Stop>| match judged {
+        Err(Stop::Refused(refusal, _)) => refusals.push((gate, refusal)),
+        Err(Stop::Invalid(found)) => {
+            refusals.push((gate, Refusal::SchemaViolation));
+            violations.extend(found);
         }
+        Err(Stop::Failed(_) | Stop::Gone | Stop::Panicked) | Ok(()) => {}
     };
     note(Gate::Target, target.judge(&plan, &head.method).map_err(Stop::from));
     let mut verdict = Verdict::default();
     let door = admission::admit(Stage::Door, &mut exchange, &head.headers, &mut verdict).await;
     note(Gate::Door, door);
     note(Gate::Head, screen::judge(&exchange, &body).map_err(Stop::from));
-    Trial { path: Ok(target.path().to_owned()), route: Arc::clone(&exchange.route), refusals }
+    let has_body = has_body || takes_body(&head.method);
+    let fits = validation::judge_head(&mut exchange, head, target.path(), has_body);
+    note(Gate::Validation, fits.map(drop));
+    Trial {
+        path: Ok(target.path().to_owned()),
+        route: Arc::clone(&exchange.route),
+        operation: exchange.operation.clone(),
+        violations,
+        would_refuse: exchange.would_refuse,
+        refusals,
+    }
+}
+
+/// Whether a request of this method is taken to have a body, also where no length was given.
+fn takes_body(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
 /// A body of which only the declared length is known.

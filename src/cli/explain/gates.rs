@@ -14,6 +14,8 @@ use crate::record::Refusal;
 pub(super) struct Gates {
     /// The route, by template and name.
     pub(super) route: String,
+    /// The operation of the API's document, by id or template.
+    pub(super) operation: String,
     /// What the client would get, as far as the head decides.
     pub(super) answer: String,
     /// In the order of the walk.
@@ -27,7 +29,7 @@ pub(super) struct Line {
     pub(super) name: String,
     /// `enforce`, `shadow` or `off`; for identity `required`, `optional` or `none`.
     pub(super) mode: &'static str,
-    /// `pass`, `refuse`, `depends` or `-`.
+    /// `pass`, `refuse`, `would deny`, `depends` or `-`.
     pub(super) decision: &'static str,
     /// What it goes by.
     pub(super) facts: String,
@@ -65,7 +67,12 @@ impl Gates {
             Some(name) if **name != *names.template => format!("{} ({name})", names.template),
             _ => names.template.to_string(),
         };
-        Self { route, answer: answer(trial), all }
+        let operation = trial.operation.as_ref().map(|plan| match &plan.operation.id {
+            Some(id) => id.to_string(),
+            None => plan.template.as_str().to_owned(),
+        });
+        let operation = operation.unwrap_or_else(|| "none".to_owned());
+        Self { route, operation, answer: answer(trial), all }
     }
 }
 
@@ -209,8 +216,24 @@ impl Maker<'_> {
 
     fn validation(&self) -> Line {
         let validation = self.trial.route.gates.validation;
-        let facts = "against the operation of the API's document, where one is loaded".to_owned();
-        let decision = if validation == Mode::Off { "-" } else { "depends" };
+        let operation = self.trial.operation.as_ref();
+        let found = &self.trial.violations;
+        let breaks = found.iter().map(|violation| {
+            let (place, rule) = (violation.place.as_str(), violation.rule.as_str());
+            format!("{place} {}: {rule}", violation.pointer)
+        });
+        let breaks: Vec<_> = breaks.collect();
+        let facts = match operation {
+            None => "no operation of an API's document knows it".to_owned(),
+            Some(_) if !breaks.is_empty() => format!("does not fit: {}", breaks.join(", ")),
+            Some(_) => "the head fits its operation; a body is judged once it is read".to_owned(),
+        };
+        let decision = match self.decided(Gate::Validation, |_| true) {
+            "pass" if operation.is_none() || validation == Mode::Off => "-",
+            "pass" if self.trial.would_refuse.is_some() => "would deny",
+            "pass" => "depends",
+            refused => refused,
+        };
         let (mode, source) = (mode(validation), self.source("validation"));
         Line { name: "validation".into(), mode, decision, facts, source }
     }
