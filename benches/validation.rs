@@ -13,7 +13,7 @@ fn main() {
 }
 
 fn document() -> Document {
-    Document::read(DOCUMENT).expect("the project's own document")
+    Document::read(DOCUMENT).unwrap_or_else(|faults| panic!("{faults:?}"))
 }
 
 fn operation<'d>(document: &'d Document, method: &Method, path: &str) -> &'d Operation {

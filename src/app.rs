@@ -266,7 +266,14 @@ impl App {
             let serve = admin::serve(listener, Door::Scrapers, Arc::clone(&house), stop.clone());
             self.doors.spawn(serve);
         }
-        self.doors.spawn(admin::serve(operators, Door::Operators, Arc::clone(&house), stop));
+        let serve = admin::serve(operators, Door::Operators, Arc::clone(&house), stop.clone());
+        self.doors.spawn(serve);
+        if let Some(store) = self.proxy.limit_store().cloned() {
+            // Until the last request has gone, so with the doors, not with the traffic.
+            self.doors.spawn(async move {
+                stop.run_until_cancelled(store.tend()).await;
+            });
+        }
         house
     }
 

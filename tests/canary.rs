@@ -67,7 +67,8 @@ dsn = "http://public@{receiver}/42"
 deadline = "10s"
 "#
     );
-    sinks + ROUTES
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/canary/openapi.yaml");
+    sinks + &format!("[openapi]\nfile = \"{document}\"\n") + ROUTES
 }
 
 /// A route for everything that a route can do.
@@ -120,6 +121,7 @@ mode = "shadow"
 max_keys = 10
 [[routes]]
 match = "POST /api/orchestrate/{id}/{what}"
+validation = "shadow"
 span = "orchestration.execute"
 audit = "ORCHESTRATION_REQUEST"
 captures = [
@@ -180,6 +182,7 @@ async fn nothing_that_a_stranger_or_the_upstream_wrote_comes_out_of_a_sink() {
         "_OTHER",
         "unsupported_media_type",
         "bad_request",
+        "schema_violation",
         "uri_too_long",
         "header_too_large",
         "body_too_large",

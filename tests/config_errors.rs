@@ -55,6 +55,82 @@ refused! {
         "upstream.retry.max_retries = 11", "1:30", "`upstream.retry.max_retries`";
 }
 
+// The store of shared limits.
+refused! {
+    a_store_has_a_scheme_of_redis:
+        "rate_limit_store.redis_url = \"localhost:6379\"", "1:30",
+        "`rate_limit_store.redis_url` is not a usable URL", "redis://, rediss://";
+    a_store_has_a_port_that_exists:
+        "rate_limit_store.redis_url = \"redis://cache:66000\"", "1:30", "expected a port";
+    sentinels_need_a_name_to_ask_for:
+        "rate_limit_store.redis_url = \"redis+sentinel://a,b\"", "1:30", "the master's name";
+    a_cluster_has_one_database:
+        "rate_limit_store.redis_url = \"redis+cluster://a/2\"", "1:30", "only database 0";
+    a_store_is_waited_for_at_most_for_some_time:
+        "rate_limit_store.timeout = \"0s\"", "1:28", "`rate_limit_store.timeout` must not be zero";
+    at_least_one_replica_runs:
+        "rate_limit_store.replicas = 0", "1:29", "`rate_limit_store.replicas` is out of range";
+}
+
+#[test]
+fn the_password_of_a_store_is_not_in_the_error_about_its_url() {
+    let errors =
+        errors_of("rate_limit_store.redis_url = \"redis://app:hunter2@cache:0\"").to_string();
+    assert!(errors.contains("expected a port") && errors.contains("***"), "{errors}");
+    assert!(!errors.contains("hunter2") && !errors.contains("app:"), "{errors}");
+}
+
+#[test]
+fn roots_for_a_store_without_tls_are_never_used() {
+    let root = tempfile::NamedTempFile::new().unwrap();
+    let pem = rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap().cert.pem();
+    std::fs::write(root.path(), pem).unwrap();
+    let path = root.path().display();
+    let errors = errors_of(&format!(
+        "rate_limit_store = {{ redis_url = \"redis://a\", ca_file = \"{path}\" }}"
+    ));
+    assert_says(&errors, &["`rate_limit_store.ca_file` is never used", "rediss://"]);
+}
+
+// Security.
+refused! {
+    a_preset_of_security_headers_is_one_of_three:
+        "security.headers = \"hard\"", "1:20", "`security.headers`", "strict";
+    unknown_paths_are_forwarded_or_denied:
+        "security.unmatched = \"block\"", "1:22", "`security.unmatched`", "deny";
+    an_origin_has_a_scheme:
+        "security.csrf_trusted_origins = [\"sso.example.com\"]", "1:34",
+        "`security.csrf_trusted_origins` holds something that is not an origin",
+        "expected SCHEME://HOST[:PORT]", "write \"https://sso.example.com\"";
+    an_origin_has_no_path:
+        "security.csrf_trusted_origins = [\"https://a.example\", \"https://b.example/login\"]", "1:55",
+        "expected SCHEME://HOST[:PORT]", "write \"https://b.example\"";
+    an_origin_is_no_pattern:
+        "security.csrf_trusted_origins = [\"https://*.example\"]", "1:34", "name each origin";
+    an_origin_is_written_in_punycode:
+        "security.csrf_trusted_origins = [\"https://bücher.example\"]", "1:34", "Punycode";
+    null_is_no_origin:
+        "security.csrf_trusted_origins = [\"null\"]", "1:34", "any page can send it";
+    an_origin_has_no_credentials:
+        "security.csrf_trusted_origins = [\"https://a@b.example\"]", "1:34", "no user information";
+    an_origin_s_port_is_a_port:
+        "security.csrf_trusted_origins = [\"https://b.example:0\"]", "1:34", "from 1 to 65535";
+    a_field_that_frames_a_request_stays:
+        "security.remove_request_headers = [\"Host\"]", "1:36", "frames or routes the request";
+    a_removed_field_has_a_name:
+        "security.remove_request_headers = [\"x debug\"]", "1:36", "as in \"x-debug\"";
+    a_removed_field_is_named_once:
+        "security.remove_request_headers = [\"x-a\", \"X-A\"]", "1:43", "named before";
+    an_override_is_not_for_what_one_answer_is:
+        "security.override.set-cookie = \"a=1\"", "1:19", "`security.override` cannot set `set-cookie`";
+    an_override_is_a_header_value:
+        "security.override.x-a = \"a\\nb\"", "1:25", "`security.override.x-a` is not a header value";
+    an_override_has_a_name:
+        "security.override.\"x a\" = \"1\"", "1:19", "not one of a header field";
+    an_override_is_a_string:
+        "security.override.x-a = 1", "1:25", "expected a string";
+}
+
 // The spool.
 refused! {
     a_spool_holds_more_than_a_few_parcels:

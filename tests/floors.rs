@@ -51,6 +51,8 @@ const ROOMS: [Room; 2] = [
             "plan",
             "reply",
             "request_body",
+            "roots",
+            "security_headers",
             "survey",
             "target",
             "trace",

@@ -56,6 +56,8 @@ mod propagation;
 mod genai;
 // Rate limits as a client meets them.
 mod limits;
+// Limits that replicas share in a store, and the store in trouble.
+mod limits_store;
 // Requests judged by the API's document.
 mod openapi;
 // Ports: Unix sockets and inherited sockets.
@@ -76,6 +78,8 @@ mod otlp;
 mod otlp_grpc;
 // OTLP over http/protobuf: answers that no collector should give.
 mod otlp_http;
+// One resource, every spelling: what arrives upstream as it has met its gates.
+mod path_forms;
 // Connections whose client is silent between two messages.
 mod parking;
 // Permits: who waits, who is refused, what a stream holds.
@@ -88,6 +92,8 @@ mod reference;
 mod reload;
 // Bugs that were found once.
 mod regression;
+// Pages of other origins, preflights, security headers, unknown paths.
+mod security;
 // How the real process ends.
 mod shutdown;
 // Requests that two readers could read differently, as raw bytes.

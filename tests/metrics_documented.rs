@@ -8,6 +8,7 @@ use vital_sidecar::config::Config;
 use crate::captures::ORCHESTRATE;
 use crate::support::collector::Collector;
 use crate::support::house::{self, House, config};
+use crate::support::store::Store;
 use crate::support::until;
 use crate::support::upstream::{self, Upstream, Wire, content_length};
 
@@ -152,6 +153,8 @@ async fn live(house: &House) {
         client.post("/api/orchestrate", body).await;
     }
     client.post("/chat", r#"{"model":"m"}"#).await;
+    client.say("POST / HTTP/1.1\r\nhost: a\r\norigin: null\r\ncontent-length: 0\r\n\r\n").await;
+    client.answer().await;
     let mut half = house.client().await;
     half.say("GET / HT").await;
     drop(half);
@@ -164,14 +167,17 @@ async fn live(house: &House) {
 #[tokio::test]
 async fn the_document_and_the_page_of_a_running_sidecar_agree() {
     let (upstream, collector) = (scripted().await, Collector::start().await);
+    let store = Store::start().await;
     let directory = tempfile::tempdir().expect("a directory");
     let endpoint = collector.endpoint();
     let base = endpoint.strip_suffix("/v1/traces").expect("a base");
-    let text = format!("[otlp]\nendpoint = \"{base}\"\n{ORCHESTRATE}{RULES}{CHAT}");
+    let shared = format!("[rate_limit_store]\nredis_url = \"redis://{}\"\n", store.address);
+    let text = format!("[otlp]\nendpoint = \"{base}\"\n{ORCHESTRATE}{RULES}{shared}{CHAT}");
     let mut config: Config = config(upstream.address, &text);
     config.audit.directory = directory.path().join("audit");
     config.spool.directory = Some(directory.path().join("spool"));
     let house = house::open(&config).await;
+    house.until_metric("sidecar_rate_limit_degraded", 0.0).await;
     live(&house).await;
     // A family that is full has one label more, which is not the document's table but its text.
     let page = families(&house.page().await);

@@ -139,6 +139,22 @@ async fn http_1_is_served_behind_tls_and_the_upstream_is_told() {
 }
 
 #[tokio::test]
+async fn the_strict_preset_asks_for_tls_from_now_on_where_there_is_tls() {
+    let (authority, directory) = (Authority::new(), tempfile::tempdir().unwrap());
+    authority.sign("localhost").write(directory.path());
+    let recorder = recording().await;
+    for (preset, is_said) in [("strict", true), ("basic", false)] {
+        let text = table(directory.path(), &format!("[security]\nheaders = \"{preset}\"\n"));
+        let house = house::open(&house::config(recorder.upstream.address, &text)).await;
+        let mut stream = connect(house.data, &authority, PLAIN).await.unwrap();
+        let answer = ask(&mut stream).await.expect("an answer and a clean close");
+        let hsts = "strict-transport-security: max-age=31536000; includeSubDomains\r\n";
+        assert_eq!(answer.contains(hsts), is_said, "{answer}");
+        house.close().await;
+    }
+}
+
+#[tokio::test]
 async fn http_2_is_chosen_by_alpn() {
     let (authority, directory) = (Authority::new(), tempfile::tempdir().unwrap());
     authority.sign("localhost").write(directory.path());

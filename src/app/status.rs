@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::config::model::Listen;
 use crate::proxy::Proxy;
 use crate::proxy::breaker::State;
-use crate::proxy::limits::Limiter;
+use crate::proxy::limits::{Limiter, store};
 use crate::record::Reason;
 use crate::server::admin::{Health, Probe};
 use crate::server::reload;
@@ -71,6 +71,8 @@ pub(super) fn register(proxy: &Arc<Proxy>, reload: &reload::Handle, metrics: &Me
     let house = Arc::downgrade(proxy);
     metrics.register(sources::rules(move || rules(&house)));
     let house = Arc::downgrade(proxy);
+    metrics.register(sources::store(move || store_state(&house)));
+    let house = Arc::downgrade(proxy);
     metrics.register(sources::breaker(move || breaker(&house)));
     if let Some(audit) = proxy.audit() {
         let commits = metrics.clone();
@@ -110,6 +112,7 @@ pub(super) fn document(
             "connections": { "open": telemetry.metrics().open_connections() },
             "ledger": telemetry.ledger().snapshot(),
             "limits": limits(&proxy),
+            "rate_limit_store": proxy.limit_store().map(|store| limit_store(&store.health())),
             "overload": load(&proxy),
             "sampling": kept(&proxy),
             "audit": proxy.audit().map(|audit| trail(&audit.stats())),
@@ -146,6 +149,19 @@ fn limits(proxy: &Proxy) -> Vec<Value> {
         })
     };
     plan.rate_limits.iter().map(show).collect()
+}
+
+fn limit_store(health: &store::Health) -> Value {
+    let (reason, away) = health.trouble.clone().unzip();
+    let decisions = health.degraded.iter().map(|(rule, count)| (rule.to_string(), (*count).into()));
+    json!({
+        "url": health.url,
+        "degraded": health.is_degraded,
+        "reason": reason,
+        "away_seconds": away.map(|away| away.as_secs()),
+        "degraded_decisions": decisions.collect::<serde_json::Map<_, _>>(),
+        "forgotten": health.forgotten,
+    })
 }
 
 fn attempt(state: &reload::State) -> Value {
@@ -186,6 +202,11 @@ fn rules(house: &Weak<Proxy>) -> Vec<sources::RuleCounts> {
         }
     };
     plan.rate_limits.iter().map(count).collect()
+}
+
+fn store_state(house: &Weak<Proxy>) -> Option<sources::StoreState> {
+    let health = house.upgrade()?.limit_store()?.health();
+    Some(sources::StoreState { is_degraded: health.is_degraded, decisions: health.degraded })
 }
 
 fn counts(audit: &Audit) -> sources::AuditCounts {

@@ -120,9 +120,8 @@ fn told(ask: &Ask, trial: &Trial, gates: &Gates) -> String {
         Err(refusal) => format!("none: refused with {} {}", refusal.status(), refusal.title()),
     };
     let mut text = format!(
-        "{} {}\n  path       {path}\n  route      {}\n  operation  {}\n  \
-         answer     {}\n\n",
-        ask.method, ask.url, gates.route, gates.operation, gates.answer
+        "{} {}\n  path       {path}\n  route      {}\n  answer     {}\n\n",
+        ask.method, ask.url, gates.route, gates.answer
     );
     for gate in &gates.all {
         let line = format!(
@@ -155,7 +154,6 @@ fn shown(ask: &Ask, trial: &Trial, gates: &Gates) -> String {
         "url": ask.url,
         "path": trial.path.as_ref().ok(),
         "route": gates.route,
-        "operation": gates.operation,
         "template": &*trial.route.names.template,
         "answer": gates.answer,
         "gates": all,

@@ -10,9 +10,10 @@ use std::time::Duration;
 use super::model::{
     Admin, Audit, AuditMode, Breaker, Cache, Config, Console, Drain, Gates, Health, HostHeader,
     Inspect, Keep, Log, LogLevel, Metrics, Mode, Need, Otlp, OtlpProtocol, OtlpTarget, Overload,
-    PathForm, Pool, Propagators, RateLimitHeaders, Retry, Scheme, Server, ServerLimits, Service,
-    Share, Signal, Spool, Timeouts, Tracing, Trust, Upstream,
+    PathForm, Pool, Propagators, RateLimitHeaders, RateLimitStore, Retry, Scheme, Server,
+    ServerLimits, Service, Share, Signal, Spool, Timeouts, Tracing, Trust, Upstream,
 };
+use super::model::{Preset, Security, Unmatched};
 use crate::record::ConfigName;
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -74,6 +75,7 @@ impl Config {
             cache: Cache { headers: CACHE_HEADERS.map(Into::into).into() },
             log: Log { level: LogLevel::Info, console: Console::Auto, directory: None },
             spool: Spool { directory: None, max_size: 256 << 20 },
+            security: security(),
             openapi: None,
             default_rate_limits: Vec::new(),
             default_gates: gates(),
@@ -81,18 +83,23 @@ impl Config {
             captures: Vec::new(),
             inspect: Inspect { max_body: 64 * KIB, max_memory: 64 * MIB },
             rate_limits: Vec::new(),
+            rate_limit_store: rate_limit_store(),
             rate_limit_headers: RateLimitHeaders::Ietf,
             overload: overload(),
-            audit: Audit {
-                directory: PathBuf::from("audit"),
-                mode: AuditMode::Strict,
-                deadline: Duration::from_millis(250),
-            },
+            audit: audit(),
             sentry: None,
             errors_type_base: String::new(),
             genai: false,
             pseudonym_key: None,
         }
+    }
+}
+
+fn audit() -> Audit {
+    Audit {
+        directory: PathBuf::from("audit"),
+        mode: AuditMode::Strict,
+        deadline: Duration::from_millis(250),
     }
 }
 
@@ -117,6 +124,15 @@ fn server() -> Server {
         },
         tls: None,
         drain: Drain { delay: Duration::from_secs(5), timeout: Duration::from_secs(25) },
+    }
+}
+
+fn rate_limit_store() -> RateLimitStore {
+    RateLimitStore {
+        url: None,
+        timeout: Duration::from_millis(20),
+        replicas: NonZeroU32::MIN,
+        ca_file: None,
     }
 }
 
@@ -148,6 +164,16 @@ fn gates() -> Gates {
         csrf: Mode::Shadow,
         validation: Mode::Enforce,
         rate_limits: Mode::Enforce,
+    }
+}
+
+fn security() -> Security {
+    Security {
+        headers: Preset::Basic,
+        overrides: Vec::new(),
+        remove_request_headers: Vec::new(),
+        csrf_trusted_origins: Vec::new(),
+        unmatched: Unmatched::Forward,
     }
 }
 

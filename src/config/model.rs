@@ -18,7 +18,9 @@ mod gates;
 mod limits;
 mod metrics;
 mod otlp;
+mod security;
 mod server;
+mod store;
 mod upstream;
 mod voices;
 
@@ -28,7 +30,9 @@ pub use gates::{Gates, Mode, Need, Overload, Share};
 pub use limits::{Cost, LimitKey, RateLimit, RateLimitHeaders};
 pub use metrics::{Cache, Metrics};
 pub use otlp::{Otlp, OtlpProtocol, OtlpTarget, Signal};
+pub use security::{Preset, Security, Unmatched};
 pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
+pub use store::{RateLimitStore, StoreNode, StorePlace, StoreUrl};
 pub use upstream::{HostHeader, Pool, Scheme, Timeouts, Upstream};
 pub use voices::{Console, Keep, Log, LogLevel, Propagators, Sentry, Spool, Tracing, Trust};
 
@@ -59,6 +63,8 @@ pub struct Config {
     pub log: Log,
     /// `[spool]`: where exports wait while a collector is away.
     pub spool: Spool,
+    /// `[security]`: header fields, trusted origins, unknown paths.
+    pub security: Security,
     /// `[openapi] file`: what is known of the API.
     pub openapi: Option<Arc<Document>>,
     /// `[route_defaults] rate_limits`: for every request whose route names none.
@@ -73,6 +79,8 @@ pub struct Config {
     pub inspect: Inspect,
     /// `[rate_limits.…]`: token buckets, by name.
     pub rate_limits: Vec<RateLimit>,
+    /// `[rate_limit_store]`: where limits are shared.
+    pub rate_limit_store: RateLimitStore,
     /// `[rate_limit_headers] form`.
     pub rate_limit_headers: RateLimitHeaders,
     /// `[overload]`: how much runs at once.

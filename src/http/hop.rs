@@ -148,6 +148,16 @@ pub fn strip_trailers(trailers: &mut HeaderMap) {
     }
 }
 
+/// The fields of a message that have one of these names, or are an underscore twin of one.
+pub fn named<'h>(
+    headers: &'h HeaderMap,
+    names: &[HeaderName],
+) -> impl Iterator<Item = &'h HeaderName> {
+    let is_named =
+        |field: &&HeaderName| names.iter().any(|name| is_twin(field.as_str(), name.as_str()));
+    headers.keys().filter(is_named)
+}
+
 /// Whether a lower-case name equals another once `_` is read as `-`.
 pub fn is_twin(name: &str, of: &str) -> bool {
     let dash = |byte: u8| if byte == b'_' { b'-' } else { byte };

@@ -71,8 +71,53 @@ impl From<&http::Method> for Method {
     }
 }
 
+/// The method that a reader without regard to case takes this one for. Methods are case-sensitive
+/// (RFC 9110 §9.1), `post` is none of HTTP's; but some frameworks write what they get in capitals, so
+/// policy is found by this reading, too. The request goes on as it was written.
+pub fn in_capitals(method: &http::Method) -> &http::Method {
+    static KNOWN: [http::Method; 9] = [
+        http::Method::CONNECT,
+        http::Method::DELETE,
+        http::Method::GET,
+        http::Method::HEAD,
+        http::Method::OPTIONS,
+        http::Method::PATCH,
+        http::Method::POST,
+        http::Method::PUT,
+        http::Method::TRACE,
+    ];
+    if Method::from(method) != Method::Other {
+        return method;
+    }
+    let is_same = |known: &&http::Method| known.as_str().eq_ignore_ascii_case(method.as_str());
+    KNOWN.iter().find(is_same).unwrap_or(method)
+}
+
 impl fmt::Display for Method {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_in_another_case_is_read_as_the_one_of_http() {
+        let read = |text: &str| {
+            let method = http::Method::from_bytes(text.as_bytes()).unwrap();
+            in_capitals(&method).to_string()
+        };
+        for (written, expected) in [
+            ("POST", "POST"),
+            ("post", "POST"),
+            ("Get", "GET"),
+            ("pAtCh", "PATCH"),
+            ("PROPFIND", "PROPFIND"),
+            ("posts", "posts"),
+        ] {
+            assert_eq!(read(written), expected);
+        }
     }
 }

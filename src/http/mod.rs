@@ -13,6 +13,7 @@ pub mod http2;
 pub mod ids;
 pub mod messages;
 pub mod method;
+pub mod origin;
 pub mod path;
 pub mod problem;
 pub mod rfc7239;

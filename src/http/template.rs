@@ -213,6 +213,18 @@ impl Table {
             .or(literal)
     }
 
+    /// The places of all entries that match a path, whatever their method. They are compared one by
+    /// one: this is for what nobody knows.
+    pub fn all<'t>(&'t self, path: &'t str) -> impl Iterator<Item = usize> + 't {
+        let entries = self.entries.iter().enumerate();
+        entries.filter(move |(_, (_, template))| template.matches(path)).map(|(index, _)| index)
+    }
+
+    /// The method at a place; `None` where any will do.
+    pub fn method(&self, index: usize) -> Option<&http::Method> {
+        self.entries.get(index).and_then(|(method, _)| method.as_ref())
+    }
+
     /// The template at a place that [`Self::find`] gave.
     pub fn template(&self, index: usize) -> Option<&Template> {
         self.entries.get(index).map(|(_, template)| template)

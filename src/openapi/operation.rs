@@ -41,10 +41,10 @@ impl Operation {
             Some(text) if is_id(text) => Some(ConfigName::configured(text)),
             _ => findings.refuse(id.fault("expected 1 to 128 characters, none of them a control")),
         });
-        let mut spots = findings.keep(parameters(document, spot))?;
+        let own = findings.keep(parameters(document, spot))?;
         // An operation's own parameter stands in for its path's of the same name and place.
         let mut names = Vec::new();
-        for spot in &spots {
+        for spot in &own {
             let name = findings.keep(parameter::name(spot))?;
             if names.contains(&name) {
                 findings.refuse::<()>(spot.fault(format!("`{}` is there twice", name.1)));
@@ -53,8 +53,8 @@ impl Operation {
         }
         let is_new =
             |spot: &&Spot<'d>| parameter::name(spot).map_or(true, |name| !names.contains(&name));
-        let inherited: Vec<_> = shared.iter().filter(is_new).cloned().collect();
-        spots.extend(inherited);
+        let inherited = shared.iter().filter(is_new).cloned();
+        let spots: Vec<_> = inherited.chain(own).collect();
         if spots.len() > MAX_PARAMETERS {
             return findings.refuse(spot.fault("the operation has more than 64 parameters"));
         }

@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn found(servers: Value) -> Option<Vec<String>> {
+    fn found(servers: &Value) -> Option<Vec<String>> {
         bases(&Spot::root(&json!({ "servers": servers }))).unwrap()
     }
 
@@ -68,8 +68,8 @@ mod tests {
     fn the_path_of_each_url_counts_once() {
         let servers = json!([{"url": "https://a.example/v1/"}, {"url": "http://localhost:1/v1"},
                              {"url": "/"}, {"url": "https://b.example"}]);
-        assert_eq!(found(servers).unwrap(), ["/v1", ""]);
-        assert_eq!(found(json!([])), None);
+        assert_eq!(found(&servers).unwrap(), ["/v1", ""]);
+        assert_eq!(found(&json!([])), None);
         assert_eq!(bases(&Spot::root(&json!({}))), Ok(None));
     }
 
@@ -77,7 +77,7 @@ mod tests {
     fn variables_have_their_defaults() {
         let server = json!([{"url": "https://{host}/{base}", "variables":
             {"base": {"default": "api/v2"}, "host": {"default": "a.example"}}}]);
-        assert_eq!(found(server).unwrap(), ["/api/v2"]);
+        assert_eq!(found(&server).unwrap(), ["/api/v2"]);
     }
 
     #[test]

@@ -30,6 +30,9 @@ pub async fn admit(
         let slots = exchange.route.limits.at(stage);
         limits::admit(slots, &keys(exchange, headers), verdict);
     }
+    for call in verdict.calls.drain(..) {
+        exchange.note_store_call(call);
+    }
     exchange.dues.append(&mut verdict.dues);
     if let Some(denial) = &verdict.denied {
         exchange.limited_by = Some(denial.limit.clone());
@@ -45,7 +48,8 @@ pub async fn admit(
 
 async fn ask_shared(stage: Stage, exchange: &Exchange, headers: &HeaderMap, verdict: &mut Verdict) {
     let slots = exchange.route.limits.at(stage);
-    limits::admit_shared(slots, &keys(exchange, headers), verdict).await;
+    let waited = exchange.waited_for_store();
+    limits::admit_shared(slots, &keys(exchange, headers), waited, verdict).await;
 }
 
 fn keys<'a>(exchange: &'a Exchange, headers: &'a HeaderMap) -> Keys<'a> {

@@ -3,7 +3,7 @@
 //! Every answer carries the request id. An answer of our own never repeats a word of the client's or
 //! the upstream's.
 
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SERVER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::Body;
@@ -12,6 +12,7 @@ use super::classify::Shape;
 use super::exchange::{Exchange, Stop};
 use super::limits::{self, Verdict};
 use super::reply::ReplyBody;
+use super::security_headers::X_POWERED_BY;
 use super::survey::Survey;
 use super::upstream::lease::UpstreamBody;
 use crate::http::hop;
@@ -45,6 +46,8 @@ impl Asked {
 pub fn dress(exchange: &Exchange, verdict: &Verdict, headers: &mut HeaderMap) {
     // These two come with almost every answer, so they need no list.
     let (mut has_connection, mut has_keep_alive) = (false, false);
+    // So does the first of these.
+    let (mut has_server, mut has_powered_by) = (false, false);
     let mut ending = Vec::new();
     let mut lists_fields = false;
     for (name, value) in &*headers {
@@ -53,7 +56,9 @@ pub fn dress(exchange: &Exchange, verdict: &Verdict, headers: &mut HeaderMap) {
                 has_connection = true;
                 lists_fields |= !hop::lists_nothing(value.as_bytes());
             }
+            SERVER => has_server = true,
             _ if hop::is_usual(name) => {}
+            _ if *name == X_POWERED_BY => has_powered_by = true,
             _ if *name == hop::KEEP_ALIVE => has_keep_alive = true,
             _ if ends_here(name) => ending.push(name.clone()),
             _ => {}
@@ -71,6 +76,14 @@ pub fn dress(exchange: &Exchange, verdict: &Verdict, headers: &mut HeaderMap) {
     for name in ending {
         headers.remove(name);
     }
+    let security = &exchange.plan.security_headers;
+    if has_server && security.hides_server {
+        headers.remove(SERVER);
+    }
+    if has_powered_by && security.hides_powered_by {
+        headers.remove(X_POWERED_BY);
+    }
+    security.add_to(headers, exchange.is_tls());
     limits::dress(headers, verdict);
     headers.insert(&exchange.plan.request_id_header, exchange.request_id.clone());
     tell_time(exchange, headers);
@@ -117,6 +130,7 @@ pub fn arrive(mut exchange: Box<Exchange>) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::Empty);
     let fields = response.headers_mut();
     fields.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    exchange.plan.security_headers.add_to(fields, exchange.is_tls());
     fields.insert(exchange.plan.request_id_header.clone(), exchange.request_id.clone());
     response
 }
@@ -165,8 +179,8 @@ pub fn refuse(mut exchange: Box<Exchange>, stop: Stop, asked: Asked) -> Response
         fields.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     fields.insert(exchange.plan.request_id_header.clone(), exchange.request_id.clone());
+    exchange.plan.security_headers.add_to(fields, exchange.is_tls());
     tell_time(&exchange, fields);
-    fields.remove(ALLOW);
     // A body that is under way can often still be skipped; one that was too large, too slow, malformed
     // or never asked for ends the connection.
     let is_given_up =

@@ -45,10 +45,13 @@ pub fn prepare(
     head: &mut Parts,
     survey: &mut Survey,
     target: Target,
-    body: RequestBody,
+    mut body: RequestBody,
 ) -> (Request<RequestBody>, Option<Offer>) {
     let plan = &exchange.plan;
     let is_trusted = survey.is_trusted;
+    if let Some(fields) = &plan.removed_fields {
+        body.remove_from_trailers(fields);
+    }
     let named_host = target::host(&head.uri);
     let client_host = named_host.clone().or(survey.host.take());
 

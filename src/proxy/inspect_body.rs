@@ -68,7 +68,11 @@ pub async fn read(
         return Ok(inspected);
     }
     let wanted = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(max);
-    inspected.reservation = Some(proxy.inspection().reserve(wanted).ok_or(Refusal::Overloaded)?);
+    inspected.reservation = proxy.inspection().reserve(wanted);
+    if inspected.reservation.is_none() {
+        let is_needed = captures || interest == Interest::Whole;
+        return if is_needed { Err(Refusal::Overloaded.into()) } else { Ok(inspected) };
+    }
 
     // Boxed: most requests are not inspected and need no room for it.
     inspected.is_whole = Box::pin(gather(exchange, &mut inspected, max, meter)).await?;

@@ -18,6 +18,7 @@ pub mod breaker;
 pub mod claims;
 pub mod classify;
 pub mod clock;
+pub mod csrf;
 pub mod exchange;
 pub mod explain;
 pub mod forward;
@@ -32,11 +33,14 @@ pub mod patience;
 pub mod peer;
 pub mod pipeline;
 pub mod plan;
+pub mod preflight;
 pub mod reply;
 pub mod request_body;
 pub mod request_id;
+mod roots;
 pub mod screen;
 pub mod seat;
+pub mod security_headers;
 pub mod survey;
 pub mod target;
 pub mod trace;
@@ -45,6 +49,7 @@ pub mod upgrade;
 pub mod upstream;
 pub mod validation;
 
+use limits::store::{Remote, Store};
 use overload::Overload;
 use plan::Plan;
 use upstream::Upstream;
@@ -59,6 +64,7 @@ pub struct Proxy {
     overload: Overload,
     inspection: inspect::Budget,
     claims: claims::Claims,
+    limit_store: Option<Arc<Remote>>,
     is_draining: AtomicBool,
     is_cut: AtomicBool,
 }
@@ -66,13 +72,16 @@ pub struct Proxy {
 impl Proxy {
     /// A proxy for this configuration. `audit` is needed where a route names an event.
     pub fn new(config: &Config, telemetry: Arc<Telemetry>, audit: Option<Audit>) -> Self {
-        let plan = Plan::compile(config, telemetry.metrics(), None);
+        let limit_store = Remote::new(config, telemetry.metrics());
+        let store = limit_store.clone().map(|store| store as Arc<dyn Store>);
+        let plan = Plan::compile(config, telemetry.metrics(), store.as_ref(), None);
         Self {
             plan: ArcSwap::from_pointee(plan),
             upstream: Arc::new(Upstream::new(&config.upstream, telemetry.metrics())),
             overload: Overload::new(config.overload),
             inspection: inspect::Budget::new(config.inspect.max_memory),
             claims: claims::Claims::new(telemetry.metrics()),
+            limit_store,
             telemetry,
             audit,
             is_draining: AtomicBool::new(false),
@@ -83,8 +92,13 @@ impl Proxy {
     /// Puts another configuration in force for the requests to come. Limits whose quota is the same
     /// keep their buckets. What is bound at the start (ports, pool, sinks) stays as it is.
     pub fn adopt(&self, config: &Config) {
-        let next = Plan::compile(config, self.telemetry.metrics(), Some(&self.plan.load()));
+        let store = self.limit_store.clone().map(|store| store as Arc<dyn Store>);
+        let previous = self.plan.load();
+        let next = Plan::compile(config, self.telemetry.metrics(), store.as_ref(), Some(&previous));
         self.plan.store(Arc::new(next));
+        if let Some(store) = &self.limit_store {
+            store.adopt(&config.rate_limit_store);
+        }
         self.overload.resize(config.overload);
         self.inspection.resize(config.inspect.max_memory);
     }
@@ -117,6 +131,11 @@ impl Proxy {
     /// The memory that inspection may use, of all requests together.
     pub fn inspection(&self) -> &inspect::Budget {
         &self.inspection
+    }
+
+    /// The buckets that all replicas share, where there are any.
+    pub fn limit_store(&self) -> Option<&Arc<Remote>> {
+        self.limit_store.as_ref()
     }
 
     /// What clients claim that they may not.

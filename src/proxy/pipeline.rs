@@ -24,9 +24,10 @@ use super::request_body::{Meter, RequestBody};
 use super::survey::Survey;
 use super::upstream::lease::UpstreamBody;
 use super::{
-    Proxy, admission, answer, classify, forward, inspect_body, last_hop, operations, overload,
-    screen, seat, target, upgrade, validation,
+    Proxy, admission, answer, classify, csrf, forward, inspect_body, last_hop, operations,
+    overload, preflight, screen, seat, target, upgrade, validation,
 };
+use crate::http::method;
 use crate::record::Failure;
 
 /// Answers one request. The exchange begins with the call, not with the first poll: hyper drops the
@@ -81,31 +82,43 @@ async fn walk(
 ) -> Result<Option<(Response<UpstreamBody>, classify::Shape)>, Stop> {
     let plan = Arc::clone(&exchange.plan);
     let target = target::canonical(&plan, head)?;
-    let route = plan.find(&head.method, target.path());
-    let known = operations::find(&plan, &head.method, target.path());
-    let route = known.policy(route);
+    let method = method::in_capitals(&head.method);
+    let known = operations::find(&plan, method, target.path());
+    let route = known.policy(plan.find(method, target.path()));
     exchange.enter(route, target.path());
     exchange.operation = known.operation().cloned();
-    target.judge(&plan, &head.method)?;
+    target.judge(&plan, method)?;
     overload::enter(proxy, exchange).await?;
+    let is_preflight = preflight::is_preflight(head, survey, !body.is_end_stream());
     let verdict = &mut Verdict::default();
-    admission::admit(Stage::Door, exchange, &head.headers, verdict).await?;
-    screen::judge(exchange, &body)?;
+    if !is_preflight {
+        admission::admit(Stage::Door, exchange, &head.headers, verdict).await?;
+    }
+    screen::judge(exchange, &head.method, &target, &body, is_preflight)?;
+    csrf::judge(exchange, head, survey)?;
     if last_hop::is_here(head)? {
         return Ok(None);
     }
-    overload::share(proxy, exchange)?;
-    admission::admit(Stage::Known, exchange, &head.headers, verdict).await?;
+    if !is_preflight {
+        overload::share(proxy, exchange)?;
+        admission::admit(Stage::Known, exchange, &head.headers, verdict).await?;
+    }
 
     let meter = if body.is_end_stream() { &peer.no_body } else { &Arc::<Meter>::default() };
     exchange.measure(meter);
-    let interest = validation::judge_head(exchange, head, target.path(), !body.is_end_stream())?;
+    let interest = if is_preflight {
+        Interest::None
+    } else {
+        validation::judge_head(exchange, head, target.path(), !body.is_end_stream())?
+    };
     let inspected =
         inspect_body::read(proxy, exchange, &head.headers, body, meter, interest).await?;
     if interest != Interest::None && inspected.is_whole {
         validation::judge_body(exchange, head, &inspected.lead)?;
     }
-    admission::admit(Stage::Body, exchange, &head.headers, verdict).await?;
+    if !is_preflight {
+        admission::admit(Stage::Body, exchange, &head.headers, verdict).await?;
+    }
     let probe = proxy.upstream().breaker().admit()?; // Held until the head is here.
     seat::initiate(proxy, exchange).await?;
 

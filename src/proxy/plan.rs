@@ -10,13 +10,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
 use super::inspect::{Captures, HeaderFacts, PathFacts};
+use super::limits::store::Store;
 use super::limits::{Limits, Staged};
-use super::operations::{self, Operations};
+use super::operations::{self, Known, Operations};
+use super::security_headers::SecurityHeaders;
 use crate::audit::Event;
 use crate::config::Config;
 use crate::config::model::{
     Action, AuditMode, Capture, Gates, HostHeader, Mode, Need, PathForm, Place, Propagators, Route,
-    ServerLimits, Timeouts, Trust,
+    ServerLimits, Timeouts, Trust, Unmatched,
 };
 use crate::http::cache_status::Fields;
 use crate::http::forwarded;
@@ -50,6 +52,14 @@ pub struct Plan {
     pub authority: HeaderValue,
     /// The header fields that tell of caches.
     pub cache_fields: Fields,
+    /// What browsers are told of every answer.
+    pub security_headers: SecurityHeaders,
+    /// Fields that clients may not send through.
+    pub removed_fields: Option<Arc<[HeaderName]>>,
+    /// Origins whose pages may ask for anything.
+    pub csrf_trusted_origins: Box<[Box<str>]>,
+    /// Whether only what is known is passed on.
+    pub denies_unmatched: bool,
     /// Whether answers say where their time went.
     pub server_timing: bool,
     /// Whether captured facts become the metrics of the `GenAI` conventions.
@@ -114,9 +124,14 @@ pub struct RoutePlan {
 
 impl Plan {
     /// Compiles a configuration. Limits of `previous` keep their buckets where their quota is the
-    /// same.
-    pub fn compile(config: &Config, metrics: &Metrics, previous: Option<&Self>) -> Self {
-        let rate_limits = Limits::compile(config, None, previous.map(|plan| &plan.rate_limits));
+    /// same. With a `store` they are shared.
+    pub fn compile(
+        config: &Config,
+        metrics: &Metrics,
+        store: Option<&Arc<dyn Store>>,
+        previous: Option<&Self>,
+    ) -> Self {
+        let rate_limits = Limits::compile(config, store, previous.map(|plan| &plan.rate_limits));
         let pseudonym_key = pseudonym_key(config, previous);
         let compile = |route: Compiled<'_>| {
             compile_route(config, metrics, &rate_limits, &pseudonym_key, route)
@@ -140,6 +155,12 @@ impl Plan {
                 .then(|| authority(config)),
             authority: authority(config),
             cache_fields: Fields::new(config.cache.headers.iter().map(|name| &**name)),
+            security_headers: SecurityHeaders::compile(&config.security),
+            removed_fields: Some(&config.security.remove_request_headers)
+                .filter(|names| !names.is_empty())
+                .map(|names| names.as_slice().into()),
+            csrf_trusted_origins: config.security.csrf_trusted_origins.clone().into(),
+            denies_unmatched: config.security.unmatched == Unmatched::Deny,
             server_timing: config.server.server_timing,
             genai: config.genai,
             errors_type_base: config.errors_type_base.clone(),
@@ -169,12 +190,39 @@ impl Plan {
             .unwrap_or(&self.unmatched)
     }
 
+    /// Whether a route or an operation knows a method and a canonical path.
+    pub fn knows(&self, method: &Method, path: &str) -> bool {
+        self.find(method, path).template.is_some()
+            || operations::find(self, method, path).operation().is_some()
+    }
+
+    /// The methods for which a canonical path is known, as `Allow` has them; `None` where it is not.
+    /// Methods that are denied are not told of.
+    pub fn allow(&self, method: &Method, path: &str) -> Option<HeaderValue> {
+        let is_open = |index: &usize| {
+            self.routes.get(*index).is_some_and(|route| route.action != Action::Deny)
+        };
+        let routes = self.table.all(path).filter(is_open).filter_map(|i| self.table.method(i));
+        let documented = match operations::find(self, method, path) {
+            Known::MethodNotAllowed(allow, _) => allow.to_str().unwrap_or_default(),
+            Known::Operation(..) | Known::Unknown => "",
+        };
+        let mut methods: Vec<&str> = Vec::new();
+        for method in routes.map(Method::as_str).chain(documented.split(", ")) {
+            if !method.is_empty() && !methods.contains(&method) {
+                methods.push(method);
+            }
+        }
+        if methods.is_empty() { None } else { HeaderValue::try_from(methods.join(", ")).ok() }
+    }
+
     /// Whether somebody relies on seeing every request to this path.
     pub fn has_policy(&self, method: &Method, path: &str) -> bool {
         let route = self.find(method, path);
         let known = operations::find(self, method, path);
         let is_judged = known.operation().is_some() && route.gates.validation == Mode::Enforce;
-        route.has_policy() || is_judged
+        let is_denied = self.denies_unmatched && !self.knows(method, path);
+        route.has_policy() || is_judged || is_denied
     }
 
     /// How many routes there are.
@@ -209,16 +257,15 @@ impl RoutePlan {
     /// Whether somebody relies on this route to see every request to its path: it denies, asks who
     /// calls, limits, audits or captures.
     pub fn has_policy(&self) -> bool {
-        self.template.is_some()
-            && (self.action == Action::Deny
-                || self.gates.identity == Need::Required
-                || self.gates.csrf == Mode::Enforce
-                || !self.limits.is_empty()
-                || self.audit.is_some()
-                || self.path_captures.is_some()
-                || self.captures.is_some()
-                || self.head_captures.is_some()
-                || self.answer_captures.is_some())
+        self.action == Action::Deny
+            || self.gates.identity == Need::Required
+            || self.gates.csrf == Mode::Enforce
+            || !self.limits.is_empty()
+            || self.audit.is_some()
+            || self.path_captures.is_some()
+            || self.captures.is_some()
+            || self.head_captures.is_some()
+            || self.answer_captures.is_some()
     }
 }
 

@@ -1,20 +1,40 @@
-//! What the route's policy says about the head alone: denied routes and declared lengths.
+//! What the route's policy says about the head alone: denied routes, unknown paths, declared lengths.
 //!
 //! The body is not touched here, so a refused `Expect: 100-continue` never sees its 100.
 
+use http::header::ALLOW;
+use http::{HeaderMap, Method};
 use http_body::Body;
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Stop};
+use super::target::Target;
 use crate::config::model::Action;
 use crate::record::Refusal;
 
-/// Judges the head by the route's policy.
-pub fn judge(exchange: &Exchange, body: &impl Body) -> Result<(), Refusal> {
-    if exchange.route.action == Action::Deny {
-        return Err(Refusal::Forbidden);
+/// Judges the head by the route's policy. A preflight asks about another method than its own, so it
+/// passes where its path is known at all.
+pub fn judge(
+    exchange: &Exchange,
+    method: &Method,
+    target: &Target,
+    body: &impl Body,
+    is_preflight: bool,
+) -> Result<(), Stop> {
+    let (plan, route) = (&exchange.plan, &exchange.route);
+    if route.action == Action::Deny {
+        return Err(Refusal::Forbidden.into());
     }
-    if body.size_hint().lower() > exchange.route.max_request_body {
-        return Err(Refusal::BodyTooLarge);
+    if plan.denies_unmatched && route.template.is_none() && exchange.operation.is_none() {
+        let Some(allow) = plan.allow(method, target.path()) else {
+            return Err(Refusal::NotFound.into());
+        };
+        if !is_preflight {
+            let fields = HeaderMap::from_iter([(ALLOW, allow)]);
+            return Err(Stop::Refused(Refusal::MethodNotAllowed, Box::new(fields)));
+        }
+    }
+    if body.size_hint().lower() > route.max_request_body {
+        return Err(Refusal::BodyTooLarge.into());
     }
     Ok(())
 }

@@ -7,8 +7,8 @@
 //! It judges nothing; ambiguous heads are refused by `target`.
 
 use http::header::{
-    ACCEPT, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TE,
-    USER_AGENT,
+    ACCEPT, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN,
+    TE, USER_AGENT,
 };
 
 use super::peer::Peer;
@@ -20,6 +20,9 @@ use crate::http::ids::ClientRequestId;
 use crate::http::sanitise::UserAgent;
 use crate::http::traceparent::TraceParent;
 use crate::http::{forwarded, hop, problem};
+
+/// Where the page stands that made a browser ask (Fetch Metadata §2.4).
+pub const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What the fields of a request head say to us.
 #[derive(Debug, Default)]
@@ -46,6 +49,8 @@ pub struct Survey {
     pub prefers_html: bool,
     /// Whether it waits for a go-ahead, or for something else, before its body.
     pub has_expectation: bool,
+    /// Whether a browser may have sent it: it says where its page comes from.
+    pub is_of_browser: bool,
     /// Whether the client understands trailers (RFC 9110 §10.1.4).
     pub accepts_trailers: bool,
     /// The fields that end at this hop, each once: hop-by-hop fields (RFC 9110 §7.6.1), what we write
@@ -70,6 +75,7 @@ impl Survey {
             match *name {
                 HOST => drop(survey.host.get_or_insert_with(|| value.clone())),
                 USER_AGENT => drop(survey.user_agent.get_or_insert_with(|| peer.link.agent(value))),
+                ORIGIN => survey.is_of_browser = true,
                 ACCEPT => names_html |= problem::may_name_html(value),
                 TE => {
                     survey.accepts_trailers |= names_trailers(value);
@@ -80,6 +86,7 @@ impl Survey {
                     survey.end(name);
                 }
                 _ if hop::is_usual(name) => {}
+                _ if *name == SEC_FETCH_SITE => survey.is_of_browser = true,
                 _ => match Field::of(name) {
                     Some(field) => {
                         context.note(field, value);
@@ -97,6 +104,9 @@ impl Survey {
             }
         }
         survey.conclude(&context, headers, plan.propagators);
+        for name in plan.removed_fields.iter().flat_map(|removed| hop::named(headers, removed)) {
+            survey.end(name);
+        }
         survey.prefers_html = names_html && problem::prefers_html(headers);
         // Only `Connection` can list more, and it ends here itself.
         if survey.ending.contains(&CONNECTION) {
@@ -178,7 +188,7 @@ mod tests {
             "server.trusted_proxies = [\"192.0.2.1\"]\nupstream.url = \"http://127.0.0.1:1\"",
         )
         .unwrap();
-        let plan = Plan::compile(&config, &Metrics::new(&config.service), None);
+        let plan = Plan::compile(&config, &Metrics::new(&config.service), None, None);
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(*name, HeaderValue::from_static(value));

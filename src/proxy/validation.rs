@@ -1,8 +1,8 @@
 //! The gate `validation`: does a request fit its operation?
 //!
 //! First the parameters, then what the head says of the body, then, once it has been read, the body
-//! itself. A refusal names rules and places ([`Violation`]), never a value. In shadow mode nothing is
-//! refused; the record says what would have been.
+//! itself. A refusal names rules and places ([`crate::openapi::Violation`]), never a value. In shadow
+//! mode nothing is refused; the record says what would have been.
 //!
 //! It reads no body: that is the part of `inspect_body`, one bounded read for the captures too.
 
@@ -17,7 +17,7 @@ use super::exchange::{Exchange, Stop};
 use super::inspect::Interest;
 use super::operations::OperationPlan;
 use crate::config::model::Mode;
-use crate::openapi::{Media, Violation};
+use crate::openapi::Media;
 use crate::record::Refusal;
 
 /// Judges the head, and says what is to be made of the body. `path` is the canonical path.
@@ -32,12 +32,7 @@ pub fn judge_head(
         return Ok(Interest::None);
     };
     let plan = Arc::clone(plan);
-    if plan.operation.has_parameters() {
-        let violations = judge_parameters(&plan, head, path);
-        if !violations.is_empty() {
-            refuse(exchange, mode, Stop::Invalid(violations))?;
-        }
-    }
+    judge_parameters(exchange, &plan, head, path)?;
     let Some(body) = plan.operation.body() else { return Ok(Interest::None) };
     if !has_body {
         if let Some(violation) = body.judge_absence() {
@@ -78,10 +73,24 @@ pub fn judge_body(
     refuse(exchange, mode, Stop::Invalid(violations))
 }
 
-fn judge_parameters(plan: &OperationPlan, head: &Parts, path: &str) -> Vec<Violation> {
+/// Judges what stands in the path, behind the `?` and in header fields.
+pub fn judge_parameters(
+    exchange: &mut Exchange,
+    plan: &OperationPlan,
+    head: &Parts,
+    path: &str,
+) -> Result<(), Stop> {
+    if !plan.operation.has_parameters() {
+        return Ok(());
+    }
     let params = plan.template.params(path);
     let query = head.uri.query().unwrap_or_default();
-    plan.operation.judge_head(&params, query, &head.headers)
+    let violations = plan.operation.judge_head(&params, query, &head.headers);
+    if violations.is_empty() {
+        return Ok(());
+    }
+    let mode = exchange.route.gates.validation;
+    refuse(exchange, mode, Stop::Invalid(violations))
 }
 
 /// Stops, or notes that it would have.

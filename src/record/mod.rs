@@ -25,6 +25,7 @@ mod kept;
 pub mod name;
 pub mod outcome;
 pub mod pseudonym;
+mod store;
 pub mod stream;
 
 pub use caller::Caller;
@@ -33,6 +34,7 @@ pub use kept::{Kept, Reason};
 pub use name::ConfigName;
 pub use outcome::{Abort, ErrorType, Failure, Level, Outcome, Phase, Refusal};
 pub use pseudonym::{Pseudonym, PseudonymKey};
+pub use store::{StoreCall, StoreEnding};
 pub use stream::{Gaps, Stream, StreamKind};
 
 /// What happened in one exchange.
@@ -94,6 +96,8 @@ pub struct Record {
     pub limited_by: Option<ConfigName>,
     /// What the answer's cache headers said.
     pub cache: Option<Cache>,
+    /// The calls to the shared rate-limit store that it waited for: one for each limit at most.
+    pub store_calls: Vec<StoreCall>,
 }
 
 /// Names that come from configuration, so they are safe as labels.

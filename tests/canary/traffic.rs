@@ -197,6 +197,8 @@ impl Writer {
         let post = |target: &str, more: &str| self.post(target, more, &self.body());
         let denied = format!("/closed/{}?{}", self.mint("path"), self.query());
         let limited = format!("/limited/{}?{}", self.mint("path"), self.query());
+        let judged = format!("/judged/{}?kind={}", self.mint("path"), self.mint("query"));
+        let broken = self.post("/judged/7", "", &self.body().replace(':', "="));
         let expect = format!("expect: {}\r\n", self.mint("expect"));
         let encoding = format!("content-encoding: {}\r\n", self.token("content-encoding"));
         let html = self.get(&denied).replacen("\r\n", "\r\naccept: text/html\r\n", 1);
@@ -206,6 +208,9 @@ impl Writer {
             self.ask("a rate limit", self.get(&limited), End::Status(429)),
             self.ask("an expectation", post(&self.known("fine"), &expect), End::Status(417)),
             self.ask("a coded body", post(&self.known("fine"), &encoding), End::Status(415)),
+            self.ask("an invalid head", self.get(&judged), End::Status(400)),
+            self.ask("an invalid body", post("/judged/7", ""), End::Status(400)),
+            self.ask("a body that is no JSON", broken, End::Status(400)),
         ]
     }
 

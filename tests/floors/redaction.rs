@@ -59,7 +59,8 @@ const MAKERS: [(&str, &[&str]); 8] = [
 const DATA_PATH: [&str; 3] = ["http/", "proxy/", "server/"];
 
 /// What diagnostics of the data path show, and why it may be seen.
-const SHOWN: [(&str, &str); 14] = [
+const SHOWN: [(&str, &str); 19] = [
+    ("route = %exchange.route.names.template", "a template of the configuration"),
     ("%error", "what the system, or our own TLS, says"),
     ("error", "what is wrong with our own files"),
     ("%client", "truncated as in the log"),
@@ -74,6 +75,10 @@ const SHOWN: [(&str, &str); 14] = [
     ("is_well = found.is_well()", "yes or no"),
     ("{found}", "a closed set, or a status: upstream::health::Verdict"),
     ("state = after.as_str()", "a closed set"),
+    ("store = %self.dialler.url()", "of the configuration, without credentials"),
+    ("%store", "the same"),
+    ("reason = %why", "a closed set: limits::store::remote::Trouble"),
+    ("after", "a duration"),
 ];
 
 fn house() -> House {

@@ -2,7 +2,7 @@
 # Installs what the real tier runs against, and nothing that is already there.
 #
 #   Debian:  nginx, Prometheus (with promtool), Node and its `ws`, strace, curl, jq, openssl, Python,
-#            h2load, nghttp, nghttpd, testssl.sh, slowhttptest
+#            h2load, nghttp, nghttpd, testssl.sh, slowhttptest, Redis
 #   PyPI:    requirements.txt, into target/real/venv
 #            requirements-autobahn.txt, into target/real/autobahn, for the Python 2.7 that is found:
 #            $PYTHON2, on the PATH, or of pyenv. Debian has none any more.
@@ -20,7 +20,8 @@ missing_packages() {
   for tool_package in nginx:nginx-light prometheus:prometheus promtool:prometheus node:nodejs \
                       strace:strace curl:curl jq:jq python3:python3 openssl:openssl \
                       h2load:nghttp2-client nghttp:nghttp2-client nghttpd:nghttp2-server \
-                      testssl:testssl.sh slowhttptest:slowhttptest; do
+                      testssl:testssl.sh slowhttptest:slowhttptest \
+                      redis-server:redis-server redis-cli:redis-tools; do
     find_tool "${tool_package%%:*}" || echo "${tool_package##*:}"
   done | sort -u
   [ -e /usr/share/nodejs/ws ] || echo node-ws

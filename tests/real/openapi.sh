@@ -24,7 +24,7 @@ TOML
 asked() {
   (cd "$RUN" && timeout 60 "$JUDGE/bin/schemathesis" --config-file schemathesis.toml run \
     "$ROOT/docs/api/openapi.yaml" --url "http://127.0.0.1:$listen" --seed "$1" --phases "$2" -n "$3" \
-    --max-time 30 --workers 4 --continue-on-failure --no-color --generation-database none \
+    --max-time 30 --workers 4 --continue-on-failure --no-color \
     --generation-deterministic --suppress-health-check all --warnings off) >"$RUN/$2.txt" 2>&1
   local status=$?
   grep -vE '^ *$' "$RUN/$2.txt" | tail -n 60

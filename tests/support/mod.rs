@@ -13,6 +13,7 @@ pub mod recorder;
 pub mod records;
 pub mod sentry_inbox;
 pub mod sidecar;
+pub mod store;
 pub mod upstream;
 
 use std::time::Duration;

@@ -63,6 +63,7 @@ pub(crate) fn orchestration() -> Record {
         ],
         limited_by: None,
         cache: None,
+        store_calls: Vec::new(),
     }
 }
 

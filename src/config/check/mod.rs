@@ -24,6 +24,8 @@ mod metrics;
 mod openapi;
 mod otlp;
 mod routes;
+mod security;
+mod store;
 mod template;
 mod tls;
 mod tracing;
@@ -62,6 +64,7 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     metrics::cache(&root.section("cache"), &mut config.cache);
     voices::log(&root.section("log"), &mut config.log);
     voices::spool(&root.section("spool"), &mut config.spool);
+    security::security(&root.section("security"), &mut config.security);
     policy(&root, &mut config);
     config.openapi = openapi::openapi(&root.section("openapi"), outside);
     audit(&root.section("audit"), &mut config);
@@ -87,6 +90,7 @@ fn service(root: &Section<'_>, config: &mut Config, outside: &mut Outside) {
 fn policy(root: &Section<'_>, config: &mut Config) {
     let (limit_names, rate_limits) = limits::rate_limits(root);
     config.rate_limits = rate_limits;
+    store::store(&root.section("rate_limit_store"), &mut config.rate_limit_store);
     let form = root.section("rate_limit_headers").choice("form", &limits::FORMS);
     lay(&mut config.rate_limit_headers, form);
     limits::overload(&root.section("overload"), &mut config.overload);

@@ -1,3 +1,5 @@
+//! Schemas: what is rewritten, what is refused, what is told of a value.
+
 use proptest::prelude::*;
 use serde_json::json;
 

@@ -104,6 +104,7 @@ impl Exchange {
             facts: std::mem::take(&mut self.facts),
             limited_by: self.limited_by.take(),
             cache: self.cache,
+            store_calls: std::mem::take(&mut self.store_calls),
         })
     }
 }

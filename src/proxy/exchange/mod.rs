@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::identity::Identity;
 use super::limits::Due;
+use super::limits::store::Call;
 use super::operations::OperationPlan;
 use super::overload::{Holding, Permit};
 use super::peer::{Busy, Link, Peer};
@@ -32,8 +33,11 @@ use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
 use crate::http::sanitise::UserAgent;
 use crate::http::shape::PathShape;
-use crate::record::{Cache, Caller, ConfigName, Fact, Outcome, Phase, Refusal, Stream, Trace};
-use crate::telemetry::metrics::ActiveGuard;
+use crate::http::traceparent::SpanId;
+use crate::record::{
+    Cache, Caller, ConfigName, Fact, Outcome, Phase, Refusal, StoreCall, Stream, Trace,
+};
+use crate::telemetry::metrics::{ActiveGuard, Decision, Gate};
 use crate::telemetry::sinks::audit::Seat;
 
 pub use stop::Stop;
@@ -68,6 +72,8 @@ pub struct Exchange {
     pub limited_by: Option<ConfigName>,
     /// What the answer's cache headers said.
     pub cache: Option<Cache>,
+    /// The calls to the shared rate-limit store.
+    pub store_calls: Vec<StoreCall>,
     /// `Some` once the answer is known to be a stream.
     pub stream: Option<Box<Stream>>,
     /// Bytes of the answer's body handed on.
@@ -139,6 +145,7 @@ impl Exchange {
             identity: None,
             limited_by: None,
             cache: None,
+            store_calls: Vec::new(),
             stream: None,
             bytes_out: 0,
             status: None,
@@ -221,6 +228,21 @@ impl Exchange {
         self.handed_on.get_or_insert_with(|| now().saturating_duration_since(began));
     }
 
+    /// Notes a call to the shared rate-limit store.
+    pub fn note_store_call(&mut self, call: Call) {
+        self.store_calls.push(StoreCall {
+            span: SpanId::generate(),
+            offset: call.began.saturating_duration_since(self.began),
+            duration: call.took,
+            ending: call.ending,
+        });
+    }
+
+    /// How long it has waited for the shared rate-limit store.
+    pub fn waited_for_store(&self) -> Duration {
+        self.store_calls.iter().map(|call| call.duration).sum()
+    }
+
     /// What the request's body makes of the exchange, where it broke.
     pub fn broken_request(&self) -> Option<Outcome> {
         match self.meter.as_ref()?.state() {
@@ -265,6 +287,17 @@ impl Exchange {
     /// The method, from the closed set.
     pub fn method(&self) -> Method {
         self.method
+    }
+
+    /// Whether the client came over TLS.
+    pub fn is_tls(&self) -> bool {
+        self.scheme == "https"
+    }
+
+    /// Notes that a gate refused the request, or would have. Returns whether it is the first of its
+    /// route.
+    pub fn note_gate(&self, gate: Gate, decision: Decision) -> bool {
+        self.proxy.telemetry.metrics().gate_decided(gate, decision, &self.route.names.template)
     }
 
     /// The version the client speaks, as spans name it: `1.0`, `1.1`.

@@ -10,7 +10,7 @@ use http::HeaderValue;
 
 use super::buckets::{Answer, Buckets, Pace};
 use super::key::{Key, Recipe};
-use super::store::{Ask, SharedKey, Store};
+use super::store::{Ask, SharedKey, Store, Told};
 use super::{Keys, Stage, dress};
 use crate::config::model::{Cost, LimitKey, Mode, RateLimit, RateLimitHeaders};
 use crate::record::{ConfigName, Fact, Value};
@@ -192,12 +192,14 @@ impl Limiter {
     }
 
     /// The same, from the bucket of all replicas, where there is one.
-    pub(super) async fn take_shared(&self, place: &Place) -> Answer {
-        let (Some(store), Some(key)) = (&self.store, place.shared) else { return self.take(place) };
+    pub(super) async fn take_shared(&self, place: &Place, waited: Duration) -> Told {
+        let (Some(store), Some(key)) = (&self.store, place.shared) else {
+            return Told { answer: self.take(place), call: None };
+        };
         let local = (&self.state.1, place.key);
         let (rule, quota) = (&self.name, self.quota(place.tariff));
         let weight = self.reserve().min(quota.burst_size());
-        store.take(Ask { rule, key, weight, quota, local }).await
+        store.take(Ask { rule, key, weight, quota, waited, local }).await
     }
 
     /// Whether the cost of a request is still open after its reserve was taken.

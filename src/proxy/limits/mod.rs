@@ -14,6 +14,7 @@
 //! pipeline makes that.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::Config;
 use crate::config::model::{Mode, RateLimit};
@@ -33,7 +34,7 @@ pub use limiter::{Counts, Limiter};
 pub use verdict::{Budget, Denial, Due, Verdict};
 
 use limiter::CENTURY;
-use store::Store;
+use store::{Store, Told};
 
 /// When a limit is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -151,13 +152,21 @@ pub fn admit(slots: &[Slot], request: &Keys<'_>, verdict: &mut Verdict) {
     }
 }
 
-/// The same, where replicas share the limits.
+/// The same, where replicas share the limits. `waited` is how long the request has waited for them at
+/// earlier stages.
 ///
 /// Cancel safe: what was taken stays taken, as for any request whose client leaves.
-pub async fn admit_shared(slots: &[Slot], request: &Keys<'_>, verdict: &mut Verdict) {
+pub async fn admit_shared(
+    slots: &[Slot],
+    request: &Keys<'_>,
+    mut waited: Duration,
+    verdict: &mut Verdict,
+) {
     for slot in slots {
         let place = slot.limiter.place(request);
-        let answer = slot.limiter.take_shared(&place).await;
+        let Told { answer, call } = slot.limiter.take_shared(&place, waited).await;
+        waited += call.map_or(Duration::ZERO, |call| call.took);
+        verdict.calls.extend(call);
         if !verdict.take_in(slot, &place, answer, request) {
             break;
         }

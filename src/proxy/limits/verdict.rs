@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::buckets::Answer;
 use super::limiter::{Limiter, Place};
+use super::store::Call;
 use super::{Keys, Slot};
 use crate::config::model::Mode;
 use crate::record::{ConfigName, Fact};
@@ -20,6 +21,8 @@ pub struct Verdict {
     pub would_deny: Option<ConfigName>,
     /// What the exchange owes when it ends; empty where every cost is known.
     pub dues: Vec<Due>,
+    /// The calls that a shared store was asked with, since they were last taken out.
+    pub calls: Vec<Call>,
     /// What is left in the first enforced limit that was asked; apart from the others, because one
     /// limit is the usual case and needs no allocation.
     first: Option<Budget>,

@@ -5,17 +5,16 @@
 //! once, at the start.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::config::model;
+use crate::proxy::roots;
 
 const HTTP2: &[u8] = b"h2";
 const HTTP11: &[u8] = b"http/1.1";
@@ -33,8 +32,8 @@ impl Tls {
     pub(super) fn new(config: &model::Upstream) -> io::Result<Self> {
         let name = ServerName::try_from(config.host.to_string()).map_err(io::Error::other)?;
         let roots = match &config.ca_file {
-            Some(path) => read_roots(path)?,
-            None => system_roots()?,
+            Some(path) => roots::read(path)?,
+            None => roots::system("upstream.ca_file")?,
         };
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut client = ClientConfig::builder_with_provider(provider)
@@ -68,24 +67,4 @@ impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tls").field("name", &self.name).finish_non_exhaustive()
     }
-}
-
-fn read_roots(path: &Path) -> io::Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(io::Error::other)? {
-        let certificate = certificate.map_err(io::Error::other)?;
-        roots.add(certificate).map_err(io::Error::other)?;
-    }
-    Ok(roots)
-}
-
-/// The system's roots. Single broken certificates are passed over, as every other client does.
-fn system_roots() -> io::Result<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        let message = "the system has no root certificates; set `upstream.ca_file`";
-        return Err(io::Error::other(message));
-    }
-    Ok(roots)
 }

@@ -97,11 +97,19 @@ declare! {
     UNREADABLE: Counter "sidecar.capture.unreadable" in "{body}" by [],
         "Bodies whose configured facts could not be read";
 
+    // Gates.
+    GATE_DECISIONS: Counter "sidecar.gate.decisions" in "{request}" by [GATE, DECISION, ROUTE],
+        "Requests that a gate refused, or in shadow mode would have";
+
     // Rate limits.
     DECISIONS: Counter "sidecar.rate_limit.decisions" in "{request}" by [RULE, DECISION],
         "Decisions of a rate limit";
     LIMIT_KEYS: UpDownCounter "sidecar.rate_limit.keys" in "{bucket}" by [RULE],
         "Buckets a rate limit holds";
+    LIMITS_DEGRADED: Gauge "sidecar.rate_limit.degraded" in "" by [],
+        "1 while the shared store is away and each replica grants its share";
+    LIMIT_STORE: Histogram "sidecar.rate_limit.store" in "s" by [RESULT],
+        "Time requests waited for the shared store, by call";
 
     // The audit.
     AUDIT_RECORDS: Counter "sidecar.audit.records" in "{record}" by [EVENT, RESULT],

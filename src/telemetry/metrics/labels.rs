@@ -27,6 +27,7 @@ pub(super) mod key {
     pub(in super::super) const REASON: &str = "reason";
     pub(in super::super) const RESULT: &str = "result";
     pub(in super::super) const DECISION: &str = "decision";
+    pub(in super::super) const GATE: &str = "gate";
     pub(in super::super) const STATE: &str = "state";
     pub(in super::super) const EVENT: &str = "event";
     pub(in super::super) const VERSION: &str = "version";

@@ -21,6 +21,7 @@ use prometheus_client::metrics::gauge::Gauge;
 mod catalogue;
 mod exposition;
 mod family;
+mod gates;
 mod gauges;
 mod genai;
 mod histogram;
@@ -41,6 +42,7 @@ mod tests;
 mod upstream;
 
 pub use exposition::{Exposition, Format};
+pub use gates::{Decision, Gate};
 pub use gauges::{ActiveGuard, ConnectionError};
 pub use route::RouteMetrics;
 
@@ -48,7 +50,7 @@ use super::resource;
 use crate::config::defaults::MAX_SERIES;
 use crate::config::model::Service;
 use crate::http::method::Method;
-use crate::record::{ConfigName, Record, RouteNames};
+use crate::record::{ConfigName, Record, RouteNames, StoreEnding};
 use histogram::Witness;
 use instruments::Instruments;
 use labels::{Labels, key};
@@ -211,6 +213,12 @@ impl Metrics {
     /// Counts the time of one connect to the upstream.
     pub fn upstream_connected(&self, took: Duration) {
         self.house.instruments.upstream_connect.observe_duration(took);
+    }
+
+    /// Counts one call to the shared rate-limit store.
+    pub fn rate_limit_store_asked(&self, took: Duration, ending: StoreEnding) {
+        let labels = Labels::default().closed(key::RESULT, ending.as_str());
+        self.house.instruments.limit_store.series(&labels).observe_duration(took);
     }
 
     /// Counts the time in which a group of audit records became durable.

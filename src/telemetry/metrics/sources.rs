@@ -79,6 +79,31 @@ pub fn rules(ask: impl Fn() -> Vec<RuleCounts> + Send + Sync + 'static) -> Sourc
     Source::new("rules", move || rule_readings(&ask()))
 }
 
+/// How the shared rate-limit store is.
+#[derive(Clone, Debug)]
+pub struct StoreState {
+    /// Whether it is away.
+    pub is_degraded: bool,
+    /// Decisions taken without it, by limit; they are counted as what they were, too.
+    pub decisions: Vec<(ConfigName, u64)>,
+}
+
+/// Shows whether the shared rate-limit store is away. Nothing where there is none.
+pub fn store(ask: impl Fn() -> Option<StoreState> + Send + Sync + 'static) -> Source {
+    Source::new("store", move || {
+        let Some(state) = ask() else { return Vec::new() };
+        let decisions = state.decisions.iter().map(|(rule, count)| {
+            let labels = Labels::default().named(key::RULE, rule).closed(key::DECISION, "degraded");
+            (labels, Point::Count(*count))
+        });
+        let is_degraded = Point::Count(u64::from(state.is_degraded));
+        vec![
+            Reading::new(&catalogue::DECISIONS, decisions),
+            Reading::single(&catalogue::LIMITS_DEGRADED, is_degraded),
+        ]
+    })
+}
+
 /// Shows where the breaker is: one number per state, 1 for the one it is in.
 pub fn breaker(ask: impl Fn() -> Vec<(&'static str, bool)> + Send + Sync + 'static) -> Source {
     Source::new("breaker", move || {

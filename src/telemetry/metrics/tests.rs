@@ -78,6 +78,7 @@ fn record(route: &Arc<RouteNames>) -> Record {
         facts: Vec::new(),
         limited_by: None,
         cache: None,
+        store_calls: Vec::new(),
     }
 }
 

@@ -9,13 +9,19 @@ use std::fmt;
 use std::future::Future;
 use std::num::NonZeroU32;
 use std::pin::Pin;
+use std::time::Duration;
 
 use governor::Quota;
+use tokio::time::Instant;
 
 use super::buckets::Buckets;
 use super::key::Key;
 use super::{Answer, CENTURY};
-use crate::record::ConfigName;
+use crate::record::{ConfigName, StoreEnding};
+
+mod remote;
+
+pub use remote::{Health, Remote};
 
 /// A key that is the same in every replica and after every restart, and shows nothing of its value:
 /// the first half of a SHA-256 over the limit's name and the parts of the key, each with its kind and
@@ -28,8 +34,28 @@ use crate::record::ConfigName;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SharedKey(pub u128);
 
-/// A store's answer, when it comes.
-pub type Taking<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+/// What a store told, when it comes.
+pub type Taking<'a> = Pin<Box<dyn Future<Output = Told> + Send + 'a>>;
+
+/// A decision, and the call that it took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The decision.
+    pub answer: Answer,
+    /// The call, if the store was asked at all.
+    pub call: Option<Call>,
+}
+
+/// One call to a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// When it began.
+    pub began: Instant,
+    /// How long the request waited for it.
+    pub took: Duration,
+    /// What became of it.
+    pub ending: StoreEnding,
+}
 
 /// Buckets outside this process.
 pub trait Store: fmt::Debug + Send + Sync {
@@ -56,6 +82,8 @@ pub struct Ask<'a> {
     pub weight: NonZeroU32,
     /// The quota that is meant for all replicas together.
     pub quota: Quota,
+    /// How long this request has waited for the store already, for its other limits.
+    pub waited: Duration,
     pub(super) local: (&'a Buckets, Key),
 }
 
@@ -79,8 +107,6 @@ pub fn share(quota: Quota, replicas: NonZeroU32) -> Quota {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

@@ -76,6 +76,7 @@ fn record() -> Record {
         ],
         limited_by: None,
         cache: None,
+        store_calls: Vec::new(),
     }
 }
 

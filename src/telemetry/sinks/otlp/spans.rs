@@ -1,4 +1,5 @@
-//! The spans of an exchange, written from its record: SERVER, then the route's INTERNAL, then CLIENT.
+//! The spans of an exchange, written from its record: SERVER, then one CLIENT for each call to the shared
+//! rate-limit store, then the route's INTERNAL, then the upstream's CLIENT.
 //!
 //! Attributes are those of the stable HTTP semantic conventions, with the contract's redaction:
 //! `url.path` and `url.full` carry the template (or the path's shape) and never a query, addresses
@@ -36,7 +37,8 @@ const USUAL_LENGTH: usize = 1536;
 
 /// How many spans [`encode`] makes of this record.
 pub fn count(record: &Record) -> u64 {
-    1 + u64::from(record.route.span.is_some()) + u64::from(record.upstream.is_some())
+    let others = u64::from(record.route.span.is_some()) + u64::from(record.upstream.is_some());
+    1 + others + record.store_calls.len() as u64
 }
 
 /// The spans of these records, as the `spans` of an OTLP `ScopeSpans` that has nothing else.
@@ -53,6 +55,9 @@ pub(super) fn write(record: &Record, site: &Site, out: &mut Writer) {
     out.reserve(USUAL_LENGTH);
     let frame = Frame::of(record);
     out.message(proto::SPANS, |span| server(span, &frame));
+    for call in &record.store_calls {
+        out.message(proto::SPANS, |span| details::store_call(span, &frame, call));
+    }
     let mut parent = record.trace.server_span;
     if let Some(name) = &record.route.span {
         out.message(proto::SPANS, |span| internal(span, &frame, name));

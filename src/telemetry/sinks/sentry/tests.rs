@@ -95,6 +95,7 @@ fn failed(template: &'static str) -> Arc<Record> {
         facts: Vec::new(),
         limited_by: None,
         cache: None,
+        store_calls: Vec::new(),
     })
 }
 

@@ -15,7 +15,9 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use crate::config::model::{Scheme, Upstream};
 use crate::http::method::Method;
 use crate::http::{sanitise, traceparent};
-use crate::record::{ConfigName, Kept, Outcome, Record, StreamKind, UpstreamLeg, Value};
+use crate::record::{
+    ConfigName, Kept, Outcome, Record, StoreCall, StoreEnding, StreamKind, UpstreamLeg, Value,
+};
 
 /// What is the same for every span of a sidecar.
 #[derive(Clone, Debug)]
@@ -60,6 +62,7 @@ pub(super) fn of(record: &Record, site: &Site) -> Vec<SpanData> {
     let mut spans = Vec::with_capacity(3);
     let mut parent = record.trace.server_span;
     spans.push(server(record, site));
+    spans.extend(record.store_calls.iter().map(|call| store_call(record, call, site)));
     if let Some(name) = &record.route.span {
         spans.push(internal(record, name, site));
         parent = record.trace.internal_span;
@@ -117,6 +120,28 @@ fn server(record: &Record, site: &Site) -> SpanData {
     if let Some((trace, linked)) = record.trace.link {
         let context = context(trace.0, linked.0, TraceFlags::default(), true, TraceState::NONE);
         span.links.links.push(Link::with_context(context));
+    }
+    span
+}
+
+fn store_call(record: &Record, call: &StoreCall, site: &Site) -> SpanData {
+    let mut span = blank(record, call.span, SpanKind::Client, site);
+    span.parent_span_id = SpanId::from_bytes(record.trace.server_span.0);
+    span.name = "EVALSHA".into();
+    span.start_time = record.started + call.offset;
+    span.end_time = span.start_time + call.duration;
+    span.attributes = vec![
+        KeyValue::new("db.system.name", "redis"),
+        KeyValue::new("db.operation.name", "EVALSHA"),
+    ];
+    let error = match call.ending {
+        StoreEnding::Answered => None,
+        StoreEnding::Late => Some("timeout"),
+        StoreEnding::Failed => Some("_OTHER"),
+    };
+    if let Some(error) = error {
+        span.attributes.push(KeyValue::new("error.type", error));
+        span.status = Status::error("");
     }
     span
 }

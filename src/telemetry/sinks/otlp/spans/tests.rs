@@ -19,7 +19,8 @@ use crate::http::traceparent::{SpanId, TraceId};
 use crate::http::tracestate::TraceState;
 use crate::record::{
     Abort, Caller, ConfigName, Fact, Failure, Gaps, Kept, Outcome, Phase, PseudonymKey, Reason,
-    Record, Refusal, RouteNames, Stream, StreamKind, Trace, UpstreamLeg, Value,
+    Record, Refusal, RouteNames, StoreCall, StoreEnding, Stream, StreamKind, Trace, UpstreamLeg,
+    Value,
 };
 
 fn config() -> Config {
@@ -113,6 +114,12 @@ fn legs() -> impl Strategy<Value = UpstreamLeg> {
     })
 }
 
+fn store_calls() -> impl Strategy<Value = StoreCall> {
+    let ending = proptest::sample::select(&StoreEnding::ALL[..]);
+    (span_ids(), durations(), durations(), ending)
+        .prop_map(|(span, offset, duration, ending)| StoreCall { span, offset, duration, ending })
+}
+
 fn facts() -> impl Strategy<Value = Vec<Fact>> {
     let value = prop_oneof![
         ".{0,150}".prop_map(|member| Value::Member(name(&member))),
@@ -175,6 +182,7 @@ prop_compose! {
         client_ip in any::<IpAddr>(),
         facts in facts(),
         stream in proptest::option::of(streams()),
+        store_calls in proptest::collection::vec(store_calls(), 0..3),
     ) -> Record {
         Record {
             request_id,
@@ -204,6 +212,7 @@ prop_compose! {
             facts,
             limited_by: None,
             cache: None,
+            store_calls,
         }
     }
 }
