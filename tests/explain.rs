@@ -100,31 +100,6 @@ async fn a_request_is_told_its_path_its_route_and_its_gates_in_order() {
 }
 
 #[tokio::test]
-async fn an_operation_is_named_and_its_parameters_are_judged() {
-    let place = tempfile::tempdir().unwrap();
-    let api = r#"{"openapi": "3.1.0", "info": {"title": "t", "version": "1"}, "paths": {"/pages": {
-        "get": {"operationId": "listPages", "responses": {"200": {"description": "ok"}},
-        "parameters": [{"name": "size", "in": "query", "schema": {"type": "integer"}}]}}}}"#;
-    std::fs::write(place.path().join("api.json"), api).unwrap();
-    for (mode, answer, decision) in [("enforce", "400", "refuse"), ("shadow", "the", "would deny")]
-    {
-        let text = format!(
-            "upstream.url = \"http://127.0.0.1:3000\"\nopenapi.file = \"api.json\"\n\
-             route_defaults.validation = \"{mode}\"\n"
-        );
-        std::fs::write(place.path().join("sidecar.toml"), text).unwrap();
-        let (code, out, err) = said(place.path(), &["GET", "/pages?size=many", "--json"]).await;
-        assert_eq!((code, &*err), (0, ""));
-        let document: Json = serde_json::from_str(&out).unwrap();
-        assert_eq!(document["operation"], "listPages");
-        let said = document["answer"].as_str().unwrap();
-        assert_eq!(said.split(' ').next(), Some(answer), "{said}");
-        assert_eq!(gate(&document, "validation")["decision"], decision);
-        assert!(!gate(&document, "validation")["facts"].as_str().unwrap().contains("many"));
-    }
-}
-
-#[tokio::test]
 async fn people_get_one_line_per_gate() {
     let (code, out, err) = explain(&["GET", "https://a.example/closed/x"]).await;
     assert_eq!((code, &*err), (0, ""));
@@ -183,4 +158,53 @@ async fn a_question_that_makes_no_sense_is_2_and_a_wrong_configuration_78() {
     let (code, out, err) = said(place.path(), &["GET", "/"]).await;
     assert_eq!((code, &*out), (78, ""));
     assert!(err.contains("sidecar.toml:1:16"), "{err}");
+}
+
+#[tokio::test]
+async fn the_operation_of_the_document_is_named_and_its_parameters_are_judged() {
+    let place = tempfile::tempdir().unwrap();
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/api/openapi.yaml");
+    let text = format!("upstream.url = \"http://a:1\"\n[openapi]\nfile = \"{document}\"\n");
+    std::fs::write(place.path().join("sidecar.toml"), text).unwrap();
+    for (method, url, decision, id) in [
+        ("GET", "/api/agents/sleep", "pass", "showAgent"),
+        ("GET", "/api/agents/UPPER", "refuse", "showAgent"),
+        ("POST", "/api/orchestrate", "depends", "createOrchestration"),
+        ("GET", "/nowhere", "-", "no operation"),
+    ] {
+        let (code, out, err) = said(place.path(), &[method, url, "--json"]).await;
+        assert_eq!((code, &*err), (0, ""), "{url}");
+        let said: Json = serde_json::from_str(&out).unwrap();
+        let gate = gate(&said, "validation");
+        assert_eq!(gate["decision"], decision, "{url}: {gate}");
+        assert!(gate.to_string().contains(id), "{url}: {gate}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_shadow_would_deny_is_told_apart_from_what_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/api/openapi.yaml");
+    for (mode, decision) in [("enforce", "refuse"), ("shadow", "would deny"), ("off", "-")] {
+        let text = format!(
+            "upstream.url = \"http://a:1\"\n[openapi]\nfile = \"{document}\"\n\
+             [route_defaults]\ncsrf = \"{mode}\"\nvalidation = \"{mode}\"\n"
+        );
+        std::fs::write(place.path().join("sidecar.toml"), text).unwrap();
+        let foreign = ["POST", "/elsewhere", "--header", "sec-fetch-site: cross-site", "--json"];
+        let (code, out, err) = said(place.path(), &foreign).await;
+        assert_eq!((code, &*err), (0, ""));
+        let csrf: Json = serde_json::from_str(&out).unwrap();
+        assert_eq!(gate(&csrf, "csrf")["decision"], decision, "{out}");
+        let is_refused = csrf["answer"].as_str().unwrap().starts_with("403 ");
+        assert_eq!(is_refused, mode == "enforce", "{out}");
+
+        let (_, out, _) = said(place.path(), &["GET", "/api/agents/UPPER", "--json"]).await;
+        let said: Json = serde_json::from_str(&out).unwrap();
+        let validation = gate(&said, "validation");
+        assert_eq!(validation["decision"], decision, "{out}");
+        let names_rule = validation["facts"].as_str().unwrap().contains("; path /");
+        assert_eq!(names_rule, mode == "enforce", "{validation}");
+        assert!(!validation["facts"].as_str().unwrap().contains("UPPER"), "never the value");
+    }
 }

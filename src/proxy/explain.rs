@@ -10,18 +10,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::Method;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http_body::{Body, Frame, SizeHint};
 
 use super::exchange::{Exchange, Stop};
 use super::limits::{Stage, Verdict};
-use super::operations::{self, OperationPlan};
+use super::operations::OperationPlan;
 use super::peer::Peer;
 use super::plan::RoutePlan;
 use super::survey::Survey;
-use super::{Proxy, admission, screen, target, validation};
+use super::{Proxy, admission, csrf, operations, preflight, screen, target, validation};
+use crate::config::model::Mode;
+use crate::http::method;
 use crate::openapi::Violation;
 use crate::record::Refusal;
 
@@ -32,12 +33,14 @@ pub struct Trial {
     pub path: Result<String, Refusal>,
     /// The policy it meets.
     pub route: Arc<RoutePlan>,
-    /// The operation of the API's document, if one is loaded and knows it.
+    /// The operation it is one of.
     pub operation: Option<Arc<OperationPlan>>,
-    /// What does not fit that operation, where validation refuses for it.
+    /// Whether a page of another origin asks, as the rule of `csrf` sees it.
+    pub is_foreign: bool,
+    /// What does not fit its operation, where validation refuses for it.
     pub violations: Vec<Violation>,
-    /// What validation would refuse for, were it enforced.
-    pub would_refuse: Option<Refusal>,
+    /// Whether validation in shadow mode would refuse it.
+    pub would_refuse: bool,
     /// What the gates refuse, in the order in which they are asked. The first one is the answer.
     pub refusals: Vec<(Gate, Refusal)>,
 }
@@ -51,7 +54,9 @@ pub enum Gate {
     Door,
     /// The route's action and the declared length.
     Head,
-    /// The operation's parameters, and what the head says of a body.
+    /// Where a browser's request comes from.
+    Csrf,
+    /// The parameters of its operation.
     Validation,
 }
 
@@ -72,14 +77,16 @@ pub async fn judge(proxy: &Arc<Proxy>, head: &Parts) -> Trial {
                 path: Err(refusal),
                 route,
                 operation: None,
+                is_foreign: false,
                 violations: Vec::new(),
-                would_refuse: None,
+                would_refuse: false,
                 refusals: vec![(Gate::Target, refusal)],
             };
         }
     };
-    let route = plan.find(&head.method, target.path());
-    let known = operations::find(&plan, &head.method, target.path());
+    let method = method::in_capitals(&head.method);
+    let known = operations::find(&plan, method, target.path());
+    let route = plan.find(method, target.path());
     exchange.enter(known.policy(route), target.path());
     exchange.operation = known.operation().cloned();
     let (mut refusals, mut violations) = (Vec::new(), Vec::new());
@@ -89,29 +96,34 @@ pub async fn judge(proxy: &Arc<Proxy>, head: &Parts) -> Trial {
             refusals.push((gate, Refusal::SchemaViolation));
             violations.extend(found);
         }
-        Err(Stop::Failed(_) | Stop::Gone | Stop::Panicked) | Ok(()) => {}
+        _ => {}
     };
-    note(Gate::Target, target.judge(&plan, &head.method).map_err(Stop::from));
+    note(Gate::Target, target.judge(&plan, method).map_err(Stop::from));
+    let is_preflight = preflight::is_preflight(head, &survey, has_body);
     let mut verdict = Verdict::default();
-    let door = admission::admit(Stage::Door, &mut exchange, &head.headers, &mut verdict).await;
-    note(Gate::Door, door);
-    note(Gate::Head, screen::judge(&exchange, &body).map_err(Stop::from));
-    let has_body = has_body || takes_body(&head.method);
-    let fits = validation::judge_head(&mut exchange, head, target.path(), has_body);
-    note(Gate::Validation, fits.map(drop));
+    if !is_preflight {
+        let door = admission::admit(Stage::Door, &mut exchange, &head.headers, &mut verdict).await;
+        note(Gate::Door, door);
+    }
+    note(Gate::Head, screen::judge(&exchange, &head.method, &target, &body, is_preflight));
+    note(Gate::Csrf, csrf::judge(&exchange, head, &survey).map_err(Stop::from));
+    if let Some(operation) = known.operation()
+        && !is_preflight
+        && exchange.route.gates.validation != Mode::Off
+    {
+        let path = target.path();
+        let judged = validation::judge_parameters(&mut exchange, operation, head, path);
+        note(Gate::Validation, judged);
+    }
     Trial {
         path: Ok(target.path().to_owned()),
         route: Arc::clone(&exchange.route),
         operation: exchange.operation.clone(),
+        is_foreign: csrf::is_foreign(&exchange, head, &survey),
         violations,
-        would_refuse: exchange.would_refuse,
+        would_refuse: exchange.would_refuse.is_some(),
         refusals,
     }
-}
-
-/// Whether a request of this method is taken to have a body, also where no length was given.
-fn takes_body(method: &Method) -> bool {
-    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
 /// A body of which only the declared length is known.

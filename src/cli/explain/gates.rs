@@ -14,8 +14,6 @@ use crate::record::Refusal;
 pub(super) struct Gates {
     /// The route, by template and name.
     pub(super) route: String,
-    /// The operation of the API's document, by id or template.
-    pub(super) operation: String,
     /// What the client would get, as far as the head decides.
     pub(super) answer: String,
     /// In the order of the walk.
@@ -67,12 +65,7 @@ impl Gates {
             Some(name) if **name != *names.template => format!("{} ({name})", names.template),
             _ => names.template.to_string(),
         };
-        let operation = trial.operation.as_ref().map(|plan| match &plan.operation.id {
-            Some(id) => id.to_string(),
-            None => plan.template.as_str().to_owned(),
-        });
-        let operation = operation.unwrap_or_else(|| "none".to_owned());
-        Self { route, operation, answer: answer(trial), all }
+        Self { route, answer: answer(trial), all }
     }
 }
 
@@ -171,9 +164,14 @@ impl Maker<'_> {
 
     fn csrf(&self) -> Line {
         let csrf = self.trial.route.gates.csrf;
-        let facts = "where a page of another origin may not ask".to_owned();
-        let decision = if csrf == Mode::Off { "-" } else { "depends" };
-        Line { name: "csrf".into(), mode: mode(csrf), decision, facts, source: self.source("csrf") }
+        let facts = if self.trial.is_foreign {
+            "a page of another origin asks for what may have effects"
+        } else {
+            "no page of another origin asks for what may have effects"
+        };
+        let decision = decision(csrf, self.trial.is_foreign);
+        let (name, source) = ("csrf".to_owned(), self.source("csrf"));
+        Line { name, mode: mode(csrf), decision, facts: facts.to_owned(), source }
     }
 
     fn identity(&self) -> Line {
@@ -216,23 +214,24 @@ impl Maker<'_> {
 
     fn validation(&self) -> Line {
         let validation = self.trial.route.gates.validation;
-        let operation = self.trial.operation.as_ref();
-        let found = &self.trial.violations;
-        let breaks = found.iter().map(|violation| {
-            let (place, rule) = (violation.place.as_str(), violation.rule.as_str());
-            format!("{place} {}: {rule}", violation.pointer)
-        });
-        let breaks: Vec<_> = breaks.collect();
-        let facts = match operation {
-            None => "no operation of an API's document knows it".to_owned(),
-            Some(_) if !breaks.is_empty() => format!("does not fit: {}", breaks.join(", ")),
-            Some(_) => "the head fits its operation; a body is judged once it is read".to_owned(),
-        };
-        let decision = match self.decided(Gate::Validation, |_| true) {
-            "pass" if operation.is_none() || validation == Mode::Off => "-",
-            "pass" if self.trial.would_refuse.is_some() => "would deny",
-            "pass" => "depends",
-            refused => refused,
+        let (decision, facts) = match &self.trial.operation {
+            None => ("-", "no operation of a document".to_owned()),
+            Some(plan) => {
+                let id = plan.operation.id.as_deref().unwrap_or("an operation without an id");
+                let of = plan.template.as_str();
+                let is_refused =
+                    self.trial.would_refuse || self.decided(Gate::Validation, |_| true) == "refuse";
+                let decision = match decision(validation, is_refused) {
+                    "pass" if plan.operation.body().is_some() => "depends",
+                    decided => decided,
+                };
+                let breaks = self.trial.violations.iter().map(|violation| {
+                    let (place, rule) = (violation.place.as_str(), violation.rule.as_str());
+                    format!("; {place} {} breaks `{rule}`", violation.pointer)
+                });
+                let breaks: String = breaks.collect();
+                (decision, format!("{id} ({of}): parameters, then the body{breaks}"))
+            }
         };
         let (mode, source) = (mode(validation), self.source("validation"));
         Line { name: "validation".into(), mode, decision, facts, source }
@@ -252,6 +251,16 @@ impl Maker<'_> {
             }
         };
         Line { name: "audit".into(), mode, decision, facts, source: self.source("audit") }
+    }
+}
+
+/// What a gate in this mode makes of a request that it is against, or not.
+fn decision(mode: Mode, is_against: bool) -> &'static str {
+    match (mode, is_against) {
+        (Mode::Off, _) => "-",
+        (_, false) => "pass",
+        (Mode::Shadow, true) => "would deny",
+        (Mode::Enforce, true) => "refuse",
     }
 }
 
