@@ -151,6 +151,28 @@ match = "* /slow/{id}/{what}"
 timeouts.response_header = "100ms"
 "#;
 
+/// How the requests of a stranger end.
+const ENDINGS: [&str; 18] = [
+    "served",
+    "500",
+    "forbidden",
+    "rate_limited",
+    "_OTHER",
+    "unsupported_media_type",
+    "bad_request",
+    "schema_violation",
+    "uri_too_long",
+    "header_too_large",
+    "body_too_large",
+    "request_body_timeout",
+    "upstream_reset",
+    "upstream_protocol",
+    "response_header_timeout",
+    "idle_timeout",
+    "stream_idle_timeout",
+    "client_abort",
+];
+
 #[tokio::test]
 async fn nothing_that_a_stranger_or_the_upstream_wrote_comes_out_of_a_sink() {
     let (markers, receiver) = (Arc::<Markers>::default(), Receiver::start().await);
@@ -174,26 +196,7 @@ async fn nothing_that_a_stranger_or_the_upstream_wrote_comes_out_of_a_sink() {
     gather(process, &receiver, &mut sinks).await;
 
     assert!(markers.count() > 10_000, "{} markers", markers.count());
-    for ending in [
-        "served",
-        "500",
-        "forbidden",
-        "rate_limited",
-        "_OTHER",
-        "unsupported_media_type",
-        "bad_request",
-        "schema_violation",
-        "uri_too_long",
-        "header_too_large",
-        "body_too_large",
-        "request_body_timeout",
-        "upstream_reset",
-        "upstream_protocol",
-        "response_header_timeout",
-        "idle_timeout",
-        "stream_idle_timeout",
-        "client_abort",
-    ] {
+    for ending in ENDINGS {
         assert!(sinks.endings.contains(ending), "nothing ended as {ending}: {:?}", sinks.endings);
     }
     let is_agent = |agent: &String| agent.contains("zebracanary");

@@ -80,7 +80,8 @@ async fn a_body_that_does_not_fit_is_refused_with_places_and_rules_alone() {
         let answer = client.post(PATH, body).await;
         let mut found = errors(&answer);
         let mut expected = expected.to_vec();
-        (found.sort(), expected.sort_unstable());
+        found.sort();
+        expected.sort_unstable();
         assert_eq!(found, expected, "{body:.80}");
         assert!(!String::from_utf8_lossy(&answer.body).contains("zebra"));
         let record = sidecar.record().await;

@@ -95,12 +95,14 @@ pub fn runtime(config: &Config) -> io::Result<tokio::runtime::Runtime> {
 }
 
 async fn live(config: &Config, given: Given) -> Result<Farewell, NotStarted> {
-    // From here on SIGHUP no longer ends the process; one that comes during the start waits.
+    // From here on no signal ends the process by itself; one that comes during the start waits. Whoever
+    // gets an answer from us can also ask us to drain.
     let hangups = signal(SignalKind::hangup());
+    let ends = Ends::hear();
     let app = App::start_with(config, Console::Stdout, given).await?;
     let (ask, asks) = mpsc::channel(2);
     let reloading = reload_on(hangups, app.reload());
-    let listening = async { tokio::join!(listen_for_signals(ask), reloading) };
+    let listening = async { tokio::join!(listen_for_signals(ends, ask), reloading) };
     tokio::pin!(listening);
     let running = app.run(asks);
     tokio::pin!(running);
@@ -122,16 +124,34 @@ async fn reload_on(hangups: io::Result<Signal>, reload: reload::Handle) {
     }
 }
 
+/// SIGTERM and SIGINT, which wait here from the moment they are heard.
+pub(super) struct Ends {
+    term: Signal,
+    int: Signal,
+}
+
+impl Ends {
+    /// Takes both signals over from the system, which would end the process.
+    pub(super) fn hear() -> io::Result<Self> {
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> Ask {
+        tokio::select! {
+            _ = self.term.recv() => Ask::Drain,
+            _ = self.int.recv() => Ask::DrainNow,
+        }
+    }
+}
+
 /// Turns SIGTERM and SIGINT into asks until nobody listens any more.
-pub(super) async fn listen_for_signals(ask: mpsc::Sender<Ask>) {
-    let (Ok(mut term), Ok(mut int)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+pub(super) async fn listen_for_signals(ends: io::Result<Ends>, ask: mpsc::Sender<Ask>) {
+    let Ok(mut ends) = ends else {
         tracing::error!("Signals cannot be heard; only `drain` ends this process in order.");
         return std::future::pending().await;
     };
     loop {
-        let asked = next_ask(&mut term, &mut int).await;
+        let asked = ends.next().await;
         if ask.send(asked).await.is_err() {
             return;
         }
@@ -140,16 +160,8 @@ pub(super) async fn listen_for_signals(ask: mpsc::Sender<Ask>) {
 
 /// Resolves at the first signal to end.
 pub(super) async fn asked() {
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    if let (Ok(mut term), Ok(mut int)) = signals {
-        next_ask(&mut term, &mut int).await;
-    }
-}
-
-async fn next_ask(term: &mut Signal, int: &mut Signal) -> Ask {
-    tokio::select! {
-        _ = term.recv() => Ask::Drain,
-        _ = int.recv() => Ask::DrainNow,
+    if let Ok(mut ends) = Ends::hear() {
+        ends.next().await;
     }
 }
 

@@ -75,7 +75,7 @@ async fn show(
             say(&format!("\nclients: {totals}\n"));
             // From here on a second ctrl-c ends at once.
             ask.send(Ask::DrainNow).await.ok();
-            run::listen_for_signals(ask).await;
+            run::listen_for_signals(run::Ends::hear(), ask).await;
         };
         tokio::pin!(curtain);
         let running = app.run(asks);
