@@ -45,6 +45,21 @@ pub struct Trial {
     pub refusals: Vec<(Gate, Refusal)>,
 }
 
+impl Trial {
+    /// Of a request that has no canonical path: it meets nothing else.
+    fn without_path(refusal: Refusal, route: &Arc<RoutePlan>) -> Self {
+        Self {
+            path: Err(refusal),
+            route: Arc::clone(route),
+            operation: None,
+            is_foreign: false,
+            violations: Vec::new(),
+            would_refuse: false,
+            refusals: vec![(Gate::Target, refusal)],
+        }
+    }
+}
+
 /// A gate that judges a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
@@ -71,18 +86,7 @@ pub async fn judge(proxy: &Arc<Proxy>, head: &Parts) -> Trial {
         Exchange::begin(proxy, Arc::clone(&plan), &peer, head, &mut survey, has_body);
     let target = match target::canonical(&plan, head) {
         Ok(target) => target,
-        Err(refusal) => {
-            let route = Arc::clone(&exchange.route);
-            return Trial {
-                path: Err(refusal),
-                route,
-                operation: None,
-                is_foreign: false,
-                violations: Vec::new(),
-                would_refuse: false,
-                refusals: vec![(Gate::Target, refusal)],
-            };
-        }
+        Err(refusal) => return Trial::without_path(refusal, &exchange.route),
     };
     let method = method::in_capitals(&head.method);
     let known = operations::find(&plan, method, target.path());
