@@ -315,7 +315,7 @@ fn compile_route(
         Some(Captures::compile(there, key)).filter(|captures| !captures.is_empty())
     };
     let labels = captures.iter().filter(|capture| capture.metric);
-    let labels = labels.map(|capture| capture.name.clone()).collect();
+    let labels: Vec<_> = labels.map(|capture| capture.name.clone()).collect();
     let gates = route.map_or(config.default_gates, |route| route.gates);
     RoutePlan {
         template,
@@ -336,7 +336,7 @@ fn compile_route(
         head_captures: HeaderFacts::compile(captures.iter().copied(), key),
         answer_captures: bodies(|place| matches!(place, Place::ResponseBody(_))),
         audit: names.audit.as_deref().and_then(Event::parse),
-        metrics: metrics.route_with(&names, labels),
+        metrics: metrics.route_with(&names, &labels),
         names,
     }
 }
