@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
-use vital_sidecar::record::{Outcome, Record, Refusal};
+use vital_sidecar::record::{Caller, Outcome, Record, Refusal};
 
 use crate::support::client::Answer;
 use crate::support::house::config;
@@ -96,7 +96,7 @@ impl Scene {
         assert_eq!(answer.json()["error_type"], "unauthenticated");
         let record = self.record().await;
         assert_eq!(record.outcome, Outcome::Refused(Refusal::Unauthenticated));
-        assert_eq!(record.caller, Default::default());
+        assert_eq!(record.caller, Caller::default());
         assert_eq!(self.seen().len(), before, "the upstream saw it");
     }
 

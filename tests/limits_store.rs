@@ -1,6 +1,7 @@
 //! Limits shared in a store: what replicas count together, and what a request sees of a store that is
 //! away, slow, hostile, or back.
 
+use std::cmp::Ordering;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,7 +84,7 @@ async fn two_replicas_have_one_bucket() {
     let key = &store.asked()[0][3];
     assert!(key.starts_with("sidecar:{") && key.len() == 42, "a hash, for a cluster: {key}");
     assert!(a.metric("sidecar_rate_limit_store_seconds_count{result=\"ok\"}").await >= 3.0);
-    assert_eq!(a.metric(LOCAL).await + b.metric(LOCAL).await, 0.0);
+    assert!(a.metric(LOCAL).await + b.metric(LOCAL).await < 1.0);
     a.close().await;
     b.close().await;
 }
@@ -100,8 +101,8 @@ async fn a_store_that_is_not_there_stops_neither_start_nor_requests() {
     assert_eq!(status(&house).await, 429, "a third of the burst");
     let reason = async || page(&house).await["reason"].as_str().map(str::to_owned);
     assert_eq!(until("a reason", reason).await, "it cannot be reached");
-    assert_eq!(house.metric(DEGRADED).await, 1.0);
-    assert_eq!(house.metric(LOCAL).await, 2.0);
+    assert_eq!(house.metric(DEGRADED).await.total_cmp(&1.0), Ordering::Equal);
+    assert_eq!(house.metric(LOCAL).await.total_cmp(&2.0), Ordering::Equal);
     let page = page(&house).await;
     assert_eq!(page["degraded"], true);
     assert_eq!(page["degraded_decisions"]["few"], 2);
@@ -116,14 +117,14 @@ async fn survives(manner: Manner) {
     store.behave(manner.clone());
     let (first, waited) = timed(&house).await;
     assert!(first == 200 && waited < BUDGET + SLACK, "{manner:?}: {first} after {waited:?}");
-    assert_eq!(house.metric(DEGRADED).await, 1.0, "{manner:?}");
+    assert_eq!(house.metric(DEGRADED).await.total_cmp(&1.0), Ordering::Equal, "{manner:?}");
     let calls = store.asked().len();
     for expected in [200, 200, 429] {
         let (status, waited) = timed(&house).await;
         assert!(status == expected && waited < SLACK, "{manner:?}: {status} after {waited:?}");
     }
     assert_eq!(store.asked().len(), calls, "{manner:?}: nobody asked");
-    assert_eq!(house.metric(LOCAL).await, 4.0, "{manner:?}");
+    assert_eq!(house.metric(LOCAL).await.total_cmp(&4.0), Ordering::Equal, "{manner:?}");
 
     store.behave(Manner::Well);
     house.until_metric(DEGRADED, 0.0).await;
@@ -212,7 +213,7 @@ async fn a_store_that_forgot_the_script_is_told_again() {
     for expected in [200, 200, 200, 429] {
         assert_eq!(status(&house).await, expected);
     }
-    assert_eq!(house.metric(LOCAL).await, 0.0);
+    assert!(house.metric(LOCAL).await < 1.0);
     let told = store.heard("EVAL");
     assert!(told.len() == 4 && told[0][1].contains("redis.call('TIME')"), "with its text");
     house.close().await;
@@ -232,7 +233,11 @@ async fn all_limits_of_a_request_have_one_budget() {
     assert!(waited >= BUDGET, "it used it up: {waited:?}");
     let late = "sidecar_rate_limit_store_seconds_count{result=\"timeout\"}";
     assert!(house.metric(late).await >= 1.0);
-    assert_eq!(house.metric(DEGRADED).await, 0.0, "half a budget proves nothing");
+    assert_eq!(
+        house.metric(DEGRADED).await.total_cmp(&0.0),
+        Ordering::Equal,
+        "half a budget proves nothing"
+    );
     house.close().await;
 }
 

@@ -184,6 +184,27 @@ async fn in_shadow_mode_the_record_says_what_would_have_been_refused() {
     assert_eq!(client.answer().await.status, 200);
     assert_eq!(sidecar.record().await.would_refuse, Some(Refusal::UnsupportedMediaType));
     assert_eq!(recorder.seen().len(), 3);
+    assert_eq!((decided(&sidecar, "would_deny"), decided(&sidecar, "deny")), (2, 0));
+}
+
+#[tokio::test]
+async fn what_is_refused_is_counted_by_its_route() {
+    let more = "[[routes]]\nmatch = \"POST /api/orchestrate\"\n";
+    let (_recorder, sidecar) = judging(documents::PLAN, more).await;
+    let mut client = sidecar.client().await;
+    assert_eq!(client.post(PATH, r#"{"mode":"x"}"#).await.status, 400);
+    assert_eq!(client.post(PATH, FINE).await.status, 200);
+    assert_eq!(decided(&sidecar, "deny"), 1);
+}
+
+/// How often validation decided so about the route.
+fn decided(sidecar: &Sidecar, decision: &str) -> u8 {
+    let series = format!(
+        "sidecar_gate_decisions_total{{gate=\"validation\",decision=\"{decision}\",\
+         http_route=\"{PATH}\"}}"
+    );
+    let counted = sidecar.metric(&series);
+    (0..=u8::MAX).find(|count| f64::from(*count) >= counted).unwrap()
 }
 
 #[tokio::test]

@@ -232,7 +232,7 @@ mod tests {
         Keys::of_set(text.as_bytes(), &ALLOWED).map(|keys| keys.count())
     }
 
-    fn ec(more: Value) -> Value {
+    fn ec(more: &Value) -> Value {
         let mut jwk = json!({"kty": "EC", "crv": "P-256", "x": SHORT, "y": SHORT});
         for (name, value) in more.as_object().unwrap() {
             jwk[name] = value.clone();
@@ -244,7 +244,8 @@ mod tests {
     fn a_set_gives_the_keys_that_an_allowed_algorithm_can_use() {
         let rsa = json!({"kty": "RSA", "kid": "r", "use": "sig", "n": long(), "e": "AQAB"});
         let ed = json!({"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "x": SHORT});
-        let useful = ec(json!({"key_ops": ["verify"], "alg": "ES256", "x5u": "https://a.example"}));
+        let useful =
+            ec(&json!({"key_ops": ["verify"], "alg": "ES256", "x5u": "https://a.example"}));
         assert_eq!(of_set(&json!([rsa, useful, ed])), Ok(3));
         for useless in [
             json!({"kty": "oct", "k": SHORT, "alg": "HS256"}),
@@ -254,15 +255,15 @@ mod tests {
             json!({"kty": "OKP", "crv": "Ed25519", "x": "AQ"}),
             json!({"kty": "EC", "crv": "P-384", "x": SHORT, "y": SHORT}),
             json!({"kty": "EC", "crv": "secp256k1", "x": SHORT, "y": SHORT}),
-            ec(json!({"use": "enc"})),
-            ec(json!({"use": 1})),
-            ec(json!({"key_ops": ["deriveKey"]})),
-            ec(json!({"key_ops": "verify"})),
-            ec(json!({"alg": "ES384"})),
-            ec(json!({"alg": "none"})),
-            ec(json!({"alg": "HS256"})),
-            ec(json!({"kid": 1})),
-            ec(json!({"x": "="})),
+            ec(&json!({"use": "enc"})),
+            ec(&json!({"use": 1})),
+            ec(&json!({"key_ops": ["deriveKey"]})),
+            ec(&json!({"key_ops": "verify"})),
+            ec(&json!({"alg": "ES384"})),
+            ec(&json!({"alg": "none"})),
+            ec(&json!({"alg": "HS256"})),
+            ec(&json!({"kid": 1})),
+            ec(&json!({"x": "="})),
             json!("EC"),
             json!(null),
         ] {
@@ -278,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_name_picks_a_key_and_never_an_algorithm() {
-        let set = json!({"keys": [ec(json!({"kid": "a"})), ec(json!({"kid": "b"}))]}).to_string();
+        let set = json!({"keys": [ec(&json!({"kid": "a"})), ec(&json!({"kid": "b"}))]}).to_string();
         let keys = Keys::of_set(set.as_bytes(), &ALLOWED).unwrap();
         let found = |id, claimed| keys.find(id, claimed).map(|found| found.len());
         assert_eq!(found(Some("a"), Algorithm::ES256), Some(1));
@@ -293,14 +294,14 @@ mod tests {
     #[test]
     fn the_same_keys_are_equal_however_they_are_written() {
         let keys = |set: Value| Keys::of_set(set.to_string().as_bytes(), &ALLOWED).unwrap();
-        let one = keys(json!({"keys": [ec(json!({"kid": "a", "x5t": "1"}))]}));
+        let one = keys(json!({"keys": [ec(&json!({"kid": "a", "x5t": "1"}))]}));
         let same =
-            keys(json!({"more": 1, "keys": [json!({"kty": "oct"}), ec(json!({"kid": "a"}))]}));
+            keys(json!({"more": 1, "keys": [json!({"kty": "oct"}), ec(&json!({"kid": "a"}))]}));
         assert_eq!(one, same);
-        assert_ne!(one, keys(json!({"keys": [ec(json!({"kid": "b"}))]})));
+        assert_ne!(one, keys(json!({"keys": [ec(&json!({"kid": "b"}))]})));
         assert_ne!(
             one,
-            keys(json!({"keys": [ec(json!({"kid": "a", "y": SHORT.replace('Q', "g")}))]}))
+            keys(json!({"keys": [ec(&json!({"kid": "a", "y": SHORT.replace('Q', "g")}))]}))
         );
         assert_eq!(format!("{one:?}"), "Keys(1)");
     }

@@ -107,6 +107,9 @@ fn object(part: &str) -> Result<Map<String, Value>, Rejected> {
     strict::object(&text).ok_or(Rejected::Malformed)
 }
 
+/// The types that may grant access: one that says it is of another was not made to (RFC 8725 §3.11).
+const TYPES: [&str; 4] = ["JWT", "at+jwt", "application/jwt", "application/at+jwt"];
+
 /// The algorithm and the key that a header names.
 fn head(header: &Map<String, Value>) -> Result<(Algorithm, Option<String>), Rejected> {
     // `crit` names extensions that must be understood (RFC 7515 §4.1.11), `zip` and `enc` belong to
@@ -114,8 +117,6 @@ fn head(header: &Map<String, Value>) -> Result<(Algorithm, Option<String>), Reje
     if ["crit", "zip", "enc", "cty", "b64"].iter().any(|name| header.contains_key(*name)) {
         return Err(Rejected::Unsupported);
     }
-    // A token that says that it is of another type was not made to grant access (RFC 8725 §3.11).
-    const TYPES: [&str; 4] = ["JWT", "at+jwt", "application/jwt", "application/at+jwt"];
     match header.get("typ") {
         None => {}
         Some(Value::String(own)) if TYPES.iter().any(|ours| ours.eq_ignore_ascii_case(own)) => {}
@@ -206,7 +207,7 @@ mod tests {
         }
     }
 
-    fn judged(claims: Value) -> Result<u64, Rejected> {
+    fn judged(claims: &Value) -> Result<u64, Rejected> {
         let mut all = json!({"exp": NOW + 60, "iss": "https://issuer.example", "aud": "api"});
         let (own, more) = (all.as_object_mut().unwrap(), claims.as_object().unwrap());
         for (name, value) in more {
@@ -221,30 +222,30 @@ mod tests {
 
     #[test]
     fn the_clock_is_believed_within_the_leeway_and_not_beyond() {
-        assert_eq!(judged(json!({})), Ok(NOW + 90));
-        assert_eq!(judged(json!({"exp": NOW - 29})), Ok(NOW + 1));
-        assert_eq!(judged(json!({"exp": NOW - 30})), Err(Rejected::Expired));
-        assert_eq!(judged(json!({"exp": 0})), Err(Rejected::Expired));
-        assert_eq!(judged(json!({"nbf": NOW + 30})), Ok(NOW + 90));
-        assert_eq!(judged(json!({"nbf": NOW + 31})), Err(Rejected::Early));
-        assert_eq!(judged(json!({"exp": u64::MAX})), Ok(u64::MAX));
-        assert_eq!(judged(json!({"exp": 1_800_000_060.5})), Ok(NOW + 90));
+        assert_eq!(judged(&json!({})), Ok(NOW + 90));
+        assert_eq!(judged(&json!({"exp": NOW - 29})), Ok(NOW + 1));
+        assert_eq!(judged(&json!({"exp": NOW - 30})), Err(Rejected::Expired));
+        assert_eq!(judged(&json!({"exp": 0})), Err(Rejected::Expired));
+        assert_eq!(judged(&json!({"nbf": NOW + 30})), Ok(NOW + 90));
+        assert_eq!(judged(&json!({"nbf": NOW + 31})), Err(Rejected::Early));
+        assert_eq!(judged(&json!({"exp": u64::MAX})), Ok(u64::MAX));
+        assert_eq!(judged(&json!({"exp": 1_800_000_060.5})), Ok(NOW + 90));
     }
 
     #[test]
     fn times_of_the_wrong_type_are_refused() {
         for odd in [json!("1800000060"), json!(true), json!([NOW + 60]), json!({}), json!(-1)] {
             for name in ["exp", "nbf", "iat"] {
-                assert_eq!(judged(json!({ name: odd })), Err(Rejected::Claims), "{name} {odd}");
+                assert_eq!(judged(&json!({ name: odd })), Err(Rejected::Claims), "{name} {odd}");
             }
         }
-        assert_eq!(judged(json!({"exp": null})), Err(Rejected::Claims), "a token without an end");
-        assert_eq!(judged(json!({"exp": 1e300})), Err(Rejected::Claims));
+        assert_eq!(judged(&json!({"exp": null})), Err(Rejected::Claims), "a token without an end");
+        assert_eq!(judged(&json!({"exp": 1e300})), Err(Rejected::Claims));
     }
 
     #[test]
     fn issuer_and_audience_must_be_ours_to_the_letter() {
-        let wrong = |claims| judged(claims).unwrap_err();
+        let wrong = |claims: Value| judged(&claims).unwrap_err();
         assert_eq!(wrong(json!({"iss": null})), Rejected::Issuer);
         assert_eq!(wrong(json!({"iss": "https://issuer.example/"})), Rejected::Issuer);
         assert_eq!(wrong(json!({"iss": ["https://issuer.example"]})), Rejected::Claims);
@@ -253,7 +254,7 @@ mod tests {
         assert_eq!(wrong(json!({"aud": ["web", "apis"]})), Rejected::Audience);
         assert_eq!(wrong(json!({"aud": ["api", 1]})), Rejected::Claims);
         assert_eq!(wrong(json!({"aud": {"api": true}})), Rejected::Claims);
-        assert!(judged(json!({"aud": ["web", "api"]})).is_ok());
+        assert!(judged(&json!({"aud": ["web", "api"]})).is_ok());
     }
 
     #[test]

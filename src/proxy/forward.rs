@@ -70,16 +70,7 @@ pub fn prepare(
     if host.is_some() || client_host.is_none() {
         headers.insert(HOST, host.unwrap_or_else(|| plan.authority.clone()));
     }
-    if asks_for_trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-    }
-    if let Some(offer) = &offer {
-        let options = if asks_for_trailers { "upgrade, te" } else { "upgrade" };
-        headers.insert(CONNECTION, HeaderValue::from_static(options));
-        headers.insert(UPGRADE, HeaderValue::clone(offer));
-    } else if asks_for_trailers {
-        headers.insert(CONNECTION, HeaderValue::from_static("te"));
-    }
+    ask_of_the_connection(headers, offer.as_deref(), asks_for_trailers);
     if exchange.route.answer_captures.is_some() {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
@@ -114,6 +105,20 @@ pub fn prepare(
         hold(&mut request, exchange.route.response_header);
     }
     (request, offer)
+}
+
+/// What is asked of our own connection to the upstream: another protocol, trailers.
+fn ask_of_the_connection(headers: &mut HeaderMap, offer: Option<&HeaderValue>, trailers: bool) {
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if let Some(offer) = offer {
+        let options = if trailers { "upgrade, te" } else { "upgrade" };
+        headers.insert(CONNECTION, HeaderValue::from_static(options));
+        headers.insert(UPGRADE, offer.clone());
+    } else if trailers {
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
 }
 
 /// Lets the upstream say whether the client is to send its body. One that keeps silent about it (it

@@ -19,6 +19,7 @@ use super::exchange::{Exchange, Stop};
 use super::inspect::Interest;
 use super::limits::{Stage, Verdict};
 use super::peer::Peer;
+use super::plan::Plan;
 use super::reply::ReplyBody;
 use super::request_body::{Meter, RequestBody};
 use super::survey::Survey;
@@ -81,13 +82,7 @@ async fn walk(
     body: Incoming,
 ) -> Result<Option<(Response<UpstreamBody>, classify::Shape)>, Stop> {
     let plan = Arc::clone(&exchange.plan);
-    let target = target::canonical(&plan, head)?;
-    let method = method::in_capitals(&head.method);
-    let known = operations::find(&plan, method, target.path());
-    let route = known.policy(plan.find(method, target.path()));
-    exchange.enter(route, target.path());
-    exchange.operation = known.operation().cloned();
-    target.judge(&plan, method)?;
+    let target = find(&plan, exchange, head)?;
     overload::enter(proxy, exchange).await?;
     let is_preflight = preflight::is_preflight(head, survey, !body.is_end_stream());
     let verdict = &mut Verdict::default();
@@ -101,7 +96,7 @@ async fn walk(
     }
     let identities = proxy.identities();
     if !is_preflight {
-        if identities.are_asked_for(route.gates.identity) {
+        if identities.are_asked_for(exchange.route.gates.identity) {
             let (is_trusted, path) = (survey.is_trusted, target.path());
             identify::identify(identities, exchange, head, is_trusted, path).await?;
         }
@@ -132,7 +127,8 @@ async fn walk(
     let probe = proxy.upstream().breaker().admit()?; // Held until the head is here.
     seat::initiate(proxy, exchange).await?;
 
-    let body = RequestBody::new(inspected.lead, inspected.rest, meter, route.max_request_body);
+    let body =
+        RequestBody::new(inspected.lead, inspected.rest, meter, exchange.route.max_request_body);
     let (request, offer) = forward::prepare(exchange, peer, head, survey, target, body);
     let request = &mut Some(request);
     let mut response = forward::forward(exchange, proxy.upstream(), meter, request, offer).await?;
@@ -145,6 +141,22 @@ async fn walk(
     }
     answer::dress(exchange, verdict, response.headers_mut());
     Ok(Some((response, shape)))
+}
+
+/// The one path of the request, and with it its policy and its operation.
+fn find(
+    plan: &Plan,
+    exchange: &mut Exchange,
+    head: &http::request::Parts,
+) -> Result<target::Target, Stop> {
+    let target = target::canonical(plan, head)?;
+    let method = method::in_capitals(&head.method);
+    let known = operations::find(plan, method, target.path());
+    let route = known.policy(plan.find(method, target.path()));
+    exchange.enter(route, target.path());
+    exchange.operation = known.operation().cloned();
+    target.judge(plan, method)?;
+    Ok(target)
 }
 
 /// Runs a walk and turns a panic into a stop. The exchange lives outside, so it can still answer. The

@@ -59,8 +59,8 @@ pub struct Plan {
     pub removed_fields: Option<Arc<[HeaderName]>>,
     /// Origins whose pages may ask for anything.
     pub csrf_trusted_origins: Box<[Box<str>]>,
-    /// Whether only what is known is passed on.
-    pub denies_unmatched: bool,
+    /// What becomes of what nobody knows.
+    pub unmatched_action: Unmatched,
     /// Whether answers say where their time went.
     pub server_timing: bool,
     /// Whether captured facts become the metrics of the `GenAI` conventions.
@@ -161,7 +161,7 @@ impl Plan {
             security_headers: SecurityHeaders::compile(&config.security),
             removed_fields: removed_fields(config),
             csrf_trusted_origins: config.security.csrf_trusted_origins.clone().into(),
-            denies_unmatched: config.security.unmatched == Unmatched::Deny,
+            unmatched_action: config.security.unmatched,
             server_timing: config.server.server_timing,
             genai: config.genai,
             errors_type_base: config.errors_type_base.clone(),
@@ -223,8 +223,13 @@ impl Plan {
         let route = self.find(method, path);
         let known = operations::find(self, method, path);
         let is_judged = known.operation().is_some() && route.gates.validation == Mode::Enforce;
-        let is_denied = self.denies_unmatched && !self.knows(method, path);
+        let is_denied = self.denies_unmatched() && !self.knows(method, path);
         route.has_policy() || is_judged || is_denied
+    }
+
+    /// Whether only what is known is passed on.
+    pub fn denies_unmatched(&self) -> bool {
+        self.unmatched_action == Unmatched::Deny
     }
 
     /// How many routes there are.

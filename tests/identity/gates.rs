@@ -1,7 +1,7 @@
 //! Which requests need an identity, and what becomes of it.
 
 use serde_json::json;
-use vital_sidecar::record::{Outcome, Refusal, User};
+use vital_sidecar::record::{Caller, Outcome, Refusal, User};
 
 use super::{Scene, bearer, file, good, jwt, knowing};
 use crate::support::house::config;
@@ -45,7 +45,7 @@ async fn who_says_nothing_is_asked_where_it_is_required_and_anonymous_elsewhere(
     scene.record().await;
     let anonymous = scene.get("/page", "x-user-id: eve\r\n").await;
     assert_eq!(anonymous.status, 200);
-    assert_eq!(scene.record().await.caller, Default::default());
+    assert_eq!(scene.record().await.caller, Caller::default());
     assert!(!scene.seen().pop().expect("a request").contains("x-user-id"));
 }
 
@@ -59,7 +59,7 @@ async fn a_bad_token_is_refused_where_tokens_are_optional_and_not_looked_at_wher
     let open = scene.get("/login", &bearer(&stranger)).await;
 
     assert_eq!(open.status, 200);
-    assert_eq!(scene.record().await.caller, Default::default());
+    assert_eq!(scene.record().await.caller, Caller::default());
 }
 
 #[tokio::test]

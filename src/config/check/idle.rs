@@ -25,7 +25,9 @@ pub(super) fn note(root: &Section<'_>, config: &Config, outside: &mut Outside) {
         let none = "no route captures a fact of the conventions (docs/streams.md)";
         outside.note(format!("`genai.enabled` does nothing: {none}."));
     }
-    identity::notices(config).into_iter().for_each(|notice| outside.note(notice));
+    for notice in identity::notices(config) {
+        outside.note(notice);
+    }
     let has_identities = !matches!(config.identity.source, IdentitySource::None);
     if let Some(limit) = config.rate_limits.iter().find(|limit| limit.needs_caller())
         && !has_identities

@@ -104,13 +104,13 @@ mod tests {
 
     use super::*;
 
-    fn claims(value: Value) -> Map<String, Value> {
+    fn claims(value: &Value) -> Map<String, Value> {
         value.as_object().cloned().unwrap()
     }
 
     #[test]
     fn claims_are_found_by_name_and_by_pointer() {
-        let all = claims(json!({
+        let all = claims(&json!({
             "sub": "u1", "https://a.example/plan": "free", "realm": {"roles": ["a", "b"], "x/y": 1}
         }));
         let identity = Identity::new(all, Some("u1".into()), None);
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn an_identity_shows_nothing() {
-        let identity = Identity::new(claims(json!({"sub": "secret"})), None, None);
+        let identity = Identity::new(claims(&json!({"sub": "secret"})), None, None);
         assert_eq!(format!("{identity:?}"), "Identity(…)");
     }
 }

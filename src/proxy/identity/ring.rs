@@ -133,7 +133,7 @@ mod tests {
         let ring = Ring::new(None);
         assert!(ring.set().usable(Instant::now()).is_none());
         assert!(ring.put(keys(1), Some(Instant::now() + STALE_AFTER)));
-        tokio::time::advance(STALE_AFTER - Duration::from_secs(1)).await;
+        tokio::time::advance(STALE_AFTER.saturating_sub(Duration::from_secs(1))).await;
         assert!(ring.set().usable(Instant::now()).is_some());
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(ring.set().usable(Instant::now()).is_none());
