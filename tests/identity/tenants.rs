@@ -104,7 +104,6 @@ async fn a_body_that_names_another_tenant_is_refused() {
         (r#"{"query":"x"}"#, 200),
         (r#"{"tenantId":null}"#, 200),
         (r#"["other"]"#, 200),
-        ("not JSON", 200),
         (r#"{"tenantId":"other"}"#, 403),
         (r#"{"tenant\u0049d":"other"}"#, 403),
         (r#"{"tenantId":["acme"]}"#, 403),
@@ -114,8 +113,36 @@ async fn a_body_that_names_another_tenant_is_refused() {
         assert_eq!(post(&scene, &json, body).await, status, "{body}");
         assert_eq!(post(&scene, &token, body).await, status, "without a type: {body}");
     }
+    assert_eq!(post(&scene, &token, "not JSON").await, 200);
+    assert_eq!(post(&scene, &json, "not JSON").await, 400);
     let long = format!("{{\"tenantId\":\"other\",\"query\":\"{}\"}}", "x".repeat(70_000));
     assert_eq!(post(&scene, &json, &long).await, 413, "what cannot be looked at");
     let upload = format!("{token}content-type: application/octet-stream\r\n");
     assert_eq!(post(&scene, &upload, &long).await, 200);
+}
+
+#[tokio::test]
+async fn a_body_that_only_others_can_read_is_refused() {
+    let key = Key::ec("a");
+    let scene = knowing(&[&key], "tenant_body = \"/tenantId\"").await;
+    let token = bearer(&key.token(&good()));
+    let json = format!("{token}content-type: application/json\r\n");
+    let wide: String = r#"{"tenantId":"other"}"#.chars().flat_map(|one| [one, '\0']).collect();
+    let deep = format!("{{\"tenantId\":\"other\",\"x\":{}{}}}", "[".repeat(300), "]".repeat(300));
+    for body in [
+        "\u{feff}{\"tenantId\":\"other\"}",
+        r#"{"tenantId":"other","x":"\ud800"}"#,
+        r#"{"tenantId":"other","x":1e999}"#,
+        r#"{"tenantId":"other",}"#,
+        &wide,
+        &deep,
+    ] {
+        assert_eq!(post(&scene, &json, body).await, 400, "{body}");
+        assert_eq!(post(&scene, &token, body).await, 400, "without a type: {body}");
+    }
+    let other = r#"{"tenantId":"other"}"#;
+    let two = format!("{token}content-type: image/png\r\ncontent-type: application/json\r\n");
+    assert_eq!(post(&scene, &two, other).await, 403);
+    let coded = format!("{json}content-encoding: identity\r\ncontent-encoding: gzip\r\n");
+    assert_eq!(post(&scene, &coded, other).await, 415);
 }
