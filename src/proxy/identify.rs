@@ -138,13 +138,14 @@ fn names_another_tenant(
     {
         return true;
     }
-    let (Some(asked), Some(template)) = (&identities.tenant_path_param, &exchange.route.template)
-    else {
-        return false;
-    };
+    let Some(asked) = &identities.tenant_path_param else { return false };
     let is_foreign =
         |(name, value): (&str, &str)| name == &**asked && Some(&*unescaped(value)) != own;
-    template.has_params() && template.params(path).into_iter().any(is_foreign)
+    // A route may call the tail `{*rest}` in which the document of the API names the tenant.
+    let of_operation = exchange.operation.iter().map(|operation| &operation.template);
+    let mut templates = exchange.route.template.iter().chain(of_operation);
+    templates
+        .any(|template| template.has_params() && template.params(path).into_iter().any(is_foreign))
 }
 
 /// A path parameter without its escapes. The path is canonical, so each escape is whole.

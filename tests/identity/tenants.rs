@@ -146,3 +146,31 @@ async fn a_body_that_only_others_can_read_is_refused() {
     let coded = format!("{json}content-encoding: identity\r\ncontent-encoding: gzip\r\n");
     assert_eq!(post(&scene, &coded, other).await, 415);
 }
+
+#[tokio::test]
+async fn a_tenant_in_the_path_of_an_operation_counts_below_a_route_that_does_not_name_it() {
+    let key = Key::ec("a");
+    let document = file(
+        &json!({
+            "openapi": "3.0.3", "info": {"title": "a", "version": "1"},
+            "paths": {"/t/{tenant}/x": {"get": {
+                "parameters": [{"name": "tenant", "in": "path", "required": true,
+                                "schema": {"type": "string"}}],
+                "responses": {"200": {"description": "ok"}}
+            }}}
+        })
+        .to_string(),
+    );
+    let file = file(&set(&[&key]));
+    let recorder = recording().await;
+    let text = jwt("jwks_file", &file, "")
+        + &format!("[openapi]\nfile = {:?}\n", document.path())
+        + "[[routes]]\nmatch = \"* /t/{*rest}\"\n";
+    let sidecar = sidecar::with(&config(recorder.upstream.address, &text)).await;
+    let mut scene = Scene { recorder, sidecar, _file: file };
+    for (path, status) in [("/t/acme/x", 200), ("/t/other/x", 403)] {
+        let answer = scene.get(path, &bearer(&key.token(&good()))).await;
+        assert_eq!(answer.status, status, "{path}");
+        scene.record().await;
+    }
+}
