@@ -7,9 +7,9 @@
 //! CORS preflights never come here. It verifies nothing itself and removes no field;
 //! [`super::identity`] and [`super::forward`] do.
 
-use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
 use super::exchange::{Exchange, Stop};
@@ -55,18 +55,22 @@ pub fn concerns_body(identities: &Identities, exchange: &Exchange, headers: &Hea
     if identities.tenant_body.is_none() || exchange.identity.is_none() {
         return false;
     }
-    // Without a type, or as plain text, some services read JSON all the same.
-    headers.get(CONTENT_TYPE).is_none_or(|media| {
-        let media = media.as_bytes().to_ascii_lowercase();
-        memchr::memmem::find(&media, b"json").is_some() || media.starts_with(b"text/")
-    })
+    // Without a type, or as plain text, some services read JSON all the same. Of two types nobody knows
+    // which one counts.
+    let is_text = |media: &HeaderValue| {
+        media.as_bytes().get(..5).is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/"))
+    };
+    !headers.contains_key(CONTENT_TYPE)
+        || says_json(headers)
+        || headers.get_all(CONTENT_TYPE).iter().any(is_text)
 }
 
-/// Judges a whole body by the tenant that it names. What is no JSON object names none; an object that
-/// says a thing twice could name two.
+/// Judges a whole body by the tenant that it names. A JSON value that is no object names none; an object
+/// that says a thing twice could name two, and what cannot be read here could name any to others.
 pub fn judge_body(
     identities: &Identities,
     exchange: &mut Exchange,
+    headers: &HeaderMap,
     path: &str,
     body: &[u8],
 ) -> Result<(), Refusal> {
@@ -74,8 +78,11 @@ pub fn judge_body(
         return Ok(());
     };
     let Some(object) = jwt::object(body) else {
-        let is_object = serde_json::from_slice::<Value>(body).is_ok_and(|value| value.is_object());
-        return if is_object { Err(Refusal::BadRequest) } else { Ok(()) };
+        return match serde_json::from_slice::<Value>(body) {
+            Ok(value) if !value.is_object() => Ok(()),
+            Err(_) if !may_be_an_object(headers, body) => Ok(()),
+            _ => Err(Refusal::BadRequest),
+        };
     };
     let is_foreign = match find(&object, place) {
         None | Some(Value::Null) => false,
@@ -88,6 +95,22 @@ pub fn judge_body(
         return Err(Refusal::TenantMismatch);
     }
     Ok(())
+}
+
+/// Whether another reader could find an object in a body that is no JSON here: one that forgives a byte
+/// order mark, another encoding, half a surrogate pair, a number beyond all bounds or a comma too many.
+fn may_be_an_object(headers: &HeaderMap, body: &[u8]) -> bool {
+    match body.iter().find(|byte| byte.is_ascii_graphic()) {
+        None => false,
+        Some(first) => *first == b'{' || says_json(headers),
+    }
+}
+
+fn says_json(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_TYPE).iter().any(|media| {
+        let media = media.as_bytes().to_ascii_lowercase();
+        memchr::memmem::find(&media, b"json").is_some()
+    })
 }
 
 fn refuse(identities: &Identities, denied: Denied) -> Result<(), Stop> {
@@ -115,13 +138,14 @@ fn names_another_tenant(
     {
         return true;
     }
-    let (Some(asked), Some(template)) = (&identities.tenant_path_param, &exchange.route.template)
-    else {
-        return false;
-    };
+    let Some(asked) = &identities.tenant_path_param else { return false };
     let is_foreign =
         |(name, value): (&str, &str)| name == &**asked && Some(&*unescaped(value)) != own;
-    template.has_params() && template.params(path).into_iter().any(is_foreign)
+    // A route may call the tail `{*rest}` in which the document of the API names the tenant.
+    let of_operation = exchange.operation.iter().map(|operation| &operation.template);
+    let mut templates = exchange.route.template.iter().chain(of_operation);
+    templates
+        .any(|template| template.has_params() && template.params(path).into_iter().any(is_foreign))
 }
 
 /// A path parameter without its escapes. The path is canonical, so each escape is whole.

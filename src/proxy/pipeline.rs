@@ -116,7 +116,8 @@ async fn walk(
     let inspected =
         inspect_body::read(proxy, exchange, &head.headers, body, meter, reading).await?;
     if names_tenant && inspected.is_whole {
-        identify::judge_body(identities, exchange, target.path(), inspected.text())?;
+        let (path, text) = (target.path(), inspected.text());
+        identify::judge_body(identities, exchange, &head.headers, path, text)?;
     }
     if interest != Interest::None && inspected.is_whole {
         validation::judge_body(exchange, head, &inspected.lead)?;

@@ -86,6 +86,11 @@ async fn a_preflight_is_never_refused_and_any_other_options_is() {
         (ask("OPTIONS", preflight), 200),
         // A browser sends none with a preflight (Fetch standard), so this is another request.
         (ask("OPTIONS", &format!("{preflight}authorization: Bearer x\r\n")), 401),
+        (ask("OPTIONS", &format!("{preflight}cookie: a=b\r\n")), 401),
+        (ask("OPTIONS", &format!("{preflight}x-http-method-override: DELETE\r\n")), 401),
+        (ask("OPTIONS", &format!("{preflight}origin: https://b.example\r\n")), 401),
+        (ask("OPTIONS", &format!("{preflight}connection: upgrade\r\nupgrade: x\r\n")), 401),
+        (ask("OPTIONS", &format!("{preflight}content-length: 2\r\n")) + "{}", 401),
         (ask("OPTIONS", "origin: https://app.example\r\n"), 401),
         (ask("OPTIONS", "access-control-request-method: POST\r\n"), 401),
         (ask("POST", preflight), 401),

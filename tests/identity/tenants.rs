@@ -105,7 +105,6 @@ async fn a_body_that_names_another_tenant_is_refused() {
         (r#"{"query":"x"}"#, 200),
         (r#"{"tenantId":null}"#, 200),
         (r#"["other"]"#, 200),
-        ("not JSON", 200),
         (r#"{"tenantId":"other"}"#, 403),
         (r#"{"tenant\u0049d":"other"}"#, 403),
         (r#"{"tenantId":["acme"]}"#, 403),
@@ -115,8 +114,64 @@ async fn a_body_that_names_another_tenant_is_refused() {
         assert_eq!(post(&scene, &json, body).await, status, "{body}");
         assert_eq!(post(&scene, &token, body).await, status, "without a type: {body}");
     }
+    assert_eq!(post(&scene, &token, "not JSON").await, 200);
+    assert_eq!(post(&scene, &json, "not JSON").await, 400);
     let long = format!("{{\"tenantId\":\"other\",\"query\":\"{}\"}}", "x".repeat(70_000));
     assert_eq!(post(&scene, &json, &long).await, 413, "what cannot be looked at");
     let upload = format!("{token}content-type: application/octet-stream\r\n");
     assert_eq!(post(&scene, &upload, &long).await, 200);
+}
+
+#[tokio::test]
+async fn a_body_that_only_others_can_read_is_refused() {
+    let key = Key::ec("a");
+    let scene = knowing(&[&key], "tenant_body = \"/tenantId\"").await;
+    let token = bearer(&key.token(&good()));
+    let json = format!("{token}content-type: application/json\r\n");
+    let wide: String = r#"{"tenantId":"other"}"#.chars().flat_map(|one| [one, '\0']).collect();
+    let deep = format!("{{\"tenantId\":\"other\",\"x\":{}{}}}", "[".repeat(300), "]".repeat(300));
+    for body in [
+        "\u{feff}{\"tenantId\":\"other\"}",
+        r#"{"tenantId":"other","x":"\ud800"}"#,
+        r#"{"tenantId":"other","x":1e999}"#,
+        r#"{"tenantId":"other",}"#,
+        &wide,
+        &deep,
+    ] {
+        assert_eq!(post(&scene, &json, body).await, 400, "{body}");
+        assert_eq!(post(&scene, &token, body).await, 400, "without a type: {body}");
+    }
+    let other = r#"{"tenantId":"other"}"#;
+    let two = format!("{token}content-type: image/png\r\ncontent-type: application/json\r\n");
+    assert_eq!(post(&scene, &two, other).await, 403);
+    let coded = format!("{json}content-encoding: identity\r\ncontent-encoding: gzip\r\n");
+    assert_eq!(post(&scene, &coded, other).await, 415);
+}
+
+#[tokio::test]
+async fn a_tenant_in_the_path_of_an_operation_counts_below_a_route_that_does_not_name_it() {
+    let key = Key::ec("a");
+    let document = file(
+        &json!({
+            "openapi": "3.0.3", "info": {"title": "a", "version": "1"},
+            "paths": {"/t/{tenant}/x": {"get": {
+                "parameters": [{"name": "tenant", "in": "path", "required": true,
+                                "schema": {"type": "string"}}],
+                "responses": {"200": {"description": "ok"}}
+            }}}
+        })
+        .to_string(),
+    );
+    let file = file(&set(&[&key]));
+    let recorder = recording().await;
+    let text = jwt("jwks_file", &file, "")
+        + &format!("[openapi]\nfile = {:?}\n", document.path())
+        + "[[routes]]\nmatch = \"* /t/{*rest}\"\n";
+    let sidecar = sidecar::with(&config(recorder.upstream.address, &text)).await;
+    let mut scene = Scene { recorder, sidecar, _file: file };
+    for (path, status) in [("/t/acme/x", 200), ("/t/other/x", 403)] {
+        let answer = scene.get(path, &bearer(&key.token(&good()))).await;
+        assert_eq!(answer.status, status, "{path}");
+        scene.record().await;
+    }
 }

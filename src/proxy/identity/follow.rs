@@ -23,9 +23,10 @@ const LOOK: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest JWK set.
 const MOST: usize = 256 * 1024;
-/// How soon and how late keys are fetched again, whatever the issuer says.
+/// How soon and how late keys are fetched again, whatever the issuer says. The latest leaves half of the
+/// time for which they are good, to try again in.
 const SOONEST: Duration = Duration::from_mins(1);
-const LATEST: Duration = Duration::from_hours(24);
+const LATEST: Duration = Duration::from_hours(12);
 /// Where the issuer says nothing.
 const USUAL: Duration = Duration::from_mins(10);
 /// The first and the longest pause after a failure.
@@ -180,8 +181,13 @@ mod tests {
         assert_eq!(of(&[("cache-control", "max-age=3600"), ("age", "600")]), 3000);
         assert_eq!(of(&[("cache-control", "max-age=1")]), 60);
         assert_eq!(of(&[("cache-control", "no-cache, max-age=3600")]), 60);
-        assert_eq!(of(&[("cache-control", "max-age=999999999")]), 86_400);
+        assert_eq!(of(&[("cache-control", "max-age=999999999")]), 43_200);
         assert_eq!(of(&[("cache-control", "max-age=x")]), 600);
+    }
+
+    #[test]
+    fn keys_outlive_the_longest_time_between_two_fetches() {
+        assert!(LATEST + PATIENCE + LONGEST_PAUSE < STALE_AFTER, "or they end before the next try");
     }
 
     #[test]
