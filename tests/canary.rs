@@ -1,17 +1,19 @@
 //! Marked texts in every place that a client or an upstream can write to, through every ending, and no
 //! sink that shows one.
 //!
-//! But for what the contract names: the user agent in the log and in the audit, the path in the audit,
-//! and an id of a client that looks like a machine's. Those fields are taken out before the search,
+//! But for what the contract names: the user agent in the log and in the audit, the path and the verified
+//! user in the audit, and an id of a client that looks like a machine's. Those fields are taken out before the search,
 //! and what is in them is judged on its own. The ids of a `traceparent` become the link of a span.
 //!
 //! A search that finds nothing proves little, so another test plants a leak in every sink.
 
+mod callers;
 mod markers;
 mod panicked;
 mod receiver;
 mod service;
 mod sinks;
+mod tokens;
 mod traffic;
 
 use std::sync::Arc;

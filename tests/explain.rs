@@ -2,14 +2,19 @@
 
 use std::path::Path;
 
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use crate::support::house::config;
+use crate::support::issuer::{AUDIENCE, ISSUER, Key, claims, set};
 use crate::support::process::{command, output};
 use crate::support::recorder::recording;
 use crate::support::sidecar;
 
 const POLICY: &str = r#"
+[server]
+trusted_proxies = ["192.0.2.1/32"]
+[identity]
+source = "headers"
 [captures."report.kind"]
 from = "request.body:/kind"
 take = "hmac"
@@ -207,4 +212,101 @@ async fn what_a_shadow_would_deny_is_told_apart_from_what_is_refused() {
         assert_eq!(names_rule, mode == "enforce", "{validation}");
         assert!(!validation["facts"].as_str().unwrap().contains("UPPER"), "never the value");
     }
+}
+
+/// The gates that a request with this token meets, by a configuration with these keys.
+async fn of_caller(keys: &str, url: &str, token: Option<&str>) -> Json {
+    let place = tempfile::tempdir().unwrap();
+    let text = format!(
+        "upstream.url = \"http://a:1\"\n[identity]\nsource = \"jwt\"\n[identity.jwt]\n{keys}\n\
+         issuer = \"{ISSUER}\"\naudience = \"{AUDIENCE}\"\n{CALLERS}"
+    );
+    std::fs::write(place.path().join("sidecar.toml"), text).unwrap();
+    let field = token.map(|token| format!("authorization: Bearer {token}"));
+    let header: Vec<_> = field.iter().flat_map(|field| ["--header", field]).collect();
+    let (code, out, err) =
+        said(place.path(), &[&["GET", url, "--json"], &header[..]].concat()).await;
+    assert_eq!((code, &*err), (0, ""));
+    serde_json::from_str(&out).unwrap()
+}
+
+const CALLERS: &str = r#"
+[rate_limits.per-caller]
+key = ["user", "tenant", "claim:plan"]
+rate = "10/s"
+burst = 5
+[[routes]]
+match = "GET /login"
+identity = "none"
+[[routes]]
+match = "GET /open/{tenant}"
+rate_limits = ["per-caller"]
+[[routes]]
+match = "GET /own/{tenant}"
+identity = "required"
+rate_limits = ["per-caller"]
+"#;
+
+#[tokio::test]
+async fn a_token_is_judged_by_the_keys_of_a_file() {
+    let key = Key::ec("a");
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("jwks.json");
+    std::fs::write(&file, set(&[&key])).unwrap();
+    let keys = format!("jwks_file = \"{}\"", file.display());
+    let good = key.token(&claims(&json!({"plan": "gold"})));
+    let expired = key.token(&claims(&json!({"exp": 1})));
+    let foreign = Key::ec("a").token(&claims(&json!({})));
+    for (url, token, decision, fact) in [
+        ("/own/acme", Some(&good), "pass", "verified: a user and a tenant"),
+        ("/own/other", Some(&good), "refuse", "tenant_mismatch"),
+        ("/own/acme", Some(&expired), "refuse", "token_expired"),
+        ("/own/acme", Some(&foreign), "refuse", "unauthenticated"),
+        ("/own/acme", None, "refuse", "unauthenticated"),
+        ("/open/acme", Some(&foreign), "refuse", "unauthenticated"),
+        ("/open/acme", None, "pass", "carries no bearer token"),
+        ("/login", Some(&foreign), "-", "nobody looks"),
+    ] {
+        let said = of_caller(&keys, url, token.map(String::as_str)).await;
+        let gate = gate(&said, "identity");
+        assert_eq!(gate["decision"], decision, "{url}: {gate}");
+        assert!(gate["facts"].as_str().unwrap().contains(fact), "{url}: {gate}");
+        let answer = said["answer"].as_str().unwrap();
+        assert_eq!(answer.contains(fact), decision == "refuse", "{url}: {answer}");
+        assert!(!said.to_string().contains("u-4711"), "{url}: it names nobody");
+    }
+}
+
+#[tokio::test]
+async fn a_limit_by_callers_says_what_of_its_key_nobody_knows() {
+    let key = Key::ec("a");
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("jwks.json");
+    std::fs::write(&file, set(&[&key])).unwrap();
+    let keys = format!("jwks_file = \"{}\"", file.display());
+    let quota = "10 per 1 s, burst 5, by user + tenant + claim:plan, once the caller is known";
+    let whole = key.token(&claims(&json!({"plan": "gold"})));
+    let half = key.token(&claims(&json!({"tenant_id": null})));
+    for (token, more) in [
+        (Some(whole), ""),
+        (Some(half), "; this caller has no tenant, no claim:plan"),
+        (None, "; this caller has no user, no tenant, no claim:plan"),
+    ] {
+        let url = if token.is_none() { "/open/acme" } else { "/own/acme" };
+        let said = of_caller(&keys, url, token.as_deref()).await;
+        assert_eq!(gate(&said, "limit per-caller")["facts"], format!("{quota}{more}"));
+    }
+}
+
+#[tokio::test]
+async fn keys_of_a_url_are_not_fetched_to_explain_a_request() {
+    let upstream = crate::support::upstream::nobody().await;
+    let keys = format!("jwks_url = \"http://{upstream}/jwks.json\"");
+    let token = Key::ec("a").token(&claims(&json!({})));
+    let said = of_caller(&keys, "/own/acme", Some(&token)).await;
+    let identity = gate(&said, "identity");
+    assert_eq!(identity["decision"], "depends");
+    assert_eq!(identity["facts"], "the keys are fetched by a running sidecar, not here");
+    let anonymous = of_caller(&keys, "/own/acme", None).await;
+    assert_eq!(gate(&anonymous, "identity")["decision"], "refuse", "that needs no keys");
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use vital_sidecar::cli::check;
+use vital_sidecar::config::model::{IdentitySource, Need};
 use vital_sidecar::config::{Config, keys, live_keys};
 
 fn file(name: &str) -> PathBuf {
@@ -101,6 +102,39 @@ fn production_keeps_its_spans_through_an_outage_of_a_collector_that_it_names() {
     let config = Config::from_toml(&text("production.toml")).unwrap();
     assert!(config.spool.directory.is_some());
     assert!(config.otlp.traces.is_some_and(|target| target.is_configured));
+}
+
+/// Whoever has an issuer takes the `#` away from these lines and names it in the environment.
+#[test]
+fn production_requires_a_caller_once_its_identity_is_switched_on() {
+    let keys = ["[identity", "source", "jwks_url", "issuer", "audience", "identity"];
+    let line = |line: &str| match line.strip_prefix('#') {
+        Some(key) if keys.iter().any(|start| key.starts_with(start)) => key.to_owned() + "\n",
+        _ => line.to_owned() + "\n",
+    };
+    let switched: String = text("production.toml").lines().map(line).collect();
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("sidecar.toml");
+    std::fs::write(&path, &switched).unwrap();
+    let env = [
+        ("JWKS_URL", "https://issuer.example/jwks.json"),
+        ("JWT_ISSUER", "https://issuer.example"),
+        ("JWT_AUDIENCE", "orchestrator"),
+    ];
+    let env: BTreeMap<_, _> =
+        env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let (summary, _) = check::verdict(Some(&path), env.clone(), Vec::new(), false)
+        .unwrap_or_else(|errors| panic!("{errors}"));
+    assert!(summary.starts_with("The configuration is valid.\n"), "{summary}");
+
+    let filled = env
+        .iter()
+        .fold(switched, |text, (name, value)| text.replace(&format!("${{{name}}}"), value));
+    let config = Config::from_toml(&filled).unwrap_or_else(|errors| panic!("{errors}"));
+    assert!(matches!(config.identity.source, IdentitySource::Jwt(_)));
+    let open = config.routes.iter().filter(|route| route.gates.identity != Need::Required);
+    let open: Vec<_> = open.map(|route| &*route.name).collect();
+    assert_eq!(open, ["login", "logout"]);
 }
 
 #[test]

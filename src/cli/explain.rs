@@ -71,7 +71,7 @@ fn story(
         config::load(&sources).map_err(|errors| invalid(format!("{}\n", errors.render(false))))?;
     let head = head(ask).map_err(|why| (USAGE, format!("error: {why}\n")))?;
     let trial = judged(&loaded, &head).map_err(|error| (1, format!("error: {error}\n")))?;
-    let gates = Gates::of(&loaded, &trial, &head);
+    let gates = Gates::of(&loaded, &trial);
     Ok(if as_json { shown(ask, &trial, &gates) } else { told(ask, &trial, &gates) })
 }
 

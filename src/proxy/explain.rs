@@ -15,12 +15,13 @@ use http::request::Parts;
 use http_body::{Body, Frame, SizeHint};
 
 use super::exchange::{Exchange, Stop};
+use super::identity::Identity;
 use super::limits::{Stage, Verdict};
 use super::operations::OperationPlan;
 use super::peer::Peer;
 use super::plan::RoutePlan;
 use super::survey::Survey;
-use super::{Proxy, admission, csrf, operations, preflight, screen, target, validation};
+use super::{Proxy, admission, csrf, identify, operations, preflight, screen, target, validation};
 use crate::config::model::Mode;
 use crate::http::method;
 use crate::openapi::Violation;
@@ -35,6 +36,10 @@ pub struct Trial {
     pub route: Arc<RoutePlan>,
     /// The operation it is one of.
     pub operation: Option<Arc<OperationPlan>>,
+    /// Who calls, where the token in its head holds.
+    pub identity: Option<Arc<Identity>>,
+    /// Whether that cannot be judged here: the keys are fetched by a running sidecar.
+    pub needs_keys: bool,
     /// Whether a page of another origin asks, as the rule of `csrf` sees it.
     pub is_foreign: bool,
     /// What does not fit its operation, where validation refuses for it.
@@ -52,6 +57,8 @@ impl Trial {
             path: Err(refusal),
             route: Arc::clone(route),
             operation: None,
+            identity: None,
+            needs_keys: false,
             is_foreign: false,
             violations: Vec::new(),
             would_refuse: false,
@@ -71,6 +78,10 @@ pub enum Gate {
     Head,
     /// Where a browser's request comes from.
     Csrf,
+    /// Who calls, and for which tenant.
+    Identity,
+    /// The limits that need a caller.
+    Known,
     /// The parameters of its operation.
     Validation,
 }
@@ -93,8 +104,10 @@ pub async fn judge(proxy: &Arc<Proxy>, head: &Parts) -> Trial {
     let route = plan.find(method, target.path());
     exchange.enter(known.policy(route), target.path());
     exchange.operation = known.operation().cloned();
-    let (mut refusals, mut violations) = (Vec::new(), Vec::new());
+    let (mut refusals, mut violations, mut needs_keys) = (Vec::new(), Vec::new(), false);
     let mut note = |gate, judged: Result<(), Stop>| match judged {
+        // Files were read with the configuration, so only those of a URL can be missing.
+        Err(Stop::Refused(Refusal::JwksUnavailable, _)) => needs_keys = true,
         Err(Stop::Refused(refusal, _)) => refusals.push((gate, refusal)),
         Err(Stop::Invalid(found)) => {
             refusals.push((gate, Refusal::SchemaViolation));
@@ -111,6 +124,16 @@ pub async fn judge(proxy: &Arc<Proxy>, head: &Parts) -> Trial {
     }
     note(Gate::Head, screen::judge(&exchange, &head.method, &target, &body, is_preflight));
     note(Gate::Csrf, csrf::judge(&exchange, head, &survey).map_err(Stop::from));
+    let identities = proxy.identities();
+    if !is_preflight {
+        if identities.are_asked_for(exchange.route.gates.identity) {
+            let (is_trusted, path) = (survey.is_trusted, target.path());
+            let known = identify::identify(identities, &mut exchange, head, is_trusted, path);
+            note(Gate::Identity, known.await);
+        }
+        let known = admission::admit(Stage::Known, &mut exchange, &head.headers, &mut verdict);
+        note(Gate::Known, known.await);
+    }
     if let Some(operation) = known.operation()
         && !is_preflight
         && exchange.route.gates.validation != Mode::Off
@@ -125,6 +148,8 @@ pub async fn judge(proxy: &Arc<Proxy>, head: &Parts) -> Trial {
         operation: exchange.operation.clone(),
         is_foreign: csrf::is_foreign(&exchange, head, &survey),
         violations,
+        identity: exchange.identity.clone(),
+        needs_keys,
         would_refuse: exchange.would_refuse.is_some(),
         refusals,
     }

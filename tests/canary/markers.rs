@@ -98,6 +98,11 @@ impl Markers {
         text
     }
 
+    /// Looks for this text too, which was not made here: a signature, say.
+    pub(super) fn note(&self, place: &str, text: &str) {
+        self.0.lock().push(Marker { place: place.to_owned(), text: text.to_owned() });
+    }
+
     /// A new one for a place where no `@` can stand: a host, a method, the name of a field.
     pub(super) fn token(&self, place: &str, shape: Shape) -> String {
         self.mint(place, if shape == Shape::Mail { Shape::Dotted } else { shape })

@@ -21,6 +21,8 @@ pub(super) struct Sinks {
     pub(super) client_ids: BTreeSet<String>,
     /// The paths, and parts of paths, that the audit shows.
     pub(super) paths: BTreeSet<String>,
+    /// The users that the audit shows.
+    pub(super) users: BTreeSet<String>,
     /// The kinds of ending that the log shows: an `errorType`, else an `outcome`.
     pub(super) endings: BTreeSet<String>,
 }
@@ -58,6 +60,7 @@ impl Sinks {
             self.agents.extend(part(&mut line, "userAgent"));
             self.paths.extend(part(&mut line, "path"));
             self.paths.extend(part(&mut line, "resourceId"));
+            self.users.extend(part(&mut line, "userId"));
             writeln!(rest, "{line}").ok();
         }
         self.take(name, rest);

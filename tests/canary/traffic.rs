@@ -45,7 +45,7 @@ impl Writer {
         self.markers.token(place, self.shape)
     }
 
-    fn ask(&self, about: &str, request: impl Into<Vec<u8>>, end: End) -> Ask {
+    pub(super) fn ask(&self, about: &str, request: impl Into<Vec<u8>>, end: End) -> Ask {
         Ask { about: format!("{about} ({:?})", self.shape), bytes: request.into(), end }
     }
 
@@ -136,11 +136,11 @@ impl Writer {
         )
     }
 
-    fn get(&self, target: &str) -> String {
+    pub(super) fn get(&self, target: &str) -> String {
         format!("GET {target} HTTP/1.1\r\n{}\r\n", self.fields())
     }
 
-    fn post(&self, target: &str, more: &str, body: &str) -> String {
+    pub(super) fn post(&self, target: &str, more: &str, body: &str) -> String {
         let length = body.len();
         format!(
             "POST {target} HTTP/1.1\r\n{}content-type: application/json\r\ncontent-length: \

@@ -1,10 +1,9 @@
 //! The gates of a request in the order in which it meets them, one line each.
 
-use http::header::AUTHORIZATION;
-use http::request::Parts;
-
 use crate::config::Loaded;
-use crate::config::model::{Action, AuditMode, Cost, LimitKey, Mode, Need, Place, RateLimit, Take};
+use crate::config::model::{
+    Action, AuditMode, Cost, IdentitySource, LimitKey, Mode, Need, Place, RateLimit, Take,
+};
 use crate::proxy::explain::{Gate, Trial};
 use crate::proxy::limits::Stage;
 use crate::record::Refusal;
@@ -39,17 +38,16 @@ pub(super) struct Line {
 struct Maker<'a> {
     loaded: &'a Loaded,
     trial: &'a Trial,
-    head: &'a Parts,
     /// The place of its route in `[[routes]]`.
     index: Option<usize>,
 }
 
 impl Gates {
-    pub(super) fn of(loaded: &Loaded, trial: &Trial, head: &Parts) -> Self {
+    pub(super) fn of(loaded: &Loaded, trial: &Trial) -> Self {
         let names = &trial.route.names;
         let is_it = |name: &_| loaded.config.routes.iter().position(|route| route.name == *name);
         let index = names.name.as_ref().and_then(is_it);
-        let maker = Maker { loaded, trial, head, index };
+        let maker = Maker { loaded, trial, index };
         let mut all = vec![maker.target()];
         if trial.path.is_ok() {
             all.push(maker.overload());
@@ -131,15 +129,33 @@ impl Maker<'_> {
         let line = |slot: &crate::proxy::limits::Slot| {
             let name = slot.limiter().name();
             let limit = limits.iter().find(|limit| limit.name == *name);
+            let facts = limit.map(|limit| quota(limit, stage) + &self.unknown(limit));
             Line {
                 name: format!("limit {name}"),
                 mode: mode(slot.mode()),
                 decision: "depends",
-                facts: limit.map(|limit| quota(limit, stage)).unwrap_or_default(),
+                facts: facts.unwrap_or_default(),
                 source: self.source("rate_limits"),
             }
         };
         self.trial.route.limits.at(stage).iter().map(line).collect()
+    }
+
+    /// The parts of a limit's key that nobody knows of this caller.
+    fn unknown(&self, limit: &RateLimit) -> String {
+        let identity = self.trial.identity.as_ref();
+        let is_known = |part: &&LimitKey| match part {
+            LimitKey::User => identity.is_some_and(|identity| identity.user().is_some()),
+            LimitKey::Tenant => identity.is_some_and(|identity| identity.tenant().is_some()),
+            LimitKey::Claim(name) => identity.is_some_and(|it| it.claim(name).is_some()),
+            _ => true,
+        };
+        let unknown = limit.key.iter().filter(|part| !is_known(part));
+        let unknown: Vec<_> = unknown.map(key_part).collect();
+        if unknown.is_empty() || self.trial.needs_keys {
+            return String::new();
+        }
+        format!("; this caller has no {}", unknown.join(", no "))
     }
 
     fn action(&self) -> Line {
@@ -175,20 +191,45 @@ impl Maker<'_> {
     }
 
     fn identity(&self) -> Line {
-        let need = self.trial.route.gates.identity;
-        let has_token = self.head.headers.contains_key(AUTHORIZATION);
-        let (mode, decision) = match need {
-            Need::Required => ("required", "depends"),
-            Need::Optional => ("optional", "depends"),
-            Need::None => ("none", "-"),
+        let mode = match self.trial.route.gates.identity {
+            Need::Required => "required",
+            Need::Optional => "optional",
+            Need::None => "none",
         };
-        let facts = if has_token {
-            "carries an Authorization field; whether it is good is not judged here"
-        } else {
-            "carries no Authorization field"
-        };
+        let (decision, facts) = self.caller();
         let source = self.source("identity");
-        Line { name: "identity".into(), mode, decision, facts: facts.into(), source }
+        Line { name: "identity".into(), mode, decision, facts, source }
+    }
+
+    /// What is decided about who calls, and why.
+    fn caller(&self) -> (&'static str, String) {
+        let source = &self.loaded.config.identity.source;
+        if self.trial.route.gates.identity == Need::None {
+            return ("-", "nobody looks".into());
+        }
+        if self.trial.needs_keys {
+            return ("depends", "the keys are fetched by a running sidecar, not here".into());
+        }
+        let refusal = self.trial.refusals.iter().find(|(by, _)| *by == Gate::Identity);
+        if let Some((_, refusal)) = refusal {
+            let error = refusal.error_type();
+            let asked = match source {
+                IdentitySource::Headers => ", as asked from this machine",
+                IdentitySource::None | IdentitySource::Jwt(_) => "",
+            };
+            return ("refuse", format!("{} ({}){asked}", refusal.title(), error.as_str()));
+        }
+        match (source, &self.trial.identity) {
+            (IdentitySource::None, _) => ("pass", "`identity.source` is none".into()),
+            (_, Some(identity)) => {
+                let tenant = if identity.tenant().is_some() { "a tenant" } else { "no tenant" };
+                ("pass", format!("verified: a user and {tenant}"))
+            }
+            (IdentitySource::Jwt(_), None) => ("pass", "carries no bearer token".into()),
+            (IdentitySource::Headers, None) => {
+                ("depends", "a trusted proxy may say who calls".into())
+            }
+        }
     }
 
     /// What is read of bodies, paths and heads.
@@ -290,9 +331,9 @@ fn place(place: &Place) -> String {
     }
 }
 
-/// A limit in a few words: how much, for whom, and when it is asked.
-fn quota(limit: &RateLimit, stage: Stage) -> String {
-    let part = |part: &LimitKey| match part {
+/// A part of a limit's key, as the configuration names it.
+fn key_part(part: &LimitKey) -> String {
+    match part {
         LimitKey::Ip => "ip".to_owned(),
         LimitKey::Route => "route".to_owned(),
         LimitKey::Header(name) => format!("header:{name}"),
@@ -300,8 +341,12 @@ fn quota(limit: &RateLimit, stage: Stage) -> String {
         LimitKey::Tenant => "tenant".to_owned(),
         LimitKey::Claim(name) => format!("claim:{name}"),
         LimitKey::Capture(name) => format!("capture:{name}"),
-    };
-    let key: Vec<_> = limit.key.iter().map(part).collect();
+    }
+}
+
+/// A limit in a few words: how much, for whom, and when it is asked.
+fn quota(limit: &RateLimit, stage: Stage) -> String {
+    let key: Vec<_> = limit.key.iter().map(key_part).collect();
     let when = match stage {
         Stage::Door => "with the head alone",
         Stage::Known => "once the caller is known",

@@ -12,7 +12,7 @@ use super::*;
 use crate::http::ids::RequestId;
 use crate::http::method::Method;
 use crate::http::traceparent::{SpanId, TraceId};
-use crate::record::{Caller, Failure, Kept, Outcome, RouteNames, Trace};
+use crate::record::{Caller, Failure, Kept, Outcome, PseudonymKey, RouteNames, Trace, User};
 use crate::secret::Secret;
 
 type Answer = Result<Response<Bytes>, &'static str>;
@@ -140,6 +140,25 @@ async fn an_event_holds_the_listed_fields_and_no_other() {
     assert_eq!(event["contexts"]["trace"]["span_id"], "cd".repeat(8));
     assert_eq!(event["tags"]["request_id"], record.request_id.to_string());
     assert_eq!(event["timestamp"], 1_700_000_001.5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_names_its_caller_in_the_form_that_telemetry_may_show() {
+    let pseudonym = PseudonymKey::from_bytes(b"key").pseudonym(b"u-4711");
+    let hash = pseudonym.to_string();
+    for (user, id) in [(User::Hash(pseudonym), &*hash), (User::Raw("u-4711".into()), "u-4711")] {
+        let (mut sink, inbox) = sink(1.0, vec![]);
+        let mut record = Arc::into_inner(failed("/a")).unwrap();
+        record.caller = Caller { user: Some(user), tenant: Some("acme".into()) };
+        assert_eq!(sink.deliver(vec![Arc::new(record)]).await, Delivery::all(1));
+        let (_, _, body) = inbox.posted.lock().pop().unwrap();
+        let event: Value =
+            serde_json::from_slice(body.split(|b| *b == b'\n').nth(2).unwrap()).unwrap();
+        let mut paths = Vec::new();
+        leaves(&event, "", &mut paths);
+        paths.retain(|path| path.starts_with("/user"));
+        assert_eq!((paths, &event["user"]["id"]), (vec!["/user/id".to_owned()], &id.into()));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,7 +16,7 @@ use crate::config::model::{Scheme, Upstream};
 use crate::http::method::Method;
 use crate::http::{sanitise, traceparent};
 use crate::record::{
-    ConfigName, Kept, Outcome, Record, StoreCall, StoreEnding, StreamKind, UpstreamLeg, Value,
+    ConfigName, Kept, Outcome, Record, StoreCall, StoreEnding, StreamKind, UpstreamLeg, User, Value,
 };
 
 /// What is the same for every span of a sidecar.
@@ -109,7 +109,7 @@ fn server(record: &Record, site: &Site) -> SpanData {
         span.attributes.extend(first.into_iter().chain(gap));
     }
     if record.route.span.is_none() {
-        span.attributes.extend(facts(record));
+        span.attributes.extend(caller(record).chain(facts(record)));
     }
     if record.is_error() {
         // An upstream's own 5xx needs no words: the status code says it.
@@ -151,7 +151,7 @@ fn internal(record: &Record, name: &ConfigName, site: &Site) -> SpanData {
     let mut span = blank(record, record.trace.internal_span, SpanKind::Internal, site);
     span.parent_span_id = SpanId::from_bytes(record.trace.server_span.0);
     span.name = name.to_string().into();
-    span.attributes = facts(record).collect();
+    span.attributes = caller(record).chain(facts(record)).collect();
     if record.is_error() {
         let message = record.outcome.message(record.status);
         let error_type = record.error_type().map_or("_OTHER", |error_type| error_type.as_str());
@@ -166,6 +166,17 @@ fn internal(record: &Record, name: &ConfigName, site: &Site) -> SpanData {
         span.status = Status::Ok;
     }
     span
+}
+
+/// Who called, under the names that say in which form.
+fn caller(record: &Record) -> impl Iterator<Item = KeyValue> + use<> {
+    let user = record.caller.user.as_ref().map(|user| match user {
+        User::Hash(pseudonym) => KeyValue::new("user.hash", pseudonym.to_string()),
+        User::Raw(text) => KeyValue::new("user.id", text.to_string()),
+    });
+    let tenant = &record.caller.tenant;
+    let tenant = tenant.as_ref().map(|tenant| KeyValue::new("tenant.id", tenant.to_string()));
+    user.into_iter().chain(tenant)
 }
 
 fn facts(record: &Record) -> impl Iterator<Item = KeyValue> + '_ {

@@ -19,8 +19,8 @@ use crate::http::traceparent::{SpanId, TraceId};
 use crate::http::tracestate::TraceState;
 use crate::record::{
     Abort, Caller, ConfigName, Fact, Failure, Gaps, Kept, Outcome, Phase, PseudonymKey, Reason,
-    Record, Refusal, RouteNames, StoreCall, StoreEnding, Stream, StreamKind, Trace, UpstreamLeg,
-    Value,
+    Record, Refusal, RouteNames, Shown, StoreCall, StoreEnding, Stream, StreamKind, Trace,
+    UpstreamLeg, User, Value,
 };
 
 fn config() -> Config {
@@ -134,6 +134,17 @@ fn facts() -> impl Strategy<Value = Vec<Fact>> {
     proptest::collection::vec(fact, 0..4)
 }
 
+fn callers() -> impl Strategy<Value = Caller> {
+    let user = prop_oneof![
+        any::<[u8; 8]>()
+            .prop_map(|text| User::Hash(PseudonymKey::from_bytes(b"key").pseudonym(&text))),
+        ".{0,150}".prop_map(|text| User::Raw(Shown::verified(&text))),
+    ];
+    let tenant = ".{0,150}".prop_map(|text| Shown::verified(&text));
+    (proptest::option::of(user), proptest::option::of(tenant))
+        .prop_map(|(user, tenant)| Caller { user, tenant })
+}
+
 fn streams() -> impl Strategy<Value = Stream> {
     let kind = prop_oneof![Just(StreamKind::Events), Just(StreamKind::Opaque)];
     let gaps = proptest::collection::vec(durations(), 0..3).prop_map(|times| {
@@ -180,6 +191,7 @@ prop_compose! {
         status in proptest::option::of(100_u16..600),
         shape in proptest::option::of("[a-z/]{0,300}".prop_map(|path| words().shape(&path))),
         client_ip in any::<IpAddr>(),
+        caller in callers(),
         facts in facts(),
         stream in proptest::option::of(streams()),
         store_calls in proptest::collection::vec(store_calls(), 0..3),
@@ -206,7 +218,7 @@ prop_compose! {
             stream: stream.map(Box::new),
             user_agent: Some("curl/8.0".into()),
             client_ip,
-            caller: Caller::default(),
+            caller,
             operation: None,
             would_refuse: None,
             facts,
