@@ -62,7 +62,7 @@ pub async fn read(
     }
     exchange.phase = Phase::Inspect;
     let is_plain = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
-    if headers.get(CONTENT_ENCODING).is_some_and(|value| !is_plain(value)) {
+    if !headers.get_all(CONTENT_ENCODING).iter().all(is_plain) {
         if captures || interest == Interest::Whole {
             return Err(Refusal::UnsupportedMediaType.into());
         }

@@ -19,6 +19,7 @@ use super::operations::OperationPlan;
 use crate::config::model::Mode;
 use crate::openapi::Media;
 use crate::record::Refusal;
+use crate::telemetry::metrics::{Decision, Gate};
 
 /// Judges the head, and says what is to be made of the body. `path` is the canonical path.
 pub fn judge_head(
@@ -93,10 +94,19 @@ pub fn judge_parameters(
     refuse(exchange, mode, Stop::Invalid(violations))
 }
 
-/// Stops, or notes that it would have.
+/// Stops, or notes that it would have; a request is counted once.
 fn refuse(exchange: &mut Exchange, mode: Mode, stop: Stop) -> Result<(), Stop> {
     if mode == Mode::Enforce {
+        exchange.note_gate(Gate::Validation, Decision::Deny);
         return Err(stop);
+    }
+    if exchange.would_refuse.is_none() && exchange.note_gate(Gate::Validation, Decision::WouldDeny)
+    {
+        tracing::warn!(
+            route = %exchange.route.names.template,
+            "A request does not fit its operation, and `validation = \"enforce\"` would refuse it; the \
+             next ones of this route are only counted."
+        );
     }
     exchange.would_refuse.get_or_insert(match stop {
         Stop::Refused(refusal, _) => refusal,
