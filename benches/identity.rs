@@ -21,7 +21,11 @@ use vital_sidecar::record::PseudonymKey;
 use self::issuer::{AUDIENCE, ISSUER, Key, claims, set};
 
 #[path = "../tests/support/issuer.rs"]
-#[expect(dead_code, reason = "the tests sign more than good tokens")]
+#[expect(
+    dead_code,
+    unreachable_pub,
+    reason = "the tests sign more than good tokens, in a crate of modules"
+)]
 mod issuer;
 
 const ALGORITHMS: [&str; 3] = ["RS256", "ES256", "EdDSA"];

@@ -131,6 +131,15 @@ async fn a_body_of_another_kind_is_refused() {
         ("content-type: application/json\r\ncontent-encoding: gzip\r\n", FINE, 415),
         ("content-type: application/json\r\n", "", 400),
         ("content-type: Application/JSON; charset=utf-8\r\n", FINE, 200),
+        ("content-type: application/json; x=y; Charset=\"UTF-8\"\r\n", FINE, 200),
+        ("content-type: application/json; charset=utf-7\r\n", FINE, 415),
+        ("content-type: application/json; charset=utf-8; charset=utf-16\r\n", FINE, 415),
+        (
+            "content-type: application/json\r\ncontent-encoding: identity\r\n\
+             content-encoding: gzip\r\n",
+            FINE,
+            415,
+        ),
         ("content-type: application/json\r\ncontent-encoding: identity\r\n", FINE, 200),
     ] {
         let mut client = sidecar.client().await;
@@ -146,7 +155,7 @@ async fn a_body_of_another_kind_is_refused() {
             assert_eq!(errors(&answer), ["body required"]);
         }
     }
-    assert_eq!(recorder.seen().len(), 2);
+    assert_eq!(recorder.seen().len(), 3);
 }
 
 #[tokio::test]
@@ -205,6 +214,19 @@ fn decided(sidecar: &Sidecar, decision: &str) -> u8 {
     );
     let counted = sidecar.metric(&series);
     (0..=u8::MAX).find(|count| f64::from(*count) >= counted).unwrap()
+}
+
+#[tokio::test]
+async fn an_unknown_method_of_a_documented_path_is_denied_where_the_unmatched_are() {
+    let (recorder, sidecar) = judging(documents::PLAN, "[security]\nunmatched = \"deny\"\n").await;
+    let mut client = sidecar.client().await;
+    for method in ["PUT", "GET", "TRACE", "OPTIONS"] {
+        client.say(format!("{method} {PATH} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status, answer.field("allow")), (405, Some("post")), "{method}");
+    }
+    assert!(recorder.seen().is_empty());
+    assert_eq!(client.post(PATH, FINE).await.status, 200);
 }
 
 #[tokio::test]

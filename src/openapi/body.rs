@@ -83,12 +83,12 @@ impl Body {
     /// What a request's body is, by its `Content-Type`. Two of these are none that anybody asked for.
     pub fn media(&self, headers: &HeaderMap) -> Media<'_> {
         let mut lines = headers.get_all(CONTENT_TYPE).iter();
-        let sent = match (lines.next(), lines.next()) {
+        let (sent, is_unicode) = match (lines.next(), lines.next()) {
             (Some(line), None) => match line.to_str() {
-                Ok(line) => essence(line),
+                Ok(line) => (essence(line), is_utf_8(line)),
                 Err(_) => return Media::Unsupported,
             },
-            (None, _) => "",
+            (None, _) => ("", true),
             (Some(_), Some(_)) => return Media::Unsupported,
         };
         let accepts = |range: &Range| match range {
@@ -99,6 +99,8 @@ impl Body {
             Range::All => true,
         };
         match self.media.iter().find(|(range, _)| accepts(range)) {
+            // Frameworks read it as the charset says, in UTF-7 for one, and find what was not judged.
+            Some((_, Some(_))) if !is_unicode => Media::Unsupported,
             Some((_, Some(body))) => Media::Json(body),
             Some((_, None)) => Media::Opaque,
             None => Media::Unsupported,
@@ -130,6 +132,16 @@ fn violation(rule: Rule) -> Violation {
 /// A media type without its parameters (RFC 9110 §8.3.1).
 fn essence(media: &str) -> &str {
     media.split(';').next().unwrap_or_default().trim()
+}
+
+/// Whether a media type names no charset but UTF-8, which is all that JSON is (RFC 8259 §8.1).
+fn is_utf_8(media: &str) -> bool {
+    let parameters = media.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+    let mut charsets = parameters.filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
+    charsets.all(|(_, value)| {
+        let value = value.trim().trim_matches('"');
+        value.eq_ignore_ascii_case("utf-8") || value.eq_ignore_ascii_case("utf8")
+    })
 }
 
 /// Whether a media type is JSON (RFC 8259, RFC 6839).

@@ -104,17 +104,8 @@ pub async fn judge(proxy: &Arc<Proxy>, head: &Parts) -> Trial {
     let route = plan.find(method, target.path());
     exchange.enter(known.policy(route), target.path());
     exchange.operation = known.operation().cloned();
-    let (mut refusals, mut violations, mut needs_keys) = (Vec::new(), Vec::new(), false);
-    let mut note = |gate, judged: Result<(), Stop>| match judged {
-        // Files were read with the configuration, so only those of a URL can be missing.
-        Err(Stop::Refused(Refusal::JwksUnavailable, _)) => needs_keys = true,
-        Err(Stop::Refused(refusal, _)) => refusals.push((gate, refusal)),
-        Err(Stop::Invalid(found)) => {
-            refusals.push((gate, Refusal::SchemaViolation));
-            violations.extend(found);
-        }
-        _ => {}
-    };
+    let mut notes = Notes::default();
+    let mut note = |gate, judged| notes.take(gate, judged);
     note(Gate::Target, target.judge(&plan, method).map_err(Stop::from));
     let is_preflight = preflight::is_preflight(head, &survey, has_body);
     let mut verdict = Verdict::default();
@@ -147,11 +138,34 @@ pub async fn judge(proxy: &Arc<Proxy>, head: &Parts) -> Trial {
         route: Arc::clone(&exchange.route),
         operation: exchange.operation.clone(),
         is_foreign: csrf::is_foreign(&exchange, head, &survey),
-        violations,
+        violations: notes.violations,
         identity: exchange.identity.clone(),
-        needs_keys,
+        needs_keys: notes.needs_keys,
         would_refuse: exchange.would_refuse.is_some(),
-        refusals,
+        refusals: notes.refusals,
+    }
+}
+
+/// What the stages said.
+#[derive(Default)]
+struct Notes {
+    refusals: Vec<(Gate, Refusal)>,
+    violations: Vec<Violation>,
+    needs_keys: bool,
+}
+
+impl Notes {
+    fn take(&mut self, gate: Gate, judged: Result<(), Stop>) {
+        match judged {
+            // Files were read with the configuration, so only those of a URL can be missing.
+            Err(Stop::Refused(Refusal::JwksUnavailable, _)) => self.needs_keys = true,
+            Err(Stop::Refused(refusal, _)) => self.refusals.push((gate, refusal)),
+            Err(Stop::Invalid(found)) => {
+                self.refusals.push((gate, Refusal::SchemaViolation));
+                self.violations.extend(found);
+            }
+            _ => {}
+        }
     }
 }
 

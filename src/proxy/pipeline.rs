@@ -19,7 +19,6 @@ use super::exchange::{Exchange, Stop};
 use super::inspect::Interest;
 use super::limits::{Stage, Verdict};
 use super::peer::Peer;
-use super::plan::Plan;
 use super::reply::ReplyBody;
 use super::request_body::{Meter, RequestBody};
 use super::survey::Survey;
@@ -81,8 +80,7 @@ async fn walk(
     survey: &mut Survey,
     body: Incoming,
 ) -> Result<Option<(Response<UpstreamBody>, classify::Shape)>, Stop> {
-    let plan = Arc::clone(&exchange.plan);
-    let target = find(&plan, exchange, head)?;
+    let target = find(exchange, head)?;
     overload::enter(proxy, exchange).await?;
     let is_preflight = preflight::is_preflight(head, survey, !body.is_end_stream());
     let verdict = &mut Verdict::default();
@@ -131,8 +129,8 @@ async fn walk(
     let body =
         RequestBody::new(inspected.lead, inspected.rest, meter, exchange.route.max_request_body);
     let (request, offer) = forward::prepare(exchange, peer, head, survey, target, body);
-    let request = &mut Some(request);
-    let mut response = forward::forward(exchange, proxy.upstream(), meter, request, offer).await?;
+    let (mut request, upstream) = (Some(request), proxy.upstream());
+    let mut response = forward::forward(exchange, upstream, meter, &mut request, offer).await?;
     if let Some(probe) = probe {
         probe.succeed();
     }
@@ -145,18 +143,15 @@ async fn walk(
 }
 
 /// The one path of the request, and with it its policy and its operation.
-fn find(
-    plan: &Plan,
-    exchange: &mut Exchange,
-    head: &http::request::Parts,
-) -> Result<target::Target, Stop> {
-    let target = target::canonical(plan, head)?;
+fn find(exchange: &mut Exchange, head: &http::request::Parts) -> Result<target::Target, Stop> {
+    let plan = Arc::clone(&exchange.plan);
+    let target = target::canonical(&plan, head)?;
     let method = method::in_capitals(&head.method);
-    let known = operations::find(plan, method, target.path());
+    let known = operations::find(&plan, method, target.path());
     let route = known.policy(plan.find(method, target.path()));
     exchange.enter(route, target.path());
     exchange.operation = known.operation().cloned();
-    target.judge(plan, method)?;
+    target.judge(&plan, method)?;
     Ok(target)
 }
 

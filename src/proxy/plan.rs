@@ -101,6 +101,8 @@ pub struct RoutePlan {
     pub names: Arc<RouteNames>,
     /// Its template; `None` for the unmatched and the invalid.
     pub template: Option<Template>,
+    /// Whether `[[routes]]` has it; where it does not, the template is at most the document's.
+    pub is_configured: bool,
     /// Forward or deny.
     pub action: Action,
     /// Bytes a request body may have.
@@ -324,6 +326,7 @@ fn compile_route(
     let gates = route.map_or(config.default_gates, |route| route.gates);
     RoutePlan {
         template,
+        is_configured: route.is_some(),
         action: route.map_or(Action::Forward, |route| route.action),
         max_request_body: route
             .and_then(|route| route.max_request_body)

@@ -24,7 +24,7 @@ pub fn judge(
     if route.action == Action::Deny {
         return Err(Refusal::Forbidden.into());
     }
-    if plan.denies_unmatched() && route.template.is_none() && exchange.operation.is_none() {
+    if plan.denies_unmatched() && !route.is_configured && exchange.operation.is_none() {
         let Some(allow) = plan.allow(method, target.path()) else {
             return Err(Refusal::NotFound.into());
         };

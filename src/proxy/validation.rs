@@ -94,17 +94,18 @@ pub fn judge_parameters(
     refuse(exchange, mode, Stop::Invalid(violations))
 }
 
-/// Stops, or notes that it would have. Both are counted.
+/// Stops, or notes that it would have; a request is counted once.
 fn refuse(exchange: &mut Exchange, mode: Mode, stop: Stop) -> Result<(), Stop> {
     if mode == Mode::Enforce {
         exchange.note_gate(Gate::Validation, Decision::Deny);
         return Err(stop);
     }
-    if exchange.note_gate(Gate::Validation, Decision::WouldDeny) {
+    if exchange.would_refuse.is_none() && exchange.note_gate(Gate::Validation, Decision::WouldDeny)
+    {
         tracing::warn!(
             route = %exchange.route.names.template,
-            "A request does not fit its operation, and `validation = \"enforce\"` would refuse it; the next \
-             ones of this route are only counted."
+            "A request does not fit its operation, and `validation = \"enforce\"` would refuse it; the \
+             next ones of this route are only counted."
         );
     }
     exchange.would_refuse.get_or_insert(match stop {
