@@ -22,6 +22,7 @@ use self::issuer::{AUDIENCE, ISSUER, Key, claims, set};
 
 #[path = "../tests/support/issuer.rs"]
 #[expect(dead_code, reason = "the tests sign more than good tokens")]
+#[expect(unreachable_pub, clippy::expect_used, reason = "it is written for the tests")]
 mod issuer;
 
 const ALGORITHMS: [&str; 3] = ["RS256", "ES256", "EdDSA"];

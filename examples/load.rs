@@ -10,7 +10,8 @@
 //! on their way.
 //!
 //! Usage: `load closed ADDRESS PATH CONNECTIONS seconds|requests N`,
-//! `load open ADDRESS PATH CONNECTIONS RATE SECONDS` or `load events ADDRESS PATH CONNECTIONS`.
+//! `load open ADDRESS PATH CONNECTIONS RATE SECONDS` or `load events ADDRESS PATH CONNECTIONS`. For a path,
+//! `@FILE` names a whole request, sent as it is.
 #![expect(clippy::print_stdout, reason = "the result is read from standard output")]
 
 use std::error::Error;
@@ -69,11 +70,15 @@ struct Target {
 
 impl Target {
     fn new(address: &str, path: &str) -> Result<Self, Failure> {
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: load/1\r\nAccept: */*\r\n\
-             Accept-Encoding: gzip, deflate\r\n\r\n"
-        );
-        Ok(Self { address: address.parse()?, request: request.into_bytes().into() })
+        let request = match path.strip_prefix('@') {
+            Some(file) => std::fs::read(file)?,
+            None => format!(
+                "GET {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: load/1\r\nAccept: */*\r\n\
+                 Accept-Encoding: gzip, deflate\r\n\r\n"
+            )
+            .into_bytes(),
+        };
+        Ok(Self { address: address.parse()?, request: request.into() })
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! It reads request heads by hand and writes prepared bytes, so that it does not compete with the
 //! load generator for their shared core. `GET /body` answers 10 MiB with a length, `GET /sse/N`
-//! sends N events of 100 bytes, 10 ms apart, any other `GET` answers 1 KiB of JSON, and a `POST` is
-//! read and dropped with an empty 200, which is all an OTLP collector has to do here. It trusts its
-//! peers: do not use it as a server.
+//! sends N events of 100 bytes, 10 ms apart, any other `GET` answers 1 KiB of JSON. So does a `POST` below
+//! `/api/`, whose body is read and dropped; any other `POST` gets an empty 200, which is all an OTLP
+//! collector has to do here. It trusts its peers: do not use it as a server.
 //!
 //! Usage: `origin LISTEN`.
 
@@ -68,6 +68,10 @@ impl Peer {
                 self.stream.write_all(&json).await?;
             } else {
                 self.drop_request_body(&head).await?;
+                if head.starts_with("POST /api/") {
+                    self.stream.write_all(&json).await?;
+                    continue;
+                }
                 self.stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await?;
             }
         }

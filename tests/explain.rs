@@ -282,3 +282,31 @@ async fn keys_of_a_url_are_not_fetched_to_explain_a_request() {
     let anonymous = of_caller(&keys, "/own/acme", None).await;
     assert_eq!(gate(&anonymous, "identity")["decision"], "refuse", "that needs no keys");
 }
+
+#[tokio::test]
+async fn what_a_shadow_would_deny_is_told_apart_from_what_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let document = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/api/openapi.yaml");
+    for (mode, decision) in [("enforce", "refuse"), ("shadow", "would deny"), ("off", "-")] {
+        let text = format!(
+            "upstream.url = \"http://a:1\"\n[openapi]\nfile = \"{document}\"\n\
+             [route_defaults]\ncsrf = \"{mode}\"\nvalidation = \"{mode}\"\n"
+        );
+        std::fs::write(place.path().join("sidecar.toml"), text).unwrap();
+        let foreign = ["POST", "/elsewhere", "--header", "sec-fetch-site: cross-site", "--json"];
+        let (code, out, err) = said(place.path(), &foreign).await;
+        assert_eq!((code, &*err), (0, ""));
+        let csrf: Json = serde_json::from_str(&out).unwrap();
+        assert_eq!(gate(&csrf, "csrf")["decision"], decision, "{out}");
+        let is_refused = csrf["answer"].as_str().unwrap().starts_with("403 ");
+        assert_eq!(is_refused, mode == "enforce", "{out}");
+
+        let (_, out, _) = said(place.path(), &["GET", "/api/agents/UPPER", "--json"]).await;
+        let said: Json = serde_json::from_str(&out).unwrap();
+        let validation = gate(&said, "validation");
+        assert_eq!(validation["decision"], decision, "{out}");
+        let names_rule = validation["facts"].as_str().unwrap().contains("; path /");
+        assert_eq!(names_rule, mode == "enforce", "{validation}");
+        assert!(!validation["facts"].as_str().unwrap().contains("UPPER"), "never the value");
+    }
+}

@@ -65,6 +65,8 @@ class Subject:
     port: int
     cores: set[int]
     process: Process | None = None
+    #: What it is asked for: a path, or `@` and the file of a request.
+    request: str = "/json"
 
     def drive_closed(self, path: str, connections: int, unit: str, amount: object) -> Figures:
         """A closed loop through the subject, with the seconds that it ran, and waited to run."""
@@ -78,8 +80,8 @@ class Subject:
 
 def saturation(subject: Subject, durations: Durations) -> Figures:
     """As many requests as it can answer."""
-    subject.drive_closed("/json", CONNECTIONS, "seconds", durations.warm)
-    run = subject.drive_closed("/json", CONNECTIONS, "seconds", durations.load)
+    subject.drive_closed(subject.request, CONNECTIONS, "seconds", durations.warm)
+    run = subject.drive_closed(subject.request, CONNECTIONS, "seconds", durations.load)
     return {
         "request_us": run["cpu"] * 1e6 / run["requests"],
         "requests_per_second": run["requests"] / run["seconds"],

@@ -20,6 +20,8 @@ if not TARGET.is_absolute():
 RELEASE = TARGET / "release"
 ENVOY_HOME = TARGET / "bench-peers" / "envoy"
 INSTALL = "make bench-peers"
+#: The directory of the caller, beside those of the proxies.
+CALLER = "caller"
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Proxy:
     aspects: frozenset[str] = frozenset({"latency", "bodies", "events", "delay", "memory"})
     #: A file of the run that is not empty afterwards, if the features are really on.
     evidence: str | None = None
+    #: Whether it is driven with requests that say who calls (see `identity`), and judges them.
+    is_gated: bool = False
     #: How its OTLP collector fails (see `collectors`). Where it does not, the origin takes spans.
     fault: str | None = None
 
@@ -65,6 +69,8 @@ class Proxy:
             "SINK": str(sink or origin),
             "LOG": str(log),
             "RUN": str(directory),
+            "ROOT": str(ROOT),
+            "CALLER": str(directory.parent / CALLER),
             **self.values,
         }
         if self.template:
@@ -97,6 +103,14 @@ def catalogue(sidecar: Path) -> list[Proxy]:
         ),
         envoy("envoy-full", "10"),
         envoy("envoy-full-100", "100", frozenset()),
+        replace(
+            ours(sidecar, "sidecar-gates", "0.1", frozenset()),
+            template="sidecar-gates.toml",
+            is_gated=True,
+        ),
+        replace(
+            envoy("envoy-gates", "10", frozenset()), template="envoy-gates.yaml", is_gated=True
+        ),
         *(with_collector(sidecar, fault) for fault in (HEALTHY, *FAULTS)),
     ]
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from .budgets import Results
 from .collectors import collectors
+from .identity import make_caller
 from .machine import Broken, Process, free_port, running_on, split_cores
 from .measures import MEASURES, Durations, Subject, delay, latency, memory
-from .proxies import RELEASE, Proxy
+from .proxies import CALLER, RELEASE, Proxy
 
 #: The origin without a proxy in front.
 DIRECT = "direct"
@@ -36,6 +37,8 @@ class Bench:
     def origin(self):
         """The service behind, an OTLP sink in it, collectors that fail, and a socket that drops log
         datagrams."""
+        if any(proxy.is_gated for proxy in self.proxies):
+            self.request = make_caller(self.directory / CALLER)
         self.origin_port = free_port()
         home = self.directory / "origin"
         home.mkdir()
@@ -68,7 +71,8 @@ class Bench:
             process.stop()
             shutil.rmtree(home, ignore_errors=True)
             raise
-        return Subject(port, self.other_cores, process)
+        request = f"@{self.request}" if proxy.is_gated else "/json"
+        return Subject(port, self.other_cores, process, request)
 
     def end(self, proxy: Proxy, process: Process) -> None:
         """Stops a proxy and forgets its files, once they have shown that it did its work."""

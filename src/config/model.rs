@@ -65,10 +65,10 @@ pub struct Config {
     pub log: Log,
     /// `[spool]`: where exports wait while a collector is away.
     pub spool: Spool,
-    /// `[security]`: header fields, trusted origins, unknown paths.
-    pub security: Security,
     /// `[identity]`: who calls.
     pub identity: Identity,
+    /// `[security]`: header fields, trusted origins, unknown paths.
+    pub security: Security,
     /// `[openapi] file`: what is known of the API.
     pub openapi: Option<Arc<Document>>,
     /// `[route_defaults] rate_limits`: for every request whose route names none.

@@ -35,7 +35,7 @@ impl Claimed {
     pub fn among(taken: &[HeaderName], plan: &Plan, is_trusted: bool) -> Self {
         let is_forwarding =
             |name: &HeaderName| matches!(name.as_str(), "x-forwarded-proto" | "x-forwarded-host");
-        let is_identity = |name: &&HeaderName| hop::is_identity(name) || plan.takes(name);
+        let is_identity = |name: &&HeaderName| hop::is_identity(name);
         // Where the proxy in front says who calls, its word is no claim.
         let is_believed = is_trusted && plan.believes_identities;
         let identities = if is_believed { 0 } else { taken.iter().filter(is_identity).count() };

@@ -22,15 +22,7 @@ use crate::telemetry::metrics::{Decision, Gate};
 
 /// Judges where a request comes from. A request that is not of a browser costs one look at a flag.
 pub fn judge(exchange: &Exchange, head: &Parts, survey: &Survey) -> Result<(), Refusal> {
-    if !survey.is_of_browser || exchange.route.gates.csrf == Mode::Off {
-        return Ok(());
-    }
-    let is_handshake = survey.ending.contains(&UPGRADE);
-    if is_safe(&head.method) && !is_handshake {
-        return Ok(());
-    }
-    let asked = Asked { headers: &head.headers, authority: authority(head, survey), is_handshake };
-    if asked.is_bearer_only() || !asked.is_foreign(&exchange.plan.csrf_trusted_origins) {
+    if exchange.route.gates.csrf == Mode::Off || !is_foreign(exchange, head, survey) {
         return Ok(());
     }
     if exchange.route.gates.csrf == Mode::Enforce {
@@ -45,6 +37,19 @@ pub fn judge(exchange: &Exchange, head: &Parts, survey: &Survey) -> Result<(), R
         );
     }
     Ok(())
+}
+
+/// Whether the rule is against a request, whatever its route makes of that.
+pub fn is_foreign(exchange: &Exchange, head: &Parts, survey: &Survey) -> bool {
+    if !survey.is_of_browser {
+        return false;
+    }
+    let is_handshake = survey.ending.contains(&UPGRADE);
+    if is_safe(&head.method) && !is_handshake {
+        return false;
+    }
+    let asked = Asked { headers: &head.headers, authority: authority(head, survey), is_handshake };
+    !asked.is_bearer_only() && asked.is_foreign(&exchange.plan.csrf_trusted_origins)
 }
 
 /// The methods without side effects (RFC 9110 §9.2.1) that pages use.

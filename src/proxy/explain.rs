@@ -24,6 +24,7 @@ use super::survey::Survey;
 use super::{Proxy, admission, csrf, identify, operations, preflight, screen, target, validation};
 use crate::config::model::Mode;
 use crate::http::method;
+use crate::openapi::Violation;
 use crate::record::Refusal;
 
 /// What was decided about a request.
@@ -39,10 +40,31 @@ pub struct Trial {
     pub identity: Option<Arc<Identity>>,
     /// Whether that cannot be judged here: the keys are fetched by a running sidecar.
     pub needs_keys: bool,
-    /// Whether a gate in shadow mode would refuse it.
+    /// Whether a page of another origin asks, as the rule of `csrf` sees it.
+    pub is_foreign: bool,
+    /// What does not fit its operation, where validation refuses for it.
+    pub violations: Vec<Violation>,
+    /// Whether validation in shadow mode would refuse it.
     pub would_refuse: bool,
     /// What the gates refuse, in the order in which they are asked. The first one is the answer.
     pub refusals: Vec<(Gate, Refusal)>,
+}
+
+impl Trial {
+    /// Of a request that has no canonical path: it meets nothing else.
+    fn without_path(refusal: Refusal, route: &Arc<RoutePlan>) -> Self {
+        Self {
+            path: Err(refusal),
+            route: Arc::clone(route),
+            operation: None,
+            identity: None,
+            needs_keys: false,
+            is_foreign: false,
+            violations: Vec::new(),
+            would_refuse: false,
+            refusals: vec![(Gate::Target, refusal)],
+        }
+    }
 }
 
 /// A gate that judges a head.
@@ -75,30 +97,22 @@ pub async fn judge(proxy: &Arc<Proxy>, head: &Parts) -> Trial {
         Exchange::begin(proxy, Arc::clone(&plan), &peer, head, &mut survey, has_body);
     let target = match target::canonical(&plan, head) {
         Ok(target) => target,
-        Err(refusal) => {
-            let route = Arc::clone(&exchange.route);
-            return Trial {
-                path: Err(refusal),
-                route,
-                operation: None,
-                identity: None,
-                needs_keys: false,
-                would_refuse: false,
-                refusals: vec![(Gate::Target, refusal)],
-            };
-        }
+        Err(refusal) => return Trial::without_path(refusal, &exchange.route),
     };
     let method = method::in_capitals(&head.method);
     let known = operations::find(&plan, method, target.path());
     let route = plan.find(method, target.path());
     exchange.enter(known.policy(route), target.path());
     exchange.operation = known.operation().cloned();
-    let (mut refusals, mut needs_keys) = (Vec::new(), false);
+    let (mut refusals, mut violations, mut needs_keys) = (Vec::new(), Vec::new(), false);
     let mut note = |gate, judged: Result<(), Stop>| match judged {
         // Files were read with the configuration, so only those of a URL can be missing.
         Err(Stop::Refused(Refusal::JwksUnavailable, _)) => needs_keys = true,
         Err(Stop::Refused(refusal, _)) => refusals.push((gate, refusal)),
-        Err(Stop::Invalid(_)) => refusals.push((gate, Refusal::SchemaViolation)),
+        Err(Stop::Invalid(found)) => {
+            refusals.push((gate, Refusal::SchemaViolation));
+            violations.extend(found);
+        }
         _ => {}
     };
     note(Gate::Target, target.judge(&plan, method).map_err(Stop::from));
@@ -134,6 +148,8 @@ pub async fn judge(proxy: &Arc<Proxy>, head: &Parts) -> Trial {
         operation: exchange.operation.clone(),
         identity: exchange.identity.clone(),
         needs_keys,
+        is_foreign: csrf::is_foreign(&exchange, head, &survey),
+        violations,
         would_refuse: exchange.would_refuse.is_some(),
         refusals,
     }

@@ -49,6 +49,9 @@ pub fn prepare(
 ) -> (Request<RequestBody>, Option<Offer>) {
     let plan = &exchange.plan;
     let is_trusted = survey.is_trusted;
+    if let Some(fields) = &plan.removed_fields {
+        body.remove_from_trailers(fields);
+    }
     let named_host = target::host(&head.uri);
     let client_host = named_host.clone().or(survey.host.take());
 
@@ -62,9 +65,6 @@ pub fn prepare(
     let offer = if offers { offer(head.version, headers, &body) } else { None };
     for name in &survey.ending {
         headers.remove(name);
-    }
-    if let Some(names) = &plan.kept_out {
-        body.take_from_trailers(names);
     }
     let host = plan.rewritten_host.clone().or(named_host);
     if host.is_some() || client_host.is_none() {

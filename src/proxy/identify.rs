@@ -4,11 +4,11 @@
 //! signature is checked, and before everything that asks who calls. A bad token is refused wherever
 //! tokens are looked at, also where none is required: a client that sends one means it.
 //!
-//! It verifies nothing itself and removes no field; [`super::identity`] and [`super::forward`] do.
+//! CORS preflights never come here. It verifies nothing itself and removes no field;
+//! [`super::identity`] and [`super::forward`] do.
 
 use http::HeaderMap;
-use http::Method;
-use http::header::{ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE, ORIGIN};
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use serde_json::Value;
 
@@ -35,10 +35,10 @@ pub async fn identify(
     let identity = match found {
         Ok(Some(identity)) => identity,
         Ok(None) if need == Need::Required => {
-            return refuse(identities, head, Denied::Anonymous);
+            return refuse(identities, Denied::Anonymous);
         }
         Ok(None) => return Ok(()),
-        Err(denied) => return refuse(identities, head, denied),
+        Err(denied) => return refuse(identities, denied),
     };
     exchange.caller = identity.caller().clone();
     let is_foreign = names_another_tenant(identities, exchange, &identity, head, path);
@@ -90,15 +90,7 @@ pub fn judge_body(
     Ok(())
 }
 
-/// A CORS preflight carries no credentials by its nature (Fetch standard, "CORS-preflight fetch"), and
-/// without its answer no browser would send the request that does.
-fn refuse(identities: &Identities, head: &Parts, denied: Denied) -> Result<(), Stop> {
-    let is_preflight = head.method == Method::OPTIONS
-        && head.headers.contains_key(ORIGIN)
-        && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-    if is_preflight {
-        return Ok(());
-    }
+fn refuse(identities: &Identities, denied: Denied) -> Result<(), Stop> {
     let refusal = match denied {
         Denied::Anonymous | Denied::Bad => Refusal::Unauthenticated,
         Denied::Expired => Refusal::TokenExpired,

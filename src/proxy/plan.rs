@@ -17,12 +17,12 @@ use super::security_headers::SecurityHeaders;
 use crate::audit::Event;
 use crate::config::Config;
 use crate::config::model::{
-    Action, AuditMode, Capture, Gates, HostHeader, Identity, IdentitySource, Mode, Need, PathForm,
-    Place, Propagators, Route, ServerLimits, Timeouts, Trust, Unmatched,
+    Action, AuditMode, Capture, Gates, HostHeader, IdentitySource, Mode, Need, PathForm, Place,
+    Propagators, Route, ServerLimits, Timeouts, Trust, Unmatched,
 };
 use crate::http::cache_status::Fields;
 use crate::http::forwarded;
-use crate::http::hop::{self, is_one_of};
+use crate::http::hop;
 use crate::http::shape::Words;
 use crate::http::template::{Table, Template};
 use crate::openapi;
@@ -87,10 +87,6 @@ pub struct Plan {
     pub rate_limits: Limits,
     /// Whether identities come from the fields of a trusted proxy.
     pub believes_identities: bool,
-    /// Fields of an identity beyond those that everybody knows; clients may not set them.
-    pub taken: Option<Arc<[HeaderName]>>,
-    /// Fields that a client's trailers may not have, besides those that none may have.
-    pub kept_out: Option<Arc<[HeaderName]>>,
     /// The key of pseudonyms: of a file, or the process's own, which a reload keeps.
     pub pseudonym_key: PseudonymKey,
     trusted: Vec<IpNet>,
@@ -163,9 +159,7 @@ impl Plan {
             authority: authority(config),
             cache_fields: Fields::new(config.cache.headers.iter().map(|name| &**name)),
             security_headers: SecurityHeaders::compile(&config.security),
-            removed_fields: Some(&config.security.remove_request_headers)
-                .filter(|names| !names.is_empty())
-                .map(|names| names.as_slice().into()),
+            removed_fields: removed_fields(config),
             csrf_trusted_origins: config.security.csrf_trusted_origins.clone().into(),
             denies_unmatched: config.security.unmatched == Unmatched::Deny,
             server_timing: config.server.server_timing,
@@ -182,8 +176,6 @@ impl Plan {
             invalid: Arc::new(compile(Compiled::Invalid)),
             words: words(config),
             believes_identities: matches!(config.identity.source, IdentitySource::Headers),
-            kept_out: kept_out(config),
-            taken: taken(&config.identity),
             trusted: config.server.trusted_proxies.clone(),
             table: Table::new(entries),
             routes,
@@ -243,12 +235,6 @@ impl Plan {
     /// Whether a peer's `X-Forwarded-*`, request id and trace context are believed.
     pub fn trusts(&self, ip: IpAddr) -> bool {
         !self.trusted.is_empty() && forwarded::is_trusted(ip, &self.trusted)
-    }
-
-    /// Whether a field claims an identity by the configuration's word. The usual ones are known to
-    /// [`hop::is_identity`].
-    pub fn takes(&self, name: &HeaderName) -> bool {
-        self.taken.as_ref().is_some_and(|taken| is_one_of(name, taken))
     }
 
     /// Whether a peer's trace context is believed. `is_trusted` is what [`Self::trusts`] says of it.
@@ -329,7 +315,7 @@ fn compile_route(
         Some(Captures::compile(there, key)).filter(|captures| !captures.is_empty())
     };
     let labels = captures.iter().filter(|capture| capture.metric);
-    let labels = labels.map(|capture| capture.name.clone()).collect();
+    let labels: Vec<_> = labels.map(|capture| capture.name.clone()).collect();
     let gates = route.map_or(config.default_gates, |route| route.gates);
     RoutePlan {
         template,
@@ -350,26 +336,21 @@ fn compile_route(
         head_captures: HeaderFacts::compile(captures.iter().copied(), key),
         answer_captures: bodies(|place| matches!(place, Place::ResponseBody(_))),
         audit: names.audit.as_deref().and_then(Event::parse),
-        metrics: metrics.route_with(&names, labels),
+        metrics: metrics.route_with(&names, &labels),
         names,
     }
 }
 
-/// What is set from claims must not come from clients; nor what names a tenant.
-fn taken(settings: &Identity) -> Option<Arc<[HeaderName]>> {
-    let names = settings.forward.iter().map(|(name, _)| name).chain(&settings.tenant_header);
+/// What clients may not send through by the configuration's word: what is set from claims, what names a
+/// tenant, and what the operator lists. The usual identity fields are known without it.
+fn removed_fields(config: &Config) -> Option<Arc<[HeaderName]>> {
+    let identity = &config.identity;
+    let names = identity.forward.iter().map(|(name, _)| name).chain(&identity.tenant_header);
     let names = names.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
-    let names: Arc<[_]> = names.filter(|name| !hop::is_identity(name)).collect();
-    (!names.is_empty()).then_some(names)
-}
-
-/// What is removed from heads, taken from them, or ours there, does not come in behind a body either.
-fn kept_out(config: &Config) -> Option<Arc<[HeaderName]>> {
-    let removed = config.security.remove_request_headers.iter().cloned();
-    let taken = taken(&config.identity);
-    let names: Arc<[_]> =
-        removed.chain(taken.iter().flat_map(|taken| taken.iter().cloned())).collect();
-    (!names.is_empty()).then_some(names)
+    let claimed = names.filter(|name| !hop::is_identity(name));
+    let listed = config.security.remove_request_headers.iter().cloned();
+    let all: Arc<[_]> = claimed.chain(listed).collect();
+    (!all.is_empty()).then_some(all)
 }
 
 /// The configured key, else the one that the process has made for itself.

@@ -37,8 +37,8 @@ struct Content {
     meter: Arc<Meter>,
     max: u64,
     held: Option<Box<Held>>,
-    /// Fields that may not pass in trailers, beyond those that never may.
-    taken: Option<Arc<[HeaderName]>>,
+    /// Fields that its trailers may not have, besides those that none may have.
+    removed: Option<Arc<[HeaderName]>>,
 }
 
 /// A body that the client holds back until it is asked for (`Expect: 100-continue`), and so do we until
@@ -112,7 +112,7 @@ impl RequestBody {
             return Self::nothing();
         }
         let meter = Arc::clone(meter);
-        Self(Some(Box::new(Content { lead, rest, meter, max, held: None, taken: None })))
+        Self(Some(Box::new(Content { lead, rest, meter, max, held: None, removed: None })))
     }
 
     /// No body.
@@ -136,10 +136,10 @@ impl RequestBody {
         asked
     }
 
-    /// Takes these fields out of its trailers, besides those that never pass.
-    pub fn take_from_trailers(&mut self, names: &Arc<[HeaderName]>) {
+    /// Takes these fields out of its trailers, too.
+    pub fn remove_from_trailers(&mut self, fields: &Arc<[HeaderName]>) {
         if let Some(body) = &mut self.0 {
-            body.taken = Some(Arc::clone(names));
+            body.removed = Some(Arc::clone(fields));
         }
     }
 
@@ -163,7 +163,7 @@ impl Content {
             self.held = None;
         }
         if let Some(mut frame) = self.lead.pop_front() {
-            clean(&mut frame, self.taken.as_deref());
+            self.clean(&mut frame);
             if self.lead.is_empty() && self.rest.is_none() {
                 self.meter.enter(State::Complete);
             }
@@ -190,13 +190,14 @@ impl Content {
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Ok(mut frame))) => {
-                clean(&mut frame, self.taken.as_deref());
+                let is_over = rest.is_end_stream();
+                self.clean(&mut frame);
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 self.meter.add(length);
                 if self.meter.bytes() > self.max {
                     return self.fail(State::TooLarge);
                 }
-                self.meter.enter(if rest.is_end_stream() { State::Complete } else { State::Idle });
+                self.meter.enter(if is_over { State::Complete } else { State::Idle });
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => {
@@ -205,16 +206,21 @@ impl Content {
         }
     }
 
+    /// Takes out of trailers what may not pass, also where they were read ahead of forwarding.
+    fn clean(&self, frame: &mut Frame<Bytes>) {
+        let Some(trailers) = frame.trailers_mut() else { return };
+        hop::strip_trailers(trailers);
+        if let Some(removed) = &self.removed {
+            let named: Vec<_> = hop::named(trailers, removed).cloned().collect();
+            for name in named {
+                trailers.remove(name);
+            }
+        }
+    }
+
     fn fail(&self, state: State) -> Poll<Option<Result<Frame<Bytes>, BrokenRequest>>> {
         self.meter.enter(state);
         Poll::Ready(Some(Err(BrokenRequest(state))))
-    }
-}
-
-/// Takes out of trailers what may not pass, also where they were read ahead of forwarding.
-fn clean(frame: &mut Frame<Bytes>, taken: Option<&[HeaderName]>) {
-    if let Some(trailers) = frame.trailers_mut() {
-        hop::strip_trailers(trailers, taken.unwrap_or_default());
     }
 }
 

@@ -94,9 +94,7 @@ impl Survey {
                             survey.end(name);
                         }
                     }
-                    None if ends_here(name, is_trusted) || plan.takes(name) => {
-                        survey.end(name);
-                    }
+                    None if ends_here(name, is_trusted) => drop(survey.end(name)),
                     // CGI-like servers take it for the id, and it is not ours.
                     None if hop::is_twin(name.as_str(), plan.request_id_header.as_str()) => {
                         survey.end(name);

@@ -22,6 +22,9 @@ pub struct PseudonymKey(Arc<hmac::Key>);
 
 impl PseudonymKey {
     /// A new key, which nobody else has: its pseudonyms mean nothing after the process.
+    ///
+    /// # Panics
+    /// Where the operating system gives no random bytes.
     #[expect(clippy::expect_used, reason = "without randomness the key would hide nothing")]
     pub fn random() -> Self {
         let mut bytes = [0; 32];

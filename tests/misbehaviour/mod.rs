@@ -133,7 +133,7 @@ fn config(upstream: std::net::SocketAddr) -> Config {
     config.otlp.traces = None;
     config.log.console = Console::Json;
     let limits = &mut config.server.limits;
-    limits.header_timeout = Duration::from_millis(600);
+    limits.header_timeout = Duration::from_millis(2000);
     limits.idle_timeout = Duration::from_millis(600);
     limits.body_idle_timeout = Duration::from_millis(600);
     limits.max_request_body = MAX_BODY as u64;

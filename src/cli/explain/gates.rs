@@ -26,7 +26,7 @@ pub(super) struct Line {
     pub(super) name: String,
     /// `enforce`, `shadow` or `off`; for identity `required`, `optional` or `none`.
     pub(super) mode: &'static str,
-    /// `pass`, `refuse`, `depends` or `-`.
+    /// `pass`, `refuse`, `would deny`, `depends` or `-`.
     pub(super) decision: &'static str,
     /// What it goes by.
     pub(super) facts: String,
@@ -180,9 +180,14 @@ impl Maker<'_> {
 
     fn csrf(&self) -> Line {
         let csrf = self.trial.route.gates.csrf;
-        let facts = "where a page of another origin may not ask".to_owned();
-        let decision = if csrf == Mode::Off { "-" } else { "depends" };
-        Line { name: "csrf".into(), mode: mode(csrf), decision, facts, source: self.source("csrf") }
+        let facts = if self.trial.is_foreign {
+            "a page of another origin asks for what may have effects"
+        } else {
+            "no page of another origin asks for what may have effects"
+        };
+        let decision = decision(csrf, self.trial.is_foreign);
+        let (name, source) = ("csrf".to_owned(), self.source("csrf"));
+        Line { name, mode: mode(csrf), decision, facts: facts.to_owned(), source }
     }
 
     fn identity(&self) -> Line {
@@ -257,13 +262,16 @@ impl Maker<'_> {
                 let of = plan.template.as_str();
                 let is_refused =
                     self.trial.would_refuse || self.decided(Gate::Validation, |_| true) == "refuse";
-                let decision = match (validation, is_refused) {
-                    (Mode::Off, _) => "-",
-                    (_, true) => "refuse",
-                    (_, false) if plan.operation.body().is_some() => "depends",
-                    (_, false) => "pass",
+                let decision = match decision(validation, is_refused) {
+                    "pass" if plan.operation.body().is_some() => "depends",
+                    decided => decided,
                 };
-                (decision, format!("{id} ({of}): parameters, then the body"))
+                let breaks = self.trial.violations.iter().map(|violation| {
+                    let (place, rule) = (violation.place.as_str(), violation.rule.as_str());
+                    format!("; {place} {} breaks `{rule}`", violation.pointer)
+                });
+                let breaks: String = breaks.collect();
+                (decision, format!("{id} ({of}): parameters, then the body{breaks}"))
             }
         };
         let (mode, source) = (mode(validation), self.source("validation"));
@@ -284,6 +292,16 @@ impl Maker<'_> {
             }
         };
         Line { name: "audit".into(), mode, decision, facts, source: self.source("audit") }
+    }
+}
+
+/// What a gate in this mode makes of a request that it is against, or not.
+fn decision(mode: Mode, is_against: bool) -> &'static str {
+    match (mode, is_against) {
+        (Mode::Off, _) => "-",
+        (_, false) => "pass",
+        (Mode::Shadow, true) => "would deny",
+        (Mode::Enforce, true) => "refuse",
     }
 }
 

@@ -54,7 +54,10 @@ mod tests {
             ("[metrics.otlp]\ncompression = \"gzip\"\n", "`metrics.otlp` does nothing"),
             ("otlp.endpoint = \"\"\nspool.directory = \"spool\"\n", "`spool.directory` does"),
             ("genai.enabled = true\n", "`genai.enabled` does nothing"),
-            ("rate_limits.a = { key = [\"user\"], rate = \"1/s\" }\n", "The limit `a` knows nobody"),
+            (
+                "rate_limits.a = { key = [\"user\"], rate = \"1/s\" }\n",
+                "The limit `a` knows nobody",
+            ),
         ];
         for (text, beginning) in told {
             let said = notices(text);

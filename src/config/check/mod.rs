@@ -66,9 +66,9 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     metrics::cache(&root.section("cache"), &mut config.cache);
     voices::log(&root.section("log"), &mut config.log);
     voices::spool(&root.section("spool"), &mut config.spool);
-    security::security(&root.section("security"), &mut config.security);
     identity::identity(&root.section("identity"), &mut config.identity);
     config.pseudonym_key = identity::pseudonym_key(&root.section("identity"));
+    security::security(&root.section("security"), &mut config.security);
     policy(&root, &mut config);
     config.openapi = openapi::openapi(&root.section("openapi"), outside);
     audit(&root.section("audit"), &mut config);

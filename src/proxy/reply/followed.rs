@@ -155,7 +155,7 @@ impl Followed {
                 self.finish(now, Outcome::Served);
             }
         } else if let Some(trailers) = frame.trailers_mut() {
-            hop::strip_trailers(trailers, &[]);
+            hop::strip_trailers(trailers);
             // Trailers are the last frame by definition; hyper does not poll again.
             self.finish(now, ending(trailers));
         }

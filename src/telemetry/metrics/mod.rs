@@ -68,6 +68,9 @@ pub struct Metrics {
     upstream: Arc<UpstreamMetrics>,
 }
 
+/// A template, and the captured facts that are labels.
+type RouteKey = (ConfigName, Box<[ConfigName]>);
+
 #[derive(Debug)]
 struct House {
     origin: Origin,
@@ -75,7 +78,7 @@ struct House {
     max_series: usize,
     sources: Mutex<Vec<Source>>,
     instruments: Instruments,
-    routes: Mutex<HashMap<(ConfigName, Arc<[ConfigName]>), Arc<RouteMetrics>>>,
+    routes: Mutex<HashMap<RouteKey, Arc<RouteMetrics>>>,
     upstreams: Mutex<HashMap<(ConfigName, u16), Arc<UpstreamMetrics>>>,
     active: [OnceLock<Gauge>; Method::COUNT],
     in_use: Gauge,
@@ -134,19 +137,15 @@ impl Metrics {
 
     /// The handles of a route that has no captured fact for a label.
     pub fn route(&self, names: &Arc<RouteNames>) -> Arc<RouteMetrics> {
-        self.route_with(names, Arc::default())
+        self.route_with(names, &[])
     }
 
     /// The handles of a route of which these captured facts are labels. Routes of the same template and
     /// labels, now or after a reload, share them; with other labels they still share series.
-    pub fn route_with(
-        &self,
-        names: &Arc<RouteNames>,
-        labels: Arc<[ConfigName]>,
-    ) -> Arc<RouteMetrics> {
+    pub fn route_with(&self, names: &Arc<RouteNames>, labels: &[ConfigName]) -> Arc<RouteMetrics> {
         let mut routes = self.house.routes.lock();
-        let make = || Arc::new(RouteMetrics::new(&names.template, &labels));
-        let key = (names.template.clone(), Arc::clone(&labels));
+        let make = || Arc::new(RouteMetrics::new(&names.template, labels));
+        let key = (names.template.clone(), labels.into());
         Arc::clone(routes.entry(key).or_insert_with(make))
     }
 

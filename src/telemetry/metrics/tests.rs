@@ -87,8 +87,8 @@ fn page(metrics: &Metrics) -> String {
 }
 
 /// The captured facts that are labels.
-fn labels() -> Arc<[ConfigName]> {
-    [MODE, "report.kind"].map(ConfigName::from).into()
+fn labels() -> [ConfigName; 2] {
+    [MODE, "report.kind"].map(ConfigName::from)
 }
 
 /// Counts a record that `change` made of an ordinary one, and gives the page.
@@ -97,7 +97,7 @@ fn page_after(change: impl FnOnce(&mut Record)) -> String {
     let route = names("/api/x");
     let mut record = record(&route);
     change(&mut record);
-    metrics.observe(&record, &metrics.route_with(&record.route, labels()));
+    metrics.observe(&record, &metrics.route_with(&record.route, &labels()));
     page(&metrics)
 }
 

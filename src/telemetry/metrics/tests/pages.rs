@@ -6,7 +6,7 @@ use super::*;
 fn lively() -> Metrics {
     let metrics = metrics();
     let names = names("/api/\"x\"/{id}");
-    let route = metrics.route_with(&names, labels());
+    let route = metrics.route_with(&names, &labels());
     let mut record = record(&names);
     record.stream = Some(Box::new(Stream { events: 3, ..Stream::default() }));
     record.cache = Some(Cache::Hit);
