@@ -21,11 +21,8 @@ use vital_sidecar::record::PseudonymKey;
 use self::issuer::{AUDIENCE, ISSUER, Key, claims, set};
 
 #[path = "../tests/support/issuer.rs"]
-#[expect(
-    dead_code,
-    unreachable_pub,
-    reason = "the tests sign more than good tokens, in a crate of modules"
-)]
+#[expect(dead_code, reason = "the tests sign more than good tokens")]
+#[expect(unreachable_pub, clippy::expect_used, reason = "it is written for the tests")]
 mod issuer;
 
 const ALGORITHMS: [&str; 3] = ["RS256", "ES256", "EdDSA"];
