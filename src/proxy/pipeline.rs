@@ -16,6 +16,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 
 use super::exchange::{Exchange, Stop};
+use super::identity::Sender;
 use super::inspect::Interest;
 use super::limits::{Stage, Verdict};
 use super::peer::Peer;
@@ -102,8 +103,9 @@ async fn walk(
     let identities = proxy.identities();
     if !is_preflight {
         if identities.are_asked_for(route.gates.identity) {
-            let (is_trusted, path) = (survey.is_trusted, target.path());
-            identify::identify(identities, exchange, head, is_trusted, path).await?;
+            let certified = peer.certified.as_deref();
+            let sender = Sender { is_trusted: survey.is_trusted, certified };
+            identify::identify(identities, exchange, head, sender, target.path()).await?;
         }
         overload::share(proxy, exchange)?;
         admission::admit(Stage::Known, exchange, &head.headers, verdict).await?;
