@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use vital_sidecar::config::Config;
 use vital_sidecar::config::model::{IdentitySource, Jwt, KeyForm, KeySource};
 use vital_sidecar::jwt::{Algorithm, Keys};
-use vital_sidecar::proxy::identity::{Identities, Identity};
+use vital_sidecar::proxy::identity::{Identities, Identity, Sender};
 use vital_sidecar::record::PseudonymKey;
 
 use self::issuer::{AUDIENCE, ISSUER, Key, claims, set};
@@ -89,7 +89,8 @@ fn token(key: &Key) -> String {
 
 /// Nothing waits where the keys are there, so one poll is the whole of it.
 fn find(house: &Identities, headers: &HeaderMap, now: (Instant, SystemTime)) -> Arc<Identity> {
-    let found = pin!(house.find(headers, false, now.0, now.1));
+    let sender = Sender { is_trusted: false, certified: None };
+    let found = pin!(house.find(headers, sender, now.0, now.1));
     match found.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Ok(Some(identity))) => identity,
         _ => panic!("the token holds"),

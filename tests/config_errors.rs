@@ -627,6 +627,9 @@ refused! {
     headers_need_a_proxy_that_sets_them:
         "identity.source = \"headers\"", "1:19", "`identity.source` trusts nobody",
         "name the proxy that sets them in `server.trusted_proxies`";
+    certificates_need_an_authority:
+        "identity.source = \"mtls\"", "1:19", "`identity.source` asks for no certificates",
+        "name the authorities of your clients in `server.tls.client_ca_file`";
     what_nobody_has_cannot_be_required:
         "route_defaults.identity = \"required\"", "1:27", "can never be met",
         "set `identity.source`, for example \"jwt\"";

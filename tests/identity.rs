@@ -14,6 +14,8 @@ use crate::support::sidecar::{self, Sidecar};
 
 // One token per attack: each is refused, and the upstream sees nothing of it.
 mod attacks;
+// Client certificates as identities, over real TLS.
+mod certificates;
 // Which requests need an identity, and what becomes of it.
 mod gates;
 // Keys from a URL, through everything that can happen to it.

@@ -27,24 +27,32 @@ const V12: &SupportedProtocolVersion = &rustls::version::TLS12;
 const V13: &SupportedProtocolVersion = &rustls::version::TLS13;
 
 /// An authority and what it has signed.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 /// A certificate and its key, PEM.
-struct Pair {
+pub(crate) struct Pair {
     certificate: String,
     key: String,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         Self(CertifiedIssuer::self_signed(params, key).unwrap())
     }
 
-    fn sign(&self, name: &str) -> Pair {
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    /// Its certificate, PEM.
+    pub(crate) fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    pub(crate) fn sign(&self, name: &str) -> Pair {
+        self.sign_as(&CertificateParams::new(vec![name.to_owned()]).unwrap())
+    }
+
+    pub(crate) fn sign_as(&self, params: &CertificateParams) -> Pair {
         let key = KeyPair::generate().unwrap();
         let issuer: &Issuer<'_, KeyPair> = &self.0;
         let certificate = params.signed_by(&key, issuer).unwrap();
@@ -59,14 +67,14 @@ impl Authority {
 }
 
 impl Pair {
-    fn write(&self, directory: &Path) {
+    pub(crate) fn write(&self, directory: &Path) {
         std::fs::write(directory.join("cert.pem"), &self.certificate).unwrap();
         std::fs::write(directory.join("key.pem"), &self.key).unwrap();
     }
 }
 
 /// `[server.tls]` with the files of this directory.
-fn table(directory: &Path, more: &str) -> String {
+pub(crate) fn table(directory: &Path, more: &str) -> String {
     let file = |name: &str| directory.join(name).display().to_string();
     format!(
         "[server.tls]\ncertificate_file = \"{}\"\nkey_file = \"{}\"\n{more}",
@@ -76,15 +84,15 @@ fn table(directory: &Path, more: &str) -> String {
 }
 
 /// What a client brings along.
-struct Manner {
-    alpn: &'static [&'static [u8]],
-    versions: &'static [&'static SupportedProtocolVersion],
-    own: Option<Pair>,
+pub(crate) struct Manner {
+    pub(crate) alpn: &'static [&'static [u8]],
+    pub(crate) versions: &'static [&'static SupportedProtocolVersion],
+    pub(crate) own: Option<Pair>,
 }
 
-const PLAIN: Manner = Manner { alpn: &[], versions: &[V13], own: None };
+pub(crate) const PLAIN: Manner = Manner { alpn: &[], versions: &[V13], own: None };
 
-async fn connect(
+pub(crate) async fn connect(
     address: SocketAddr,
     authority: &Authority,
     manner: Manner,
@@ -200,7 +208,7 @@ async fn with_authorities_a_client_needs_a_certificate_of_theirs() {
     authority.sign("localhost").write(directory.path());
     let clients = Authority::new();
     let ca = directory.path().join("clients.pem");
-    std::fs::write(&ca, clients.0.pem()).unwrap();
+    std::fs::write(&ca, clients.pem()).unwrap();
     let recorder = recording().await;
     let more = format!("client_ca_file = \"{}\"\n", ca.display());
     let config = house::config(recorder.upstream.address, &table(directory.path(), &more));

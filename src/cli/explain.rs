@@ -16,9 +16,10 @@ use serde_json::{Value as Json, json};
 
 use super::check::INVALID;
 use super::source;
+use crate::config::model::IdentitySource;
 use crate::config::{self, Loaded};
 use crate::proxy::Proxy;
-use crate::proxy::explain::{self, Trial};
+use crate::proxy::explain::{self, Gate, Trial};
 use crate::telemetry::Telemetry;
 use crate::telemetry::metrics::Metrics;
 
@@ -70,7 +71,11 @@ fn story(
     let loaded =
         config::load(&sources).map_err(|errors| invalid(format!("{}\n", errors.render(false))))?;
     let head = head(ask).map_err(|why| (USAGE, format!("error: {why}\n")))?;
-    let trial = judged(&loaded, &head).map_err(|error| (1, format!("error: {error}\n")))?;
+    let mut trial = judged(&loaded, &head).map_err(|error| (1, format!("error: {error}\n")))?;
+    if matches!(loaded.config.identity.source, IdentitySource::Mtls) {
+        // There is no certificate here to judge.
+        trial.refusals.retain(|(gate, _)| *gate != Gate::Identity);
+    }
     let gates = Gates::of(&loaded, &trial);
     Ok(if as_json { shown(ask, &trial, &gates) } else { told(ask, &trial, &gates) })
 }

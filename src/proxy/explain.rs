@@ -15,7 +15,7 @@ use http::request::Parts;
 use http_body::{Body, Frame, SizeHint};
 
 use super::exchange::{Exchange, Stop};
-use super::identity::Identity;
+use super::identity::{Identity, Sender};
 use super::limits::{Stage, Verdict};
 use super::operations::OperationPlan;
 use super::peer::Peer;
@@ -119,7 +119,8 @@ pub async fn judge(proxy: &Arc<Proxy>, head: &Parts) -> Trial {
     if !is_preflight {
         if identities.are_asked_for(exchange.route.gates.identity) {
             let (is_trusted, path) = (survey.is_trusted, target.path());
-            let known = identify::identify(identities, &mut exchange, head, is_trusted, path);
+            let sender = Sender { is_trusted, certified: None };
+            let known = identify::identify(identities, &mut exchange, head, sender, path);
             note(Gate::Identity, known.await);
         }
         let known = admission::admit(Stage::Known, &mut exchange, &head.headers, &mut verdict);

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
 use super::exchange::{Exchange, Stop};
-use super::identity::{Denied, Identities, Identity, find};
+use super::identity::{Denied, Identities, Identity, Sender, find};
 use crate::config::model::Need;
 use crate::jwt;
 use crate::record::{Phase, Refusal};
@@ -25,13 +25,13 @@ pub async fn identify(
     identities: &Identities,
     exchange: &mut Exchange,
     head: &Parts,
-    is_trusted: bool,
+    sender: Sender<'_>,
     path: &str,
 ) -> Result<(), Stop> {
     let need = exchange.route.gates.identity;
     exchange.phase = Phase::Identity;
     let (began, started) = (exchange.began(), exchange.started());
-    let found = identities.find(&head.headers, is_trusted, began, started).await;
+    let found = identities.find(&head.headers, sender, began, started).await;
     let identity = match found {
         Ok(Some(identity)) => identity,
         Ok(None) if need == Need::Required => {

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::clock::Timer;
+use super::identity::Certified;
 use super::request_body::Meter;
 use super::tunnel::Tunnel;
 use crate::config::model::UNIX_PEER;
@@ -32,6 +33,8 @@ pub struct Peer {
     pub link: Arc<Link>,
     /// The meter of each request of its that has no body, the usual case.
     pub no_body: Arc<Meter>,
+    /// What its certificate says, where certificates are asked who calls.
+    pub certified: Option<Arc<Certified>>,
     /// Where a tunnel waits for the connection's socket.
     pub tunnel: Handover,
 }
@@ -42,7 +45,8 @@ impl Peer {
         let address = (ip != UNIX_PEER).then(|| forwarded::address_value(ip));
         let tunnel = Handover::default();
         let no_body = Arc::default();
-        Self { ip: ip.to_canonical(), address, scheme, link, no_body, tunnel }
+        let certified = None;
+        Self { ip: ip.to_canonical(), address, scheme, link, no_body, certified, tunnel }
     }
 
     /// The same client, for a stream with a line of its own.

@@ -16,6 +16,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 
 use super::exchange::{Exchange, Stop};
+use super::identity::Sender;
 use super::inspect::Interest;
 use super::limits::{Stage, Verdict};
 use super::peer::Peer;
@@ -92,14 +93,9 @@ async fn walk(
     if last_hop::is_here(head)? {
         return Ok(None);
     }
-    let identities = proxy.identities();
     if !is_preflight {
-        if identities.are_asked_for(exchange.route.gates.identity) {
-            let (is_trusted, path) = (survey.is_trusted, target.path());
-            identify::identify(identities, exchange, head, is_trusted, path).await?;
-        }
-        overload::share(proxy, exchange)?;
-        admission::admit(Stage::Known, exchange, &head.headers, verdict).await?;
+        let path = target.path();
+        know_caller(proxy, peer, exchange, head, survey.is_trusted, path, verdict).await?;
     }
 
     let meter = if body.is_end_stream() { &peer.no_body } else { &Arc::<Meter>::default() };
@@ -109,6 +105,7 @@ async fn walk(
     } else {
         validation::judge_head(exchange, head, target.path(), !body.is_end_stream())?
     };
+    let identities = proxy.identities();
     let names_tenant = identify::concerns_body(identities, exchange, &head.headers);
     let reading = if names_tenant { Interest::Whole } else { interest };
     let inspected =
@@ -140,6 +137,25 @@ async fn walk(
     }
     answer::dress(exchange, verdict, response.headers_mut());
     Ok(Some((response, shape)))
+}
+
+/// Who calls, how much its tenant holds already, and how often it may call.
+async fn know_caller(
+    proxy: &Proxy,
+    peer: &Peer,
+    exchange: &mut Exchange,
+    head: &mut http::request::Parts,
+    is_trusted: bool,
+    path: &str,
+    verdict: &mut Verdict,
+) -> Result<(), Stop> {
+    let identities = proxy.identities();
+    if identities.are_asked_for(exchange.route.gates.identity) {
+        let sender = Sender { is_trusted, certified: peer.certified.as_deref() };
+        identify::identify(identities, exchange, head, sender, path).await?;
+    }
+    overload::share(proxy, exchange)?;
+    admission::admit(Stage::Known, exchange, &head.headers, verdict).await
 }
 
 /// The one path of the request, and with it its policy and its operation.

@@ -195,6 +195,11 @@ fn configure(
     Ok(Arc::new(config))
 }
 
+/// The certificate that the client has shown (DER), once its chain was verified.
+pub(super) fn client_certificate(stream: &TlsStream<Stream>) -> Option<&[u8]> {
+    stream.get_ref().1.peer_certificates()?.first().map(AsRef::as_ref)
+}
+
 /// Whether the client chose HTTP/2. Without ALPN it is HTTP/1.1.
 pub(super) fn is_http2(stream: &TlsStream<Stream>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(H2)

@@ -92,7 +92,7 @@ impl Callers<'_> {
         let mut said = String::with_capacity(text.len() + token.len());
         for line in text.split_inclusive("\r\n") {
             if line.starts_with("authorization: ") {
-                said += &format!("authorization: Bearer {token}\r\n");
+                said.extend(["authorization: Bearer ", token, "\r\n"]);
             } else if !line.starts_with("x-tenant-id: ") {
                 said += line;
             }

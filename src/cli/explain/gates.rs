@@ -207,6 +207,9 @@ impl Maker<'_> {
         if self.trial.route.gates.identity == Need::None {
             return ("-", "nobody looks".into());
         }
+        if matches!(source, IdentitySource::Mtls) {
+            return ("depends", "the client's certificate says who calls".into());
+        }
         if self.trial.needs_keys {
             return ("depends", "the keys are fetched by a running sidecar, not here".into());
         }
@@ -215,7 +218,7 @@ impl Maker<'_> {
             let error = refusal.error_type();
             let asked = match source {
                 IdentitySource::Headers => ", as asked from this machine",
-                IdentitySource::None | IdentitySource::Jwt(_) => "",
+                _ => "",
             };
             return ("refuse", format!("{} ({}){asked}", refusal.title(), error.as_str()));
         }
@@ -226,7 +229,7 @@ impl Maker<'_> {
                 ("pass", format!("verified: a user and {tenant}"))
             }
             (IdentitySource::Jwt(_), None) => ("pass", "carries no bearer token".into()),
-            (IdentitySource::Headers, None) => {
+            (IdentitySource::Headers | IdentitySource::Mtls, None) => {
                 ("depends", "a trusted proxy may say who calls".into())
             }
         }

@@ -19,11 +19,12 @@ use crate::record::{ConfigName, PseudonymKey};
 enum Kind {
     None,
     Jwt,
+    Mtls,
     Headers,
 }
 
-const SOURCES: [(&str, Kind); 3] =
-    [("none", Kind::None), ("jwt", Kind::Jwt), ("headers", Kind::Headers)];
+const SOURCES: [(&str, Kind); 4] =
+    [("none", Kind::None), ("jwt", Kind::Jwt), ("mtls", Kind::Mtls), ("headers", Kind::Headers)];
 const USERS: [(&str, TelemetryUser); 3] =
     [("hmac", TelemetryUser::Hmac), ("raw", TelemetryUser::Raw), ("none", TelemetryUser::None)];
 /// A shorter key could be guessed, and with it every pseudonym.
@@ -37,6 +38,7 @@ pub(super) fn identity(section: &Section<'_>, identity: &mut Identity) {
         Kind::None => IdentitySource::None,
         // Without keys there is a problem already.
         Kind::Jwt => jwt.map_or(IdentitySource::None, |jwt| IdentitySource::Jwt(Box::new(jwt))),
+        Kind::Mtls => IdentitySource::Mtls,
         Kind::Headers => IdentitySource::Headers,
     };
     lay(&mut identity.telemetry_user, section.choice("telemetry_user", &USERS));
@@ -64,6 +66,11 @@ pub(super) fn across(root: &Section<'_>, config: &Config) {
             "every client could set these headers",
             "name the proxy that sets them in `server.trusted_proxies`",
         ),
+        IdentitySource::Mtls if !asks_for_certificates(root) => refuse(
+            "asks for no certificates",
+            "no client would show one",
+            "name the authorities of your clients in `server.tls.client_ca_file`",
+        ),
         // A source that could not be read is a problem of its own.
         IdentitySource::None
             if !section.has("source") || section.text("source") == Some("none") =>
@@ -73,6 +80,11 @@ pub(super) fn across(root: &Section<'_>, config: &Config) {
         _ => {}
     }
     names_taken(&section, config);
+}
+
+/// Whether the file is named. One that cannot be used is a problem of its own.
+fn asks_for_certificates(root: &Section<'_>) -> bool {
+    root.section("server").section("tls").optional("client_ca_file").is_some()
 }
 
 /// A route that requires what nobody can have refuses every request.

@@ -35,6 +35,8 @@ pub enum IdentitySource {
     None,
     /// A bearer token.
     Jwt(Box<Jwt>),
+    /// The certificate that a client shows when it connects.
+    Mtls,
     /// Fields that a trusted proxy has set.
     Headers,
 }

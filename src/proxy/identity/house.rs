@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::bearer::{self, Bearer, Moment};
+use super::mtls::Certified;
 use super::policy::Policy;
 use super::{Denied, Identity, follow};
 use crate::config::Config;
@@ -36,7 +37,17 @@ pub struct Identities {
 enum Source {
     None,
     Jwt { bearer: Box<Bearer>, keys: KeySource, allowed: Vec<crate::jwt::Algorithm> },
+    Mtls,
     Headers,
+}
+
+/// What is known of who sends a request, besides its fields.
+#[derive(Clone, Copy, Debug)]
+pub struct Sender<'a> {
+    /// Whether it is a proxy whose word counts, as the plan says.
+    pub is_trusted: bool,
+    /// What its certificate says.
+    pub certified: Option<&'a Certified>,
 }
 
 /// What a 401 says of how to do better (RFC 6750 §3).
@@ -58,6 +69,7 @@ impl Identities {
                 keys: jwt.keys.clone(),
                 allowed: jwt.algorithms.clone(),
             },
+            IdentitySource::Mtls => Source::Mtls,
             IdentitySource::Headers => Source::Headers,
         };
         let tenant_header = settings
@@ -84,25 +96,33 @@ impl Identities {
         }
     }
 
-    /// Who sent these fields; `None` where they say nothing of it. `is_trusted` is what the plan says
-    /// of the peer, `began` and `started` are now.
+    /// What the verified certificate of a connection (DER) says; `None` where certificates are not
+    /// asked. To be called once per connection.
+    pub fn certify(&self, certificate: &[u8]) -> Option<Arc<Certified>> {
+        matches!(self.source, Source::Mtls)
+            .then(|| Arc::new(Certified::of(&self.policy, certificate)))
+    }
+
+    /// Who sent these fields; `None` where nothing says it. `began` and `started` are now.
     ///
     /// Cancel safe.
     pub async fn find(
         &self,
         headers: &HeaderMap,
-        is_trusted: bool,
+        sender: Sender<'_>,
         began: Instant,
         started: SystemTime,
     ) -> Result<Option<Arc<Identity>>, Denied> {
         match &self.source {
             Source::Jwt { bearer, .. } => {
                 let Some(token) = bearer::token(headers)? else { return Ok(None) };
-                let unix = started.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs();
-                let at = Moment { now: began, unix };
+                let at = Moment { now: began, unix: unix(started) };
                 bearer.judge(&self.policy, token, at).await.map(Some)
             }
-            Source::Headers if is_trusted => super::headers::find(&self.policy, headers),
+            Source::Mtls => {
+                sender.certified.map(|certified| certified.holds_at(unix(started))).transpose()
+            }
+            Source::Headers if sender.is_trusted => super::headers::find(&self.policy, headers),
             Source::None | Source::Headers => Ok(None),
         }
     }
@@ -116,6 +136,8 @@ impl Identities {
     pub fn explain(&self, denied: Denied) -> Box<HeaderMap> {
         let mut fields = Box::<HeaderMap>::default();
         let challenge = match denied {
+            // No token would help.
+            _ if matches!(self.source, Source::Mtls) => &self.challenges.plain,
             Denied::Anonymous => &self.challenges.plain,
             Denied::Bad => &self.challenges.invalid,
             Denied::Expired => &self.challenges.expired,
@@ -142,6 +164,11 @@ impl Identities {
             stop.run_until_cancelled(follow::follow(&bearer.ring, keys, allowed)).await;
         }
     }
+}
+
+/// Seconds since 1970.
+fn unix(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }
 
 impl Challenges {

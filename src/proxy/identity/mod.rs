@@ -17,10 +17,12 @@ mod cache;
 mod follow;
 mod headers;
 mod house;
+mod mtls;
 mod policy;
 mod ring;
 
-pub use house::Identities;
+pub use house::{Identities, Sender};
+pub use mtls::Certified;
 
 /// A verified identity. Clones of the `Arc` around it are shared by all requests with the same token.
 pub struct Identity {

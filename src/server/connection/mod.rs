@@ -84,7 +84,12 @@ async fn serve_other(
             None => return,
         },
     };
-    let peer = Peer::new(address, scheme, Arc::default());
+    let mut peer = Peer::new(address, scheme, Arc::default());
+    if let Stream::Tls(stream) = &stream
+        && let Some(certificate) = tls::client_certificate(stream)
+    {
+        peer.certified = entrance.proxy.identities().certify(certificate);
+    }
     match protocol {
         Protocol::Http1 => http1::serve(&entrance.proxy, stream, peer, until, stop).await,
         Protocol::Http2 => http2::serve(entrance, stream, peer, until, stop).await,
