@@ -208,6 +208,7 @@ prop_compose! {
             client_ip,
             caller: Caller::default(),
             operation: None,
+            rejection: None,
             would_refuse: None,
             facts,
             limited_by: None,
