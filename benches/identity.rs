@@ -61,7 +61,7 @@ impl Setting {
             issuer: Some(ISSUER.into()),
             audience: Some(AUDIENCE.into()),
             algorithms: allowed,
-            leeway: Duration::from_secs(60),
+            leeway: Duration::from_mins(1),
         }));
         let mut headers = HeaderMap::new();
         let field = HeaderValue::try_from(format!("Bearer {token}"));

@@ -20,6 +20,8 @@ mod certificates;
 mod gates;
 // Keys from a URL, through everything that can happen to it.
 mod keys;
+// Which check a refused request failed, as telemetry says it.
+mod reasons;
 // What telemetry shows of a caller, and what it must not.
 mod shown;
 // Whose data a request may speak of.

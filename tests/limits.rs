@@ -3,7 +3,7 @@
 use vital_sidecar::record::{Outcome, Refusal};
 
 use crate::support::client::Answer;
-use crate::support::house::config;
+use crate::support::house::{self, config};
 use crate::support::recorder::{Recorder, recording};
 use crate::support::sidecar::{self, Sidecar};
 
@@ -83,6 +83,24 @@ async fn a_burst_passes_and_the_next_request_is_told_when_to_come_back() {
     assert_eq!(recorder.seen().len(), 3, "the upstream saw only what passed");
     let blocked = "rate_limit_blocked_total{rule=\"few\",http_route=\"/api/a\"}";
     assert!((sidecar.metric(blocked) - 1.0).abs() < f64::EPSILON);
+}
+
+#[tokio::test]
+async fn the_log_line_names_the_limit_that_refused_or_would_have() {
+    for (mode, status) in [("enforce", 429), ("shadow", 200)] {
+        let recorder = recording().await;
+        let policy = limit("few", "[\"ip\"]", &format!("mode = \"{mode}\"")) + ROUTE;
+        let house = house::open(&config(recorder.upstream.address, &policy)).await;
+        let mut client = house.client().await;
+        for _ in 0..3 {
+            assert_eq!(client.get("/api/a").await.status, 200);
+        }
+        assert_eq!(client.get("/api/a").await.status, status);
+        let lines = house.lines(4).await;
+        assert!(lines[..3].iter().all(|line| line.get("rateLimit").is_none()), "{lines:?}");
+        assert_eq!((&lines[3]["rateLimit"], &lines[3]["status"]), (&"few".into(), &status.into()));
+        house.close().await;
+    }
 }
 
 #[tokio::test]

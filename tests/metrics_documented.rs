@@ -107,6 +107,17 @@ captures = [
 ]
 "#;
 
+const PRIVATE: &str = r#"
+[[routes]]
+match = "GET /private"
+identity = "required"
+[identity]
+source = "jwt"
+[identity.jwt]
+issuer = "*"
+audience = "*"
+"#;
+
 /// An answer of two events, with a pause between them.
 async fn chat(wire: &mut Wire) {
     wire.say("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {}\n\n").await;
@@ -146,7 +157,7 @@ async fn scripted() -> Upstream {
 /// Makes everything happen that a metric tells of.
 async fn live(house: &House) {
     let mut client = house.client().await;
-    for path in ["/hit", "/miss", "/fail", "/events"] {
+    for path in ["/hit", "/miss", "/fail", "/events", "/private"] {
         client.get(path).await;
     }
     for body in [r#"{"mode":"rag_query","query":"x"}"#, "{", "{}", "{}", "{}"] {
@@ -173,6 +184,9 @@ async fn the_document_and_the_page_of_a_running_sidecar_agree() {
     let base = endpoint.strip_suffix("/v1/traces").expect("a base");
     let shared = format!("[rate_limit_store]\nredis_url = \"redis://{}\"\n", store.address);
     let text = format!("[otlp]\nendpoint = \"{base}\"\n{ORCHESTRATE}{RULES}{shared}{CHAT}");
+    let secret = directory.path().join("secret");
+    std::fs::write(&secret, "0123456789abcdef0123456789abcdef").expect("a secret");
+    let text = format!("{text}{PRIVATE}secret_file = \"{}\"\n", secret.display());
     let mut config: Config = config(upstream.address, &text);
     config.audit.directory = directory.path().join("audit");
     config.spool.directory = Some(directory.path().join("spool"));

@@ -13,10 +13,10 @@ use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
 use super::exchange::{Exchange, Stop};
-use super::identity::{Denied, Identities, Identity, Sender, find};
+use super::identity::{Identities, Identity, Sender, find};
 use crate::config::model::Need;
 use crate::jwt;
-use crate::record::{Phase, Refusal};
+use crate::record::{Phase, Refusal, Rejection};
 
 /// Finds out who sent this head to a route that wants to know. `path` is the canonical path.
 ///
@@ -35,10 +35,10 @@ pub async fn identify(
     let identity = match found {
         Ok(Some(identity)) => identity,
         Ok(None) if need == Need::Required => {
-            return refuse(identities, Denied::Anonymous);
+            return refuse(identities, exchange, identities.absence(&head.headers));
         }
         Ok(None) => return Ok(()),
-        Err(denied) => return refuse(identities, denied),
+        Err(rejection) => return refuse(identities, exchange, rejection),
     };
     exchange.caller = identity.caller().clone();
     let is_foreign = names_another_tenant(identities, exchange, &identity, head, path);
@@ -113,13 +113,19 @@ fn says_json(headers: &HeaderMap) -> bool {
     })
 }
 
-fn refuse(identities: &Identities, denied: Denied) -> Result<(), Stop> {
-    let refusal = match denied {
-        Denied::Anonymous | Denied::Bad => Refusal::Unauthenticated,
-        Denied::Expired => Refusal::TokenExpired,
-        Denied::NoKeys => Refusal::JwksUnavailable,
+/// The reason is for telemetry; the answer says less.
+fn refuse(
+    identities: &Identities,
+    exchange: &mut Exchange,
+    rejection: Rejection,
+) -> Result<(), Stop> {
+    exchange.rejection = Some(rejection);
+    let refusal = match rejection {
+        Rejection::Expired => Refusal::TokenExpired,
+        Rejection::NoKeys => Refusal::JwksUnavailable,
+        _ => Refusal::Unauthenticated,
     };
-    Err(Stop::Refused(refusal, identities.explain(denied)))
+    Err(Stop::Refused(refusal, identities.explain(rejection)))
 }
 
 /// Whether the head names a tenant that is not the identity's. Every word of it counts: which of two

@@ -25,6 +25,7 @@ mod kept;
 pub mod name;
 pub mod outcome;
 pub mod pseudonym;
+mod rejection;
 mod store;
 pub mod stream;
 
@@ -34,6 +35,7 @@ pub use kept::{Kept, Reason};
 pub use name::ConfigName;
 pub use outcome::{Abort, ErrorType, Failure, Level, Outcome, Phase, Refusal};
 pub use pseudonym::{Pseudonym, PseudonymKey};
+pub use rejection::Rejection;
 pub use store::{StoreCall, StoreEnding};
 pub use stream::{Gaps, Stream, StreamKind};
 
@@ -69,6 +71,8 @@ pub struct Record {
     pub route: Arc<RouteNames>,
     /// Who called, from a verified identity.
     pub caller: Caller,
+    /// Why it has no identity, where that refused it.
+    pub rejection: Option<Rejection>,
     /// The `OpenAPI` operation the request is one of.
     pub operation: Option<ConfigName>,
     /// What a gate in shadow mode would have refused; the first one that would.

@@ -95,6 +95,7 @@ impl Exchange {
             shape: self.shape.take(),
             route: Arc::clone(names),
             caller: std::mem::take(&mut self.caller),
+            rejection: self.rejection,
             operation: self.operation.take().and_then(|plan| plan.operation.id.clone()),
             would_refuse: self.would_refuse,
             status,

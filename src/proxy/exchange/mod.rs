@@ -35,7 +35,7 @@ use crate::http::sanitise::UserAgent;
 use crate::http::shape::PathShape;
 use crate::http::traceparent::SpanId;
 use crate::record::{
-    Cache, Caller, ConfigName, Fact, Outcome, Phase, Refusal, StoreCall, Stream, Trace,
+    Cache, Caller, ConfigName, Fact, Outcome, Phase, Refusal, Rejection, StoreCall, Stream, Trace,
 };
 use crate::telemetry::metrics::{ActiveGuard, Decision, Gate};
 use crate::telemetry::sinks::audit::Seat;
@@ -58,6 +58,8 @@ pub struct Exchange {
     pub trace: Trace,
     /// Who called, as telemetry may show it.
     pub caller: Caller,
+    /// Why it has no identity, where that refuses it.
+    pub rejection: Option<Rejection>,
     /// The `OpenAPI` operation the request is one of.
     pub operation: Option<Arc<OperationPlan>>,
     /// What a gate in shadow mode would have refused; the first one that would.
@@ -138,6 +140,7 @@ impl Exchange {
             request_id: request_id::header_value(&id),
             trace: trace::open(&plan, survey, &head.headers),
             caller: Caller::default(),
+            rejection: None,
             operation: None,
             would_refuse: None,
             facts: Vec::new(),

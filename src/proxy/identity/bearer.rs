@@ -9,12 +9,13 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use tokio::time::Instant;
 
+use super::Identity;
 use super::cache::{Cache, Entry, Fingerprint};
 use super::policy::Policy;
 use super::ring::{Ring, Set};
-use super::{Denied, Identity};
 use crate::config::model::{Jwt, KeySource};
 use crate::jwt::{self, Keys, Rejected, Rules};
+use crate::record::Rejection;
 
 /// What judges tokens.
 #[derive(Debug)]
@@ -53,14 +54,14 @@ impl Bearer {
         policy: &Policy,
         token: &[u8],
         at: Moment,
-    ) -> Result<Arc<Identity>, Denied> {
+    ) -> Result<Arc<Identity>, Rejection> {
         if token.len() > jwt::MAX_TOKEN {
-            return Err(Denied::Bad);
+            return Err(Rejection::Malformed);
         }
         let fingerprint = Fingerprint::of(token);
         let (keys, generation) = {
             let set = self.ring.set();
-            let keys = set.usable(at.now).ok_or(Denied::NoKeys)?;
+            let keys = set.usable(at.now).ok_or(Rejection::NoKeys)?;
             if let Some(identity) = self.cache.find(&fingerprint, set.generation, at.unix) {
                 return Ok(identity);
             }
@@ -68,16 +69,16 @@ impl Bearer {
         };
         let asked = Asked { token, fingerprint, at };
         match self.verify(policy, &asked, &keys, generation) {
-            Err(Judged::UnknownKey) => {}
-            judged => return judged.map_err(Judged::denied),
+            Err(Rejection::UnknownKey) => {}
+            judged => return judged,
         }
         // Boxed: few requests wait, and every one has room for what it may wait for.
         if !Box::pin(self.ring.renew(generation, at.now)).await {
-            return Err(Denied::Bad);
+            return Err(Rejection::UnknownKey);
         }
         let set: Arc<Set> = self.ring.set().clone();
-        let keys = set.usable(at.now).ok_or(Denied::NoKeys)?;
-        self.verify(policy, &asked, keys, set.generation).map_err(Judged::denied)
+        let keys = set.usable(at.now).ok_or(Rejection::NoKeys)?;
+        self.verify(policy, &asked, keys, set.generation)
     }
 
     fn verify(
@@ -86,10 +87,10 @@ impl Bearer {
         asked: &Asked<'_>,
         keys: &Keys,
         generation: u64,
-    ) -> Result<Arc<Identity>, Judged> {
+    ) -> Result<Arc<Identity>, Rejection> {
         let verified = jwt::verify(asked.token, keys, &self.rules, asked.at.unix);
-        let verified = verified.map_err(Judged::of)?;
-        let identity = Arc::new(policy.identity(verified.claims).ok_or(Judged::Bad)?);
+        let verified = verified.map_err(rejection)?;
+        let identity = Arc::new(policy.identity(verified.claims).ok_or(Rejection::Claims)?);
         let entry = Entry {
             identity: Arc::clone(&identity),
             until: verified.until,
@@ -108,37 +109,29 @@ struct Asked<'a> {
     at: Moment,
 }
 
-/// What became of a token that does not hold.
-enum Judged {
-    Bad,
-    Expired,
-    UnknownKey,
-}
-
-impl Judged {
-    fn of(rejected: Rejected) -> Self {
-        match rejected {
-            Rejected::Expired => Self::Expired,
-            Rejected::UnknownKey => Self::UnknownKey,
-            _ => Self::Bad,
-        }
-    }
-
-    fn denied(self) -> Denied {
-        match self {
-            Self::Expired => Denied::Expired,
-            Self::Bad | Self::UnknownKey => Denied::Bad,
-        }
+/// Which check a token failed, as telemetry names it.
+fn rejection(rejected: Rejected) -> Rejection {
+    match rejected {
+        Rejected::Malformed => Rejection::Malformed,
+        Rejected::Unsupported => Rejection::Unsupported,
+        Rejected::Algorithm => Rejection::Algorithm,
+        Rejected::UnknownKey => Rejection::UnknownKey,
+        Rejected::Signature => Rejection::Signature,
+        Rejected::Claims => Rejection::Claims,
+        Rejected::Expired => Rejection::Expired,
+        Rejected::Early => Rejection::NotYetValid,
+        Rejected::Issuer => Rejection::Issuer,
+        Rejected::Audience => Rejection::Audience,
     }
 }
 
 /// The bearer token of a head; `None` where it has none. Another scheme is none of our business; two
 /// fields are, because two readers could take different ones.
-pub(super) fn token(headers: &HeaderMap) -> Result<Option<&[u8]>, Denied> {
+pub(super) fn token(headers: &HeaderMap) -> Result<Option<&[u8]>, Rejection> {
     let mut fields = headers.get_all(AUTHORIZATION).iter();
     let Some(field) = fields.next() else { return Ok(None) };
     if fields.next().is_some() {
-        return Err(Denied::Bad);
+        return Err(Rejection::Malformed);
     }
     let text = field.as_bytes();
     // The scheme is written in any case (RFC 9110 §11.1).
@@ -148,7 +141,7 @@ pub(super) fn token(headers: &HeaderMap) -> Result<Option<&[u8]>, Denied> {
     }
     match rest.split_first() {
         Some((b' ', rest)) if !rest.trim_ascii().is_empty() => Ok(Some(rest.trim_ascii())),
-        Some((b' ', _)) | None => Err(Denied::Bad),
+        Some((b' ', _)) | None => Err(Rejection::Malformed),
         // `Bearerish` is another scheme.
         Some(_) => Ok(None),
     }
@@ -158,7 +151,7 @@ pub(super) fn token(headers: &HeaderMap) -> Result<Option<&[u8]>, Denied> {
 mod tests {
     use super::*;
 
-    fn token_of(fields: &[&'static str]) -> Result<Option<String>, Denied> {
+    fn token_of(fields: &[&'static str]) -> Result<Option<String>, Rejection> {
         let mut headers = HeaderMap::new();
         for field in fields {
             headers.append(AUTHORIZATION, http::HeaderValue::from_static(field));
@@ -178,7 +171,7 @@ mod tests {
         for broken in
             [&["Bearer"][..], &["Bearer "], &["Bearer a", "Bearer a"], &["Basic a", "Bearer a"]]
         {
-            assert_eq!(token_of(broken), Err(Denied::Bad), "{broken:?}");
+            assert_eq!(token_of(broken), Err(Rejection::Malformed), "{broken:?}");
         }
     }
 }

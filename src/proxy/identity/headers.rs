@@ -8,20 +8,24 @@ use std::sync::Arc;
 use http::HeaderMap;
 use serde_json::{Map, Value};
 
+use super::Identity;
 use super::policy::Policy;
-use super::{Denied, Identity};
+use crate::record::Rejection;
 
 /// The identity in these fields; `None` where they name no user.
-pub(super) fn find(policy: &Policy, headers: &HeaderMap) -> Result<Option<Arc<Identity>>, Denied> {
+pub(super) fn find(
+    policy: &Policy,
+    headers: &HeaderMap,
+) -> Result<Option<Arc<Identity>>, Rejection> {
     let mut claims = Map::new();
     for (name, claim) in policy.forward() {
         let mut fields = headers.get_all(name).iter();
         let Some(field) = fields.next() else { continue };
         // Two readers could take different ones.
         if fields.next().is_some() {
-            return Err(Denied::Bad);
+            return Err(Rejection::Malformed);
         }
-        let text = std::str::from_utf8(field.as_bytes()).map_err(|_| Denied::Bad)?;
+        let text = std::str::from_utf8(field.as_bytes()).map_err(|_| Rejection::Malformed)?;
         if !text.is_empty() {
             put(&mut claims, claim, text);
         }
@@ -29,7 +33,7 @@ pub(super) fn find(policy: &Policy, headers: &HeaderMap) -> Result<Option<Arc<Id
     if claims.is_empty() {
         return Ok(None);
     }
-    policy.identity(claims).map(|identity| Some(Arc::new(identity))).ok_or(Denied::Bad)
+    policy.identity(claims).map(|identity| Some(Arc::new(identity))).ok_or(Rejection::Claims)
 }
 
 /// Puts a claim where its name or pointer will find it.
@@ -62,7 +66,7 @@ mod tests {
         Policy::compile(&config.identity, &PseudonymKey::random())
     }
 
-    fn found(fields: &[(&'static str, &'static str)]) -> Result<Option<Arc<Identity>>, Denied> {
+    fn found(fields: &[(&'static str, &'static str)]) -> Result<Option<Arc<Identity>>, Rejection> {
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
             headers.append(*name, http::HeaderValue::from_static(value));
@@ -83,7 +87,10 @@ mod tests {
     fn nobody_is_named_by_nothing_and_somebody_by_no_halves() {
         assert!(found(&[("x-other", "1")]).unwrap().is_none());
         assert!(found(&[("x-user-id", "")]).unwrap().is_none());
-        assert_eq!(found(&[("x-tenant-id", "acme")]).unwrap_err(), Denied::Bad);
-        assert_eq!(found(&[("x-user-id", "a"), ("x-user-id", "b")]).unwrap_err(), Denied::Bad);
+        assert_eq!(found(&[("x-tenant-id", "acme")]).unwrap_err(), Rejection::Claims);
+        assert_eq!(
+            found(&[("x-user-id", "a"), ("x-user-id", "b")]).unwrap_err(),
+            Rejection::Malformed
+        );
     }
 }

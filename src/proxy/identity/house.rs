@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -14,10 +14,10 @@ use tokio_util::sync::CancellationToken;
 use super::bearer::{self, Bearer, Moment};
 use super::mtls::Certified;
 use super::policy::Policy;
-use super::{Denied, Identity, follow};
+use super::{Identity, follow};
 use crate::config::Config;
 use crate::config::model::{IdentitySource, KeySource, Need};
-use crate::record::PseudonymKey;
+use crate::record::{PseudonymKey, Rejection};
 
 /// See the module.
 #[derive(Debug)]
@@ -112,7 +112,7 @@ impl Identities {
         sender: Sender<'_>,
         began: Instant,
         started: SystemTime,
-    ) -> Result<Option<Arc<Identity>>, Denied> {
+    ) -> Result<Option<Arc<Identity>>, Rejection> {
         match &self.source {
             Source::Jwt { bearer, .. } => {
                 let Some(token) = bearer::token(headers)? else { return Ok(None) };
@@ -127,24 +127,33 @@ impl Identities {
         }
     }
 
+    /// Why nobody was found where these fields do not say who sent them.
+    pub fn absence(&self, headers: &HeaderMap) -> Rejection {
+        match &self.source {
+            Source::Jwt { .. } if headers.contains_key(AUTHORIZATION) => Rejection::Scheme,
+            _ => Rejection::NoToken,
+        }
+    }
+
     /// Whether a client's own tenant field is another source's: then there is nothing to compare.
     pub fn believes_headers(&self) -> bool {
         matches!(self.source, Source::Headers)
     }
 
-    /// What an answer says to a request that was denied.
-    pub fn explain(&self, denied: Denied) -> Box<HeaderMap> {
+    /// What an answer says to a request that is rejected.
+    pub fn explain(&self, rejection: Rejection) -> Box<HeaderMap> {
         let mut fields = Box::<HeaderMap>::default();
-        let challenge = match denied {
+        let challenge = match rejection {
             // No token would help.
             _ if matches!(self.source, Source::Mtls) => &self.challenges.plain,
-            Denied::Anonymous => &self.challenges.plain,
-            Denied::Bad => &self.challenges.invalid,
-            Denied::Expired => &self.challenges.expired,
-            Denied::NoKeys => {
+            Rejection::NoToken | Rejection::Scheme => &self.challenges.plain,
+            Rejection::Expired => &self.challenges.expired,
+            Rejection::NoKeys => {
                 fields.insert(RETRY_AFTER, HeaderValue::from_static("5"));
                 return fields;
             }
+            // Which check it was helps nobody more than who tries to pass it.
+            _ => &self.challenges.invalid,
         };
         fields.insert(WWW_AUTHENTICATE, challenge.clone());
         fields

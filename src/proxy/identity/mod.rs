@@ -69,19 +69,6 @@ impl Identity {
     }
 }
 
-/// Why nobody is known to have sent a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Denied {
-    /// It does not say.
-    Anonymous,
-    /// It says so in a way that does not hold.
-    Bad,
-    /// Its token is over.
-    Expired,
-    /// The keys that would tell are not there, or too old.
-    NoKeys,
-}
-
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Identity(…)")

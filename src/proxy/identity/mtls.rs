@@ -12,13 +12,14 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 
+use super::Identity;
 use super::policy::Policy;
-use super::{Denied, Identity};
+use crate::record::Rejection;
 
 /// What a connection's certificate says.
 #[derive(Debug)]
 pub struct Certified {
-    identity: Result<Arc<Identity>, Denied>,
+    identity: Result<Arc<Identity>, Rejection>,
     /// The last second of its time, since 1970.
     until: u64,
 }
@@ -27,17 +28,17 @@ impl Certified {
     /// Reads a certificate (DER).
     pub(super) fn of(policy: &Policy, certificate: &[u8]) -> Self {
         let Ok((_, certificate)) = parse_x509_certificate(certificate) else {
-            return Self { identity: Err(Denied::Bad), until: u64::MAX };
+            return Self { identity: Err(Rejection::Claims), until: u64::MAX };
         };
         // Before 1970 is over.
         let until = certificate.validity().not_after.timestamp().try_into().unwrap_or(0);
         let identity = claims(&certificate).and_then(|claims| policy.identity(claims));
-        Self { identity: identity.map(Arc::new).ok_or(Denied::Bad), until }
+        Self { identity: identity.map(Arc::new).ok_or(Rejection::Claims), until }
     }
 
     /// Whose it is, at so many seconds since 1970.
-    pub(super) fn holds_at(&self, unix: u64) -> Result<Arc<Identity>, Denied> {
-        if unix > self.until { Err(Denied::Expired) } else { self.identity.clone() }
+    pub(super) fn holds_at(&self, unix: u64) -> Result<Arc<Identity>, Rejection> {
+        if unix > self.until { Err(Rejection::Expired) } else { self.identity.clone() }
     }
 }
 
@@ -145,7 +146,7 @@ mod tests {
     #[test]
     fn a_certificate_that_names_nobody_is_nobodys() {
         for bad in [certified(vec![], &[]), certified(vec![], &[" c"]), of(b""), of(b"\x30\x80")] {
-            assert_eq!(bad.holds_at(0).unwrap_err(), Denied::Bad);
+            assert_eq!(bad.holds_at(0).unwrap_err(), Rejection::Claims);
         }
     }
 
@@ -154,6 +155,6 @@ mod tests {
         let certified = certified(vec![], &["c"]);
         let last = 1_893_456_000; // 2030-01-01T00:00:00Z
         assert!(certified.holds_at(last).is_ok());
-        assert_eq!(certified.holds_at(last + 1).unwrap_err(), Denied::Expired);
+        assert_eq!(certified.holds_at(last + 1).unwrap_err(), Rejection::Expired);
     }
 }

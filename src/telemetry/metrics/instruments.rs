@@ -41,6 +41,7 @@ pub(super) struct Instruments {
     pub(super) audit_commit: Histogram,
     pub(super) identity_headers_removed: Counter,
     pub(super) gate_decisions: Family<Counter>,
+    pub(super) identity_rejections: Family<Counter>,
     pub(super) captures_unreadable: Counter,
     overflow: Counter,
 }
@@ -82,6 +83,7 @@ impl Instruments {
             audit_commit: Histogram::new(&scales::SHORT),
             identity_headers_removed: Counter::default(),
             gate_decisions: counter(&catalogue::GATE_DECISIONS),
+            identity_rejections: counter(&catalogue::IDENTITY_REJECTIONS),
             captures_unreadable: Counter::default(),
             overflow,
         }
@@ -115,6 +117,7 @@ impl Instruments {
             Reading::single(&catalogue::AUDIT_COMMIT, self.audit_commit.point()),
             Reading::single(&catalogue::IDENTITY_HEADERS, self.identity_headers_removed.point()),
             self.gate_decisions.read(),
+            self.identity_rejections.read(),
             Reading::single(&catalogue::UNREADABLE, self.captures_unreadable.point()),
             Reading::single(&catalogue::OVERFLOW, self.overflow.point()),
             Reading::new(&catalogue::BUILD_INFO, [(version, Point::Count(1))]),

@@ -156,6 +156,10 @@ impl Metrics {
         route.observe(record, witness, &house.instruments);
         self.upstream.observe(record, witness, &house.instruments);
         house.overhead.observe(record);
+        if let Some(rejection) = record.rejection {
+            let labels = Labels::default().closed(key::REASON, rejection.as_str());
+            house.instruments.identity_rejections.series(&labels).inc();
+        }
         house.orchestrations.observe(record, route.is_label(MODE), witness, &house.instruments);
         if record.is_error()
             && let Some(error_type) = record.error_type()

@@ -74,6 +74,7 @@ fn record(route: &Arc<RouteNames>) -> Record {
         client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
         caller: Caller::default(),
         operation: None,
+        rejection: None,
         would_refuse: None,
         facts: Vec::new(),
         limited_by: None,

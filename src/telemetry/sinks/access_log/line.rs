@@ -145,8 +145,14 @@ impl Fields<'_> {
         if let Some(error_type) = record.error_type() {
             self.token(key!("errorType"), error_type.as_str().as_bytes());
         }
+        if let Some(rejection) = record.rejection {
+            self.token(key!("identityReason"), rejection.as_str().as_bytes());
+        }
         if let Some(refusal) = record.would_refuse {
             self.token(key!("wouldRefuse"), refusal.error_type().as_str().as_bytes());
+        }
+        if let Some(limit) = &record.limited_by {
+            self.text(key!("rateLimit"), limit);
         }
     }
 

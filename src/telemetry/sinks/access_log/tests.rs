@@ -69,6 +69,7 @@ fn record() -> Record {
         client_ip: [192, 0, 2, 77].into(),
         caller: Caller::default(),
         operation: None,
+        rejection: None,
         would_refuse: None,
         facts: vec![
             Fact { name: "orchestration.mode".into(), value: Value::Member("rag_query".into()) },

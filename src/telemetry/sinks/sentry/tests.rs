@@ -91,6 +91,7 @@ fn failed(template: &'static str) -> Arc<Record> {
         client_ip: Ipv4Addr::new(192, 0, 2, 77).into(),
         caller: Caller::default(),
         operation: None,
+        rejection: None,
         would_refuse: None,
         facts: Vec::new(),
         limited_by: None,

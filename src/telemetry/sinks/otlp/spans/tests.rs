@@ -220,6 +220,7 @@ prop_compose! {
             client_ip,
             caller,
             operation: None,
+            rejection: None,
             would_refuse: None,
             facts,
             limited_by: None,
