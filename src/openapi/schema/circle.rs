@@ -1,5 +1,6 @@
 //! Circles of references: those that no value could ever leave, and those in which telling what is
-//! wrong would cost more with every level of a value.
+//! wrong would cost more with every level of a value. And references that multiply: a few lines in which
+//! each schema applies the next one twice would be applied more often than there is time.
 //!
 //! A schema may lead back to itself through a member or an item; each step then uses the value up.
 
@@ -33,6 +34,38 @@ pub(super) fn leads_nowhere(schema: &Value) -> bool {
 /// Its verdict is remembered for every value within; what is wrong, for none.
 pub(super) fn multiplies(schema: &Value) -> bool {
     has_circle(&edges(schema, gather_all)) && branches(schema)
+}
+
+/// Schemas that one value may meet at most.
+const MOST_AT_ONCE: u64 = 10_000;
+/// Schemas that a value and all within it may meet at most, where no circle leads on for ever.
+const MOST_IN_ALL: u64 = 1_000_000;
+
+/// Whether a schema that stands alone and leads somewhere applies too many others.
+pub(super) fn is_too_much(schema: &Value) -> bool {
+    applications(schema, gather_same) > MOST_AT_ONCE
+        || (!has_circle(&edges(schema, gather_all))
+            && applications(schema, gather_all) > MOST_IN_ALL)
+}
+
+/// How many parts are applied, each as often as it is referred to, and so all that it refers to.
+fn applications(schema: &Value, gather: impl Fn(&Value, &mut Vec<usize>)) -> u64 {
+    let edges = edges(schema, &gather);
+    let mut weights = vec![1_u64; edges.len()];
+    let weigh = |weights: &[u64], targets: &[usize]| {
+        let of_targets = targets.iter().filter_map(|target| weights.get(*target));
+        of_targets.fold(1_u64, |sum, weight| sum.saturating_add(*weight))
+    };
+    for part in in_order(&edges).into_iter().rev() {
+        weights[part] = weigh(&weights, &edges[part]);
+    }
+    let mut root = schema.clone();
+    if let Some(members) = root.as_object_mut() {
+        members.remove("$defs");
+    }
+    let mut targets = Vec::new();
+    gather(&root, &mut targets);
+    weigh(&weights, &targets)
 }
 
 fn branches(schema: &Value) -> bool {
@@ -83,8 +116,13 @@ fn gather_same(schema: &Value, targets: &mut Vec<usize>) {
     below.for_each(|schema| gather_same(schema, targets));
 }
 
-/// Takes away what leads nowhere else until nothing is left, or only circles are.
+/// Whether parts lead back to themselves.
 fn has_circle(edges: &[Vec<usize>]) -> bool {
+    in_order(edges).len() < edges.len()
+}
+
+/// The parts, each before all that it leads to; those in circles, and what only they lead to, are left out.
+fn in_order(edges: &[Vec<usize>]) -> Vec<usize> {
     let mut incoming = vec![0_usize; edges.len()];
     for target in edges.iter().flatten() {
         if let Some(count) = incoming.get_mut(*target) {
@@ -92,9 +130,9 @@ fn has_circle(edges: &[Vec<usize>]) -> bool {
         }
     }
     let mut free: Vec<usize> = (0..edges.len()).filter(|part| incoming[*part] == 0).collect();
-    let mut left = edges.len();
+    let mut order = Vec::with_capacity(edges.len());
     while let Some(part) = free.pop() {
-        left -= 1;
+        order.push(part);
         for target in &edges[part] {
             if let Some(count) = incoming.get_mut(*target) {
                 *count -= 1;
@@ -104,5 +142,5 @@ fn has_circle(edges: &[Vec<usize>]) -> bool {
             }
         }
     }
-    left > 0
+    order
 }

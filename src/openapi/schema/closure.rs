@@ -98,6 +98,12 @@ impl Closure {
         if circle::leads_nowhere(&schema) {
             return Err(spot.fault("the schema leads back to itself without a member in between"));
         }
+        if circle::is_too_much(&schema) {
+            return Err(spot.fault(
+                "one value could meet more than 10000 schemas here, or 1000000 with all within it: \
+                 references that each lead to several others multiply",
+            ));
+        }
         Ok(Self { schema, names: gatherer.names, schemas: gatherer.schemas, origins })
     }
 

@@ -83,6 +83,29 @@ fn alternatives_within_alternatives_do_not_multiply() {
 }
 
 #[test]
+fn references_that_multiply_beyond_all_bounds_are_refused() {
+    let chain = |next: &dyn Fn(String) -> Value| {
+        let mut document = json!({ "schema": { "$ref": "#/s0" }, "s26": { "type": "object" } });
+        for n in 0..26 {
+            document[format!("s{n}")] = next(format!("#/s{}", n + 1));
+        }
+        document
+    };
+    let twice = |to: &str| json!([{ "$ref": to }, { "$ref": to }]);
+    let wide = [
+        chain(&|to| json!({ "allOf": twice(&to) })),
+        chain(&|to| json!({ "oneOf": twice(&to) })),
+        chain(&|to| json!({ "properties": { "a": { "anyOf": twice(&to) } } })),
+    ];
+    for document in wide {
+        let fault = schema(&document, false).unwrap_err();
+        assert!(fault.what.contains("multiply"), "{}", fault.what);
+    }
+    let narrow = chain(&|to| json!({ "allOf": [{ "$ref": to }, { "type": "object" }] }));
+    assert!(judge(&schema(&narrow, false).unwrap(), &json!({})).is_empty());
+}
+
+#[test]
 fn a_schema_that_leads_back_to_itself_at_once_is_refused() {
     for circle in [
         json!({ "$ref": "#/schema" }),
