@@ -108,14 +108,15 @@ impl Listed {
     }
 }
 
-/// Whether a field claims an identity: `x-user-id`, `x-user-roles`, `x-user-email`, `x-tenant-id`
+/// Whether a field claims an identity: `x-user-id`, `x-user-roles`, `x-user-email`, `x-tenant-id`, `x-identity`
 /// and their twins with underscores, which CGI-like servers take for the same.
 pub fn is_identity(name: &HeaderName) -> bool {
     let name = name.as_str();
     name.as_bytes().first() == Some(&b'x') && IDENTITY.iter().any(|claimed| is_twin(name, claimed))
 }
 
-const IDENTITY: [&str; 4] = ["x-user-id", "x-user-roles", "x-user-email", "x-tenant-id"];
+const IDENTITY: [&str; 5] =
+    ["x-user-id", "x-user-roles", "x-user-email", "x-tenant-id", "x-identity"];
 
 /// Whether a field is one that a service says to us and not to the client: `x-audit-*` refines the
 /// audit record, `x-error-type` the error class.
@@ -214,7 +215,9 @@ mod tests {
 
     #[test]
     fn identity_fields_are_known_with_their_underscore_twins() {
-        for claim in ["x-user-id", "x_user_id", "X-User_Roles", "x-user-email", "x_tenant-id"] {
+        for claim in
+            ["x-user-id", "x_user_id", "X-User_Roles", "x-user-email", "x_tenant-id", "x_identity"]
+        {
             assert!(is_identity(&name(claim)), "{claim}");
         }
         for other in ["x-user", "x-user-idx", "user-id", "x-tenant", "x-request-id"] {
