@@ -9,6 +9,8 @@ read -r grpc_port listen admin tls_listen tls_admin < <(free_ports 5)
 launch_server grpc "$grpc_port" "$PYTHON" "$PARTS/grpc_server.py" "$grpc_port"
 write_config "$RUN/sidecar.toml" "$listen" "$admin" "h2c://127.0.0.1:$grpc_port"
 cat >>"$RUN/sidecar.toml" <<TOML
+[security]
+headers = "off" # what comes back is compared with a direct call
 [otlp]
 endpoint = ""
 [[routes]]
