@@ -62,7 +62,7 @@ const MAKERS: [(&str, &[&str]); 9] = [
 const DATA_PATH: [&str; 3] = ["http/", "proxy/", "server/"];
 
 /// What diagnostics of the data path show, and why it may be seen.
-const SHOWN: [(&str, &str); 20] = [
+const SHOWN: [(&str, &str); 21] = [
     ("route = %exchange.route.names.template", "a template of the configuration"),
     ("%error", "what the system, or our own TLS, says"),
     ("error", "what is wrong with our own files"),
@@ -74,6 +74,7 @@ const SHOWN: [(&str, &str); 20] = [
     ("changed", "keys of the configuration"),
     ("errors", "the configuration's, secrets masked"),
     ("count", "a number of keys"),
+    ("kid = signer.id()", "the thumbprint of our own public key"),
     ("{notice}", "of the configuration"),
     ("is_shadow", "yes or no"),
     ("is_well = found.is_well()", "yes or no"),
