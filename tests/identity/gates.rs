@@ -81,7 +81,8 @@ async fn a_bearer_scheme_with_something_odd_behind_it_is_a_bad_token_and_not_nob
         assert_eq!(scene.record().await.rejection, Some(Rejection::Malformed), "{odd:?}");
     }
     assert!(scene.seen().is_empty(), "the upstream saw one");
-    for other in [format!("Bearer={token}"), format!("Bearerish\t{token}"), "Basic YTpi".to_owned()] {
+    for other in [format!("Bearer={token}"), format!("Bearerish\t{token}"), "Basic YTpi".to_owned()]
+    {
         let answer = scene.get("/page", &format!("authorization: {other}\r\n")).await;
         assert_eq!(answer.status, 200, "{other:?} is another scheme");
         assert_eq!(scene.record().await.caller, Caller::default());

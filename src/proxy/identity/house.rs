@@ -152,7 +152,7 @@ impl Identities {
             Rejection::NoToken | Rejection::Scheme => &self.challenges.plain,
             Rejection::Expired => &self.challenges.expired,
             Rejection::NoKeys => {
-                fields.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+                fields.insert(RETRY_AFTER, HeaderValue::from(self.next_try().as_secs()));
                 return fields;
             }
             // Which check it was helps nobody more than who tries to pass it.
@@ -160,6 +160,14 @@ impl Identities {
         };
         fields.insert(WWW_AUTHENTICATE, challenge.clone());
         fields
+    }
+
+    /// When it is worth asking again where there are no keys: a whole second or more after the next
+    /// attempt to get them has begun.
+    fn next_try(&self) -> Duration {
+        let Source::Jwt { bearer, .. } = &self.source else { return follow::LONGEST_PAUSE };
+        let next = bearer.ring.next_try(Instant::now()).min(follow::LONGEST_PAUSE);
+        Duration::from_secs(next.as_secs() + 1)
     }
 
     /// The signed word for the service that this request comes from this identity, where one is asked
