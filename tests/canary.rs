@@ -8,6 +8,7 @@
 //! A search that finds nothing proves little, so another test plants a leak in every sink.
 
 mod callers;
+mod certificates;
 mod markers;
 mod panicked;
 mod receiver;
