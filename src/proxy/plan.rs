@@ -57,6 +57,8 @@ pub struct Plan {
     pub security_headers: SecurityHeaders,
     /// Fields that clients may not send through.
     pub removed_fields: Option<Arc<[HeaderName]>>,
+    /// The same for trailers, where a request id of the client's has no business at all.
+    pub removed_trailers: Option<Arc<[HeaderName]>>,
     /// Origins whose pages may ask for anything.
     pub csrf_trusted_origins: Box<[Box<str>]>,
     /// What becomes of what nobody knows.
@@ -161,6 +163,7 @@ impl Plan {
             authority: authority(config),
             cache_fields: Fields::new(config.cache.headers.iter().map(|name| &**name)),
             security_headers: SecurityHeaders::compile(&config.security),
+            removed_trailers: removed_trailers(config),
             removed_fields: removed_fields(config),
             csrf_trusted_origins: config.security.csrf_trusted_origins.clone().into(),
             unmatched_action: config.security.unmatched,
@@ -361,6 +364,15 @@ fn removed_fields(config: &Config) -> Option<Arc<[HeaderName]>> {
     (!all.is_empty()).then_some(all)
 }
 
+/// What trailers of requests lose besides what all lose. The usual request id is among that.
+fn removed_trailers(config: &Config) -> Option<Arc<[HeaderName]>> {
+    let request_id = header_name(&config.request_id_header);
+    let request_id = Some(request_id).filter(|name| *name != hop::REQUEST_ID);
+    let removed = removed_fields(config);
+    let Some(request_id) = request_id else { return removed };
+    Some(removed.iter().flat_map(|all| all.iter().cloned()).chain([request_id]).collect())
+}
+
 /// The configured key, else the one that the process has made for itself.
 fn pseudonym_key(config: &Config, previous: Option<&Plan>) -> PseudonymKey {
     let kept = || previous.map(|plan| plan.pseudonym_key.clone());
@@ -368,11 +380,10 @@ fn pseudonym_key(config: &Config, previous: Option<&Plan>) -> PseudonymKey {
 }
 
 fn header_name(name: &str) -> HeaderName {
-    const USUAL: HeaderName = HeaderName::from_static("x-request-id");
-    if USUAL == name {
-        return USUAL; // Its clones count no references, which all workers would share.
+    if hop::REQUEST_ID == name {
+        return hop::REQUEST_ID; // Its clones count no references, which all workers would share.
     }
-    HeaderName::from_bytes(name.as_bytes()).unwrap_or(USUAL)
+    HeaderName::from_bytes(name.as_bytes()).unwrap_or(hop::REQUEST_ID)
 }
 
 fn authority(config: &Config) -> HeaderValue {
