@@ -129,7 +129,8 @@ fn server() -> Server {
     }
 }
 
-fn identity() -> Identity {
+/// `[identity]` where nothing is written.
+pub(crate) fn identity() -> Identity {
     let claim = |(field, claim): (&str, &str)| (field.into(), claim.into());
     Identity {
         source: IdentitySource::None,
