@@ -34,6 +34,8 @@ mod demo_orchestrator;
 mod endings;
 // Error events of whole requests.
 mod error_reporting;
+// The dashboard and the Prometheus rules ask only for what is there.
+mod dashboard;
 // The rules of the house: imports, lengths, module docs.
 mod floors;
 // What is left when file descriptors or memory run short.
