@@ -95,11 +95,7 @@ pub fn runtime(config: &Config) -> io::Result<tokio::runtime::Runtime> {
             builder
         }
     };
-    builder
-        .max_blocking_threads(16)
-        .thread_name("sidecar")
-        .enable_all()
-        .build()
+    builder.max_blocking_threads(16).thread_name("sidecar").enable_all().build()
 }
 
 async fn live(config: &Config, given: Given) -> Result<Farewell, NotStarted> {
