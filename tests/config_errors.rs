@@ -633,6 +633,13 @@ refused! {
     what_nobody_has_cannot_be_required:
         "route_defaults.identity = \"required\"", "1:27", "can never be met",
         "set `identity.source`, for example \"jwt\"";
+    a_signature_needs_a_key:
+        "identity.signing_key_file = \"config/sidecar.toml\"", "1:29",
+        "`identity.signing_key_file` cannot sign", "it holds no PEM block `PRIVATE KEY`",
+        "make one with `openssl genpkey -algorithm ed25519`";
+    a_key_to_sign_with_can_be_read:
+        "identity.signing_key_file = \"/nowhere/key.pem\"", "1:29",
+        "`identity.signing_key_file` cannot be read", "reading `/nowhere/key.pem`";
     a_claim_does_not_replace_a_field_of_the_protocol:
         "identity.forward = { authorization = \"sub\" }", "1:22",
         "`authorization` cannot carry a claim", "this field means something else";

@@ -140,6 +140,7 @@ fn identity() -> Identity {
         user_claim: "sub".into(),
         tenant_claim: "tenant_id".into(),
         forward: [("x-tenant-id", "tenant_id"), ("x-user-id", "sub")].map(claim).into(),
+        signing_key: None,
     }
 }
 

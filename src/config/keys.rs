@@ -96,6 +96,7 @@ pub(crate) const KEYS: &[&str] = &[
     "identity.source",
     "identity.telemetry_user",
     "identity.pseudonym_key_file",
+    "identity.signing_key_file",
     "identity.tenant_header",
     "identity.tenant_path_param",
     "identity.tenant_body",

@@ -28,7 +28,7 @@ mod voices;
 pub use captures::{Capture, Place, TAKEN_LABELS, Take};
 pub use faults::{Breaker, Health, Retry};
 pub use gates::{Gates, Mode, Need, Overload, Share};
-pub use identity::{Identity, IdentitySource, Jwt, KeyForm, KeySource, TelemetryUser};
+pub use identity::{Identity, IdentitySource, Jwt, KeyForm, KeySource, SigningKey, TelemetryUser};
 pub use limits::{Cost, LimitKey, RateLimit, RateLimitHeaders};
 pub use metrics::{Cache, Metrics};
 pub use otlp::{Otlp, OtlpProtocol, OtlpTarget, Signal};
