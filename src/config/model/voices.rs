@@ -87,6 +87,18 @@ pub enum LogLevel {
     Debug,
 }
 
+impl LogLevel {
+    /// The winston name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+}
+
 /// `log.console`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Console {

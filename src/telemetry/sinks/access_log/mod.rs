@@ -1,4 +1,4 @@
-//! The access log: one line per exchange, to the console or to `combined.log` and `error.log`.
+//! The log's own outputs: one line per entry, to the console or to `combined.log` and `error.log`.
 //!
 //! Each output has its own lane, worker and thread, so a reader of stdout that stalls holds up
 //! neither the files nor a single request: its lane fills, and drops are counted. Lines are formatted
@@ -12,32 +12,19 @@ use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
-pub use self::line::Form;
-use self::line::Format;
 use super::file::Lines;
 pub use super::file::OpenError;
 use crate::config::model::{Console, LogLevel, Service};
-use crate::record::{Level, Record};
+use crate::telemetry::log::Entry;
+pub use crate::telemetry::log::line::Form;
+use crate::telemetry::log::line::Format;
 use crate::telemetry::sink::{Delivery, Sink};
-
-mod line;
-
-/// Whether a record is loud enough for this `log.level`. Ask before offering it.
-pub fn wants(level: LogLevel, record: &Record) -> bool {
-    let loudness = match record.level() {
-        Level::Error => LogLevel::Error,
-        Level::Warn => LogLevel::Warn,
-        Level::Info => LogLevel::Info,
-    };
-    loudness <= level
-}
 
 /// The form of the console's lines, or `None` where it is off. `auto` is pretty on a terminal.
 pub fn console_form(console: Console) -> Option<Form> {
@@ -49,7 +36,7 @@ pub fn console_form(console: Console) -> Option<Form> {
     }
 }
 
-/// One output of the access log.
+/// One output of the log.
 #[derive(Debug)]
 pub struct AccessLog {
     name: &'static str,
@@ -58,8 +45,8 @@ pub struct AccessLog {
 
 /// A batch for the writer's thread.
 struct Job {
-    records: Vec<Arc<Record>>,
-    /// Gets the number of records whose lines arrived.
+    entries: Vec<Entry>,
+    /// Gets the number of entries whose lines arrived.
     arrived: oneshot::Sender<usize>,
 }
 
@@ -94,7 +81,7 @@ impl AccessLog {
 
 #[async_trait]
 impl Sink for AccessLog {
-    type Item = Arc<Record>;
+    type Item = Entry;
 
     fn name(&self) -> &'static str {
         self.name
@@ -105,7 +92,7 @@ impl Sink for AccessLog {
     async fn deliver(&mut self, batch: Vec<Self::Item>) -> Delivery {
         let count = batch.len();
         let (arrived, answer) = oneshot::channel();
-        let job = Job { records: batch, arrived };
+        let job = Job { entries: batch, arrived };
         // One job at a time, so there is always room unless the thread is gone.
         let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok());
         let arrived = if sent { answer.await.unwrap_or(0) } else { 0 };
@@ -147,20 +134,20 @@ impl Scribe {
 
     fn run(&mut self, work: &Receiver<Job>) {
         for job in work {
-            let arrived = self.write(&job.records);
+            let arrived = self.write(&job.entries);
             // The worker may have given up waiting; then it has counted the batch as lost.
             job.arrived.send(arrived).ok();
         }
     }
 
-    /// Writes a line per record, and says how many records are in every file they belong in.
-    fn write(&mut self, records: &[Arc<Record>]) -> usize {
+    /// Writes a line per entry, and says how many entries are in every file they belong in.
+    fn write(&mut self, entries: &[Entry]) -> usize {
         self.text.clear();
         self.error_text.clear();
         self.error_lines.clear();
-        for (index, record) in records.iter().enumerate() {
-            let line = self.text.push(|bytes| self.format.write(record, bytes));
-            if self.errors.is_some() && record.level() == Level::Error {
+        for (index, entry) in entries.iter().enumerate() {
+            let line = self.text.push(|bytes| self.format.write(entry, bytes));
+            if self.errors.is_some() && entry.level() == LogLevel::Error {
                 self.error_text.push(|bytes| bytes.extend_from_slice(line));
                 self.error_lines.push(index);
             }
