@@ -21,6 +21,7 @@ use crate::http::tracestate::TraceState;
 
 mod caller;
 pub mod capture;
+mod error_type;
 mod kept;
 pub mod name;
 pub mod outcome;
@@ -31,9 +32,10 @@ pub mod stream;
 
 pub use caller::{Caller, Shown, User};
 pub use capture::{Fact, Value};
+pub use error_type::ErrorType;
 pub use kept::{Kept, Reason};
 pub use name::ConfigName;
-pub use outcome::{Abort, ErrorType, Failure, Level, Outcome, Phase, Refusal};
+pub use outcome::{Abort, Failure, Level, Outcome, Phase, Refusal};
 pub use pseudonym::{Pseudonym, PseudonymKey};
 pub use rejection::Rejection;
 pub use store::{StoreCall, StoreEnding};
