@@ -91,6 +91,7 @@ impl Config {
             audit: audit(),
             sentry: None,
             errors_type_base: String::new(),
+            error_classes: Vec::new(),
             genai: false,
             pseudonym_key: None,
         }

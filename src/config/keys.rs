@@ -167,6 +167,9 @@ pub(crate) const KEYS: &[&str] = &[
     "sentry.sample_rate",
     "sentry.disabled_environments",
     "errors.type_base",
+    "errors.classify[].type",
+    "errors.classify[].status",
+    "errors.classify[].body",
     "genai.enabled",
 ];
 
