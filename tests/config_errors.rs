@@ -38,6 +38,34 @@ macro_rules! refused {
     )+};
 }
 
+// What errors of the upstream are called.
+refused! {
+    a_class_has_a_name:
+        "errors.classify = [{ status = [500] }]", "1:20",
+        "`errors.classify.type` is missing", "this class has no name";
+    a_class_is_a_word:
+        "errors.classify = [{ type = \"DB pool\" }]", "1:29",
+        "`errors.classify.type` is not a usable name", "a letter first";
+    a_class_is_no_error_of_the_sidecar:
+        "errors.classify = [{ type = \"upstream_reset\" }]", "1:29",
+        "the sidecar has another error of this name";
+    a_class_is_there_once:
+        "errors.classify = [{ type = \"a\" },\n{ type = \"a\" }]", "2:10",
+        "another class has this name", "first used here";
+    a_class_is_of_errors:
+        "errors.classify = [{ type = \"a\", status = [404, 500] }]", "1:44",
+        "`errors.classify.status` is out of range", "expected 500 to 599";
+    a_class_has_some_status:
+        "errors.classify = [{ type = \"a\", status = [] }]", "1:43",
+        "`errors.classify.status` is empty", "any 5xx may be it";
+    a_pattern_is_one:
+        "errors.classify = [{ type = \"a\", body = \"pool (exhausted\" }]", "1:41",
+        "`errors.classify.body` is not a pattern", "unclosed group, at its character 6";
+    a_pattern_is_searched_in_linear_time:
+        "errors.classify = [{ type = \"a\", body = '(a)\\1' }]", "1:41",
+        "backreferences are not supported";
+}
+
 // What to do about an upstream that fails.
 refused! {
     a_health_path_begins_with_a_slash:
@@ -53,6 +81,16 @@ refused! {
         "upstream.retry.budget = 1.5", "1:25", "`upstream.retry.budget`";
     retries_are_bounded:
         "upstream.retry.max_retries = 11", "1:30", "`upstream.retry.max_retries`";
+}
+
+// The log's files.
+refused! {
+    a_log_file_is_long_enough_for_a_line:
+        "log.max_size = \"100B\"", "1:16", "`log.max_size` is out of range", "1KiB";
+    a_log_has_at_least_its_open_file:
+        "log.max_files = 0", "1:17", "`log.max_files` is out of range";
+    old_log_files_are_compressed_with_gzip_or_not_at_all:
+        "log.compress = \"zstd\"", "1:16", "`log.compress`", "gzip", "none";
 }
 
 // The store of shared limits.

@@ -91,6 +91,9 @@ pub(crate) const KEYS: &[&str] = &[
     "log.level",
     "log.console",
     "log.directory",
+    "log.max_size",
+    "log.max_files",
+    "log.compress",
     "spool.directory",
     "spool.max_size",
     "identity.source",
@@ -167,6 +170,9 @@ pub(crate) const KEYS: &[&str] = &[
     "sentry.sample_rate",
     "sentry.disabled_environments",
     "errors.type_base",
+    "errors.classify[].type",
+    "errors.classify[].status",
+    "errors.classify[].body",
     "genai.enabled",
 ];
 

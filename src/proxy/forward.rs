@@ -73,7 +73,7 @@ pub fn prepare(
         headers.insert(HOST, host.unwrap_or_else(|| plan.authority.clone()));
     }
     ask_of_the_connection(headers, offer.as_deref(), asks_for_trailers);
-    if exchange.route.answer_captures.is_some() {
+    if exchange.route.reads_answers {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
     if expects {

@@ -46,7 +46,7 @@ async fn nothing_of_a_token_comes_out_of_a_sink_but_the_user_of_the_audit() {
     gather(process, &receiver, &mut sinks).await;
 
     let endings = ["unauthenticated", "token_expired", "tenant_mismatch", "forbidden"];
-    let others = ["served", "500", "rate_limited", "schema_violation", "upstream_reset"];
+    let others = ["served", "read_class", "rate_limited", "schema_violation", "upstream_reset"];
     for ending in endings.into_iter().chain(others) {
         assert!(sinks.endings.contains(ending), "nothing ended as {ending}: {:?}", sinks.endings);
     }

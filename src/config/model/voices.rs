@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::LogFiles;
 use crate::secret::Secret;
 
 /// `[tracing]`.
@@ -72,6 +73,8 @@ pub struct Log {
     pub console: Console,
     /// Where `combined.log` and `error.log` go.
     pub directory: Option<PathBuf>,
+    /// How those are kept short.
+    pub files: LogFiles,
 }
 
 /// `log.level`.
@@ -85,6 +88,18 @@ pub enum LogLevel {
     Info,
     /// And our own details.
     Debug,
+}
+
+impl LogLevel {
+    /// The winston name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
 }
 
 /// `log.console`.

@@ -1,4 +1,4 @@
-//! The shape of one access log line.
+//! The shape of one line of the log.
 //!
 //! Field names and their order are the contract's. Every string is escaped, so that nothing a client
 //! or an upstream sends can forge a line or steer a terminal. Optional fields without a value are
@@ -10,12 +10,10 @@ use std::time::Duration;
 
 use crate::config::model::Service;
 use crate::http::sanitise;
-use crate::record::{Fact, Level, Record, Value};
+use crate::record::{Caller, Fact, Level, Record, Value};
 use crate::telemetry::json;
+use crate::telemetry::log::entry::{Audited, Datum, Entry, Incoming};
 use crate::telemetry::timestamp::Clock;
-
-/// It needs no escape.
-const MESSAGE: &str = "Request completed";
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +33,7 @@ macro_rules! key {
 
 /// Writes lines of one form.
 #[derive(Debug)]
-pub(super) struct Format {
+pub(in crate::telemetry) struct Format {
     form: Form,
     clock: Clock,
     /// The fields that are the same on every line, already written.
@@ -43,7 +41,7 @@ pub(super) struct Format {
 }
 
 impl Format {
-    pub(super) fn new(service: &Service, form: Form) -> Self {
+    pub(in crate::telemetry) fn new(service: &Service, form: Form) -> Self {
         let mut fields = Fields { out: &mut Vec::new() };
         fields.text(key!("service"), &service.name);
         fields.text(key!("environment"), &service.environment);
@@ -53,36 +51,49 @@ impl Format {
         Self { form, clock: Clock::default(), service }
     }
 
-    /// Appends the record's line, newline included.
-    pub(super) fn write(&mut self, record: &Record, out: &mut Vec<u8>) {
-        let ended = record.started + record.duration;
-        let level = record.level().as_str().as_bytes();
+    /// Appends the entry's line, newline included.
+    pub(in crate::telemetry) fn write(&mut self, entry: &Entry, out: &mut Vec<u8>) {
+        self.open(entry, out);
+        let mut fields = Fields { out };
+        match entry {
+            Entry::Completed(record) => {
+                fields.request(record);
+                fields.answer(record);
+                fields.telemetry(record);
+                record.facts.iter().for_each(|fact| fields.fact(fact));
+            }
+            Entry::Incoming(incoming) => fields.incoming(incoming),
+            Entry::Audited(audited) => fields.audited(audited),
+            Entry::Said(said) => {
+                said.fields.iter().for_each(|(key, datum)| fields.datum(key, datum))
+            }
+        }
+        out.extend_from_slice(b"}\n");
+    }
+
+    /// All that stands before the entry's own fields.
+    fn open(&mut self, entry: &Entry, out: &mut Vec<u8>) {
+        let level = entry.level().as_str().as_bytes();
         match self.form {
             Form::Json => {
                 out.extend_from_slice(b"{\"timestamp\":\"");
-                self.clock.write(ended, out);
+                self.clock.write(entry.at(), out);
                 out.extend_from_slice(b"\",\"level\":\"");
                 out.extend_from_slice(level);
-                out.extend_from_slice(b"\",\"message\":\"");
-                out.extend_from_slice(MESSAGE.as_bytes());
-                out.extend_from_slice(b"\",");
+                out.extend_from_slice(b"\",\"message\":");
+                json::string(entry.message(), out);
+                out.push(b',');
             }
             Form::Pretty => {
-                self.clock.write(ended, out);
+                self.clock.write(entry.at(), out);
                 out.extend_from_slice(b" [");
                 out.extend_from_slice(level);
                 out.extend_from_slice(b"]: ");
-                out.extend_from_slice(MESSAGE.as_bytes());
+                json::inside(entry.message(), out);
                 out.extend_from_slice(b" {");
             }
         }
         out.extend_from_slice(&self.service);
-        let mut fields = Fields { out };
-        fields.request(record);
-        fields.answer(record);
-        fields.telemetry(record);
-        record.facts.iter().for_each(|fact| fields.fact(fact));
-        out.extend_from_slice(b"}\n");
     }
 }
 
@@ -121,18 +132,7 @@ impl Fields<'_> {
         }
         self.millis(key!("duration"), Some(record.duration));
         self.millis(key!("ttfb"), record.ttfb);
-        match &record.caller.user {
-            Some(user) => user.with_str(|user| self.text(key!("userId"), user)),
-            None => self.null(key!("userId")),
-        }
-        match &record.caller.tenant {
-            Some(tenant) => self.text(key!("tenantId"), tenant),
-            None => self.null(key!("tenantId")),
-        }
-        match &record.user_agent {
-            Some(agent) => self.text(key!("userAgent"), agent),
-            None => self.null(key!("userAgent")),
-        }
+        self.client(&record.caller, record.user_agent.as_deref());
         self.address(key!("clientIp"), sanitise::truncate_ip(record.client_ip));
         self.number(key!("bytesIn"), record.bytes_in);
         self.number(key!("bytesOut"), record.bytes_out);
@@ -156,6 +156,22 @@ impl Fields<'_> {
         }
     }
 
+    /// Who asks: the fields of every line about a request.
+    fn client(&mut self, caller: &Caller, user_agent: Option<&str>) {
+        match &caller.user {
+            Some(user) => user.with_str(|user| self.text(key!("userId"), user)),
+            None => self.null(key!("userId")),
+        }
+        match &caller.tenant {
+            Some(tenant) => self.text(key!("tenantId"), tenant),
+            None => self.null(key!("tenantId")),
+        }
+        match user_agent {
+            Some(agent) => self.text(key!("userAgent"), agent),
+            None => self.null(key!("userAgent")),
+        }
+    }
+
     fn telemetry(&mut self, record: &Record) {
         self.token(key!("traceId"), &record.trace.trace_id.hex());
         self.token(key!("spanId"), &record.trace.server_span.hex());
@@ -169,6 +185,35 @@ impl Fields<'_> {
                 self.token(key!("error.type"), error_type.as_str().as_bytes());
             }
             self.text(key!("error.message"), &record.outcome.message(record.status));
+        }
+    }
+
+    fn incoming(&mut self, incoming: &Incoming) {
+        incoming.request_id.with_str(|id| self.token(key!("requestId"), id.as_bytes()));
+        self.token(key!("method"), incoming.method.as_str().as_bytes());
+        self.text(key!("url"), incoming.url());
+        self.client(&incoming.caller, incoming.user_agent.as_deref());
+    }
+
+    fn audited(&mut self, audited: &Audited) {
+        self.text(key!("event"), &audited.event);
+        self.number(key!("seq"), audited.seq);
+        audited.request_id.with_str(|id| self.token(key!("requestId"), id.as_bytes()));
+    }
+
+    fn datum(&mut self, key: &str, datum: &Datum) {
+        self.out.push(b',');
+        json::string(key, self.out);
+        self.out.push(b':');
+        match datum {
+            Datum::Text(text) => json::string(text, self.out),
+            Datum::Bool(true) => self.out.extend_from_slice(b"true"),
+            Datum::Bool(false) => self.out.extend_from_slice(b"false"),
+            Datum::Unsigned(number) => self.digits(*number),
+            Datum::Signed(number) => {
+                self.out.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes());
+            }
+            Datum::Float(number) => self.out.extend_from_slice(number.to_string().as_bytes()),
         }
     }
 
