@@ -9,6 +9,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
+use super::claims;
 use super::error_classes::ErrorClasses;
 use super::inspect::{Captures, HeaderFacts, PathFacts};
 use super::limits::store::Store;
@@ -168,8 +169,8 @@ impl Plan {
             authority: authority(config),
             cache_fields: Fields::new(config.cache.headers.iter().map(|name| &**name)),
             security_headers: SecurityHeaders::compile(&config.security),
-            removed_trailers: removed_trailers(config),
-            removed_fields: removed_fields(config),
+            removed_trailers: claims::removed_trailers(config),
+            removed_fields: claims::removed_fields(config),
             csrf_trusted_origins: config.security.csrf_trusted_origins.clone().into(),
             unmatched_action: config.security.unmatched,
             server_timing: config.server.server_timing,
@@ -359,27 +360,6 @@ fn compile_route(
         metrics: metrics.route_with(&names, &labels),
         names,
     }
-}
-
-/// What clients may not send through by the configuration's word: what is set from claims, what names a
-/// tenant, and what the operator lists. The usual identity fields are known without it.
-fn removed_fields(config: &Config) -> Option<Arc<[HeaderName]>> {
-    let identity = &config.identity;
-    let names = identity.forward.iter().map(|(name, _)| name).chain(&identity.tenant_header);
-    let names = names.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
-    let claimed = names.filter(|name| !hop::is_identity(name));
-    let listed = config.security.remove_request_headers.iter().cloned();
-    let all: Arc<[_]> = claimed.chain(listed).collect();
-    (!all.is_empty()).then_some(all)
-}
-
-/// What trailers of requests lose besides what all lose. The usual request id is among that.
-fn removed_trailers(config: &Config) -> Option<Arc<[HeaderName]>> {
-    let request_id = header_name(&config.request_id_header);
-    let request_id = Some(request_id).filter(|name| *name != hop::REQUEST_ID);
-    let removed = removed_fields(config);
-    let Some(request_id) = request_id else { return removed };
-    Some(removed.iter().flat_map(|all| all.iter().cloned()).chain([request_id]).collect())
 }
 
 /// The configured key, else the one that the process has made for itself.
