@@ -23,6 +23,7 @@ const TARGET: std::ops::RangeInclusive<u64> = 1..=65_534;
 const PATHS: [(&str, PathForm); 2] = [("strict", PathForm::Strict), ("as_is", PathForm::AsIs)];
 /// What fits into a `sockaddr_un`, its closing NUL taken off.
 const LONGEST_SOCKET_PATH: usize = 107;
+
 /// `[server]`.
 pub(super) fn server(section: &Section<'_>, server: &mut Server) {
     lay(&mut server.listen, listen(section, "listen"));
