@@ -11,7 +11,7 @@ use super::model::{
     Admin, Audit, AuditMode, Breaker, Cache, Config, Console, Drain, Gates, Health, HostHeader,
     Identity, IdentitySource, Inspect, Keep, Log, LogLevel, Metrics, Mode, Need, Otlp,
     OtlpProtocol, OtlpTarget, Overload, PathForm, Pool, Propagators, RateLimitHeaders,
-    RateLimitStore, Retry, Scheme, Server, ServerLimits, Service, Share, Signal, Spool,
+    RateLimitStore, Retry, Schema, Scheme, Server, ServerLimits, Service, Share, Signal, Spool,
     TelemetryUser, Timeouts, Tracing, Trust, Upstream,
 };
 use super::model::{Preset, Security, Unmatched};
@@ -74,7 +74,12 @@ impl Config {
                 max_series: MAX_SERIES,
             },
             cache: Cache { headers: CACHE_HEADERS.map(Into::into).into() },
-            log: Log { level: LogLevel::Info, console: Console::Auto, directory: None },
+            log: Log {
+                level: LogLevel::Info,
+                schema: Schema::Winston,
+                console: Console::Auto,
+                directory: None,
+            },
             spool: Spool { directory: None, max_size: 256 << 20 },
             identity: identity(),
             security: security(),

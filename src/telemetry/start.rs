@@ -85,7 +85,7 @@ impl Telemetry {
         let mut voices = Self::silent(metrics);
         let mut log = Log::silent(config.log.level);
         let mut ledger = Ledger::default();
-        if let Some(form) = access_log::console_form(config.log.console) {
+        if let Some(form) = access_log::console_form(&config.log) {
             let console = match console {
                 Console::Stdout => AccessLog::stdout(&config.service, form)?,
                 Console::To(out) => AccessLog::console(&config.service, form, out)?,
@@ -93,7 +93,7 @@ impl Telemetry {
             log.hear_on_console(voices.open(&mut ledger, console, "logs", LOG));
         }
         if let Some(directory) = &config.log.directory {
-            let files = AccessLog::files(&config.service, directory)?;
+            let files = AccessLog::files(&config.service, config.log.schema, directory)?;
             log.hear(voices.open(&mut ledger, files, "logs", LOG));
         }
         if let Some(otlp) = Otlp::start(config, spool.as_ref())? {

@@ -20,17 +20,17 @@ use tokio::sync::oneshot;
 
 use super::file::Lines;
 pub use super::file::OpenError;
-use crate::config::model::{Console, LogLevel, Service};
+use crate::config::model::{Console, Log, LogLevel, Schema, Service};
 use crate::telemetry::log::Entry;
 pub use crate::telemetry::log::line::Form;
 use crate::telemetry::log::line::Format;
 use crate::telemetry::sink::{Delivery, Sink};
 
 /// The form of the console's lines, or `None` where it is off. `auto` is pretty on a terminal.
-pub fn console_form(console: Console) -> Option<Form> {
-    match console {
+pub fn console_form(log: &Log) -> Option<Form> {
+    match log.console {
         Console::Auto if io::stdout().is_terminal() => Some(Form::Pretty),
-        Console::Auto | Console::Json => Some(Form::Json),
+        Console::Auto | Console::Json => Some(Form::Json(log.schema)),
         Console::Pretty => Some(Form::Pretty),
         Console::Off => None,
     }
@@ -65,10 +65,10 @@ impl AccessLog {
 
     /// JSON lines to `combined.log`, and those of level error to `error.log` as well. Makes the
     /// directory where it is missing.
-    pub fn files(service: &Service, directory: &Path) -> Result<Self, OpenError> {
+    pub fn files(service: &Service, schema: Schema, directory: &Path) -> Result<Self, OpenError> {
         let combined = Lines::append(directory, "combined.log")?;
         let errors = Lines::append(directory, "error.log")?;
-        Self::start("file", Scribe::new(service, Form::Json, combined, Some(errors)))
+        Self::start("file", Scribe::new(service, Form::Json(schema), combined, Some(errors)))
             .map_err(|error| OpenError { path: directory.to_owned(), error })
     }
 

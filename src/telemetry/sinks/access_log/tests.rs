@@ -20,7 +20,7 @@ fn entry(record: Record) -> Entry {
 async fn files_take_every_line_and_errors_twice() {
     let directory = tempfile::tempdir().unwrap();
     let logs = directory.path().join("deep/logs");
-    let sink = AccessLog::files(&service(), &logs).unwrap();
+    let sink = AccessLog::files(&service(), Schema::Winston, &logs).unwrap();
     let (lane, worker) = worker::start(sink, "logs", 10, 10);
     assert!(lane.offer(entry(record())) && lane.offer(entry(failed())));
     worker.stop(Instant::now() + Duration::from_secs(10)).await;
@@ -28,7 +28,7 @@ async fn files_take_every_line_and_errors_twice() {
     let read = |name| std::fs::read_to_string(logs.join(name)).unwrap();
     assert_eq!(read("combined.log").lines().count(), 2);
     let mut line = Vec::new();
-    Format::new(&service(), Form::Json).write(&entry(failed()), &mut line);
+    Format::new(&service(), Form::Json(Schema::Winston)).write(&entry(failed()), &mut line);
     assert_eq!(read("error.log").as_bytes(), line);
     assert_eq!(lane.account().exported, 2);
     #[cfg(unix)]
@@ -61,7 +61,8 @@ impl Write for Broken {
 
 #[tokio::test]
 async fn a_full_disk_is_counted_and_nothing_else() {
-    let sink = AccessLog::console(&service(), Form::Json, Box::new(Broken::Full)).unwrap();
+    let sink = AccessLog::console(&service(), Form::Json(Schema::Winston), Box::new(Broken::Full))
+        .unwrap();
     let (lane, worker) = worker::start(sink, "logs", 10, 1);
     assert!(lane.offer(entry(record())) && lane.offer(entry(record())));
     worker.stop(Instant::now() + Duration::from_secs(10)).await;
@@ -75,7 +76,7 @@ async fn a_reader_that_stalls_fills_the_lane_and_stops_nobody() {
     let (started, stalled) = std::sync::mpsc::channel();
     let (_hold, never) = std::sync::mpsc::channel();
     let out = Broken::Stalled(started, never);
-    let sink = AccessLog::console(&service(), Form::Json, Box::new(out)).unwrap();
+    let sink = AccessLog::console(&service(), Form::Json(Schema::Winston), Box::new(out)).unwrap();
     let (lane, worker) = worker::start(sink, "logs", 4, 1);
     assert!(lane.offer(entry(record())));
     tokio::task::spawn_blocking(move || stalled.recv().unwrap()).await.unwrap();
