@@ -38,6 +38,34 @@ macro_rules! refused {
     )+};
 }
 
+// What errors of the upstream are called.
+refused! {
+    a_class_has_a_name:
+        "errors.classify = [{ status = [500] }]", "1:20",
+        "`errors.classify.type` is missing", "this class has no name";
+    a_class_is_a_word:
+        "errors.classify = [{ type = \"DB pool\" }]", "1:29",
+        "`errors.classify.type` is not a usable name", "a letter first";
+    a_class_is_no_error_of_the_sidecar:
+        "errors.classify = [{ type = \"upstream_reset\" }]", "1:29",
+        "the sidecar has another error of this name";
+    a_class_is_there_once:
+        "errors.classify = [{ type = \"a\" },\n{ type = \"a\" }]", "2:10",
+        "another class has this name", "first used here";
+    a_class_is_of_errors:
+        "errors.classify = [{ type = \"a\", status = [404, 500] }]", "1:44",
+        "`errors.classify.status` is out of range", "expected 500 to 599";
+    a_class_has_some_status:
+        "errors.classify = [{ type = \"a\", status = [] }]", "1:43",
+        "`errors.classify.status` is empty", "any 5xx may be it";
+    a_pattern_is_one:
+        "errors.classify = [{ type = \"a\", body = \"pool (exhausted\" }]", "1:41",
+        "`errors.classify.body` is not a pattern", "unclosed group, at its character 6";
+    a_pattern_is_searched_in_linear_time:
+        "errors.classify = [{ type = \"a\", body = '(a)\\1' }]", "1:41",
+        "backreferences are not supported";
+}
+
 // What to do about an upstream that fails.
 refused! {
     a_health_path_begins_with_a_slash:
@@ -647,6 +675,13 @@ refused! {
     what_nobody_has_cannot_be_required:
         "route_defaults.identity = \"required\"", "1:27", "can never be met",
         "set `identity.source`, for example \"jwt\"";
+    a_signature_needs_a_key:
+        "identity.signing_key_file = \"config/sidecar.toml\"", "1:29",
+        "`identity.signing_key_file` cannot sign", "it holds no PEM block `PRIVATE KEY`",
+        "make one with `openssl genpkey -algorithm ed25519`";
+    a_key_to_sign_with_can_be_read:
+        "identity.signing_key_file = \"/nowhere/key.pem\"", "1:29",
+        "`identity.signing_key_file` cannot be read", "reading `/nowhere/key.pem`";
     a_claim_does_not_replace_a_field_of_the_protocol:
         "identity.forward = { authorization = \"sub\" }", "1:22",
         "`authorization` cannot carry a claim", "this field means something else";

@@ -32,6 +32,8 @@ mod config_errors;
 mod demo_orchestrator;
 // How an exchange can end: one test per row of the table in docs/ARCHITECTURE.md.
 mod endings;
+// Names for errors of the upstream.
+mod error_classes;
 // Error events of whole requests.
 mod error_reporting;
 // The rules of the house: imports, lengths, module docs.

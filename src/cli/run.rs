@@ -85,14 +85,18 @@ fn serve(loaded: &Loaded, mut given: Given) -> ExitCode {
     }
 }
 
-/// The runtime that everything lives on.
+/// The runtime that everything lives on. One worker needs nobody to share its work with.
 pub fn runtime(config: &Config) -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(config.server.workers.max(1))
-        .max_blocking_threads(16)
-        .thread_name("sidecar")
-        .enable_all()
-        .build()
+    use tokio::runtime::Builder;
+    let mut builder = match config.server.workers {
+        0 | 1 => Builder::new_current_thread(),
+        workers => {
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(workers);
+            builder
+        }
+    };
+    builder.max_blocking_threads(16).thread_name("sidecar").enable_all().build()
 }
 
 async fn live(config: &Config, given: Given) -> Result<Farewell, NotStarted> {

@@ -96,6 +96,7 @@ impl Config {
             audit: audit(),
             sentry: None,
             errors_type_base: String::new(),
+            error_classes: Vec::new(),
             genai: false,
             pseudonym_key: None,
         }
@@ -145,6 +146,7 @@ fn identity() -> Identity {
         user_claim: "sub".into(),
         tenant_claim: "tenant_id".into(),
         forward: [("x-tenant-id", "tenant_id"), ("x-user-id", "sub")].map(claim).into(),
+        signing_key: None,
     }
 }
 

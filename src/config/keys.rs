@@ -97,6 +97,7 @@ pub(crate) const KEYS: &[&str] = &[
     "identity.source",
     "identity.telemetry_user",
     "identity.pseudonym_key_file",
+    "identity.signing_key_file",
     "identity.tenant_header",
     "identity.tenant_path_param",
     "identity.tenant_body",
@@ -167,6 +168,9 @@ pub(crate) const KEYS: &[&str] = &[
     "sentry.sample_rate",
     "sentry.disabled_environments",
     "errors.type_base",
+    "errors.classify[].type",
+    "errors.classify[].status",
+    "errors.classify[].body",
     "genai.enabled",
 ];
 

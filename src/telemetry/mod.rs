@@ -104,7 +104,7 @@ impl Telemetry {
         self.log.say(&Entry::Completed(Arc::clone(&record)));
         let lanes = [
             self.spans.as_ref().filter(|_| record.is_kept()),
-            self.errors.as_ref().filter(|_| record.outcome.is_reported()),
+            self.errors.as_ref().filter(|_| record.is_reported()),
         ];
         for lane in lanes.into_iter().flatten() {
             // A full lane drops the record and counts it.

@@ -16,6 +16,7 @@ mod across;
 mod captured_limits;
 mod captures;
 mod doors;
+mod errors;
 mod files;
 mod gates;
 mod identity;
@@ -73,7 +74,8 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     config.openapi = openapi::openapi(&root.section("openapi"), outside);
     audit(&root.section("audit"), &mut config);
     config.sentry = voices::sentry(&root.section("sentry"), &config.service, outside);
-    lay(&mut config.errors_type_base, voices::type_base(&root.section("errors")));
+    lay(&mut config.errors_type_base, errors::type_base(&root.section("errors")));
+    config.error_classes = errors::classify(&root.section("errors"));
     lay(&mut config.genai, root.section("genai").flag("enabled"));
     across::check(&root, &config);
     identity::across(&root, &config);

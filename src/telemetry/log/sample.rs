@@ -67,6 +67,7 @@ pub(in crate::telemetry) fn record() -> Record {
         caller: Caller::default(),
         operation: None,
         rejection: None,
+        class: None,
         would_refuse: None,
         facts: vec![
             Fact { name: "orchestration.mode".into(), value: Value::Member("rag_query".into()) },
