@@ -89,6 +89,7 @@ pub(crate) const KEYS: &[&str] = &[
     "metrics.otlp.ca_file",
     "cache.headers",
     "log.level",
+    "log.schema",
     "log.console",
     "log.directory",
     "log.max_size",
