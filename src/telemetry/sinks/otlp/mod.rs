@@ -28,11 +28,12 @@ mod attribute;
 mod details;
 mod encoder;
 mod envelope;
+pub mod logs;
 pub mod metrics;
 pub mod spans;
 mod wire;
 
-/// How long a span waits for others.
+/// How long a span or a log record waits for others.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Sends the spans of records to a collector.
@@ -49,6 +50,9 @@ pub enum OtlpError {
     /// The collector cannot be spoken to as configured.
     #[error("the collector of traces: {0}")]
     Target(#[from] ConnectError),
+    /// The same of the logs' collector.
+    #[error("the collector of logs: {0}")]
+    Logs(ConnectError),
     /// The encoder refused its settings.
     #[error("setting up the OTLP encoder: {0}")]
     Encoder(#[from] EnvelopeError),
