@@ -229,5 +229,9 @@ fn otlp() -> Otlp {
         let url = format!("{COLLECTOR}{}", signal.path());
         OtlpTarget { is_configured: false, ..OtlpTarget::new(url, OtlpProtocol::Http) }
     };
-    Otlp { traces: Some(target(Signal::Traces)), metrics: Some(target(Signal::Metrics)) }
+    Otlp {
+        traces: Some(target(Signal::Traces)),
+        metrics: Some(target(Signal::Metrics)),
+        logs: None,
+    }
 }

@@ -23,6 +23,7 @@ use super::log::Log;
 use super::metrics::{Metrics, sources};
 use super::sink::Sink;
 use super::sinks::access_log::{self, AccessLog, OpenError};
+use super::sinks::otlp::logs::OtlpLogs;
 use super::sinks::otlp::metrics::MetricsPush;
 use super::sinks::otlp::{Otlp, OtlpError};
 use super::sinks::sentry::{BadDsn, Post, SentrySink};
@@ -97,6 +98,9 @@ impl Telemetry {
             let files = AccessLog::files(&config.service, schema, directory, files)?;
             voices.log_files = files.reopen();
             log.hear(voices.open(&mut ledger, files, "logs", LOG));
+        }
+        if let Some(logs) = OtlpLogs::start(config, spool.as_ref())? {
+            log.hear(voices.open(&mut ledger, logs, "logs", LOG));
         }
         if let Some(otlp) = Otlp::start(config, spool.as_ref())? {
             voices.spans = Some(voices.open(&mut ledger, otlp, "traces", SPANS));
