@@ -290,8 +290,8 @@ fn unreachable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Po
     }
     let is_tls = cause
         .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref)
-        .is_some_and(|inner| inner.is::<rustls::Error>());
+        .and_then(|error| error.get_ref()?.downcast_ref::<rustls::Error>())
+        .is_some();
     let detail = match cause.downcast_ref::<h2::Error>() {
         Some(error) if error.is_go_away() => {
             error.reason().map_or_else(|| "GOAWAY".to_owned(), |reason| format!("GOAWAY: {reason}"))
