@@ -8,7 +8,8 @@ use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
 use crate::http::traceparent::{SpanId, TraceId};
 use crate::record::{
-    Caller, Fact, Failure, Kept, Outcome, Record, RouteNames, Trace, UpstreamLeg, Value,
+    Caller, Fact, Failure, Kept, Outcome, Policy, Record, RouteNames, Trace, Trail, UpstreamLeg,
+    Value,
 };
 
 pub(in crate::telemetry) fn service() -> Service {
@@ -54,6 +55,7 @@ pub(in crate::telemetry) fn record() -> Record {
             name: None,
             span: None,
             audit: None,
+            policy: Policy::default(),
         }),
         shape: None,
         status: Some(200),
@@ -66,6 +68,7 @@ pub(in crate::telemetry) fn record() -> Record {
         caller: Caller::default(),
         operation: None,
         rejection: None,
+        trail: Trail::default(),
         would_refuse: None,
         facts: vec![
             Fact { name: "orchestration.mode".into(), value: Value::Member("rag_query".into()) },
