@@ -40,6 +40,7 @@ use ledger::Ledger;
 use log::{Entry, Log};
 use metrics::{Metrics, RouteMetrics};
 use recent::Recent;
+use sinks::access_log::Reopen;
 use sinks::otlp::metrics::MetricsPush;
 pub use start::{Console, StartError};
 use worker::Worker;
@@ -53,6 +54,7 @@ pub struct Telemetry {
     metrics: Metrics,
     ledger: Arc<Ledger>,
     log: Arc<Log>,
+    log_files: Reopen,
     spans: Option<Arc<Records>>,
     errors: Option<Arc<Records>>,
     recent: Recent,
@@ -70,6 +72,7 @@ impl Telemetry {
             metrics,
             ledger: Arc::default(),
             log: Arc::new(Log::silent(LogLevel::Info)),
+            log_files: Reopen::default(),
             spans: None,
             errors: None,
             recent: Recent::new(),
@@ -97,6 +100,11 @@ impl Telemetry {
         &self.log
     }
 
+    /// How to have the log's files opened again.
+    pub fn log_files(&self) -> &Reopen {
+        &self.log_files
+    }
+
     /// What became of everything that was to leave.
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
@@ -114,7 +122,7 @@ impl Telemetry {
         self.log.say(&Entry::Completed(Arc::clone(&record)));
         let lanes = [
             self.spans.as_ref().filter(|_| record.is_kept()),
-            self.errors.as_ref().filter(|_| record.outcome.is_reported()),
+            self.errors.as_ref().filter(|_| record.is_reported()),
         ];
         for lane in lanes.into_iter().flatten() {
             // A full lane drops the record and counts it.

@@ -59,6 +59,7 @@ pub(crate) fn orchestration() -> Record {
         operation: None,
         rejection: None,
         trail: Trail::default(),
+        class: None,
         would_refuse: None,
         facts: vec![
             Fact { name: "orchestration.mode".into(), value: Value::Member("rag_query".into()) },

@@ -79,6 +79,8 @@ pub struct Exchange {
     pub limited_by: Option<ConfigName>,
     /// What the answer's cache headers said.
     pub cache: Option<Cache>,
+    /// The class of the upstream's error, as far as it is known.
+    pub class: Option<ConfigName>,
     /// The calls to the shared rate-limit store.
     pub store_calls: Vec<StoreCall>,
     /// `Some` once the answer is known to be a stream.
@@ -155,6 +157,7 @@ impl Exchange {
             identity: None,
             limited_by: None,
             cache: None,
+            class: None,
             store_calls: Vec::new(),
             stream: None,
             bytes_out: 0,

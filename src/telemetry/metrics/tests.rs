@@ -83,6 +83,7 @@ fn record(route: &Arc<RouteNames>) -> Record {
         operation: None,
         rejection: None,
         trail: Trail::default(),
+        class: None,
         would_refuse: None,
         facts: Vec::new(),
         limited_by: None,

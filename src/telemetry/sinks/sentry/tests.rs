@@ -96,6 +96,7 @@ fn failed(template: &'static str) -> Arc<Record> {
         operation: None,
         rejection: None,
         trail: Trail::default(),
+        class: None,
         would_refuse: None,
         facts: Vec::new(),
         limited_by: None,

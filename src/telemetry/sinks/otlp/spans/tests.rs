@@ -182,7 +182,7 @@ fn request_ids() -> impl Strategy<Value = RequestId> {
 }
 
 prop_compose! {
-    fn records()(
+    pub(in crate::telemetry::sinks::otlp) fn records()(
         (request_id, trace, kept, route, outcome) in
             (request_ids(), traces(), kept(), routes(), outcomes()),
         (since_1970, duration) in (durations(), durations()),
@@ -223,6 +223,7 @@ prop_compose! {
             operation: None,
             rejection: None,
             trail: Trail::default(),
+            class: None,
             would_refuse: None,
             facts,
             limited_by: None,
