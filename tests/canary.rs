@@ -426,7 +426,9 @@ async fn converse(process: &Process, upstream: &Arc<Upstream>, asks: Vec<Ask>, s
         });
     }
     while let Some(told) = talking.join_next().await {
-        sinks.stacks.extend(told.expect("a conversation").stacks);
+        let told = told.expect("a conversation");
+        sinks.stacks.extend(told.stacks);
+        sinks.ids.extend(told.ids);
     }
 }
 
@@ -447,6 +449,7 @@ async fn ask_once(mut client: Client, ask: Ask, upstream: &Upstream, sinks: &mut
 
 /// Keeps what the sidecar itself answered.
 fn note(answer: &Answer, sinks: &mut Sinks) {
+    sinks.ids.extend(answer.field("x-request-id").map(str::to_owned));
     let is_own = answer
         .field("content-type")
         .is_some_and(|kind| kind == "application/problem+json" || kind.starts_with("text/html"));
@@ -501,6 +504,7 @@ async fn gather(process: Process, receiver: &Receiver, sinks: &mut Sinks) {
         let answer = client.answer().await;
         sinks.take(name, [answer.head.as_bytes(), &answer.body].concat());
     }
+    explain(&process, sinks).await;
     process.signal("TERM").await;
     let remains = process.remains().await;
     assert_eq!(remains.code, Some(0), "{}", remains.stderr);
@@ -517,6 +521,17 @@ async fn gather(process: Process, receiver: &Receiver, sinks: &mut Sinks) {
     }
     sinks.stacks.extend(receiver.haystacks("points", "/v1/metrics"));
     sinks.stacks.extend(receiver.haystacks("events", "/api/42/envelope/").into_iter().take(1));
+}
+
+/// Takes in what the sidecar says of the last exchanges. An id is the sidecar's own, or that of a proxy
+/// that is believed.
+async fn explain(process: &Process, sinks: &mut Sinks) {
+    for id in std::mem::take(&mut sinks.ids) {
+        let answer = process.ask(&format!("/explain/{id}")).await;
+        if answer.status == 200 {
+            sinks.take("explained", String::from_utf8_lossy(&answer.body).replace(&id, ""));
+        }
+    }
 }
 
 fn assert_clean(markers: &Markers, sinks: &Sinks) {

@@ -12,6 +12,8 @@ mod answer_captures;
 mod captures;
 // What a request would meet, asked of the command line.
 mod explain;
+// What gates decided about a request, asked of a running sidecar.
+mod explained;
 // Facts out of paths and answer heads, and pseudonyms.
 mod captures_beside;
 // Marked texts in every place a client can write to, and every sink searched for them.

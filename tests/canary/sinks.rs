@@ -29,6 +29,8 @@ pub(super) struct Sinks {
     pub(super) paths: BTreeSet<String>,
     /// The users that the audit shows.
     pub(super) users: BTreeSet<String>,
+    /// The ids that answers carried: what the operators' door is asked to explain.
+    pub(super) ids: BTreeSet<String>,
     /// The kinds of ending that the log shows: an `errorType`, else an `outcome`.
     pub(super) endings: BTreeSet<String>,
 }
