@@ -27,6 +27,7 @@ use crate::server::reload::{self, Asks, Source};
 use crate::server::tls::Tls;
 use crate::telemetry::ledger::Ledger;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::sinks::access_log::Reopen;
 use crate::telemetry::sinks::audit::{self, Audit};
 use crate::telemetry::{Console, Telemetry};
 
@@ -172,6 +173,11 @@ impl App {
     /// How to ask it for another configuration.
     pub fn reload(&self) -> reload::Handle {
         self.reload.clone()
+    }
+
+    /// How to have the log's files opened again, after somebody else has moved them.
+    pub fn log_files(&self) -> Reopen {
+        self.proxy.telemetry().log_files().clone()
     }
 
     /// Serves until the first ask, then drains. A second ask ends at once.

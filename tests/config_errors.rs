@@ -83,6 +83,16 @@ refused! {
         "upstream.retry.max_retries = 11", "1:30", "`upstream.retry.max_retries`";
 }
 
+// The log's files.
+refused! {
+    a_log_file_is_long_enough_for_a_line:
+        "log.max_size = \"100B\"", "1:16", "`log.max_size` is out of range", "1KiB";
+    a_log_has_at_least_its_open_file:
+        "log.max_files = 0", "1:17", "`log.max_files` is out of range";
+    old_log_files_are_compressed_with_gzip_or_not_at_all:
+        "log.compress = \"zstd\"", "1:16", "`log.compress`", "gzip", "none";
+}
+
 // The store of shared limits.
 refused! {
     a_store_has_a_scheme_of_redis:

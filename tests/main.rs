@@ -68,6 +68,8 @@ mod limits_store;
 mod openapi;
 // Ports: Unix sockets and inherited sockets.
 mod listening;
+// The log's files: rotation, moves, kills.
+mod log_files;
 // The access log of a whole sidecar.
 mod logging;
 // The numbers at their doors.

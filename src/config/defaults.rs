@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::model::{
     Admin, Audit, AuditMode, Breaker, Cache, Config, Console, Drain, Gates, Health, HostHeader,
-    Identity, IdentitySource, Inspect, Keep, Log, LogLevel, Metrics, Mode, Need, Otlp,
+    Identity, IdentitySource, Inspect, Keep, Log, LogFiles, LogLevel, Metrics, Mode, Need, Otlp,
     OtlpProtocol, OtlpTarget, Overload, PathForm, Pool, Propagators, RateLimitHeaders,
     RateLimitStore, Retry, Scheme, Server, ServerLimits, Service, Share, Signal, Spool,
     TelemetryUser, Timeouts, Tracing, Trust, Upstream,
@@ -74,7 +74,7 @@ impl Config {
                 max_series: MAX_SERIES,
             },
             cache: Cache { headers: CACHE_HEADERS.map(Into::into).into() },
-            log: Log { level: LogLevel::Info, console: Console::Auto, directory: None },
+            log: log(),
             spool: Spool { directory: None, max_size: 256 << 20 },
             identity: identity(),
             security: security(),
@@ -96,6 +96,11 @@ impl Config {
             pseudonym_key: None,
         }
     }
+}
+
+fn log() -> Log {
+    let files = LogFiles { max_size: Some(10 * MIB as u64), max_files: 5, compress: true };
+    Log { level: LogLevel::Info, console: Console::Auto, directory: None, files }
 }
 
 fn audit() -> Audit {

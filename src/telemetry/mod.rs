@@ -38,6 +38,7 @@ use lane::Lane;
 use ledger::Ledger;
 use log::{Entry, Log};
 use metrics::{Metrics, RouteMetrics};
+use sinks::access_log::Reopen;
 use sinks::otlp::metrics::MetricsPush;
 pub use start::{Console, StartError};
 use worker::Worker;
@@ -51,6 +52,7 @@ pub struct Telemetry {
     metrics: Metrics,
     ledger: Arc<Ledger>,
     log: Arc<Log>,
+    log_files: Reopen,
     spans: Option<Arc<Records>>,
     errors: Option<Arc<Records>>,
     observer: Option<mpsc::Sender<Arc<Record>>>,
@@ -67,6 +69,7 @@ impl Telemetry {
             metrics,
             ledger: Arc::default(),
             log: Arc::new(Log::silent(LogLevel::Info)),
+            log_files: Reopen::default(),
             spans: None,
             errors: None,
             observer: None,
@@ -91,6 +94,11 @@ impl Telemetry {
     /// The log, for who has more to say than that an exchange ended.
     pub fn log(&self) -> &Arc<Log> {
         &self.log
+    }
+
+    /// How to have the log's files opened again.
+    pub fn log_files(&self) -> &Reopen {
+        &self.log_files
     }
 
     /// What became of everything that was to leave.

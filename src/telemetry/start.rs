@@ -93,7 +93,8 @@ impl Telemetry {
             log.hear_on_console(voices.open(&mut ledger, console, "logs", LOG));
         }
         if let Some(directory) = &config.log.directory {
-            let files = AccessLog::files(&config.service, directory)?;
+            let files = AccessLog::files(&config.service, directory, &config.log.files)?;
+            voices.log_files = files.reopen();
             log.hear(voices.open(&mut ledger, files, "logs", LOG));
         }
         if let Some(otlp) = Otlp::start(config, spool.as_ref())? {

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::{LEVELS, files, url};
+use super::{LEVELS, files, log_files, url};
 use crate::config::env::Outside;
 use crate::config::model::{AuditMode, Console, Log, Sentry, Service, Spool};
 use crate::config::section::{Section, lay};
@@ -26,6 +26,7 @@ pub(super) fn log(section: &Section<'_>, log: &mut Log) {
     lay(&mut log.level, section.choice("level", &LEVELS));
     lay(&mut log.console, section.choice("console", &CONSOLES));
     log.directory = section.optional("directory").map(PathBuf::from);
+    log_files::log_files(section, &mut log.files);
 }
 
 /// `[spool]`. Whether the directory can be used is found out when it is opened.

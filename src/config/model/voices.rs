@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::LogFiles;
 use crate::secret::Secret;
 
 /// `[tracing]`.
@@ -72,6 +73,8 @@ pub struct Log {
     pub console: Console,
     /// Where `combined.log` and `error.log` go.
     pub directory: Option<PathBuf>,
+    /// How those are kept short.
+    pub files: LogFiles,
 }
 
 /// `log.level`.
