@@ -158,7 +158,7 @@ struct Known {
     page: Series,
     /// The labels of what the rules record.
     recorded: BTreeMap<String, BTreeSet<String>>,
-    error_types: Vec<&'static str>,
+    error_types: Vec<String>,
 }
 
 impl Known {
@@ -180,9 +180,10 @@ impl Known {
             Some((name, labels))
         });
         let refusals = [Refusal::Overloaded, Refusal::JwksUnavailable, Refusal::CircuitOpen];
-        let mut error_types: Vec<_> = refusals.map(|refusal| refusal.error_type().as_str()).into();
-        error_types.push(Failure::AuditUnavailable.error_type().as_str());
-        error_types.extend([ErrorType::PANIC.as_str(), CLASSIFIED]);
+        let rest = [Failure::AuditUnavailable.error_type(), ErrorType::PANIC];
+        let error_types = refusals.into_iter().map(Refusal::error_type).chain(rest);
+        let error_types =
+            error_types.map(|one| one.as_str().to_owned()).chain([CLASSIFIED.to_owned()]).collect();
         Self { page, recorded: recorded.collect(), error_types }
     }
 
@@ -201,7 +202,7 @@ impl Known {
             || OF_THE_SCRAPE.contains(&label)
             || on_page.is_some_and(|values| values.contains(value))
             || OF_TROUBLE.contains(&(label, value))
-            || (label == "type" && self.error_types.contains(&value))
+            || (label == "type" && self.error_types.iter().any(|known| known == value))
     }
 
     /// What an expression asks for that there is not.

@@ -80,6 +80,8 @@ mod metrics_documented;
 mod metrics_pushed;
 // A thousand random misbehaviours of clients and upstreams.
 mod misbehaviour;
+// Log records at a collector: what is in them, and what becomes of them when it is in trouble.
+mod otlp_logs;
 // Spans on the wire: their shape, and what becomes of them when the collector misbehaves.
 mod otlp;
 // OTLP over gRPC: what a collector gets, and what becomes of a parcel when it is odd.
