@@ -330,6 +330,11 @@ async fn nothing_comes_out_towards_a_collector_that_is_spoken_to_by_grpc() {
         assert!(bytes.len() > 10_000, "only {} bytes for the {service}", bytes.len());
         sinks.take(service, bytes);
     }
+    let seen = collector.seen().into_iter().filter(|seen| seen.uri.contains("LogsService"));
+    for seen in seen {
+        sinks.take_log_records("LogsService", &seen.message);
+    }
+    assert!(sinks.has("LogsService", "Request completed"), "log records came by gRPC");
     assert_clean(&markers, &sinks);
 }
 
@@ -390,6 +395,8 @@ async fn a_planted_leak_is_found_in_every_sink() {
         "error.log",
         "spans",
         "spans, decoded",
+        "log records",
+        "log records, decoded",
         "points",
         "points, decoded",
         "spool",
@@ -503,6 +510,10 @@ async fn gather(process: Process, receiver: &Receiver, sinks: &mut Sinks) {
     sinks.take("diagnostics", &*remains.stderr);
     sinks.take_files(remains.directory.path());
     sinks.stacks.extend(receiver.haystacks("spans", "/v1/traces"));
+    for (head, body) in receiver.bodies("/v1/logs") {
+        sinks.take("log records, heads", head);
+        sinks.take_log_records("log records", &body);
+    }
     sinks.stacks.extend(receiver.haystacks("points", "/v1/metrics"));
     sinks.stacks.extend(receiver.haystacks("events", "/api/42/envelope/").into_iter().take(1));
 }

@@ -273,6 +273,20 @@ refused! {
     a_misspelt_take_is_one_mistake:
         "captures.\"a.b\" = { from = \"request.body:/a\", take = \"numbers\" }", "1:53",
         "`captures.\"a.b\".take` is not one of its values", "did you mean \"number\"?";
+    a_capture_has_no_name_of_a_field_of_the_log:
+        "captures.status = { from = \"request.body:/a\", take = \"number\" }", "1:10",
+        "this name cannot name a capture", "have such a field of their own",
+        "for example `captured.status`";
+    nor_one_that_begins_like_ours:
+        "captures.\"http.form\" = { from = \"request.body:/a\", take = \"number\" }", "1:10",
+        "have such a field of their own";
+    nor_one_that_ecs_would_spell_like_another:
+        "captures.\"a.b\" = { from = \"request.body:/a\", take = \"number\" }\n\
+         captures.a_b = { from = \"request.body:/a\", take = \"number\" }", "2:10",
+        "another capture would be `labels.a_b`, too";
+    a_schema_is_one_of_three:
+        "log.schema = \"gelf\"", "1:14", "`log.schema` is not one of its values",
+        "expected \"winston\", \"otel\" or \"ecs\"";
     audit_and_spool_need_a_directory_each:
         "spool.directory = \"audit\"\nroutes = [{ match = \"GET /\", audit = \"DATA_ACCESS\" }]",
         "1:19", "`spool.directory` and `audit.directory` are the same";
@@ -444,10 +458,10 @@ refused! {
         "2:50", "`routes.captures` names a parameter that the route does not have",
         "this takes `{id}` of the path", "not in here";
     a_label_that_is_taken_is_refused:
-        "captures.\"error.type\" = { from = \"path:id\", values = [\"b\"], metric = true }", "1:70",
+        "captures.\"error-type\" = { from = \"path:id\", values = [\"b\"], metric = true }", "1:70",
         "as a label it would be `error_type`, which is taken";
     two_captures_that_would_be_one_label_are_refused:
-        "captures.\"a.b\" = { from = \"path:id\", values = [\"b\"], metric = true }\ncaptures.a_b = { from = \"path:id\", values = [\"b\"], metric = true }",
+        "captures.\"a-b\" = { from = \"path:id\", values = [\"b\"], metric = true }\ncaptures.a_b = { from = \"path:id\", values = [\"b\"], metric = true }",
         "2:61", "another capture is the label `a_b` already";
     a_label_that_begins_with_a_digit_is_refused:
         "captures.1 = { from = \"path:id\", values = [\"b\"], metric = true }", "1:59",

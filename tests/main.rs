@@ -36,6 +36,8 @@ mod endings;
 mod error_classes;
 // Error events of whole requests.
 mod error_reporting;
+// The dashboard and the Prometheus rules ask only for what is there.
+mod dashboard;
 // The rules of the house: imports, lengths, module docs.
 mod floors;
 // What is left when file descriptors or memory run short.
@@ -78,6 +80,8 @@ mod metrics_documented;
 mod metrics_pushed;
 // A thousand random misbehaviours of clients and upstreams.
 mod misbehaviour;
+// Log records at a collector: what is in them, and what becomes of them when it is in trouble.
+mod otlp_logs;
 // Spans on the wire: their shape, and what becomes of them when the collector misbehaves.
 mod otlp;
 // OTLP over gRPC: what a collector gets, and what becomes of a parcel when it is odd.

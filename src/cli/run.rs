@@ -45,7 +45,7 @@ pub fn run(
             let file = path.map(Path::to_path_buf);
             let written = loaded.written.clone();
             let source = Some(Source { gather: Arc::new(gather), file, text, written });
-            serve(&loaded, Given { inherited, source })
+            serve(&loaded, Given { inherited, source, feed: None })
         }
         (Ok(_), Err(error)) => fail(&NotStarted::Inherited(error).to_string()),
         (Err(complaint), _) => {
@@ -61,12 +61,13 @@ fn load(gather: &Gather, colour: bool) -> Result<(Loaded, Option<String>), Strin
     Ok((loaded, sources.file.map(|file| file.text)))
 }
 
-fn serve(loaded: &Loaded, given: Given) -> ExitCode {
+fn serve(loaded: &Loaded, mut given: Given) -> ExitCode {
     let config = &loaded.config;
-    let diagnostics = match diagnostics::init(config.log.level, &config.service.name) {
+    let diagnostics = match diagnostics::init(&config.log, &config.service) {
         Ok(diagnostics) => diagnostics,
         Err(error) => return fail(&error.to_string()),
     };
+    given.feed = Some(diagnostics.feed());
     note_panics();
     for notice in &loaded.notices {
         tracing::warn!("{notice}");

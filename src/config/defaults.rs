@@ -11,7 +11,7 @@ use super::model::{
     Admin, Audit, AuditMode, Breaker, Cache, Config, Console, Drain, Gates, Health, HostHeader,
     Identity, IdentitySource, Inspect, Keep, Log, LogFiles, LogLevel, Metrics, Mode, Need, Otlp,
     OtlpProtocol, OtlpTarget, Overload, PathForm, Pool, Propagators, RateLimitHeaders,
-    RateLimitStore, Retry, Scheme, Server, ServerLimits, Service, Share, Signal, Spool,
+    RateLimitStore, Retry, Schema, Scheme, Server, ServerLimits, Service, Share, Signal, Spool,
     TelemetryUser, Timeouts, Tracing, Trust, Upstream,
 };
 use super::model::{Preset, Security, Unmatched};
@@ -100,7 +100,8 @@ impl Config {
 
 fn log() -> Log {
     let files = LogFiles { max_size: Some(10 * MIB as u64), max_files: 5, compress: true };
-    Log { level: LogLevel::Info, console: Console::Auto, directory: None, files }
+    let schema = Schema::Winston;
+    Log { level: LogLevel::Info, schema, console: Console::Auto, directory: None, files }
 }
 
 fn audit() -> Audit {
@@ -228,5 +229,9 @@ fn otlp() -> Otlp {
         let url = format!("{COLLECTOR}{}", signal.path());
         OtlpTarget { is_configured: false, ..OtlpTarget::new(url, OtlpProtocol::Http) }
     };
-    Otlp { traces: Some(target(Signal::Traces)), metrics: Some(target(Signal::Metrics)) }
+    Otlp {
+        traces: Some(target(Signal::Traces)),
+        metrics: Some(target(Signal::Metrics)),
+        logs: None,
+    }
 }

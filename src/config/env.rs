@@ -22,6 +22,8 @@ pub(crate) struct Outside {
     over: Vec<(String, Node)>,
     /// `OTEL_EXPORTER_OTLP_INSECURE` and its kin by the table they are for: name and value.
     insecure: BTreeMap<&'static str, (String, bool)>,
+    /// `OTEL_LOGS_EXPORTER` asks for OTLP.
+    pub(crate) pushes_logs: bool,
     /// Resource attributes that are no key of ours.
     pub(crate) attributes: Vec<(String, String)>,
     /// What was set aside.

@@ -27,7 +27,7 @@ mod store;
 mod upstream;
 mod voices;
 
-pub use captures::{Capture, Place, TAKEN_LABELS, Take};
+pub use captures::{Capture, Place, TAKEN_BEGINNINGS, TAKEN_FIELDS, TAKEN_LABELS, Take};
 pub use errors::ErrorClass;
 pub use faults::{Breaker, Health, Retry};
 pub use gates::{Gates, Mode, Need, Overload, Share};
@@ -40,7 +40,9 @@ pub use security::{Preset, Security, Unmatched};
 pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
 pub use store::{RateLimitStore, StoreNode, StorePlace, StoreUrl};
 pub use upstream::{HostHeader, Pool, Scheme, Timeouts, Upstream};
-pub use voices::{Console, Keep, Log, LogLevel, Propagators, Sentry, Spool, Tracing, Trust};
+pub use voices::{
+    Console, Keep, Log, LogLevel, Propagators, Schema, Sentry, Spool, Tracing, Trust,
+};
 
 /// The whole configuration.
 #[derive(Clone, Debug)]

@@ -23,6 +23,7 @@ use super::log::Log;
 use super::metrics::{Metrics, sources};
 use super::sink::Sink;
 use super::sinks::access_log::{self, AccessLog, OpenError};
+use super::sinks::otlp::logs::OtlpLogs;
 use super::sinks::otlp::metrics::MetricsPush;
 use super::sinks::otlp::{Otlp, OtlpError};
 use super::sinks::sentry::{BadDsn, Post, SentrySink};
@@ -85,7 +86,7 @@ impl Telemetry {
         let mut voices = Self::silent(metrics);
         let mut log = Log::silent(config.log.level);
         let mut ledger = Ledger::default();
-        if let Some(form) = access_log::console_form(config.log.console) {
+        if let Some(form) = access_log::console_form(&config.log) {
             let console = match console {
                 Console::Stdout => AccessLog::stdout(&config.service, form)?,
                 Console::To(out) => AccessLog::console(&config.service, form, out)?,
@@ -93,9 +94,13 @@ impl Telemetry {
             log.hear_on_console(voices.open(&mut ledger, console, "logs", LOG));
         }
         if let Some(directory) = &config.log.directory {
-            let files = AccessLog::files(&config.service, directory, &config.log.files)?;
+            let (schema, files) = (config.log.schema, &config.log.files);
+            let files = AccessLog::files(&config.service, schema, directory, files)?;
             voices.log_files = files.reopen();
             log.hear(voices.open(&mut ledger, files, "logs", LOG));
+        }
+        if let Some(logs) = OtlpLogs::start(config, spool.as_ref())? {
+            log.hear(voices.open(&mut ledger, logs, "logs", LOG));
         }
         if let Some(otlp) = Otlp::start(config, spool.as_ref())? {
             voices.spans = Some(voices.open(&mut ledger, otlp, "traces", SPANS));

@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 
 use super::file::Lines;
 pub use super::file::OpenError;
-use crate::config::model::{Console, LogFiles, Service};
+use crate::config::model::{Console, Log, LogFiles, Schema, Service};
 use crate::telemetry::log::Entry;
 pub use crate::telemetry::log::line::Form;
 use crate::telemetry::sink::{Delivery, Sink};
@@ -35,10 +35,10 @@ mod scribe;
 use scribe::Scribe;
 
 /// The form of the console's lines, or `None` where it is off. `auto` is pretty on a terminal.
-pub fn console_form(console: Console) -> Option<Form> {
-    match console {
+pub fn console_form(log: &Log) -> Option<Form> {
+    match log.console {
         Console::Auto if io::stdout().is_terminal() => Some(Form::Pretty),
-        Console::Auto | Console::Json => Some(Form::Json),
+        Console::Auto | Console::Json => Some(Form::Json(log.schema)),
         Console::Pretty => Some(Form::Pretty),
         Console::Off => None,
     }
@@ -112,9 +112,14 @@ impl AccessLog {
 
     /// JSON lines to `combined.log`, and those of level error to `error.log` as well. Makes the
     /// directory where it is missing.
-    pub fn files(service: &Service, directory: &Path, files: &LogFiles) -> Result<Self, OpenError> {
+    pub fn files(
+        service: &Service,
+        schema: Schema,
+        directory: &Path,
+        files: &LogFiles,
+    ) -> Result<Self, OpenError> {
         let [combined, errors] = Lines::append(directory, ["combined.log", "error.log"], files)?;
-        Self::start("file", Scribe::new(service, Form::Json, combined, Some(errors)))
+        Self::start("file", Scribe::new(service, Form::Json(schema), combined, Some(errors)))
             .map_err(|error| OpenError { path: directory.to_owned(), error })
     }
 

@@ -22,7 +22,7 @@ fn entry(record: Record) -> Entry {
 async fn files_take_every_line_and_errors_twice() {
     let directory = tempfile::tempdir().unwrap();
     let logs = directory.path().join("deep/logs");
-    let sink = AccessLog::files(&service(), &logs, &FILES).unwrap();
+    let sink = AccessLog::files(&service(), Schema::Winston, &logs, &FILES).unwrap();
     let (lane, worker) = worker::start(sink, "logs", 10, 10);
     assert!(lane.offer(entry(record())) && lane.offer(entry(failed())));
     worker.stop(Instant::now() + Duration::from_secs(10)).await;
@@ -30,7 +30,7 @@ async fn files_take_every_line_and_errors_twice() {
     let read = |name| std::fs::read_to_string(logs.join(name)).unwrap();
     assert_eq!(read("combined.log").lines().count(), 2);
     let mut line = Vec::new();
-    Format::new(&service(), Form::Json).write(&entry(failed()), &mut line);
+    Format::new(&service(), Form::Json(Schema::Winston)).write(&entry(failed()), &mut line);
     assert_eq!(read("error.log").as_bytes(), line);
     assert_eq!(lane.account().exported, 2);
     #[cfg(unix)]
@@ -63,7 +63,8 @@ impl Write for Broken {
 
 #[tokio::test]
 async fn a_full_disk_is_counted_and_nothing_else() {
-    let sink = AccessLog::console(&service(), Form::Json, Box::new(Broken::Full)).unwrap();
+    let sink = AccessLog::console(&service(), Form::Json(Schema::Winston), Box::new(Broken::Full))
+        .unwrap();
     let (lane, worker) = worker::start(sink, "logs", 10, 1);
     assert!(lane.offer(entry(record())) && lane.offer(entry(record())));
     worker.stop(Instant::now() + Duration::from_secs(10)).await;
@@ -77,7 +78,7 @@ async fn a_reader_that_stalls_fills_the_lane_and_stops_nobody() {
     let (started, stalled) = std::sync::mpsc::channel();
     let (_hold, never) = std::sync::mpsc::channel();
     let out = Broken::Stalled(started, never);
-    let sink = AccessLog::console(&service(), Form::Json, Box::new(out)).unwrap();
+    let sink = AccessLog::console(&service(), Form::Json(Schema::Winston), Box::new(out)).unwrap();
     let (lane, worker) = worker::start(sink, "logs", 4, 1);
     assert!(lane.offer(entry(record())));
     tokio::task::spawn_blocking(move || stalled.recv().unwrap()).await.unwrap();
@@ -134,7 +135,8 @@ fn told(lines: &[serde_json::Value]) -> Vec<(u64, String)> {
 #[tokio::test]
 async fn the_next_line_that_gets_through_comes_after_one_that_tells_what_is_missing() {
     let tap = Tap::default();
-    let mut sink = AccessLog::console(&service(), Form::Json, Box::new(tap.clone())).unwrap();
+    let mut sink =
+        AccessLog::console(&service(), Form::Json(Schema::Winston), Box::new(tap.clone())).unwrap();
     let one = || vec![entry(record())];
     assert_eq!(sink.deliver(one()).await.dropped, [("io", 1)]);
     sink.missed(5);
@@ -159,7 +161,7 @@ async fn what_only_error_log_misses_it_says_itself() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("error.log");
     std::os::unix::fs::symlink("/dev/full", &path).unwrap();
-    let mut sink = AccessLog::files(&service(), directory.path(), &FILES).unwrap();
+    let mut sink = AccessLog::files(&service(), Schema::Winston, directory.path(), &FILES).unwrap();
     let both = || vec![entry(record()), entry(failed())];
     assert_eq!(sink.deliver(both()).await.dropped, [("io", 1)]);
     std::fs::remove_file(&path).unwrap();
@@ -183,7 +185,7 @@ async fn what_only_error_log_misses_it_says_itself() {
 async fn files_that_were_moved_are_opened_again_though_nothing_is_said() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
-    let mut sink = AccessLog::files(&service(), directory.path(), &FILES).unwrap();
+    let mut sink = AccessLog::files(&service(), Schema::Winston, directory.path(), &FILES).unwrap();
     assert_eq!(sink.deliver(vec![entry(failed())]).await, Delivery::all(1));
     for name in ["combined.log", "error.log"] {
         std::fs::rename(path(name), path(&format!("{name}-old"))).unwrap();

@@ -181,7 +181,7 @@ fn request_ids() -> impl Strategy<Value = RequestId> {
 }
 
 prop_compose! {
-    fn records()(
+    pub(in crate::telemetry::sinks::otlp) fn records()(
         (request_id, trace, kept, route, outcome) in
             (request_ids(), traces(), kept(), routes(), outcomes()),
         (since_1970, duration) in (durations(), durations()),
