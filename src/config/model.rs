@@ -13,6 +13,7 @@ use crate::record::{ConfigName, PseudonymKey};
 use crate::secret::Secret;
 
 mod captures;
+mod datadog;
 mod faults;
 mod gates;
 mod identity;
@@ -26,6 +27,7 @@ mod upstream;
 mod voices;
 
 pub use captures::{Capture, Place, TAKEN_LABELS, Take};
+pub use datadog::Datadog;
 pub use faults::{Breaker, Health, Retry};
 pub use gates::{Gates, Mode, Need, Overload, Share};
 pub use identity::{Identity, IdentitySource, Jwt, KeyForm, KeySource, TelemetryUser};
@@ -91,6 +93,8 @@ pub struct Config {
     pub overload: Overload,
     /// `[audit]`: needed only where a route is audited.
     pub audit: Audit,
+    /// `[log.datadog]`: absent where nothing is shipped.
+    pub datadog: Option<Datadog>,
     /// `[sentry]`: absent without a DSN or in a disabled environment.
     pub sentry: Option<Sentry>,
     /// `[errors] type_base`: prefix of the problem `type`; empty means `about:blank`.

@@ -15,6 +15,7 @@ use super::value::Zero;
 mod across;
 mod captured_limits;
 mod captures;
+mod datadog;
 mod doors;
 mod files;
 mod gates;
@@ -72,6 +73,8 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     policy(&root, &mut config);
     config.openapi = openapi::openapi(&root.section("openapi"), outside);
     audit(&root.section("audit"), &mut config);
+    let log = root.section("log");
+    config.datadog = datadog::datadog(&log.section("datadog"), &config.service, outside);
     config.sentry = voices::sentry(&root.section("sentry"), &config.service, outside);
     lay(&mut config.errors_type_base, voices::type_base(&root.section("errors")));
     lay(&mut config.genai, root.section("genai").flag("enabled"));
