@@ -31,6 +31,9 @@ use crate::support::grpc_collector::GrpcCollector;
 use crate::support::process::Process;
 use crate::support::upstream::{self, Upstream};
 
+/// The key of the intake for entries, with the end of its line.
+const KEY: &str = include_str!("canary/datadog.key");
+
 /// A configuration with every sink and short deadlines.
 fn everything(upstream: &str, receiver: &Receiver, more: &str) -> String {
     let receiver = receiver.address;
@@ -69,6 +72,10 @@ dsn = "http://public@{receiver}/42"
 [audit]
 deadline = "10s"
 "#
+    );
+    let key = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/canary/datadog.key");
+    let sinks = format!(
+        "{sinks}[log.datadog]\nenabled = true\nurl = \"http://{receiver}\"\napi_key_file = \"{key}\"\n"
     );
     let document = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/canary/openapi.yaml");
     sinks + &format!("[openapi]\nfile = \"{document}\"\n") + ROUTES
@@ -398,6 +405,7 @@ async fn a_planted_leak_is_found_in_every_sink() {
         "spans, decoded",
         "log records",
         "log records, decoded",
+        "entries",
         "points",
         "points, decoded",
         "spool",
@@ -519,6 +527,12 @@ async fn gather(process: Process, receiver: &Receiver, sinks: &mut Sinks) {
         sinks.take("log records, heads", head);
         sinks.take_log_records("log records", &body);
     }
+    for (head, body) in receiver.bodies("/api/v2/logs") {
+        // The one place where the key belongs.
+        assert!(head.contains("dd-api-key"), "{head}");
+        sinks.take("entries, heads", head.replace(KEY.trim_end(), ""));
+        sinks.take_entries("entries", &body);
+    }
     sinks.stacks.extend(receiver.haystacks("points", "/v1/metrics"));
     sinks.stacks.extend(receiver.haystacks("events", "/api/42/envelope/").into_iter().take(1));
 }
@@ -535,6 +549,10 @@ async fn explain(process: &Process, sinks: &mut Sinks) {
 }
 
 fn assert_clean(markers: &Markers, sinks: &Sinks) {
+    for stack in &sinks.stacks {
+        let found = memchr::memmem::find(&stack.bytes, KEY.trim_end().as_bytes());
+        assert!(found.is_none(), "the key of the intake is in {}", stack.name);
+    }
     let bytes: usize = sinks.stacks.iter().map(|stack| stack.bytes.len()).sum();
     assert!(bytes > 100_000, "only {bytes} bytes were searched");
     let leaks = markers.leaks(&sinks.stacks);

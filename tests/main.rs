@@ -82,6 +82,8 @@ mod metrics_documented;
 mod metrics_pushed;
 // A thousand random misbehaviours of clients and upstreams.
 mod misbehaviour;
+// The log at Datadog: an intake of our own that enforces its limits.
+mod datadog;
 // Log records at a collector: what is in them, and what becomes of them when it is in trouble.
 mod otlp_logs;
 // Spans on the wire: their shape, and what becomes of them when the collector misbehaves.

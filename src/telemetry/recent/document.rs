@@ -20,7 +20,7 @@ pub(super) fn of(record: &Record) -> Json {
         "operation": record.operation.as_deref(),
         "status": record.status,
         "outcome": record.outcome.as_str(),
-        "errorType": record.error_type().map(|error| error.as_str()),
+        "errorType": record.error_type().as_ref().map(|error| error.as_str()),
         "durationMs": millis(record.duration),
         "gates": gates(record),
         "upstream": upstream(record),
