@@ -232,6 +232,33 @@ async fn health_status_and_drain_speak_with_a_running_sidecar() {
     }
 }
 
+/// `command | :` as a shell runs it: nobody reads what it prints.
+#[tokio::test]
+async fn a_reader_that_has_gone_is_no_panic() {
+    let upstream = upstream::answering(OK).await;
+    let process =
+        Process::start(&format!("upstream.url = \"http://{}\"\n", upstream.address)).await;
+    let admin = process.admin.to_string();
+    process.client().await.get("/").await;
+    let place = process.path("");
+    for verb in ["health", "status", "reload", "drain"] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut verb_alone = command(&place, &[verb, "--admin", &admin, "-c", "sidecar.toml"]);
+        verb_alone.stdout(writer);
+        let ended = verb_alone.spawn().expect("a start").wait_with_output().await.expect("an end");
+        let err = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!((ended.status.code(), &*err), (Some(0), ""), "{verb}");
+    }
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut alone = command(&place, &["health", "--admin", "127.0.0.1:1"]);
+    alone.stderr(writer);
+    let status = alone.spawn().expect("a start").wait().await.expect("an end");
+    assert_eq!(status.code(), Some(1), "nobody is there, and nobody hears it");
+    assert_eq!(process.remains().await.code, Some(0));
+}
+
 #[tokio::test]
 async fn the_trail_of_a_run_verifies_and_a_second_run_is_refused_its_directory() {
     let upstream = upstream::answering(OK).await;

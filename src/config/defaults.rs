@@ -89,6 +89,7 @@ impl Config {
             rate_limit_headers: RateLimitHeaders::Ietf,
             overload: overload(),
             audit: audit(),
+            datadog: None,
             sentry: None,
             errors_type_base: String::new(),
             error_classes: Vec::new(),

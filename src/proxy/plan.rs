@@ -28,7 +28,7 @@ use crate::http::hop;
 use crate::http::shape::Words;
 use crate::http::template::{Table, Template};
 use crate::openapi;
-use crate::record::{PseudonymKey, RouteNames};
+use crate::record::{Policy, PseudonymKey, RouteNames};
 use crate::telemetry::metrics::{Metrics, RouteMetrics};
 use crate::telemetry::sampling::Sampling;
 
@@ -316,7 +316,18 @@ fn compile_route(
         Compiled::Described(path) => (None, Some(path.template.clone()), path.name.clone()),
         Compiled::Invalid => (None, None, RouteNames::INVALID.into()),
     };
+    let gates = route.map_or(config.default_gates, |route| route.gates);
+    let limits = limits.resolve(
+        route.map_or(&config.default_rate_limits, |route| &route.rate_limits),
+        gates.rate_limits,
+    );
     let names = Arc::new(RouteNames {
+        policy: Policy {
+            identity: gates.identity.as_str(),
+            csrf: gates.csrf.as_str(),
+            validation: gates.validation.as_str(),
+            limits: limits.shown(),
+        },
         template: name,
         name: route.map(|route| route.name.clone()),
         span: route.and_then(|route| route.span.clone()),
@@ -333,7 +344,6 @@ fn compile_route(
     };
     let labels = captures.iter().filter(|capture| capture.metric);
     let labels: Vec<_> = labels.map(|capture| capture.name.clone()).collect();
-    let gates = route.map_or(config.default_gates, |route| route.gates);
     let answer_captures = bodies(|place| matches!(place, Place::ResponseBody(_)));
     let reads_errors = config.error_classes.iter().any(|class| class.body.is_some());
     RoutePlan {
@@ -346,10 +356,7 @@ fn compile_route(
         response_header: route
             .and_then(|route| route.response_header)
             .or(config.upstream.timeouts.response_header),
-        limits: limits.resolve(
-            route.map_or(&config.default_rate_limits, |route| &route.rate_limits),
-            gates.rate_limits,
-        ),
+        limits,
         gates,
         path_captures: PathFacts::compile(captures.iter().copied(), key),
         captures: bodies(|place| matches!(place, Place::RequestBody(_))),
