@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -111,6 +112,20 @@ fn a_device_takes_lines_and_is_left_as_it_is() {
     symlink("/dev/full", directory.path().join(NAME)).unwrap();
     lines.reopen();
     assert_eq!(write(&mut lines, &["one", "two"]), 0, "a device that is full");
+}
+
+#[test]
+fn a_named_pipe_is_written_before_anybody_reads_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(NAME);
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let mut lines = open(directory.path(), &FILES).unwrap();
+    assert_eq!(write(&mut lines, &["one", "two", "three"]), 3);
+    let mut reader = fs::File::open(path).unwrap();
+    drop(lines);
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "one\ntwo\nthree\n");
 }
 
 #[test]
