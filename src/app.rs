@@ -269,6 +269,10 @@ impl App {
             metrics,
             health: Arc::clone(&self.health),
             status: status::document(config, &self.data, &self.proxy, &self.health, &self.reload),
+            explain: {
+                let proxy = Arc::clone(&self.proxy);
+                Box::new(move |id| proxy.telemetry().explain(id))
+            },
             drain: self.drain_asked.clone(),
             reload: self.reload.clone(),
             token: ArcSwapOption::from_pointee(config.admin.token.clone()),

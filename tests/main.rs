@@ -12,6 +12,8 @@ mod answer_captures;
 mod captures;
 // What a request would meet, asked of the command line.
 mod explain;
+// What gates decided about a request, asked of a running sidecar.
+mod explained;
 // Facts out of paths and answer heads, and pseudonyms.
 mod captures_beside;
 // Marked texts in every place a client can write to, and every sink searched for them.
@@ -80,6 +82,8 @@ mod metrics_documented;
 mod metrics_pushed;
 // A thousand random misbehaviours of clients and upstreams.
 mod misbehaviour;
+// The log at Datadog: an intake of our own that enforces its limits.
+mod datadog;
 // Log records at a collector: what is in them, and what becomes of them when it is in trouble.
 mod otlp_logs;
 // Spans on the wire: their shape, and what becomes of them when the collector misbehaves.

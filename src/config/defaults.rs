@@ -89,6 +89,7 @@ impl Config {
             rate_limit_headers: RateLimitHeaders::Ietf,
             overload: overload(),
             audit: audit(),
+            datadog: None,
             sentry: None,
             errors_type_base: String::new(),
             error_classes: Vec::new(),
@@ -136,7 +137,8 @@ fn server() -> Server {
     }
 }
 
-fn identity() -> Identity {
+/// `[identity]` where nothing is written.
+pub(crate) fn identity() -> Identity {
     let claim = |(field, claim): (&str, &str)| (field.into(), claim.into());
     Identity {
         source: IdentitySource::None,

@@ -13,6 +13,7 @@ use crate::record::{ConfigName, PseudonymKey};
 use crate::secret::Secret;
 
 mod captures;
+mod datadog;
 mod errors;
 mod faults;
 mod gates;
@@ -28,6 +29,7 @@ mod upstream;
 mod voices;
 
 pub use captures::{Capture, Place, TAKEN_BEGINNINGS, TAKEN_FIELDS, TAKEN_LABELS, Take};
+pub use datadog::Datadog;
 pub use errors::ErrorClass;
 pub use faults::{Breaker, Health, Retry};
 pub use gates::{Gates, Mode, Need, Overload, Share};
@@ -97,6 +99,8 @@ pub struct Config {
     pub overload: Overload,
     /// `[audit]`: needed only where a route is audited.
     pub audit: Audit,
+    /// `[log.datadog]`: absent where nothing is shipped.
+    pub datadog: Option<Datadog>,
     /// `[sentry]`: absent without a DSN or in a disabled environment.
     pub sentry: Option<Sentry>,
     /// `[errors] type_base`: prefix of the problem `type`; empty means `about:blank`.

@@ -56,7 +56,7 @@ pub struct Delivery {
     /// Items that arrived.
     pub exported: u64,
     /// Items that did not, by reason. Reasons are a closed set, safe as a label:
-    /// `unreachable`, `timeout`, `refused`, `rejected`, `io`, `rate_limited`, `sampled`, `unencodable`. The lane
+    /// `unreachable`, `timeout`, `refused`, `rejected`, `io`, `rate_limited`, `sampled`, `unencodable`, `too_large`. The lane
     /// and its worker add `queue_full`, `closed`, `panic`, `shutdown` and `unaccounted`.
     pub dropped: Vec<(&'static str, u64)>,
     /// Items that an outbox has taken over, and settles in the same books.

@@ -29,6 +29,8 @@ pub(super) struct Sinks {
     pub(super) paths: BTreeSet<String>,
     /// The users that the audit shows.
     pub(super) users: BTreeSet<String>,
+    /// The ids that answers carried: what the operators' door is asked to explain.
+    pub(super) ids: BTreeSet<String>,
     /// The kinds of ending that the log shows: an `errorType`, else an `outcome`.
     pub(super) endings: BTreeSet<String>,
 }
@@ -79,6 +81,13 @@ impl Sinks {
         self.take(&format!("{name}, decoded"), format!("{request:?}"));
     }
 
+    /// Takes an array of entries of the log in.
+    pub(super) fn take_entries(&mut self, name: &str, array: &[u8]) {
+        let entries: Vec<Value> = serde_json::from_slice(array).expect("an array of entries");
+        let lines: String = entries.iter().map(|entry| format!("{entry}\n")).collect();
+        self.take_log(name, &lines);
+    }
+
     /// Takes a segment of the audit in.
     pub(super) fn take_audit(&mut self, name: &str, text: &str) {
         let mut rest = String::new();
@@ -113,6 +122,12 @@ impl Sinks {
                 name if is_in_spool(&path) && name.ends_with(".logs") => {
                     self.take("spool", name);
                     self.take_log_records("spool", &bytes[SPOOL_HEAD..]);
+                }
+                name if is_in_spool(&path) && name.ends_with(".datadog") => {
+                    let mut array = Vec::new();
+                    let sent = GzDecoder::new(&bytes[SPOOL_HEAD..]).read_to_end(&mut array);
+                    sent.expect("gzip");
+                    self.take_entries("spool", &array);
                 }
                 name if name.contains(".log") && !is_in_spool(&path) => {
                     self.take_log(name, &text());

@@ -44,6 +44,8 @@ has_arrived() { jq -es "any(.[]; .alertname == \"$1\" and .status == \"$2\")" "$
 
 verify "the demo's failures fire high_error_rate" eventually 75 is_firing high_error_rate
 verify "they fire critical_errors, for this demo says production" eventually 10 is_firing critical_errors
+# One answer in a hundred says that the database has no connection left.
+verify "they fire database_errors" eventually 60 is_firing database_errors
 verify "the webhook of high_error_rate arrives" eventually 15 has_arrived high_error_rate firing
 verify "and that of critical_errors" eventually 15 has_arrived critical_errors firing
 says_what_to_do() {

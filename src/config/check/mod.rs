@@ -15,6 +15,7 @@ use super::value::Zero;
 mod across;
 mod captured_limits;
 mod captures;
+mod datadog;
 mod doors;
 mod errors;
 mod files;
@@ -74,6 +75,8 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     policy(&root, &mut config);
     config.openapi = openapi::openapi(&root.section("openapi"), outside);
     audit(&root.section("audit"), &mut config);
+    let log = root.section("log");
+    config.datadog = datadog::datadog(&log.section("datadog"), &config.service, outside);
     config.sentry = voices::sentry(&root.section("sentry"), &config.service, outside);
     lay(&mut config.errors_type_base, errors::type_base(&root.section("errors")));
     config.error_classes = errors::classify(&root.section("errors"));

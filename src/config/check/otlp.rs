@@ -247,8 +247,8 @@ fn scheme(url: &Url) -> &'static str {
     if url.scheme == Scheme::Https { "https" } else { "http" }
 }
 
-/// Whether the collector is on this machine, as far as its name tells.
-fn is_near(url: &Url) -> bool {
+/// Whether the place is on this machine, as far as its name tells.
+pub(super) fn is_near(url: &Url) -> bool {
     let host = url.host.to_ascii_lowercase();
     let is_loopback = host.parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback());
     is_loopback || host == "localhost" || host.ends_with(".localhost")

@@ -35,7 +35,8 @@ use crate::http::sanitise::UserAgent;
 use crate::http::shape::PathShape;
 use crate::http::traceparent::SpanId;
 use crate::record::{
-    Cache, Caller, ConfigName, Fact, Outcome, Phase, Refusal, Rejection, StoreCall, Stream, Trace,
+    Cache, Caller, ConfigName, Fact, Outcome, Phase, Refusal, Rejection, Step, StoreCall, Stream,
+    Trace, Trail,
 };
 use crate::telemetry::metrics::{ActiveGuard, Decision, Gate};
 use crate::telemetry::sinks::audit::Seat;
@@ -62,6 +63,8 @@ pub struct Exchange {
     pub rejection: Option<Rejection>,
     /// The `OpenAPI` operation the request is one of.
     pub operation: Option<Arc<OperationPlan>>,
+    /// How far it has come, and what the gates said.
+    pub trail: Trail,
     /// What a gate in shadow mode would have refused; the first one that would.
     pub would_refuse: Option<Refusal>,
     /// Captured facts: the request's, then the answer's.
@@ -146,6 +149,7 @@ impl Exchange {
             caller: Caller::default(),
             rejection: None,
             operation: None,
+            trail: Trail::default(),
             would_refuse: None,
             facts: Vec::new(),
             unfit: Vec::new(),
@@ -212,6 +216,7 @@ impl Exchange {
     /// Notes that the upstream leg begins now.
     pub fn depart(&mut self, now: Instant) {
         self.phase = Phase::Upstream;
+        self.trail.reached = Step::Upstream;
         let offset = now.saturating_duration_since(self.began);
         self.leg = Some(Leg { offset, to_head: None, status: None, answered: None });
     }

@@ -37,7 +37,7 @@ pub struct Parcel {
     pub items: u64,
     /// How `body` is compressed.
     pub encoding: Encoding,
-    /// A protobuf export request of its signal.
+    /// A protobuf export request of its signal; for Datadog a JSON array.
     pub body: Bytes,
 }
 

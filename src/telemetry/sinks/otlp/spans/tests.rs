@@ -18,9 +18,9 @@ use crate::http::shape::Words;
 use crate::http::traceparent::{SpanId, TraceId};
 use crate::http::tracestate::TraceState;
 use crate::record::{
-    Abort, Caller, ConfigName, Fact, Failure, Gaps, Kept, Outcome, Phase, PseudonymKey, Reason,
-    Record, Refusal, RouteNames, Shown, StoreCall, StoreEnding, Stream, StreamKind, Trace,
-    UpstreamLeg, User, Value,
+    Abort, Caller, ConfigName, Fact, Failure, Gaps, Kept, Outcome, Phase, Policy, PseudonymKey,
+    Reason, Record, Refusal, RouteNames, Shown, StoreCall, StoreEnding, Stream, StreamKind, Trace,
+    Trail, UpstreamLeg, User, Value,
 };
 
 fn config() -> Config {
@@ -171,6 +171,7 @@ fn routes() -> impl Strategy<Value = RouteNames> {
         name: None,
         span,
         audit: None,
+        policy: Policy::default(),
     })
 }
 
@@ -221,6 +222,7 @@ prop_compose! {
             caller,
             operation: None,
             rejection: None,
+            trail: Trail::default(),
             class: None,
             would_refuse: None,
             facts,
