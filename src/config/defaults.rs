@@ -79,6 +79,8 @@ impl Config {
                 schema: Schema::Winston,
                 console: Console::Auto,
                 directory: None,
+                request_start: false,
+                headers: Vec::new(),
             },
             spool: Spool { directory: None, max_size: 256 << 20 },
             identity: identity(),

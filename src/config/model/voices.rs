@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderName;
+
+use crate::record::ConfigName;
 use crate::secret::Secret;
 
 /// `[tracing]`.
@@ -74,6 +77,19 @@ pub struct Log {
     pub console: Console,
     /// Where `combined.log` and `error.log` go.
     pub directory: Option<PathBuf>,
+    /// Whether the beginning of an exchange is a line, too.
+    pub request_start: bool,
+    /// The headers of requests whose values may be logged.
+    pub headers: Vec<LogHeader>,
+}
+
+/// One of `log.headers`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogHeader {
+    /// The field.
+    pub field: HeaderName,
+    /// Its name, as lines show it.
+    pub name: ConfigName,
 }
 
 /// `log.level`.

@@ -53,6 +53,10 @@ impl Ecs {
             Entry::Completed(record) => {
                 request(&mut fields, record);
                 answer(&mut fields, record);
+                for header in &record.headers {
+                    fields.name("http.request.headers.", &header.name);
+                    json::string(&header.text, fields.out);
+                }
                 for fact in &record.facts {
                     fields.flat_name("labels.", &fact.name);
                     fields.value(&fact.value);
@@ -118,7 +122,7 @@ fn answer(fields: &mut Fields<'_>, record: &Record) {
         }
     }
     if let Some(error_type) = record.error_type() {
-        fields.token(key!("error.type"), error_type.as_str().as_bytes());
+        fields.text(key!("error.type"), error_type.as_str());
     }
     if record.level() == Level::Error {
         fields.text(key!("error.message"), &record.outcome.message(record.status));

@@ -54,6 +54,10 @@ impl Otel {
             Entry::Completed(record) => {
                 request(fields, record);
                 answer(fields, record);
+                for header in &record.headers {
+                    fields.name("http.request.header.", &header.name);
+                    fields.list_of_one(&header.text);
+                }
                 for fact in &record.facts {
                     fields.name("", &fact.name);
                     fields.value(&fact.value);
@@ -128,7 +132,7 @@ fn answer(fields: &mut Fields<'_>, record: &Record) {
     }
     fields.token(key!("sidecar.outcome"), record.outcome.as_str().as_bytes());
     if let Some(error_type) = record.error_type() {
-        fields.token(key!("error.type"), error_type.as_str().as_bytes());
+        fields.text(key!("error.type"), error_type.as_str());
     }
     if record.level() == Level::Error {
         fields.text(key!("error.message"), &record.outcome.message(record.status));

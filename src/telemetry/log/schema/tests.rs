@@ -133,6 +133,15 @@ fn a_user_is_called_by_the_name_that_says_whether_it_is_a_pseudonym() {
 }
 
 #[test]
+fn a_logged_header_stands_under_its_own_name() {
+    let entry = completed(full());
+    assert_eq!(json(Schema::Winston, &entry)["headers.x-kind"], "a b");
+    let otel = json(Schema::Otel, &entry)["Attributes"].take();
+    assert_eq!(otel["http.request.header.x-kind"], serde_json::json!(["a b"]));
+    assert_eq!(json(Schema::Ecs, &entry)["http.request.headers.x-kind"], "a b");
+}
+
+#[test]
 fn the_beginning_of_an_exchange_has_the_fields_of_the_contract() {
     let expected = concat!(
         r#"{"timestamp":"2024-02-29T23:59:59.000Z","level":"info","message":"Incoming request","#,
