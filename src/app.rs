@@ -29,6 +29,7 @@ use crate::server::tls::Tls;
 use crate::telemetry::diagnostics::Feed;
 use crate::telemetry::ledger::Ledger;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::sinks::access_log::Reopen;
 use crate::telemetry::sinks::audit::{self, Audit};
 use crate::telemetry::{Console, Telemetry};
 
@@ -182,6 +183,11 @@ impl App {
         self.reload.clone()
     }
 
+    /// How to have the log's files opened again, after somebody else has moved them.
+    pub fn log_files(&self) -> Reopen {
+        self.proxy.telemetry().log_files().clone()
+    }
+
     /// Serves until the first ask, then drains. A second ask ends at once.
     pub async fn run(mut self, mut asks: mpsc::Receiver<Ask>) -> Farewell {
         let first = tokio::select! {
@@ -279,6 +285,10 @@ impl App {
             metrics,
             health: Arc::clone(&self.health),
             status: status::document(config, &self.data, &self.proxy, &self.health, &self.reload),
+            explain: {
+                let proxy = Arc::clone(&self.proxy);
+                Box::new(move |id| proxy.telemetry().explain(id))
+            },
             drain: self.drain_asked.clone(),
             reload: self.reload.clone(),
             token: ArcSwapOption::from_pointee(config.admin.token.clone()),

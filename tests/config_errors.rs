@@ -83,6 +83,16 @@ refused! {
         "upstream.retry.max_retries = 11", "1:30", "`upstream.retry.max_retries`";
 }
 
+// The log's files.
+refused! {
+    a_log_file_is_long_enough_for_a_line:
+        "log.max_size = \"100B\"", "1:16", "`log.max_size` is out of range", "1KiB";
+    a_log_has_at_least_its_open_file:
+        "log.max_files = 0", "1:17", "`log.max_files` is out of range";
+    old_log_files_are_compressed_with_gzip_or_not_at_all:
+        "log.compress = \"zstd\"", "1:16", "`log.compress`", "gzip", "none";
+}
+
 // The store of shared limits.
 refused! {
     a_store_has_a_scheme_of_redis:
@@ -673,8 +683,34 @@ fn an_upstream_that_is_the_sidecars_own_socket_is_refused() {
 refused! {
     a_token_needs_an_issuer:
         "identity.source = \"jwt\"\nidentity.jwt = { jwks_url = \"https://a.example/keys\", audience = \"a\" }",
-        "2:16", "`identity.jwt.issuer` is missing", "tokens for anybody would count",
+        "2:16", "`identity.jwt.issuer` is missing", "tokens of any issuer would count",
         "write `issuer = \"*\"` to accept any";
+    a_token_needs_an_audience:
+        "identity.source = \"jwt\"\nidentity.jwt = { jwks_url = \"https://a.example/keys\", issuer = \"a\" }",
+        "2:16", "`identity.jwt.audience` is missing", "tokens for anybody would count",
+        "write `audience = \"*\"` to accept any";
+    a_tenant_is_a_claim:
+        "identity.tenant = \"org\"", "1:10", "unknown key `tenant` in `identity`",
+        "did you mean `tenant_claim`?";
+    a_path_of_a_route_is_its_match:
+        "routes = [{ match = \"GET /a\", path = \"/api\" }]", "1:31",
+        "unknown key `path` in `routes`", "did you mean `match`?";
+    a_parameter_has_braces:
+        "routes = [{ match = \"GET /api/:id\" }]", "1:21", "`routes.match` is not a route template",
+        "a parameter is written `{id}`, not `:id`";
+    the_rest_of_a_path_has_braces:
+        "routes = [{ match = \"* /api/*\" }]", "1:21", "`routes.match` is not a route template",
+        "the rest of a path is written `{*rest}`";
+    a_tenant_in_a_path_is_in_some_path:
+        "identity.tenant_path_param = \"tennant\"\nroutes = [{ match = \"* /t/{tenant}/{*rest}\" }]",
+        "1:30", "`identity.tenant_path_param` names a parameter that no path has",
+        "no route and no operation has `{tennant}`", "did you mean \"tenant\"?";
+    a_tenant_in_a_path_needs_a_path:
+        "identity.tenant_path_param = \"org\"", "1:30",
+        "`identity.tenant_path_param` names a parameter that no path has",
+        "add a route with it, such as `match = \"* /tenants/{org}/{*rest}\"`";
+    a_request_id_is_no_trace_context:
+        "request_id.header = \"tracestate\"", "1:21", "expected a header of its own";
     a_token_needs_a_key:
         "identity.source = \"jwt\"\nidentity.jwt = { issuer = \"*\", audience = \"*\" }",
         "2:16", "`identity.jwt.jwks_url` is missing", "no key could check a token";

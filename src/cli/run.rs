@@ -20,6 +20,7 @@ use crate::app::{App, Ask, Farewell, Given, NotStarted};
 use crate::config::{self, Config, Loaded};
 use crate::server::port;
 use crate::server::reload::{self, Cause, Gather, Source};
+use crate::telemetry::sinks::access_log::Reopen;
 use crate::telemetry::sinks::audit;
 use crate::telemetry::{Console, diagnostics};
 
@@ -111,7 +112,7 @@ async fn live(config: &Config, given: Given) -> Result<Farewell, NotStarted> {
     let ends = Ends::hear();
     let app = App::start_with(config, Console::Stdout, given).await?;
     let (ask, asks) = mpsc::channel(2);
-    let reloading = reload_on(hangups, app.reload());
+    let reloading = reload_on(hangups, app.reload(), app.log_files());
     let listening = async { tokio::join!(listen_for_signals(ends, ask), reloading) };
     tokio::pin!(listening);
     let running = app.run(asks);
@@ -122,11 +123,13 @@ async fn live(config: &Config, given: Given) -> Result<Farewell, NotStarted> {
     }
 }
 
-/// Asks for a reload at each SIGHUP. What comes of it goes to the log.
-async fn reload_on(hangups: io::Result<Signal>, reload: reload::Handle) {
+/// Opens the log's files again and asks for a reload at each SIGHUP: whoever moves log files says so by
+/// this signal. What comes of it goes to the log.
+async fn reload_on(hangups: io::Result<Signal>, reload: reload::Handle, log_files: Reopen) {
     match hangups {
         Ok(mut hangups) => {
             while hangups.recv().await.is_some() {
+                log_files.ask();
                 drop(reload.reload(Cause::Signal).await);
             }
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::model::{
     Admin, Audit, AuditMode, Breaker, Cache, Config, Console, Drain, Gates, Health, HostHeader,
-    Identity, IdentitySource, Inspect, Keep, Log, LogLevel, Metrics, Mode, Need, Otlp,
+    Identity, IdentitySource, Inspect, Keep, Log, LogFiles, LogLevel, Metrics, Mode, Need, Otlp,
     OtlpProtocol, OtlpTarget, Overload, PathForm, Pool, Propagators, RateLimitHeaders,
     RateLimitStore, Retry, Schema, Scheme, Server, ServerLimits, Service, Share, Signal, Spool,
     TelemetryUser, Timeouts, Tracing, Trust, Upstream,
@@ -74,14 +74,7 @@ impl Config {
                 max_series: MAX_SERIES,
             },
             cache: Cache { headers: CACHE_HEADERS.map(Into::into).into() },
-            log: Log {
-                level: LogLevel::Info,
-                schema: Schema::Winston,
-                console: Console::Auto,
-                directory: None,
-                request_start: false,
-                headers: Vec::new(),
-            },
+            log: log(),
             spool: Spool { directory: None, max_size: 256 << 20 },
             identity: identity(),
             security: security(),
@@ -96,12 +89,26 @@ impl Config {
             rate_limit_headers: RateLimitHeaders::Ietf,
             overload: overload(),
             audit: audit(),
+            datadog: None,
             sentry: None,
             errors_type_base: String::new(),
             error_classes: Vec::new(),
             genai: false,
             pseudonym_key: None,
         }
+    }
+}
+
+fn log() -> Log {
+    let files = LogFiles { max_size: Some(10 * MIB as u64), max_files: 5, compress: true };
+    Log {
+        level: LogLevel::Info,
+        schema: Schema::Winston,
+        console: Console::Auto,
+        directory: None,
+        request_start: false,
+        headers: Vec::new(),
+        files,
     }
 }
 
@@ -137,7 +144,8 @@ fn server() -> Server {
     }
 }
 
-fn identity() -> Identity {
+/// `[identity]` where nothing is written.
+pub(crate) fn identity() -> Identity {
     let claim = |(field, claim): (&str, &str)| (field.into(), claim.into());
     Identity {
         source: IdentitySource::None,
@@ -230,5 +238,9 @@ fn otlp() -> Otlp {
         let url = format!("{COLLECTOR}{}", signal.path());
         OtlpTarget { is_configured: false, ..OtlpTarget::new(url, OtlpProtocol::Http) }
     };
-    Otlp { traces: Some(target(Signal::Traces)), metrics: Some(target(Signal::Metrics)) }
+    Otlp {
+        traces: Some(target(Signal::Traces)),
+        metrics: Some(target(Signal::Metrics)),
+        logs: None,
+    }
 }

@@ -10,6 +10,7 @@ use super::Notice;
 use super::check::{LEVELS, PROPAGATORS};
 use super::error::{Origin, Problem, Problems};
 use super::raw::{Node, Table};
+use crate::secret::Secret;
 
 mod otlp;
 
@@ -22,6 +23,10 @@ pub(crate) struct Outside {
     over: Vec<(String, Node)>,
     /// `OTEL_EXPORTER_OTLP_INSECURE` and its kin by the table they are for: name and value.
     insecure: BTreeMap<&'static str, (String, bool)>,
+    /// `DATADOG_API_KEY`.
+    pub(crate) datadog_key: Option<Secret>,
+    /// `OTEL_LOGS_EXPORTER` asks for OTLP.
+    pub(crate) pushes_logs: bool,
     /// Resource attributes that are no key of ours.
     pub(crate) attributes: Vec<(String, String)>,
     /// What was set aside.
@@ -91,6 +96,7 @@ impl Outside {
                 self.under.push((key, from_env(name, value)));
             }
         }
+        self.datadog_key = env.get("DATADOG_API_KEY").map(|key| Secret::new(key.as_str()));
         if let Some(level) = env.get("LOG_LEVEL") {
             // The app's logger may know more levels than we do; that is no reason not to start.
             if LEVELS.iter().any(|(word, _)| word == level) {

@@ -13,11 +13,13 @@ use crate::record::{ConfigName, PseudonymKey};
 use crate::secret::Secret;
 
 mod captures;
+mod datadog;
 mod errors;
 mod faults;
 mod gates;
 mod identity;
 mod limits;
+mod log_files;
 mod metrics;
 mod otlp;
 mod security;
@@ -27,11 +29,13 @@ mod upstream;
 mod voices;
 
 pub use captures::{Capture, Place, TAKEN_BEGINNINGS, TAKEN_FIELDS, TAKEN_LABELS, Take};
+pub use datadog::Datadog;
 pub use errors::ErrorClass;
 pub use faults::{Breaker, Health, Retry};
 pub use gates::{Gates, Mode, Need, Overload, Share};
 pub use identity::{Identity, IdentitySource, Jwt, KeyForm, KeySource, SigningKey, TelemetryUser};
 pub use limits::{Cost, LimitKey, RateLimit, RateLimitHeaders};
+pub use log_files::LogFiles;
 pub use metrics::{Cache, Metrics};
 pub use otlp::{Otlp, OtlpProtocol, OtlpTarget, Signal};
 pub use security::{Preset, Security, Unmatched};
@@ -95,6 +99,8 @@ pub struct Config {
     pub overload: Overload,
     /// `[audit]`: needed only where a route is audited.
     pub audit: Audit,
+    /// `[log.datadog]`: absent where nothing is shipped.
+    pub datadog: Option<Datadog>,
     /// `[sentry]`: absent without a DSN or in a disabled environment.
     pub sentry: Option<Sentry>,
     /// `[errors] type_base`: prefix of the problem `type`; empty means `about:blank`.

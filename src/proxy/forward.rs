@@ -51,7 +51,7 @@ pub fn prepare(
 ) -> (Request<RequestBody>, Option<Offer>) {
     let plan = &exchange.plan;
     let is_trusted = survey.is_trusted;
-    if let Some(fields) = &plan.removed_fields {
+    if let Some(fields) = &plan.removed_trailers {
         body.remove_from_trailers(fields);
     }
     let named_host = target::host(&head.uri);

@@ -21,7 +21,7 @@ use super::exchange::{Exchange, Stop};
 use super::inspect::{Interest, Pieces, Reservation};
 use super::patience::Patience;
 use super::request_body::{Meter, is_gone};
-use crate::record::{Phase, Refusal};
+use crate::record::{Phase, Refusal, Step};
 
 /// A body after inspection: what was read, and what was not.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ pub async fn read(
     if (!captures && interest == Interest::None) || inspected.rest.is_end_stream() {
         return Ok(inspected);
     }
-    exchange.phase = Phase::Inspect;
+    (exchange.phase, exchange.trail.reached) = (Phase::Inspect, Step::Validation);
     let is_plain = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
     if !headers.get_all(CONTENT_ENCODING).iter().all(is_plain) {
         if captures || interest == Interest::Whole {

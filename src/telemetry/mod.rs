@@ -25,6 +25,7 @@ pub mod ledger;
 pub mod log;
 pub mod metrics;
 pub mod push;
+mod recent;
 pub mod resource;
 pub mod sampling;
 pub mod sink;
@@ -38,6 +39,8 @@ use lane::Lane;
 use ledger::Ledger;
 use log::{Entry, Log};
 use metrics::{Metrics, RouteMetrics};
+use recent::Recent;
+use sinks::access_log::Reopen;
 use sinks::otlp::metrics::MetricsPush;
 pub use start::{Console, StartError};
 use worker::Worker;
@@ -51,8 +54,10 @@ pub struct Telemetry {
     metrics: Metrics,
     ledger: Arc<Ledger>,
     log: Arc<Log>,
+    log_files: Reopen,
     spans: Option<Arc<Records>>,
     errors: Option<Arc<Records>>,
+    recent: Recent,
     observer: Option<mpsc::Sender<Arc<Record>>>,
     workers: Mutex<Vec<Worker>>,
     push: Mutex<Option<MetricsPush>>,
@@ -67,8 +72,10 @@ impl Telemetry {
             metrics,
             ledger: Arc::default(),
             log: Arc::new(Log::silent(LogLevel::Info)),
+            log_files: Reopen::default(),
             spans: None,
             errors: None,
+            recent: Recent::new(),
             observer: None,
             workers: Mutex::default(),
             push: Mutex::default(),
@@ -93,14 +100,25 @@ impl Telemetry {
         &self.log
     }
 
+    /// How to have the log's files opened again.
+    pub fn log_files(&self) -> &Reopen {
+        &self.log_files
+    }
+
     /// What became of everything that was to leave.
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
     }
 
+    /// What the gates said to one of the last exchanges, by its id. It searches a thousand records.
+    pub fn explain(&self, id: &str) -> Option<serde_json::Value> {
+        self.recent.explain(id)
+    }
+
     /// Tells the world what happened in one exchange. Never waits, wakes nobody.
     pub fn emit(&self, record: Arc<Record>, route: &RouteMetrics) {
         self.metrics.observe(&record, route);
+        self.recent.keep(&record);
         self.log.say(&Entry::Completed(Arc::clone(&record)));
         let lanes = [
             self.spans.as_ref().filter(|_| record.is_kept()),

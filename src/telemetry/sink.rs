@@ -35,6 +35,12 @@ pub trait Sink: Send + 'static {
         None
     }
 
+    /// Hears how much the lane has dropped for want of room since it was opened, before the batches
+    /// that found some.
+    fn missed(&mut self, total: u64) {
+        let _ = total;
+    }
+
     /// Delivers a batch and says what became of each item: the counts of the answer add up to the
     /// batch's weight. It bounds its own waiting. Dropping the future loses the batch; the worker
     /// counts it as dropped then.
@@ -50,7 +56,7 @@ pub struct Delivery {
     /// Items that arrived.
     pub exported: u64,
     /// Items that did not, by reason. Reasons are a closed set, safe as a label:
-    /// `unreachable`, `timeout`, `refused`, `rejected`, `io`, `rate_limited`, `sampled`, `unencodable`. The lane
+    /// `unreachable`, `timeout`, `refused`, `rejected`, `io`, `rate_limited`, `sampled`, `unencodable`, `too_large`. The lane
     /// and its worker add `queue_full`, `closed`, `panic`, `shutdown` and `unaccounted`.
     pub dropped: Vec<(&'static str, u64)>,
     /// Items that an outbox has taken over, and settles in the same books.

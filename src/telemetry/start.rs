@@ -23,6 +23,8 @@ use super::log::Log;
 use super::metrics::{Metrics, sources};
 use super::sink::Sink;
 use super::sinks::access_log::{self, AccessLog, OpenError};
+use super::sinks::datadog::DatadogSink;
+use super::sinks::otlp::logs::OtlpLogs;
 use super::sinks::otlp::metrics::MetricsPush;
 use super::sinks::otlp::{Otlp, OtlpError};
 use super::sinks::sentry::{BadDsn, Post, SentrySink};
@@ -65,6 +67,9 @@ pub enum StartError {
     /// The collector of metrics cannot be spoken to as configured.
     #[error("preparing the push of metrics: {0}")]
     Metrics(#[from] ConnectError),
+    /// The intake cannot be spoken to as configured.
+    #[error("preparing Datadog: {0}")]
+    Datadog(#[source] ConnectError),
     /// The DSN is not one.
     #[error("preparing Sentry: {0}")]
     Sentry(#[from] BadDsn),
@@ -93,8 +98,18 @@ impl Telemetry {
             log.hear_on_console(voices.open(&mut ledger, console, "logs", LOG));
         }
         if let Some(directory) = &config.log.directory {
-            let files = AccessLog::files(&config.service, config.log.schema, directory)?;
+            let (schema, files) = (config.log.schema, &config.log.files);
+            let files = AccessLog::files(&config.service, schema, directory, files)?;
+            voices.log_files = files.reopen();
             log.hear(voices.open(&mut ledger, files, "logs", LOG));
+        }
+        if let Some(logs) = OtlpLogs::start(config, spool.as_ref())? {
+            log.hear(voices.open(&mut ledger, logs, "logs", LOG));
+        }
+        if let Some(datadog) =
+            DatadogSink::start(config, spool.as_ref()).map_err(StartError::Datadog)?
+        {
+            log.hear(voices.open(&mut ledger, datadog, "logs", LOG));
         }
         if let Some(otlp) = Otlp::start(config, spool.as_ref())? {
             voices.spans = Some(voices.open(&mut ledger, otlp, "traces", SPANS));

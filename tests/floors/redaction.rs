@@ -65,8 +65,9 @@ const MAKERS: [(&str, &[&str]); 10] = [
 const DATA_PATH: [&str; 3] = ["http/", "proxy/", "server/"];
 
 /// What diagnostics of the data path show, and why it may be seen.
-const SHOWN: [(&str, &str); 22] = [
+const SHOWN: [(&str, &str); 23] = [
     ("route = %exchange.route.names.template", "a template of the configuration"),
+    ("limit = %self.name", "the same"),
     ("%error", "what the system, or our own TLS, says"),
     ("error", "what is wrong with our own files"),
     ("%client", "truncated as in the log"),

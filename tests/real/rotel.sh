@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A real OTLP receiver takes the spans, by http/protobuf and by gRPC, and the app behind adds its own at the
-# right place.
+# A real OTLP receiver takes spans and log records, by http/protobuf and by gRPC, and the app behind adds its own
+# spans at the right place.
 #
 # Batches may arrive in any order; the chain is judged once all four spans are in rotel's log.
 . "$(dirname "$0")/lib.sh"
@@ -8,7 +8,7 @@
 read -r grpc_port otlp_port app_port listen admin < <(free_ports 5)
 launch_server rotel "$otlp_port" "$ROTEL" start --pid-file "$RUN/rotel.pid" \
   --otlp-grpc-endpoint "127.0.0.1:$grpc_port" --otlp-http-endpoint "127.0.0.1:$otlp_port" \
-  --exporter blackhole --debug-log traces --debug-log-verbosity detailed
+  --exporter blackhole --debug-log traces --debug-log logs --debug-log-verbosity detailed
 collector=http://127.0.0.1:$otlp_port
 launch_server app "$app_port" env OTLP_ENDPOINT="$collector" \
   "$PYTHON" -m uvicorn --app-dir "$PARTS" --port "$app_port" --log-level warning asgi_app:app
@@ -41,6 +41,17 @@ stop "$SIDECAR_PID"
 all_arrived() { [ "$(grep -c '^Span #' "$RUN/rotel.log")" = 16 ]; }
 eventually 10 all_arrived
 verify "what was in flight at the end was delivered by the drain: 16 spans, none twice" all_arrived
+lines_arrived() { [ "$(grep -c '^EventName: sidecar.request.completed' "$RUN/rotel.log")" = "$1" ]; }
+eventually 10 lines_arrived 7
+verify "each of the 7 requests left one log record" lines_arrived 7
+# A log record's span is printed as "Span ID", a span's own as "ID".
+each_names_its_span() {
+  local id
+  for id in $(sed -n 's/^ *Span ID *: //p' "$RUN/rotel.log"); do
+    grep -qE "^ *ID *: $id" "$RUN/rotel.log" || return 1
+  done
+}
+verify "each names a span that arrived" each_names_its_span
 # rotel prints a span's own ids indented by four, and those of its links by five and an arrow.
 foreign=11111111111111111111111111111111
 not_believed() { ! grep -E "^    (Trace ID|Parent ID) *: ($foreign|2{16})" "$RUN/rotel.log"; }
@@ -64,4 +75,6 @@ stop "$SIDECAR_PID"
 more_arrived() { [ "$(grep -c '^Span #' "$RUN/rotel.log")" = 26 ]; }
 eventually 10 more_arrived
 verify "by gRPC, compressed, 10 more spans are delivered by the drain, none twice" more_arrived
+eventually 10 lines_arrived 12
+verify "and 5 more log records" lines_arrived 12
 finish

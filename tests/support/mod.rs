@@ -8,6 +8,7 @@ pub mod grpc_collector;
 pub mod h2;
 pub mod house;
 pub mod http2;
+pub mod intake;
 pub mod issuer;
 pub mod process;
 pub mod recorder;

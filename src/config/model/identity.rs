@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::{Config, Take};
 use crate::jwt::{Algorithm, Keys, Signer};
 
 /// `[identity]`.
@@ -52,6 +53,29 @@ pub enum IdentitySource {
     Headers,
 }
 
+impl Config {
+    /// Whether telemetry shows pseudonyms whose key nobody has given, so that they end with the process.
+    pub fn has_fleeting_pseudonyms(&self) -> bool {
+        let identity = &self.identity;
+        let names_users = identity.telemetry_user == TelemetryUser::Hmac
+            && !matches!(identity.source, IdentitySource::None);
+        let hides_texts = self.captures.iter().any(|capture| capture.take == Take::Hmac);
+        self.pseudonym_key.is_none() && (names_users || hides_texts)
+    }
+}
+
+impl IdentitySource {
+    /// As the configuration writes it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Jwt(_) => "jwt",
+            Self::Mtls => "mtls",
+            Self::Headers => "headers",
+        }
+    }
+}
+
 /// `identity.telemetry_user`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TelemetryUser {
@@ -92,6 +116,18 @@ pub enum KeySource {
         /// Its keys.
         keys: Arc<Keys>,
     },
+}
+
+impl KeySource {
+    /// The key that names it.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Url(_) => "jwks_url",
+            Self::File { form: KeyForm::Set, .. } => "jwks_file",
+            Self::File { form: KeyForm::Pem, .. } => "public_key_file",
+            Self::File { form: KeyForm::Secret, .. } => "secret_file",
+        }
+    }
 }
 
 /// What a file of keys holds.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::LogFiles;
 use crate::record::ConfigName;
 use crate::secret::Secret;
 
@@ -77,6 +78,8 @@ pub struct Log {
     pub console: Console,
     /// Where `combined.log` and `error.log` go.
     pub directory: Option<PathBuf>,
+    /// How those are kept short.
+    pub files: LogFiles,
     /// Whether the beginning of an exchange is a line, too.
     pub request_start: bool,
     /// The headers of requests whose values may be logged.

@@ -35,8 +35,8 @@ use crate::http::sanitise::UserAgent;
 use crate::http::shape::PathShape;
 use crate::http::traceparent::SpanId;
 use crate::record::{
-    Cache, Caller, ConfigName, Fact, LoggedHeader, Outcome, Phase, Refusal, Rejection, StoreCall,
-    Stream, Trace,
+    Cache, Caller, ConfigName, Fact, LoggedHeader, Outcome, Phase, Refusal, Rejection, Step,
+    StoreCall, Stream, Trace, Trail,
 };
 use crate::telemetry::log::{Entry, Incoming};
 use crate::telemetry::metrics::{ActiveGuard, Decision, Gate};
@@ -64,6 +64,8 @@ pub struct Exchange {
     pub rejection: Option<Rejection>,
     /// The `OpenAPI` operation the request is one of.
     pub operation: Option<Arc<OperationPlan>>,
+    /// How far it has come, and what the gates said.
+    pub trail: Trail,
     /// What a gate in shadow mode would have refused; the first one that would.
     pub would_refuse: Option<Refusal>,
     /// Captured facts: the request's, then the answer's.
@@ -150,6 +152,7 @@ impl Exchange {
             caller: Caller::default(),
             rejection: None,
             operation: None,
+            trail: Trail::default(),
             would_refuse: None,
             facts: Vec::new(),
             unfit: Vec::new(),
@@ -241,6 +244,7 @@ impl Exchange {
     /// Notes that the upstream leg begins now.
     pub fn depart(&mut self, now: Instant) {
         self.phase = Phase::Upstream;
+        self.trail.reached = Step::Upstream;
         let offset = now.saturating_duration_since(self.began);
         self.leg = Some(Leg { offset, to_head: None, status: None, answered: None });
     }

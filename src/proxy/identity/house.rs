@@ -15,6 +15,7 @@ use super::bearer::{self, Bearer, Moment};
 use super::mtls::Certified;
 use super::policy::Policy;
 use super::seal::Seal;
+use super::standing::{KeyStanding, Standing};
 use super::{Identity, follow};
 use crate::config::Config;
 use crate::config::model::{IdentitySource, KeySource, Need};
@@ -24,6 +25,7 @@ use crate::record::{PseudonymKey, Rejection};
 #[derive(Debug)]
 pub struct Identities {
     source: Source,
+    source_name: &'static str,
     policy: Policy,
     challenges: Challenges,
     seal: Option<Seal>,
@@ -78,8 +80,10 @@ impl Identities {
             .tenant_header
             .as_ref()
             .and_then(|name| HeaderName::from_bytes(name.as_bytes()).ok());
+        tell_of_a_random_key(config);
         Self {
             source,
+            source_name: settings.source.as_str(),
             policy: Policy::compile(settings, key),
             challenges: Challenges::of(&config.service.name),
             seal: settings.signing_key.as_ref().map(|key| Seal::new(key, &config.service.name)),
@@ -184,6 +188,16 @@ impl Identities {
         }
     }
 
+    /// How it stands with them.
+    pub fn standing(&self) -> Standing {
+        let keys = match &self.source {
+            Source::Jwt { bearer, .. } => Some(KeyStanding::of(&bearer.ring, Instant::now())),
+            _ => None,
+        };
+        let signs_with = self.seal.as_ref().map(Seal::key_id);
+        Standing { source: self.source_name, keys, signs_with }
+    }
+
     /// Follows the keys until `stop`: fetches them, or looks at their files.
     pub async fn tend(&self, stop: CancellationToken) {
         let verifying = async {
@@ -197,6 +211,16 @@ impl Identities {
             }
         };
         stop.run_until_cancelled(async { tokio::join!(verifying, signing) }).await;
+    }
+}
+
+/// Says once that the pseudonyms of this process will mean nothing to the next one.
+fn tell_of_a_random_key(config: &Config) {
+    if config.has_fleeting_pseudonyms() {
+        tracing::info!(
+            "Pseudonyms have a random key: they are others after the next start, and in each \
+             replica. `identity.pseudonym_key_file` keeps them."
+        );
     }
 }
 

@@ -70,13 +70,15 @@ impl Set {
 impl Ring {
     /// A ring with these keys, which are good for ever; or with none yet.
     pub(super) fn new(keys: Option<Arc<Keys>>) -> Self {
+        // Those of a file have just been read.
+        let last_success = keys.is_some().then(Instant::now);
         Self {
             set: ArcSwap::from_pointee(Set { keys, generation: 1, good_until: None }),
             asked: Mutex::new(None),
             wake: Notify::new(),
             rounds: watch::Sender::new(0),
             waiting: Semaphore::new(WAITING),
-            attempts: Mutex::default(),
+            attempts: Mutex::new(Attempts { last_success, ..Attempts::default() }),
         }
     }
 

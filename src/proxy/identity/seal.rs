@@ -35,6 +35,11 @@ impl Seal {
         Self { signer, path: key.path.clone(), service: service.into() }
     }
 
+    /// The name of the key in force.
+    pub(super) fn key_id(&self) -> String {
+        self.signer.load().id().to_owned()
+    }
+
     /// What it says of this request's identity at this moment, in seconds since 1970.
     pub(super) fn field(
         &self,

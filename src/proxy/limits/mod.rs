@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::config::model::{Mode, RateLimit};
-use crate::record::ConfigName;
+use crate::record::{ConfigName, Step};
 
 mod buckets;
 mod dress;
@@ -46,6 +46,17 @@ pub enum Stage {
     Known,
     /// Once the body was looked into: captured facts.
     Body,
+}
+
+impl Stage {
+    /// The gate that it is.
+    pub fn step(self) -> Step {
+        match self {
+            Self::Door => Step::Door,
+            Self::Known => Step::Known,
+            Self::Body => Step::Body,
+        }
+    }
 }
 
 /// All limits of a configuration.
@@ -133,6 +144,15 @@ impl Staged {
     /// The limits to ask at a stage.
     pub fn at(&self, stage: Stage) -> &[Slot] {
         &self.0[stage as usize]
+    }
+
+    /// All in the order in which they are asked, as records show them.
+    pub fn shown(&self) -> Box<[(Step, ConfigName, &'static str)]> {
+        let of = |slot: &Slot| {
+            let limiter = slot.limiter();
+            (limiter.stage().step(), limiter.name().clone(), slot.mode().as_str())
+        };
+        self.0.iter().flatten().map(of).collect()
     }
 
     /// Whether there is none at all.

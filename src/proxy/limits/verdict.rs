@@ -9,7 +9,7 @@ use super::buckets::Answer;
 use super::limiter::{Limiter, Place};
 use super::store::Call;
 use crate::config::model::Mode;
-use crate::record::{ConfigName, Fact};
+use crate::record::{ConfigName, Fact, Limited};
 
 /// What the limits say about one request.
 #[derive(Debug, Default)]
@@ -21,6 +21,8 @@ pub struct Verdict {
     pub would_deny: Option<ConfigName>,
     /// What the exchange owes when it ends; empty where every cost is known.
     pub dues: Vec<Due>,
+    /// What each of them said.
+    pub limited: Limited,
     /// The calls that a shared store was asked with, since they were last taken out.
     pub calls: Vec<Call>,
     /// What is left in the first enforced limit that was asked; apart from the others, because one
@@ -74,6 +76,7 @@ impl Verdict {
     pub(super) fn take_in(&mut self, slot: &Slot, place: &Place, answer: Answer) -> bool {
         let limiter = &slot.limiter;
         let is_enforced = slot.mode == Mode::Enforce;
+        self.limited.note(!matches!(answer, Answer::Taken { .. }));
         match answer {
             Answer::Taken { remaining } => {
                 limiter.counters.allow.fetch_add(1, Relaxed);

@@ -16,6 +16,8 @@ const SILENCE: Duration = Duration::from_mins(1);
 pub(super) struct Notices {
     /// What is exported, as a sentence begins: `Spans`.
     noun: &'static str,
+    /// Who takes it.
+    taker: &'static str,
     /// Where to, without secrets.
     endpoint: String,
     is_configured: bool,
@@ -43,13 +45,14 @@ impl Notices {
             "metrics" => "Metrics",
             _ => "Logs",
         };
-        Self { noun, endpoint, is_configured, told: None, silent_until: None }
+        let taker = if signal == "datadog" { "Datadog" } else { "The OTLP collector" };
+        Self { noun, taker, endpoint, is_configured, told: None, silent_until: None }
     }
 
     pub(super) fn note_success(&mut self) {
         if self.told.take().is_some() {
-            let noun = self.noun.to_ascii_lowercase();
-            tracing::info!(endpoint = %self.endpoint, "The OTLP collector takes {noun} again.");
+            let (taker, noun) = (self.taker, self.noun.to_ascii_lowercase());
+            tracing::info!(endpoint = %self.endpoint, "{taker} takes {noun} again.");
         }
     }
 

@@ -28,7 +28,7 @@ const REMEMBERED: Bound = Bound { bytes: 16 << 20, parcels: 1024 };
 /// How an outbox is kept.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// `traces`, `metrics` or `logs`.
+    /// `traces`, `metrics` or `logs`, or `datadog` for the logs that go there: its parcels' name in the spool.
     pub signal: &'static str,
     /// Where the parcels go, for our own log: without user, password and query.
     pub endpoint: String,
@@ -48,6 +48,17 @@ impl Settings {
             endpoint: target.place(),
             is_configured: target.is_configured,
             timeout: target.timeout,
+            remembered: REMEMBERED,
+        }
+    }
+
+    /// Of the outbox to Datadog's intake, at a URL without user, password and query.
+    pub fn to_datadog(url: &str, timeout: Duration) -> Self {
+        Self {
+            signal: "datadog",
+            endpoint: url.to_owned(),
+            is_configured: true,
+            timeout,
             remembered: REMEMBERED,
         }
     }

@@ -8,8 +8,8 @@ use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
 use crate::http::traceparent::{SpanId, TraceId};
 use crate::record::{
-    Caller, Fact, Failure, Kept, LoggedHeader, Outcome, Record, Refusal, Rejection, RouteNames,
-    Stream, StreamKind, Trace, UpstreamLeg, User, Value,
+    Caller, Fact, Failure, Kept, LoggedHeader, Outcome, Policy, Record, Refusal, Rejection,
+    RouteNames, Stream, StreamKind, Trace, Trail, UpstreamLeg, User, Value,
 };
 
 pub(in crate::telemetry) fn service() -> Service {
@@ -55,6 +55,7 @@ pub(in crate::telemetry) fn record() -> Record {
             name: None,
             span: None,
             audit: None,
+            policy: Policy::default(),
         }),
         shape: None,
         status: Some(200),
@@ -67,6 +68,7 @@ pub(in crate::telemetry) fn record() -> Record {
         caller: Caller::default(),
         operation: None,
         rejection: None,
+        trail: Trail::default(),
         class: None,
         would_refuse: None,
         facts: vec![

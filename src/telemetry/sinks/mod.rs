@@ -2,6 +2,7 @@
 
 pub mod access_log;
 pub mod audit;
+pub mod datadog;
 mod file;
 pub mod otlp;
 pub mod sentry;

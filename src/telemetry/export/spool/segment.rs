@@ -25,8 +25,8 @@ use crate::telemetry::export::{Encoding, Parcel};
 pub(super) const HEAD: usize = 64;
 const MAGIC: &[u8; 8] = b"VSspool\n";
 const VERSION: u8 = 1;
-/// The signals that can be spooled; the place of one in this list is its number in a head.
-const SIGNALS: [&str; 3] = ["traces", "metrics", "logs"];
+/// The signals that can be spooled, and the logs that go elsewhere than by OTLP; the place of one in this list is its number in a head.
+const SIGNALS: [&str; 4] = ["traces", "metrics", "logs", "datadog"];
 /// Larger numbers are not ours.
 const LAST_ORDER: u64 = u64::MAX >> 1;
 /// No process counts that far: below it there is room for all that follow.

@@ -1,6 +1,6 @@
-//! The two ways to a collector: OTLP over http/protobuf and OTLP over gRPC.
+//! The two ways to a collector: OTLP over http/protobuf and OTLP over gRPC; and the way to Datadog.
 //!
-//! A [`Parcel`](super::Parcel) is the same bytes on both. What an answer means is decided in
+//! A [`Parcel`](super::Parcel) of OTLP is the same bytes on both. What an answer means is decided in
 //! `verdict`, by the OTLP specification, on values alone; the carriers only fetch it. Whatever a
 //! collector answers, nothing here panics, waits longer than it was allowed to, or repeats the
 //! collector's own words in our log: they are free text, and may hold anything.
@@ -11,13 +11,15 @@ use http::header::{HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Uri};
 use thiserror::Error;
 
+use self::datadog::Intake;
 use self::grpc::Grpc;
 use self::http_protobuf::HttpProtobuf;
 use super::Carrier;
-use crate::config::model::{OtlpProtocol, OtlpTarget, Signal};
+use crate::config::model::{Datadog, OtlpProtocol, OtlpTarget, Signal};
 use crate::telemetry::export_client::CaFileError;
 
 mod base64;
+mod datadog;
 mod grpc;
 mod grpc_status;
 mod http_protobuf;
@@ -53,6 +55,11 @@ pub fn connect(target: &OtlpTarget, signal: Signal) -> Result<Box<dyn Carrier>, 
         OtlpProtocol::Http => Box::new(HttpProtobuf::new(uri, headers, ca_file)?),
         OtlpProtocol::Grpc => Box::new(Grpc::new(&uri, headers, ca_file, signal)?),
     })
+}
+
+/// Makes the carrier of parcels of entries, JSON arrays, to Datadog. Connects to nobody yet.
+pub fn to_datadog(datadog: &Datadog) -> Result<Box<dyn Carrier>, ConnectError> {
+    Ok(Box::new(Intake::new(datadog)?))
 }
 
 /// The configured headers: secrets, so each is marked sensitive.

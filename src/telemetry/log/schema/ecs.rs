@@ -109,7 +109,7 @@ fn answer(fields: &mut Fields<'_>, record: &Record) {
     fields.token(key!("event.outcome"), outcome(record));
     fields.token(key!("sidecar.outcome"), record.outcome.as_str().as_bytes());
     if let Some(ttfb) = record.ttfb {
-        fields.seconds(key!("sidecar.ttfb"), ttfb);
+        fields.seconds(key!("sidecar.time_to_first_byte"), ttfb);
     }
     if let Some(leg) = record.upstream {
         fields.seconds(key!("sidecar.upstream.duration"), leg.duration);
@@ -128,7 +128,7 @@ fn answer(fields: &mut Fields<'_>, record: &Record) {
         fields.text(key!("error.message"), &record.outcome.message(record.status));
     }
     if let Some(rejection) = record.rejection {
-        fields.token(key!("sidecar.identity_reason"), rejection.as_str().as_bytes());
+        fields.token(key!("sidecar.identity.reason"), rejection.as_str().as_bytes());
     }
     if let Some(refusal) = record.would_refuse {
         fields.token(key!("sidecar.would_refuse"), refusal.error_type().as_str().as_bytes());
