@@ -5,6 +5,7 @@
 //! left, close the audit and the voices, close the admin door. One deadline, counted from the signal.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -126,6 +127,9 @@ impl App {
         let spool = open_spool(config).await?;
         let telemetry = Telemetry::start(config, metrics.clone(), console, spool)?;
         let telemetry = Arc::new(telemetry);
+        if let Some(audit) = &audit {
+            audit.speak_through(telemetry.log());
+        }
         let proxy = Arc::new(Proxy::new(config, telemetry, audit));
         let (reload, asks) = reload::channel();
         status::register(&proxy, &reload, &metrics);
@@ -243,8 +247,20 @@ impl App {
                 None => None,
             }
         };
+        let stop_both = async {
+            let mut stop_audit = pin!(stop_audit);
+            // The log hears of the last records, too, unless the audit takes all there is of time.
+            let half = deadline - deadline.saturating_duration_since(Instant::now()) / 2;
+            match timeout_at(half, &mut stop_audit).await {
+                Ok(audit) => {
+                    telemetry.stop(deadline).await;
+                    audit
+                }
+                Err(_) => tokio::join!(stop_audit, telemetry.stop(deadline)).0,
+            }
+        };
         let closed = tokio::select! {
-            (audit, ()) = async { tokio::join!(stop_audit, telemetry.stop(deadline)) } => Ok(audit),
+            audit = stop_both => Ok(audit),
             Some(_) = asks.recv() => Err(audit.map(Audit::stats)),
         };
         let given_up = |stats| audit::Report { is_finished: false, stats };

@@ -66,6 +66,8 @@ directory = "spool"
 [log]
 level = "debug"
 console = "json"
+request_start = true
+headers = ["sec-ch-ua"]
 directory = "logs"
 [sentry]
 dsn = "http://public@{receiver}/42"
@@ -214,6 +216,7 @@ async fn nothing_that_a_stranger_or_the_upstream_wrote_comes_out_of_a_sink() {
     }
     let is_agent = |agent: &String| agent.contains("zebracanary");
     assert!(sinks.agents.iter().any(is_agent), "the log has agents: {:?}", sinks.agents);
+    assert!(sinks.headers.iter().any(is_agent), "the log has the one header that it may have");
     assert!(sinks.paths.iter().any(|path| markers.is_minted("path", path)), "the audit has paths");
     for fact in [
         "conversationId",

@@ -284,6 +284,23 @@ refused! {
         "captures.\"a.b\" = { from = \"request.body:/a\", take = \"number\" }\n\
          captures.a_b = { from = \"request.body:/a\", take = \"number\" }", "2:10",
         "another capture would be `labels.a_b`, too";
+    a_credential_is_never_logged:
+        "log.headers = [\"accept\", \"Authorization\"]", "1:26",
+        "`log.headers` holds a header that cannot be logged", "lets whoever reads it in";
+    nor_is_what_says_who_somebody_is:
+        "log.headers = [\"x-user-id\"]", "1:16", "lines have `userId`";
+    nor_is_what_the_configuration_has_say_so:
+        "identity.tenant_header = \"x-shop\"\nlog.headers = [\"X-Shop\"]", "2:15",
+        "`[identity]` has `x-shop` say who somebody is";
+    nor_is_where_somebody_is:
+        "log.headers = [\"x-forwarded-for\"]", "1:16", "lines have `clientIp`";
+    a_header_is_logged_once:
+        "log.headers = [\"accept\", \"Accept\"]", "1:26", "named before";
+    what_is_no_name_of_a_header_is_not_logged:
+        "log.headers = [\"a b\"]", "1:16", "expected a header's name";
+    not_all_headers_are_logged:
+        "log.headers = [\"a\", \"b\", \"c\", \"d\", \"e\", \"f\", \"g\", \"h\", \"i\", \"j\", \"k\", \"l\", \"m\", \"n\", \"o\", \"p\", \"q\"]",
+        "1:15", "`log.headers` has too many names", "expected at most 16 names, found 17";
     a_schema_is_one_of_three:
         "log.schema = \"gelf\"", "1:14", "`log.schema` is not one of its values",
         "expected \"winston\", \"otel\" or \"ecs\"";

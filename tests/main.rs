@@ -92,6 +92,10 @@ mod otlp;
 mod otlp_grpc;
 // OTLP over http/protobuf: answers that no collector should give.
 mod otlp_http;
+// What forgers write, and the lines it leaves.
+mod log_forging;
+// Lines of the log that are not of an ended exchange.
+mod log_lines;
 // One resource, every spelling: what arrives upstream as it has met its gates.
 mod path_forms;
 // Connections whose client is silent between two messages.

@@ -10,8 +10,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::{check, source};
 use crate::app::{App, Ask, Farewell, Given, NotStarted};
@@ -24,6 +26,9 @@ use crate::telemetry::{Console, diagnostics};
 
 /// How long the last diagnostics may take to leave.
 pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// One stack in this time is enough to find what panics.
+const BETWEEN_STACKS: Duration = Duration::from_secs(1);
 
 /// Loads the configuration and runs until a signal ends it.
 pub fn run(
@@ -173,13 +178,27 @@ pub(super) async fn asked() {
     }
 }
 
-/// Where a panic happened goes to the diagnostics; what it said may hold a client's data and does
+/// Where a panic happened, and on the way through which of our functions, goes to the diagnostics; what it said may hold a client's data and does
 /// not.
 fn note_panics() {
-    std::panic::set_hook(Box::new(|panic| {
+    let last = Mutex::new(None::<Instant>);
+    std::panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        tracing::error!(place, "A panic was caught.");
+        let stack = is_time(&last).then(diagnostics::stack);
+        tracing::error!("error.type" = "panic", place, stack, "A panic was caught.");
     }));
+}
+
+/// Whether a stack may be taken: it costs milliseconds, and a client may know how to ask for many.
+fn is_time(last: &Mutex<Option<Instant>>) -> bool {
+    // Nobody waits here, least of all for a thread that panics in it.
+    let Some(mut last) = last.try_lock() else { return false };
+    let now = Instant::now();
+    let is_time = last.is_none_or(|last| now.duration_since(last) >= BETWEEN_STACKS);
+    if is_time {
+        *last = Some(now);
+    }
+    is_time
 }
 
 /// Prints the last words: the ledger, balanced to the last item.

@@ -31,6 +31,8 @@ pub(crate) const LIVE: &[&str] = &[
     "tracing.trust",
     "tracing.sampling",
     "cache.headers",
+    "log.request_start",
+    "log.headers",
     "security",
     "openapi",
     "route_defaults",

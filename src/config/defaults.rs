@@ -101,8 +101,15 @@ impl Config {
 
 fn log() -> Log {
     let files = LogFiles { max_size: Some(10 * MIB as u64), max_files: 5, compress: true };
-    let schema = Schema::Winston;
-    Log { level: LogLevel::Info, schema, console: Console::Auto, directory: None, files }
+    Log {
+        level: LogLevel::Info,
+        schema: Schema::Winston,
+        console: Console::Auto,
+        directory: None,
+        request_start: false,
+        headers: Vec::new(),
+        files,
+    }
 }
 
 fn audit() -> Audit {

@@ -92,6 +92,8 @@ pub(crate) const KEYS: &[&str] = &[
     "log.schema",
     "log.console",
     "log.directory",
+    "log.request_start",
+    "log.headers",
     "log.max_size",
     "log.max_files",
     "log.compress",

@@ -43,7 +43,7 @@ pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion,
 pub use store::{RateLimitStore, StoreNode, StorePlace, StoreUrl};
 pub use upstream::{HostHeader, Pool, Scheme, Timeouts, Upstream};
 pub use voices::{
-    Console, Keep, Log, LogLevel, Propagators, Schema, Sentry, Spool, Tracing, Trust,
+    Console, Keep, Log, LogHeader, LogLevel, Propagators, Schema, Sentry, Spool, Tracing, Trust,
 };
 
 /// The whole configuration.

@@ -98,6 +98,7 @@ async fn walk(
         let path = target.path();
         know_caller(proxy, peer, exchange, head, survey.is_trusted, path, verdict).await?;
     }
+    exchange.announce();
 
     let meter = if body.is_end_stream() { &peer.no_body } else { &Arc::<Meter>::default() };
     exchange.measure(meter);

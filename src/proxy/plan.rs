@@ -19,8 +19,8 @@ use super::security_headers::SecurityHeaders;
 use crate::audit::Event;
 use crate::config::Config;
 use crate::config::model::{
-    Action, AuditMode, Capture, Gates, HostHeader, IdentitySource, Mode, Need, PathForm, Place,
-    Propagators, Route, ServerLimits, Timeouts, Trust, Unmatched,
+    Action, AuditMode, Capture, Gates, HostHeader, IdentitySource, LogHeader, Mode, Need, PathForm,
+    Place, Propagators, Route, ServerLimits, Timeouts, Trust, Unmatched,
 };
 use crate::http::cache_status::Fields;
 use crate::http::forwarded;
@@ -57,6 +57,10 @@ pub struct Plan {
     pub cache_fields: Fields,
     /// What browsers are told of every answer.
     pub security_headers: SecurityHeaders,
+    /// Whether the beginning of an exchange is a line of the log.
+    pub request_start: bool,
+    /// Fields whose values may be logged.
+    pub log_headers: Option<Arc<[LogHeader]>>,
     /// Fields that clients may not send through.
     pub removed_fields: Option<Arc<[HeaderName]>>,
     /// The same for trailers, where a request id of the client's has no business at all.
@@ -169,6 +173,10 @@ impl Plan {
             authority: authority(config),
             cache_fields: Fields::new(config.cache.headers.iter().map(|name| &**name)),
             security_headers: SecurityHeaders::compile(&config.security),
+            request_start: config.log.request_start,
+            log_headers: Some(&config.log.headers[..])
+                .filter(|some| !some.is_empty())
+                .map(Arc::from),
             removed_trailers: claims::removed_trailers(config),
             removed_fields: claims::removed_fields(config),
             csrf_trusted_origins: config.security.csrf_trusted_origins.clone().into(),

@@ -14,12 +14,13 @@ use http::header::{
 use super::peer::Peer;
 use super::plan::Plan;
 use super::trace::{self, Field};
-use crate::config::model::Propagators;
+use crate::config::model::{LogHeader, Propagators};
 use crate::http::b3::B3;
 use crate::http::ids::ClientRequestId;
-use crate::http::sanitise::UserAgent;
+use crate::http::sanitise::{HeaderText, UserAgent};
 use crate::http::traceparent::TraceParent;
 use crate::http::{forwarded, hop, problem};
+use crate::record::LoggedHeader;
 
 /// Where the page stands that made a browser ask (Fetch Metadata §2.4).
 pub const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -39,6 +40,8 @@ pub struct Survey {
     pub host: Option<HeaderValue>,
     /// The `User-Agent` field, sanitised.
     pub user_agent: Option<UserAgent>,
+    /// The fields whose values may be logged, in the order of the configuration.
+    pub logged: Box<[LoggedHeader]>,
     /// The request id that was sent, where it is well formed.
     pub proposed_id: Option<ClientRequestId>,
     /// The one `traceparent`. Several are as good as none (W3C Trace Context §3.2.1).
@@ -107,6 +110,9 @@ impl Survey {
         for name in plan.removed_fields.iter().flat_map(|removed| hop::named(headers, removed)) {
             survey.end(name);
         }
+        if let Some(logged) = &plan.log_headers {
+            survey.logged = logged.iter().filter_map(|header| note(headers, header)).collect();
+        }
         survey.prefers_html = names_html && problem::prefers_html(headers);
         // Only `Connection` can list more, and it ends here itself.
         if survey.ending.contains(&CONNECTION) {
@@ -162,6 +168,13 @@ impl Context {
     }
 }
 
+/// What may be logged of a field, if it was sent.
+fn note(headers: &HeaderMap, header: &LogHeader) -> Option<LoggedHeader> {
+    let mut values = headers.get_all(&header.field).iter().map(HeaderValue::as_bytes).peekable();
+    values.peek()?;
+    Some(LoggedHeader { name: header.name.clone(), text: HeaderText::sanitised(values) })
+}
+
 /// Whether a field ends here by its name alone.
 fn ends_here(name: &HeaderName, is_trusted: bool) -> bool {
     hop::is_hop_by_hop(name)
@@ -184,10 +197,17 @@ mod tests {
     use crate::telemetry::metrics::Metrics;
 
     fn survey(fields: &[(&'static str, &'static str)], is_trusted: bool) -> Survey {
-        let config = Config::from_toml(
-            "server.trusted_proxies = [\"192.0.2.1\"]\nupstream.url = \"http://127.0.0.1:1\"",
-        )
-        .unwrap();
+        survey_with("", fields, is_trusted)
+    }
+
+    fn survey_with(
+        more: &str,
+        fields: &[(&'static str, &'static str)],
+        is_trusted: bool,
+    ) -> Survey {
+        let text =
+            "server.trusted_proxies = [\"192.0.2.1\"]\nupstream.url = \"http://127.0.0.1:1\"\n";
+        let config = Config::from_toml(&format!("{text}{more}")).unwrap();
         let plan = Plan::compile(&config, &Metrics::new(&config.service), None, None);
         let mut headers = HeaderMap::new();
         for (name, value) in fields {
@@ -231,6 +251,20 @@ mod tests {
         let twin = survey(&[("x_request_id", "forged"), ("x-request", "1")], true);
         assert_eq!(twin.ending, ["x_request_id"]);
         assert_eq!(twin.proposed_id, None);
+    }
+
+    #[test]
+    fn a_header_is_noted_for_the_log_only_where_the_configuration_names_it() {
+        let fields = [("x-kind", "a"), ("accept-language", "de me@example.com"), ("x-kind", "b")];
+        assert!(survey(&fields, false).logged.is_empty());
+        let named = "log.headers = [\"X-Kind\", \"x-absent\", \"accept-language\"]";
+        let found: Vec<_> = survey_with(named, &fields, false)
+            .logged
+            .iter()
+            .map(|header| (header.name.to_string(), header.text.to_string()))
+            .collect();
+        let pair = |name: &str, text: &str| (name.to_owned(), text.to_owned());
+        assert_eq!(found, [pair("x-kind", "a, b"), pair("accept-language", "de ?")]);
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::http::tracestate::TraceState;
 mod caller;
 pub mod capture;
 mod error_type;
+mod header;
 mod kept;
 pub mod name;
 pub mod outcome;
@@ -34,6 +35,7 @@ mod trail;
 pub use caller::{Caller, Shown, User};
 pub use capture::{Fact, Value};
 pub use error_type::ErrorType;
+pub use header::LoggedHeader;
 pub use kept::{Kept, Reason};
 pub use name::ConfigName;
 pub use outcome::{Abort, Failure, Level, Outcome, Phase, Refusal};
@@ -99,6 +101,8 @@ pub struct Record {
     pub stream: Option<Box<Stream>>,
     /// The sanitised user agent, for the log alone.
     pub user_agent: Option<UserAgent>,
+    /// Headers of the request that `log.headers` names, for the log alone.
+    pub headers: Box<[LoggedHeader]>,
     /// The client's address: the peer, or what a trusted proxy said. Sinks truncate it.
     pub client_ip: IpAddr,
     /// Captured facts: those of the path, the request's body, the answer's head and its body, each in the

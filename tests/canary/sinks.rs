@@ -23,6 +23,8 @@ pub(super) struct Sinks {
     pub(super) stacks: Vec<Haystack>,
     /// The user agents that the log and the audit show.
     pub(super) agents: BTreeSet<String>,
+    /// The values of the one header that the configuration lets into the log.
+    pub(super) headers: BTreeSet<String>,
     /// The ids of clients that the log shows.
     pub(super) client_ids: BTreeSet<String>,
     /// The paths, and parts of paths, that the audit shows.
@@ -55,6 +57,7 @@ impl Sinks {
             let ending = line.get("errorType").or(line.get("outcome")).and_then(Value::as_str);
             self.endings.extend(ending.map(str::to_owned));
             self.agents.extend(part(&mut line, "userAgent"));
+            self.headers.extend(part(&mut line, "headers.sec-ch-ua"));
             self.client_ids.extend(part(&mut line, "clientRequestId"));
             writeln!(rest, "{line}").ok();
         }

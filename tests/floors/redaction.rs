@@ -42,16 +42,19 @@ const HOLDERS: [(&str, &str); 2] =
     [("record/name.rs", "struct ConfigName"), ("record/caller.rs", "struct Shown")];
 
 /// Makers of the types that hold a text, and who may call them.
-const MAKERS: [(&str, &[&str]); 9] = [
+const MAKERS: [(&str, &[&str]); 10] = [
     // The configuration, and a name's own parts.
     ("ConfigName::configured", &["config/", "openapi/"]),
     ("UserAgent::sanitised", &["proxy/peer.rs"]),
+    // Of the fields that `log.headers` names.
+    ("HeaderText::sanitised", &["proxy/survey.rs"]),
     // The literals of the configured templates; from a path it makes shapes only.
     ("Words::of", &["proxy/plan.rs"]),
     ("Evidence::of", &["audit/facts.rs", "proxy/exchange/mod.rs", "proxy/seat.rs"]),
     // Of a verified identity, as the configuration lets it leave.
     ("Shown::verified", &["proxy/identity/policy.rs"]),
-    ("ClientRequestId::parse", &["proxy/survey.rs"]),
+    // And of an audit line that a crash left open.
+    ("ClientRequestId::parse", &["proxy/survey.rs", "telemetry/sinks/audit/voice.rs"]),
     ("TraceState::parse", &["proxy/trace.rs"]),
     // Static text is taken for our own, so nothing may be made static.
     ("::leak", &[]),

@@ -180,7 +180,11 @@ impl Remains {
     }
 }
 
+/// Of a line in any schema.
 fn doors(line: &Value) -> Option<(SocketAddr, SocketAddr)> {
-    let address = |name: &str| line[name].as_str()?.parse().ok();
+    let address = |name: &str| {
+        let places = [&line[name], &line["Attributes"][name], &line[format!("labels.{name}")]];
+        places.into_iter().find_map(Value::as_str)?.parse().ok()
+    };
     Some((address("traffic")?, address("admin")?))
 }

@@ -66,6 +66,7 @@ pub(crate) fn orchestration() -> Record {
             Fact { name: "orchestration.query_length".into(), value: Value::Length(7) },
         ],
         limited_by: None,
+        headers: Box::default(),
         cache: None,
         store_calls: Vec::new(),
     }

@@ -25,6 +25,7 @@ mod identity_jwt;
 mod idle;
 mod limits;
 mod log_files;
+mod log_headers;
 mod metrics;
 mod openapi;
 mod otlp;
@@ -83,6 +84,7 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     lay(&mut config.genai, root.section("genai").flag("enabled"));
     across::check(&root, &config);
     identity::across(&root, &config);
+    log_headers::across(&root, &config.log.headers, &config.identity);
     captured_limits::check(&root, &config);
     idle::note(&root, &config, outside);
     config

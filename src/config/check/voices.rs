@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::{LEVELS, files, log_files, url};
+use super::{LEVELS, files, log_files, log_headers, url};
 use crate::config::env::Outside;
 use crate::config::model::{AuditMode, Console, Log, Schema, Sentry, Service, Spool};
 use crate::config::section::{Section, lay};
@@ -29,6 +29,8 @@ pub(super) fn log(section: &Section<'_>, log: &mut Log) {
     lay(&mut log.schema, section.choice("schema", &SCHEMAS));
     lay(&mut log.console, section.choice("console", &CONSOLES));
     log.directory = section.optional("directory").map(PathBuf::from);
+    lay(&mut log.request_start, section.flag("request_start"));
+    lay(&mut log.headers, log_headers::log_headers(section));
     log_files::log_files(section, &mut log.files);
 }
 

@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderName;
+
 use super::LogFiles;
+use crate::record::ConfigName;
 use crate::secret::Secret;
 
 /// `[tracing]`.
@@ -77,6 +80,19 @@ pub struct Log {
     pub directory: Option<PathBuf>,
     /// How those are kept short.
     pub files: LogFiles,
+    /// Whether the beginning of an exchange is a line, too.
+    pub request_start: bool,
+    /// The headers of requests whose values may be logged.
+    pub headers: Vec<LogHeader>,
+}
+
+/// One of `log.headers`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogHeader {
+    /// The field.
+    pub field: HeaderName,
+    /// Its name, as lines show it.
+    pub name: ConfigName,
 }
 
 /// `log.level`.

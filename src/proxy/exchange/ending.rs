@@ -23,6 +23,7 @@ impl Exchange {
         if self.busy.take().is_none() {
             return;
         }
+        self.announce();
         let is_read = |meter: &Arc<Meter>| meter.state() == State::Complete;
         if self.has_body && !self.meter.as_ref().is_some_and(is_read) {
             self.link.leave_unread();
@@ -107,6 +108,7 @@ impl Exchange {
             bytes_out: self.bytes_out,
             stream: self.stream.take(),
             user_agent: self.user_agent.take(),
+            headers: std::mem::take(&mut self.headers),
             client_ip: self.client_ip,
             facts: std::mem::take(&mut self.facts),
             limited_by: self.limited_by.take(),

@@ -35,9 +35,10 @@ use crate::http::sanitise::UserAgent;
 use crate::http::shape::PathShape;
 use crate::http::traceparent::SpanId;
 use crate::record::{
-    Cache, Caller, ConfigName, Fact, Outcome, Phase, Refusal, Rejection, Step, StoreCall, Stream,
-    Trace, Trail,
+    Cache, Caller, ConfigName, Fact, LoggedHeader, Outcome, Phase, Refusal, Rejection, Step,
+    StoreCall, Stream, Trace, Trail,
 };
+use crate::telemetry::log::{Entry, Incoming};
 use crate::telemetry::metrics::{ActiveGuard, Decision, Gate};
 use crate::telemetry::sinks::audit::Seat;
 
@@ -113,6 +114,8 @@ pub struct Exchange {
     protocol: &'static str,
     shape: Option<PathShape>,
     user_agent: Option<UserAgent>,
+    headers: Box<[LoggedHeader]>,
+    is_announced: bool,
     link: Arc<Link>,
     busy: Option<Busy>,
     _active: ActiveGuard,
@@ -181,6 +184,8 @@ impl Exchange {
             protocol: protocol(head.version),
             shape: None,
             user_agent: survey.user_agent.take(),
+            headers: std::mem::take(&mut survey.logged),
+            is_announced: false,
             busy: Some(peer.link.begin()),
             link: Arc::clone(&peer.link),
             _active: proxy.telemetry.metrics().active(method),
@@ -200,6 +205,29 @@ impl Exchange {
         }
         if route.template.is_none() {
             self.shape = Some(self.plan.words.shape(path));
+        }
+    }
+
+    /// Says in the log that it has begun, where that is wanted; once, as soon as it is known who calls,
+    /// or when it ends before.
+    pub fn announce(&mut self) {
+        if self.plan.request_start && !self.is_announced {
+            self.is_announced = true;
+            self.proxy.telemetry.log().say(&Entry::Incoming(Arc::new(self.beginning())));
+        }
+    }
+
+    fn beginning(&self) -> Incoming {
+        Incoming {
+            at: self.started,
+            request_id: self.id.clone(),
+            trace: (self.trace.trace_id, self.trace.server_span),
+            sampled: self.trace.sampled,
+            method: self.method,
+            route: Arc::clone(&self.route.names),
+            shape: self.shape.clone(),
+            caller: self.caller.clone(),
+            user_agent: self.user_agent.clone(),
         }
     }
 

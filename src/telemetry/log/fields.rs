@@ -113,6 +113,13 @@ impl Fields<'_> {
         }
     }
 
+    /// A list with one text: header fields have several values to OpenTelemetry.
+    pub(super) fn list_of_one(&mut self, text: &str) {
+        self.out.push(b'[');
+        json::string(text, self.out);
+        self.out.push(b']');
+    }
+
     /// The value of a diagnostic's field.
     pub(super) fn datum(&mut self, datum: &Datum) {
         match datum {

@@ -44,6 +44,11 @@ impl Log {
         self.others.push(lane);
     }
 
+    /// Whether anybody would hear what is said at this level.
+    pub fn hears(&self, level: LogLevel) -> bool {
+        level <= self.level && (self.console.is_some() || !self.others.is_empty())
+    }
+
     /// Says something, where its level is wanted. Never waits, wakes nobody.
     pub fn say(&self, entry: &Entry) {
         if entry.level() > self.level {

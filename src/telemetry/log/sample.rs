@@ -8,8 +8,8 @@ use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
 use crate::http::traceparent::{SpanId, TraceId};
 use crate::record::{
-    Caller, Fact, Failure, Kept, Outcome, Policy, Record, Refusal, Rejection, RouteNames, Stream,
-    StreamKind, Trace, Trail, UpstreamLeg, User, Value,
+    Caller, Fact, Failure, Kept, LoggedHeader, Outcome, Policy, Record, Refusal, Rejection,
+    RouteNames, Stream, StreamKind, Trace, Trail, UpstreamLeg, User, Value,
 };
 
 pub(in crate::telemetry) fn service() -> Service {
@@ -76,6 +76,7 @@ pub(in crate::telemetry) fn record() -> Record {
             Fact { name: "orchestration.query_length".into(), value: Value::Length(7) },
         ],
         limited_by: None,
+        headers: Box::default(),
         cache: None,
         store_calls: Vec::new(),
     }
@@ -91,6 +92,7 @@ pub(in crate::telemetry) fn full() -> Record {
     Record {
         client_request_id: ClientRequestId::parse(b"theirs-1"),
         caller: Caller { user: Some(User::Raw("somebody".into())), tenant: Some("acme".into()) },
+        headers: [LoggedHeader { name: "x-kind".into(), text: "a b".into() }].into(),
         operation: Some("orchestrate".into()),
         rejection: Some(Rejection::NoToken),
         would_refuse: Some(Refusal::Forbidden),

@@ -87,6 +87,7 @@ fn record(route: &Arc<RouteNames>) -> Record {
         would_refuse: None,
         facts: Vec::new(),
         limited_by: None,
+        headers: Box::default(),
         cache: None,
         store_calls: Vec::new(),
     }

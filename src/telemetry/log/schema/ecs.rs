@@ -53,6 +53,10 @@ impl Ecs {
             Entry::Completed(record) => {
                 request(&mut fields, record);
                 answer(&mut fields, record);
+                for header in &record.headers {
+                    fields.name("http.request.headers.", &header.name);
+                    json::string(&header.text, fields.out);
+                }
                 for fact in &record.facts {
                     fields.flat_name("labels.", &fact.name);
                     fields.value(&fact.value);
@@ -105,7 +109,7 @@ fn answer(fields: &mut Fields<'_>, record: &Record) {
     fields.token(key!("event.outcome"), outcome(record));
     fields.token(key!("sidecar.outcome"), record.outcome.as_str().as_bytes());
     if let Some(ttfb) = record.ttfb {
-        fields.seconds(key!("sidecar.ttfb"), ttfb);
+        fields.seconds(key!("sidecar.time_to_first_byte"), ttfb);
     }
     if let Some(leg) = record.upstream {
         fields.seconds(key!("sidecar.upstream.duration"), leg.duration);
@@ -118,13 +122,13 @@ fn answer(fields: &mut Fields<'_>, record: &Record) {
         }
     }
     if let Some(error_type) = record.error_type() {
-        fields.token(key!("error.type"), error_type.as_str().as_bytes());
+        fields.text(key!("error.type"), error_type.as_str());
     }
     if record.level() == Level::Error {
         fields.text(key!("error.message"), &record.outcome.message(record.status));
     }
     if let Some(rejection) = record.rejection {
-        fields.token(key!("sidecar.identity_reason"), rejection.as_str().as_bytes());
+        fields.token(key!("sidecar.identity.reason"), rejection.as_str().as_bytes());
     }
     if let Some(refusal) = record.would_refuse {
         fields.token(key!("sidecar.would_refuse"), refusal.error_type().as_str().as_bytes());

@@ -54,6 +54,10 @@ impl Otel {
             Entry::Completed(record) => {
                 request(fields, record);
                 answer(fields, record);
+                for header in &record.headers {
+                    fields.name("http.request.header.", &header.name);
+                    fields.list_of_one(&header.text);
+                }
                 for fact in &record.facts {
                     fields.name("", &fact.name);
                     fields.value(&fact.value);
@@ -77,12 +81,12 @@ fn severity(level: LogLevel) -> (&'static [u8], u64) {
     }
 }
 
-/// The trace, the span, and what the head decision says of it.
+/// The trace, the span, and whether it leaves, as far as that is known.
 fn context(entry: &Entry) -> Option<(TraceId, SpanId, bool)> {
     match entry {
         Entry::Completed(record) => {
             let trace = &record.trace;
-            Some((trace.trace_id, trace.server_span, trace.sampled))
+            Some((trace.trace_id, trace.server_span, record.is_kept()))
         }
         Entry::Incoming(begun) => Some((begun.trace.0, begun.trace.1, begun.sampled)),
         Entry::Audited(_) | Entry::Said(_) => None,
@@ -114,7 +118,7 @@ fn answer(fields: &mut Fields<'_>, record: &Record) {
     fields.number(key!("http.response.body.size"), record.bytes_out);
     fields.seconds(key!("sidecar.duration"), record.duration);
     if let Some(ttfb) = record.ttfb {
-        fields.seconds(key!("sidecar.ttfb"), ttfb);
+        fields.seconds(key!("sidecar.time_to_first_byte"), ttfb);
     }
     if let Some(leg) = record.upstream {
         fields.seconds(key!("sidecar.upstream.duration"), leg.duration);
@@ -128,13 +132,13 @@ fn answer(fields: &mut Fields<'_>, record: &Record) {
     }
     fields.token(key!("sidecar.outcome"), record.outcome.as_str().as_bytes());
     if let Some(error_type) = record.error_type() {
-        fields.token(key!("error.type"), error_type.as_str().as_bytes());
+        fields.text(key!("error.type"), error_type.as_str());
     }
     if record.level() == Level::Error {
         fields.text(key!("error.message"), &record.outcome.message(record.status));
     }
     if let Some(rejection) = record.rejection {
-        fields.token(key!("sidecar.identity_reason"), rejection.as_str().as_bytes());
+        fields.token(key!("sidecar.identity.reason"), rejection.as_str().as_bytes());
     }
     if let Some(refusal) = record.would_refuse {
         fields.token(key!("sidecar.would_refuse"), refusal.error_type().as_str().as_bytes());

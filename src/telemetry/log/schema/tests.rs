@@ -82,7 +82,7 @@ fn an_otel_line_has_the_names_of_the_log_data_model() {
         r#""network.protocol.version":"1.1","user_agent.original":"curl/8","#,
         r#""client.address":"192.0.2.0","http.request.body.size":10,"#,
         r#""http.response.status_code":200,"http.response.body.size":20,"#,
-        r#""sidecar.duration":0.01234,"sidecar.ttfb":0.002001,"sidecar.upstream.duration":0.012,"#,
+        r#""sidecar.duration":0.01234,"sidecar.time_to_first_byte":0.002001,"sidecar.upstream.duration":0.012,"#,
         r#""sidecar.overhead":0.000042,"sidecar.outcome":"served","sidecar.sampled":true,"#,
         r#""orchestration.mode":"rag_query","orchestration.query_length":7}}"#,
         "\n"
@@ -103,7 +103,7 @@ fn an_ecs_line_has_the_names_of_the_elastic_common_schema() {
         r#""trace.id":"abababababababababababababababab","span.id":"0101010101010101","#,
         r#""sidecar.sampled":true,"http.response.status_code":200,"http.response.body.bytes":20,"#,
         r#""event.duration":12340000,"event.outcome":"success","sidecar.outcome":"served","#,
-        r#""sidecar.ttfb":0.002001,"sidecar.upstream.duration":0.012,"#,
+        r#""sidecar.time_to_first_byte":0.002001,"sidecar.upstream.duration":0.012,"#,
         r#""sidecar.overhead":0.000042,"labels.orchestration_mode":"rag_query","#,
         r#""labels.orchestration_query_length":7}"#,
         "\n"
@@ -130,6 +130,15 @@ fn a_user_is_called_by_the_name_that_says_whether_it_is_a_pseudonym() {
     assert_eq!(otel["Attributes"]["user.id"], "somebody");
     assert_eq!((&ecs["user.id"], &ecs["organization.id"]), (&"somebody".into(), &"acme".into()));
     assert_eq!((ecs.get("user.hash"), otel["Attributes"].get("user.hash")), (None, None));
+}
+
+#[test]
+fn a_logged_header_stands_under_its_own_name() {
+    let entry = completed(full());
+    assert_eq!(json(Schema::Winston, &entry)["headers.x-kind"], "a b");
+    let otel = json(Schema::Otel, &entry)["Attributes"].take();
+    assert_eq!(otel["http.request.header.x-kind"], serde_json::json!(["a b"]));
+    assert_eq!(json(Schema::Ecs, &entry)["http.request.headers.x-kind"], "a b");
 }
 
 #[test]

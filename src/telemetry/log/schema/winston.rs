@@ -57,6 +57,10 @@ impl Winston {
                 request(&mut fields, record);
                 answer(&mut fields, record);
                 telemetry(&mut fields, record);
+                for header in &record.headers {
+                    fields.name("headers.", &header.name);
+                    json::string(&header.text, fields.out);
+                }
                 for fact in &record.facts {
                     fields.name("", &fact.name);
                     fields.value(&fact.value);
@@ -132,7 +136,7 @@ fn answer(fields: &mut Fields<'_>, record: &Record) {
     }
     fields.token(key!("outcome"), record.outcome.as_str().as_bytes());
     if let Some(error_type) = record.error_type() {
-        fields.token(key!("errorType"), error_type.as_str().as_bytes());
+        fields.text(key!("errorType"), error_type.as_str());
     }
     if let Some(rejection) = record.rejection {
         fields.token(key!("identityReason"), rejection.as_str().as_bytes());
@@ -171,7 +175,7 @@ fn telemetry(fields: &mut Fields<'_>, record: &Record) {
     fields.number(key!("overheadUs"), micros(record.overhead));
     if record.level() == Level::Error {
         if let Some(error_type) = record.error_type() {
-            fields.token(key!("error.type"), error_type.as_str().as_bytes());
+            fields.text(key!("error.type"), error_type.as_str());
         }
         fields.text(key!("error.message"), &record.outcome.message(record.status));
     }

@@ -48,6 +48,7 @@ use tokio::time::Instant;
 
 use crate::audit::Draft;
 use crate::config::model;
+use crate::telemetry::log::Log;
 
 pub mod disk;
 #[doc(hidden)]
@@ -57,6 +58,7 @@ mod recover;
 mod seat;
 mod segment;
 mod stats;
+mod voice;
 mod writer;
 
 pub use disk::{Disk, RealDisk, SegmentFile, segments};
@@ -131,6 +133,12 @@ impl Audit {
     /// Calls `observe` with the time of each commit from now on, on the writer's thread.
     pub fn observe_commits(&self, observe: impl Fn(Duration) + Send + Sync + 'static) {
         self.handle.shared.counters.observe_commits(Box::new(observe));
+    }
+
+    /// Says in this log what becomes durable from now on, and what the start closed: a line for each
+    /// record. Only the first log counts.
+    pub fn speak_through(&self, log: &Arc<Log>) {
+        self.handle.shared.voice.speak_through(log);
     }
 
     /// Numbers for metrics, readiness and the ledger. Cheap; no lock.

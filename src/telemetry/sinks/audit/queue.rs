@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::seat::Unavailable;
 use super::stats::Counters;
+use super::voice::Voice;
 use crate::audit::Draft;
 
 /// How long an end or a refusal waits for the writer at most.
@@ -57,6 +58,8 @@ pub(super) struct Shared {
     pub(super) places: Arc<Semaphore>,
     /// Numbers for everybody.
     pub(super) counters: Counters,
+    /// What the log is told.
+    pub(super) voice: Voice,
 }
 
 #[derive(Debug)]
@@ -86,6 +89,7 @@ impl Shared {
             wake: Condvar::new(),
             places: Arc::new(Semaphore::new(places)),
             counters: Counters::default(),
+            voice: Voice::default(),
         }
     }
 

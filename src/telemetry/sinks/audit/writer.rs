@@ -13,6 +13,7 @@ use super::disk::Disk;
 use super::queue::{DENIALS, Item, Rest, Shared, Ticket};
 use super::recover::Recovered;
 use super::segment::Segment;
+use super::voice::audited;
 use crate::audit::chain::Chain;
 use crate::audit::{AuditResult, Draft, Stage};
 
@@ -28,6 +29,8 @@ pub(super) struct Writer {
     open: HashMap<Ticket, Box<Draft>>,
     /// Taken from the queue, not yet durable.
     pending: Vec<Item>,
+    /// The `seq` of each of them; 0 of what writes nothing.
+    seqs: Vec<u64>,
     buffer: Vec<u8>,
     quiet: u32,
 }
@@ -41,13 +44,17 @@ impl Writer {
     ) -> io::Result<Self> {
         let Recovered { mut chain, segment, open, torn_bytes, report } = recovered;
         let mut buffer = Vec::with_capacity(1 << 16);
-        let mut closed = 0;
+        let (mut closed, mut ends) = (0, Vec::new());
         for beginning in &open {
             let now = SystemTime::now();
-            closed += u64::from(chain.append_end(&beginning.line, now, "crash", &mut buffer));
+            if chain.append_end(&beginning.line, now, "crash", &mut buffer) {
+                closed += 1;
+                ends.extend(audited(&beginning.line, chain.seq(), now));
+            }
         }
         // The sync also covers what the last process wrote and did not live to sync.
         let segment = Segment::open(disk, segment, &buffer)?;
+        shared.voice.tell(ends);
         tell(torn_bytes, closed, &report);
         shared.counters.opened(chain.seq(), closed, torn_bytes, report.flaws);
         shared.counters.set_writable(true);
@@ -57,6 +64,7 @@ impl Writer {
             segment,
             open: HashMap::new(),
             pending: Vec::with_capacity(256),
+            seqs: Vec::with_capacity(256),
             buffer,
             quiet: 0,
         })
@@ -144,7 +152,9 @@ impl Writer {
 
     fn encode(&mut self, chain: &mut Chain) {
         self.buffer.clear();
+        self.seqs.clear();
         for (index, item) in self.pending.iter().enumerate() {
+            let before = chain.seq();
             match item {
                 Item::Begin { draft, .. }
                 | Item::End { draft: Some(draft), .. }
@@ -159,16 +169,18 @@ impl Writer {
                 }
                 Item::End { ticket: None, draft: None, .. } => {}
             }
+            self.seqs.push(if chain.seq() > before { chain.seq() } else { 0 });
         }
     }
 
     /// Everything pending is durable: counts it, tells the waiters, frees the places.
     fn settle(&mut self) {
-        let counters = &self.shared.counters;
-        for item in self.pending.drain(..) {
+        let (counters, mut voice) = (&self.shared.counters, self.shared.voice.speaker());
+        for (item, seq) in self.pending.drain(..).zip(self.seqs.drain(..)) {
             match item {
                 Item::Begin { ticket, draft, waiter } => {
                     counters.recorded(&draft, AuditResult::Initiated);
+                    voice.say(&draft, seq);
                     self.open.insert(ticket, draft);
                     // Nobody may be waiting any more; the seat will end it all the same.
                     waiter.send(()).ok();
@@ -176,13 +188,22 @@ impl Writer {
                 Item::End { ticket, draft, place } => {
                     let begun = ticket.and_then(|ticket| self.open.remove(&ticket));
                     match (draft, begun) {
-                        (Some(draft), _) => counters.recorded(&draft, draft.result),
-                        (None, Some(begun)) => counters.recorded(&begun, AuditResult::Aborted),
+                        (Some(draft), _) => {
+                            counters.recorded(&draft, draft.result);
+                            voice.say(&draft, seq);
+                        }
+                        (None, Some(begun)) => {
+                            counters.recorded(&begun, AuditResult::Aborted);
+                            voice.say(&begun, seq);
+                        }
                         (None, None) => {}
                     }
                     drop(place);
                 }
-                Item::Deny(draft) => counters.recorded(&draft, draft.result),
+                Item::Deny(draft) => {
+                    counters.recorded(&draft, draft.result);
+                    voice.say(&draft, seq);
+                }
             }
         }
     }

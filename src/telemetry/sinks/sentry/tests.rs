@@ -100,6 +100,7 @@ fn failed(template: &'static str) -> Arc<Record> {
         would_refuse: None,
         facts: Vec::new(),
         limited_by: None,
+        headers: Box::default(),
         cache: None,
         store_calls: Vec::new(),
     })

@@ -227,6 +227,7 @@ prop_compose! {
             would_refuse: None,
             facts,
             limited_by: None,
+            headers: Box::default(),
             cache: None,
             store_calls,
         }
