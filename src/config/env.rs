@@ -10,6 +10,7 @@ use super::Notice;
 use super::check::{LEVELS, PROPAGATORS};
 use super::error::{Origin, Problem, Problems};
 use super::raw::{Node, Table};
+use crate::secret::Secret;
 
 mod otlp;
 
@@ -24,6 +25,8 @@ pub(crate) struct Outside {
     insecure: BTreeMap<&'static str, (String, bool)>,
     /// Resource attributes that are no key of ours.
     pub(crate) attributes: Vec<(String, String)>,
+    /// The webhook of `ALERT_WEBHOOK`: a secret.
+    pub(crate) alert_webhook: Option<Secret>,
     /// What was set aside.
     pub(crate) notices: Vec<Notice>,
 }
@@ -38,6 +41,7 @@ impl Outside {
         outside.propagators(env);
         outside.sampler(env);
         outside.metrics(env);
+        outside.alert_webhook = env.get("ALERT_WEBHOOK").map(|url| Secret::new(url.as_str()));
         outside
     }
 

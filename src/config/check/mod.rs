@@ -13,6 +13,7 @@ use super::section::{Section, lay};
 use super::value::Zero;
 
 mod across;
+mod alerts;
 mod captured_limits;
 mod captures;
 mod doors;
@@ -36,6 +37,7 @@ mod upstream;
 mod url;
 mod voices;
 
+pub(crate) use alerts::defaults as usual_alerts;
 pub(crate) use tracing::PROPAGATORS;
 
 /// The levels of `log.level` and `LOG_LEVEL`.
@@ -77,6 +79,7 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     lay(&mut config.errors_type_base, errors::type_base(&root.section("errors")));
     config.error_classes = errors::classify(&root.section("errors"));
     lay(&mut config.genai, root.section("genai").flag("enabled"));
+    config.alerts = alerts::alerts(&root, outside);
     across::check(&root, &config);
     identity::across(&root, &config);
     captured_limits::check(&root, &config);

@@ -5,3 +5,4 @@ pub mod audit;
 mod file;
 pub mod otlp;
 pub mod sentry;
+pub mod webhook;
