@@ -101,13 +101,40 @@ async fn a_store_that_is_not_there_stops_neither_start_nor_requests() {
     let (passed, took) = timed(&house).await;
     assert!(passed == 200 && took < SLACK, "{passed} after {took:?}");
     assert_eq!(status(&house).await, 429, "a third of the burst");
+    let refused = house.client().await.get("/api/a").await;
+    assert_eq!(refused.field("ratelimit-policy"), Some("\"few\";q=1;w=180"), "what holds now");
     let reason = async || page(&house).await["reason"].as_str().map(str::to_owned);
     assert_eq!(until("a reason", reason).await, "it cannot be reached");
     assert_eq!(house.metric(DEGRADED).await.total_cmp(&1.0), Ordering::Equal);
-    assert_eq!(house.metric(LOCAL).await.total_cmp(&2.0), Ordering::Equal);
+    assert_eq!(house.metric(LOCAL).await.total_cmp(&3.0), Ordering::Equal);
     let page = page(&house).await;
     assert_eq!(page["degraded"], true);
-    assert_eq!(page["degraded_decisions"]["few"], 2);
+    assert_eq!(page["degraded_decisions"]["few"], 3);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn answers_say_this_replicas_share_while_the_store_is_away_and_the_whole_when_it_is_back() {
+    let (recorder, store) = (recording().await, Store::start().await);
+    let more = format!(
+        "replicas = 3\n[rate_limit_headers]\nform = \"both\"\n{}",
+        LIMIT.replace("= 3", "= 6")
+    );
+    let house = joined(&recorder, &store, &more).await;
+    let told = async || {
+        let answer = house.client().await.get("/api/a").await;
+        let of = |name: &str| answer.field(name).map(str::to_owned);
+        (of("ratelimit-policy"), of("x-ratelimit-limit"), of("x-ratelimit-remaining"))
+    };
+    let say = |policy: &str, limit: &str, left: &str| {
+        (Some(format!("\"few\";{policy}")), Some(limit.to_owned()), Some(left.to_owned()))
+    };
+    assert_eq!(told().await, say("q=6;w=360", "6", "5"));
+    store.behave(Manner::Closes);
+    assert_eq!(told().await, say("q=2;w=360", "2", "1"), "a third of six, at a third of the rate");
+    store.behave(Manner::Well);
+    house.until_metric(DEGRADED, 0.0).await;
+    assert_eq!(told().await.0, say("q=6;w=360", "", "").0);
     house.close().await;
 }
 
