@@ -244,6 +244,22 @@ async fn identity_headers_of_clients_are_taken_out_and_counted() {
 }
 
 #[tokio::test]
+async fn fields_that_are_set_from_claims_count_too_and_what_the_operator_removes_does_not() {
+    let recorder = recording().await;
+    let policy = "[identity.forward]\nx-acting-for = \"sub\"\n\
+                  [security]\nremove_request_headers = [\"x-debug\"]\n";
+    let house = house::open(&config(recorder.upstream.address, policy)).await;
+    let mut client = house.client().await;
+    for fields in ["x-acting-for: eve\r\nx-debug: eve\r\n", "x_acting_for: eve\r\n"] {
+        client.say(format!("GET / HTTP/1.1\r\nhost: a\r\n{fields}\r\n")).await;
+        assert_eq!(client.answer().await.status, 200);
+    }
+    assert!(recorder.seen().iter().all(|seen| !seen.head.contains("eve")));
+    let removed = house.metric("sidecar_identity_headers_removed_total").await;
+    assert!((removed - 2.0).abs() < 0.1, "{removed}");
+}
+
+#[tokio::test]
 async fn all_six_instruments_of_the_plan_move() {
     let upstream = upstream::scripted(async |mut wire| {
         while let Some(head) = wire.head().await {
