@@ -313,6 +313,7 @@ impl App {
         let proxy = Arc::clone(&self.proxy);
         let adopt = move |config: &Config| {
             proxy.adopt(config);
+            proxy.telemetry().adopt(config);
             house.token.store(config.admin.token.clone().map(Arc::new));
         };
         self.doors.spawn(reload::run(source, asks, adopt, self.doors_stop.clone()));

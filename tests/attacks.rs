@@ -126,9 +126,11 @@ async fn trailers_carry_no_request_id_whatever_its_name() {
             )
             .await;
         let seen = String::from_utf8(client.answer().await.body).expect("UTF-8");
-        let others = if more.is_empty() { "x-trace-token: a\r\nx_trace_token: a\r\n" } else { "" };
-        let left = format!("3\r\nabc\r\n0\r\nx-checksum: 1\r\n{others}\r\n");
-        assert_eq!(seen.to_lowercase(), left, "{more}");
+        let mut left: Vec<_> = seen.lines().filter(|line| line.contains(": ")).collect();
+        left.sort_unstable();
+        let usual = ["x-checksum: 1", "x-trace-token: a", "x_trace_token: a"];
+        let known = if more.is_empty() { &usual[..] } else { &usual[..1] };
+        assert_eq!(left, known, "{more}");
     }
 }
 

@@ -22,6 +22,10 @@ const DENY: &str = "[[routes]]\nmatch = \"* /no\"\naction = \"deny\"\n";
 /// So small that every few requests begin a new file, and so many that none goes.
 const FILES: LogFiles = LogFiles { max_size: Some(4096), max_files: 1000, compress: true };
 
+fn is_compressed(name: &str) -> bool {
+    name.rsplit('.').next() == Some("gz")
+}
+
 /// The lines of all files of a directory whose names begin so; each file must be of whole lines, and no
 /// longer than it may be.
 fn read(directory: &Path, names: &[&str]) -> Vec<Value> {
@@ -33,7 +37,7 @@ fn read(directory: &Path, names: &[&str]) -> Vec<Value> {
             continue;
         }
         let mut bytes = fs::read(&path).unwrap();
-        if name.ends_with(".gz") {
+        if is_compressed(&name) {
             let mut plain = Vec::new();
             GzDecoder::new(&bytes[..]).read_to_end(&mut plain).unwrap();
             bytes = plain;
@@ -58,7 +62,7 @@ fn assert_each_once(lines: &[Value]) {
 
 /// Waits until no old file waits for its compression, or is half compressed.
 async fn settled(directory: &Path) {
-    let is_plain = |name: &str| name.starts_with("combined.log.") && !name.ends_with(".gz");
+    let is_plain = |name: &str| name.starts_with("combined.log.") && !is_compressed(name);
     let is_settled = || {
         let mut names = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name());
         !names.any(|name| is_plain(name.to_str().unwrap()))

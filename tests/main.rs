@@ -4,6 +4,8 @@
 
 mod support;
 
+// Alerts in the process.
+mod alerts;
 // What answers say of caches and of time.
 mod answer_notes;
 // Facts out of answers.

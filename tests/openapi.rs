@@ -169,8 +169,11 @@ async fn a_body_too_long_to_be_judged_is_refused_where_it_must_be() {
     for (mode, status) in [("enforce", 413), ("shadow", 200), ("off", 200)] {
         let more =
             format!("[inspect]\nmax_body = \"1KiB\"\n[route_defaults]\nvalidation = \"{mode}\"\n");
-        let (recorder, sidecar) = judging(documents::PLAN, &more).await;
+        let (recorder, mut sidecar) = judging(documents::PLAN, &more).await;
         assert_eq!(sidecar.client().await.post(PATH, &body).await.status, status, "{mode}");
+        let would_refuse = (mode == "shadow").then_some(Refusal::BodyTooLarge);
+        assert_eq!(sidecar.record().await.would_refuse, would_refuse, "{mode}");
+        assert_eq!(decided(&sidecar, "would_deny"), u8::from(mode == "shadow"), "{mode}");
         let mut client = sidecar.client().await;
         client.say(&chunked).await;
         assert_eq!(client.answer().await.status, status, "{mode}, chunked");

@@ -84,10 +84,8 @@ fn summary(config: &Config) -> String {
 
 /// Whom and what requests are judged by, besides routes: one line for each that is on.
 fn gates(config: &Config) -> String {
-    let mut lines = String::new();
-    let mut line = |name: &str, what: &str| {
-        lines.push_str(&format!("  {name:<9} {what}\n"));
-    };
+    let mut lines = Vec::new();
+    let mut line = |name: &str, what: &str| lines.push(format!("  {name:<9} {what}\n"));
     let source = &config.identity.source;
     let signed = config.identity.signing_key.as_ref().map_or("", |_| ", x-identity is signed");
     match source {
@@ -101,7 +99,7 @@ fn gates(config: &Config) -> String {
     if let Some(url) = &config.rate_limit_store.url {
         line("store", &url.to_string());
     }
-    lines
+    lines.concat()
 }
 
 /// Where metrics are pushed to, if they are.

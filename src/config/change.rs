@@ -49,6 +49,7 @@ pub(crate) const LIVE: &[&str] = &[
     "errors.type_base",
     "errors.classify",
     "genai",
+    "alerts",
 ];
 
 /// Every key at its default; a test compares it with the code.

@@ -7,10 +7,12 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::check::usual_alerts;
+use super::model::Notify;
 use super::model::{
-    Admin, Audit, AuditMode, Breaker, Cache, Config, Console, Drain, Gates, Health, HostHeader,
-    Identity, IdentitySource, Inspect, Keep, Log, LogFiles, LogLevel, Metrics, Mode, Need, Otlp,
-    OtlpProtocol, OtlpTarget, Overload, PathForm, Pool, Propagators, RateLimitHeaders,
+    Admin, Alert, Audit, AuditMode, Breaker, Cache, Config, Console, Drain, Gates, Health,
+    HostHeader, Identity, IdentitySource, Inspect, Keep, Log, LogFiles, LogLevel, Metrics, Mode,
+    Need, Otlp, OtlpProtocol, OtlpTarget, Overload, PathForm, Pool, Propagators, RateLimitHeaders,
     RateLimitStore, Retry, Schema, Scheme, Server, ServerLimits, Service, Share, Signal, Spool,
     TelemetryUser, Timeouts, Tracing, Trust, Upstream,
 };
@@ -29,6 +31,14 @@ pub const MAX_KEYS: usize = 100_000;
 pub const MAX_SERIES: usize = 5000;
 /// Header fields that tell of caches.
 const CACHE_HEADERS: [&str; 4] = ["cache-status", "x-cache", "x-nextjs-cache", "x-vercel-cache"];
+/// What is watched for where nothing is named: the name, when it fires, and in which environments.
+pub(crate) const ALERTS: [(&str, &str, &[&str]); 5] = [
+    ("high_error_rate", "errors > 10/min", &[]),
+    ("critical_errors", "status_5xx > 0/min", &["production"]),
+    ("performance_degradation", "p95(duration, stream=false) > 5s over 5m", &[]),
+    ("security_rate_limited", "rate_limit_blocked > 100/min", &[]),
+    ("database_errors", "errors{type=db_pool_exhausted} > 0/min", &[]),
+];
 /// The base URL of the collector that is tried where none is named.
 pub(crate) const COLLECTOR: &str = "http://localhost:4318";
 /// The same, for gRPC.
@@ -94,6 +104,7 @@ impl Config {
             errors_type_base: String::new(),
             error_classes: Vec::new(),
             genai: false,
+            alerts: alerts(),
             pseudonym_key: None,
         }
     }
@@ -110,6 +121,10 @@ fn log() -> Log {
         headers: Vec::new(),
         files,
     }
+}
+
+fn alerts() -> Vec<Alert> {
+    usual_alerts(&Notify { log: true, sentry: true, webhook: None })
 }
 
 fn audit() -> Audit {

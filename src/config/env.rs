@@ -29,6 +29,8 @@ pub(crate) struct Outside {
     pub(crate) pushes_logs: bool,
     /// Resource attributes that are no key of ours.
     pub(crate) attributes: Vec<(String, String)>,
+    /// The webhook of `ALERT_WEBHOOK`: a secret.
+    pub(crate) alert_webhook: Option<Secret>,
     /// What was set aside.
     pub(crate) notices: Vec<Notice>,
 }
@@ -43,6 +45,7 @@ impl Outside {
         outside.propagators(env);
         outside.sampler(env);
         outside.metrics(env);
+        outside.alert_webhook = env.get("ALERT_WEBHOOK").map(|url| Secret::new(url.as_str()));
         outside
     }
 

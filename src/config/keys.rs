@@ -189,6 +189,10 @@ pub(crate) const KEYS: &[&str] = &[
     "errors.classify[].status",
     "errors.classify[].body",
     "genai.enabled",
+    "alerts[].name",
+    "alerts[].when",
+    "alerts[].environments",
+    "alerts[].notify",
 ];
 
 /// Whether a value or a table of this path exists.

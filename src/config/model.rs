@@ -12,6 +12,8 @@ use crate::openapi::Document;
 use crate::record::{ConfigName, PseudonymKey};
 use crate::secret::Secret;
 
+mod alerts;
+mod books;
 mod captures;
 mod datadog;
 mod errors;
@@ -28,6 +30,8 @@ mod store;
 mod upstream;
 mod voices;
 
+pub use alerts::{Alert, Condition, Notify, Series, When};
+pub use books::{BOOKS, Book, BookKind, LABELS, SHORT};
 pub use captures::{Capture, Place, TAKEN_BEGINNINGS, TAKEN_FIELDS, TAKEN_LABELS, Take};
 pub use datadog::Datadog;
 pub use errors::ErrorClass;
@@ -109,6 +113,8 @@ pub struct Config {
     pub error_classes: Vec<ErrorClass>,
     /// `[genai] enabled`: whether captured facts become the metrics of the `GenAI` conventions.
     pub genai: bool,
+    /// `[[alerts]]`: what is watched for.
+    pub alerts: Vec<Alert>,
     /// The key of pseudonyms that a file gives; `None` means a random one.
     pub pseudonym_key: Option<PseudonymKey>,
 }

@@ -216,7 +216,8 @@ fn integer(text: &str, radix: u32) -> i64 {
 
 /// A line with a syntax error has no tree to say which value is secret, so its key decides.
 fn mask_broken_line(text: &str, at: usize, problems: &Problems) {
-    const TELLING: [&str; 7] = ["dsn", "header", "auth", "token", "secret", "password", "key"];
+    const TELLING: [&str; 8] =
+        ["dsn", "notify", "header", "auth", "token", "secret", "password", "key"];
     let at = text.floor_char_boundary(at);
     let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     let end = text[at..].find('\n').map_or(text.len(), |newline| at + newline);

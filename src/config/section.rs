@@ -95,6 +95,11 @@ impl<'a> Section<'a> {
         tables.collect()
     }
 
+    /// Where an array of tables was written, if it was; an empty one, too.
+    pub(crate) fn list_at(&self, key: &str) -> Option<Origin> {
+        self.node_as(&format!("{key}[]"), key).map(|node| node.origin.clone())
+    }
+
     /// The strings of a table whose keys the operator chose.
     pub(crate) fn pairs(&self, key: &str) -> Vec<(Word, Word)> {
         let section = self.section(key);

@@ -1,6 +1,6 @@
 //! Tokens of our own: who calls, signed (RFC 7515, RFC 8037), for a service that wants proof.
 //!
-//! One kind of key (Ed25519) and one algorithm (EdDSA), so that nobody has anything to choose or to
+//! One kind of key (Ed25519) and one algorithm (`EdDSA`), so that nobody has anything to choose or to
 //! confuse. Each token is for one request and holds for [`LIFETIME`]. The key names itself by its
 //! thumbprint (RFC 7638), which whoever verifies can compute from the public half.
 //!

@@ -22,6 +22,7 @@ use super::inspect::{Interest, Pieces, Reservation};
 use super::patience::Patience;
 use super::request_body::{Meter, is_gone};
 use crate::record::{Phase, Refusal, Step};
+use crate::telemetry::metrics::{Decision, Gate};
 
 /// A body after inspection: what was read, and what was not.
 #[derive(Debug)]
@@ -66,6 +67,7 @@ pub async fn read(
         if captures || interest == Interest::Whole {
             return Err(Refusal::UnsupportedMediaType.into());
         }
+        leave_unjudged(exchange, interest, Refusal::UnsupportedMediaType);
         return Ok(inspected);
     }
     let max = exchange.plan.inspect.max_body;
@@ -106,6 +108,7 @@ fn pass_unread(proxy: &Proxy, exchange: &mut Exchange, interest: Interest) -> Re
         return Err(Refusal::BodyTooLarge);
     }
     leave_unread(proxy, exchange);
+    leave_unjudged(exchange, interest, Refusal::BodyTooLarge);
     Ok(())
 }
 
@@ -115,6 +118,18 @@ fn leave_unread(proxy: &Proxy, exchange: &mut Exchange) {
         exchange.unfit.extend(captures.names());
         proxy.telemetry().metrics().capture_unreadable();
     }
+}
+
+/// Notes that validation in shadow mode has not seen a body that it would refuse for that.
+fn leave_unjudged(exchange: &mut Exchange, interest: Interest, refusal: Refusal) {
+    if interest != Interest::Glance {
+        return;
+    }
+    if !exchange.trail.has_shadow(Step::Validation) {
+        exchange.note_gate(Gate::Validation, Decision::WouldDeny);
+    }
+    exchange.trail.note_shadow(Step::Validation);
+    exchange.would_refuse.get_or_insert(refusal);
 }
 
 /// Reads frames until the body ends or exceeds `max`. Returns whether it ended.

@@ -288,10 +288,12 @@ fn unreachable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Po
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    let is_tls = cause
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref)
-        .is_some_and(|inner| inner.is::<rustls::Error>());
+    // An I/O error does not call what it wraps its source.
+    let mut inner = cause;
+    while let Some(wrapped) = inner.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        inner = wrapped;
+    }
+    let is_tls = inner.is::<rustls::Error>();
     let detail = match cause.downcast_ref::<h2::Error>() {
         Some(error) if error.is_go_away() => {
             error.reason().map_or_else(|| "GOAWAY".to_owned(), |reason| format!("GOAWAY: {reason}"))

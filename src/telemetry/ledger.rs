@@ -12,14 +12,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use parking_lot::RwLock;
 use serde::{Serialize, Serializer};
 
 use super::timestamp;
 
 /// All accounts of the process.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Ledger {
-    books: Vec<Arc<dyn Book>>,
+    books: RwLock<Vec<Arc<dyn Book>>>,
 }
 
 /// Something that keeps one account.
@@ -31,9 +32,10 @@ pub trait Book: Send + Sync {
 /// The account of one signal and sink. Counts are in units of the signal.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Account {
-    /// What is counted: `traces` (spans), `metrics` (data points), `logs` (lines), `errors` (events).
+    /// What is counted: `traces` (spans), `metrics` (data points), `logs` (lines), `errors` (events), `alerts`
+    /// (their turns).
     pub signal: &'static str,
-    /// Where it goes: `otlp`, `console`, `file`, …
+    /// Where it goes: `otlp`, `console`, `file`, `webhook`, …
     pub sink: &'static str,
     /// All that was handed over, and what was recovered.
     pub accepted: u64,
@@ -72,13 +74,13 @@ pub struct Failing {
 
 impl Ledger {
     /// Adds an account.
-    pub fn add(&mut self, book: Arc<dyn Book>) {
-        self.books.push(book);
+    pub fn add(&self, book: Arc<dyn Book>) {
+        self.books.write().push(book);
     }
 
     /// All accounts, in the order they were added. Each balances; they are read one after another.
     pub fn snapshot(&self) -> Vec<Account> {
-        self.books.iter().map(|book| book.account()).collect()
+        self.books.read().iter().map(|book| book.account()).collect()
     }
 }
 

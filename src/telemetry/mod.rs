@@ -12,9 +12,11 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::config::Config;
 use crate::config::model::LogLevel;
 use crate::record::Record;
 
+pub mod alerts;
 pub mod books;
 pub mod diagnostics;
 pub mod export;
@@ -34,6 +36,7 @@ mod start;
 mod timestamp;
 pub mod worker;
 
+use alerts::Alerts;
 use export::spool::Spool;
 use lane::Lane;
 use ledger::Ledger;
@@ -61,6 +64,7 @@ pub struct Telemetry {
     observer: Option<mpsc::Sender<Arc<Record>>>,
     workers: Mutex<Vec<Worker>>,
     push: Mutex<Option<MetricsPush>>,
+    alerts: Option<Alerts>,
     /// Its directory is ours until the last worker has stopped, also where nothing is exported.
     spool: Mutex<Option<Arc<Spool>>>,
 }
@@ -79,6 +83,7 @@ impl Telemetry {
             observer: None,
             workers: Mutex::default(),
             push: Mutex::default(),
+            alerts: None,
             spool: Mutex::default(),
         }
     }
@@ -134,9 +139,21 @@ impl Telemetry {
         }
     }
 
+    /// Puts in force what another configuration says of what can change while they speak: the alerts.
+    pub fn adopt(&self, config: &Config) {
+        if let Some(alerts) = &self.alerts {
+            alerts.adopt(config);
+        }
+    }
+
     /// Closes every lane and delivers what they hold. All sinks share the one deadline; what is not
     /// delivered by then is counted as dropped.
     pub async fn stop(&self, deadline: Instant) {
+        let stop_alerts = async {
+            if let Some(alerts) = &self.alerts {
+                alerts.stop(deadline).await;
+            }
+        };
         let mut stopping = tokio::task::JoinSet::new();
         for worker in std::mem::take(&mut *self.workers.lock()) {
             stopping.spawn(worker.stop(deadline));
@@ -144,7 +161,8 @@ impl Telemetry {
         if let Some(push) = self.push.lock().take() {
             stopping.spawn(push.stop(deadline));
         }
-        while stopping.join_next().await.is_some() {}
+        let stop_others = async { while stopping.join_next().await.is_some() {} };
+        tokio::join!(stop_alerts, stop_others);
         self.spool.lock().take();
     }
 }

@@ -14,6 +14,7 @@ use http::{HeaderMap, Response, Uri};
 use parking_lot::Mutex;
 use thiserror::Error;
 
+use super::alerts::Alerts;
 use super::export::spool::Spool;
 use super::export::transport::ConnectError;
 use super::export_client::{CaFileError, ExportClient};
@@ -28,6 +29,7 @@ use super::sinks::otlp::logs::OtlpLogs;
 use super::sinks::otlp::metrics::MetricsPush;
 use super::sinks::otlp::{Otlp, OtlpError};
 use super::sinks::sentry::{BadDsn, Post, SentrySink};
+use super::sinks::webhook::Carry;
 use super::{Telemetry, worker};
 use crate::config::Config;
 
@@ -128,6 +130,7 @@ impl Telemetry {
         voices.spool = Mutex::new(spool);
         let asked = Arc::clone(&voices.ledger);
         voices.metrics.register(sources::sinks(move || counts(&asked)));
+        voices.alerts = Some(Alerts::start(config, &voices.metrics, &voices.ledger)?);
         Ok(voices)
     }
 
@@ -163,8 +166,28 @@ fn counts(ledger: &Ledger) -> Vec<sources::SinkCounts> {
         .collect()
 }
 
-/// Sentry's way out: the same client as the other exporters'.
-struct Mail(ExportClient);
+/// The way out of Sentry's events and of webhooks: the same client as the other exporters'.
+#[derive(Debug)]
+pub(super) struct Mail(ExportClient);
+
+impl Mail {
+    pub(super) fn new(client: ExportClient) -> Self {
+        Self(client)
+    }
+}
+
+#[async_trait]
+impl Carry for Mail {
+    async fn carry(
+        &self,
+        uri: Uri,
+        headers: HeaderMap,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Response<Bytes>, &'static str> {
+        self.0.post(uri, headers, body, limit).await.map_err(|error| error.reason)
+    }
+}
 
 #[async_trait]
 impl Post for Mail {

@@ -68,7 +68,7 @@ kill -STOP "$reader"
 verify "a stopped reader of standard output stops no request" refused 20000
 verify "what it misses is counted" \
   [ "$(curl -sf "http://127.0.0.1:$admin/metrics" |
-    awk '/^sidecar_telemetry_dropped_total.*sink="console"/ { sum += $NF } END { print sum > 1000 }')" = 1 ]
+    awk '/^sidecar_telemetry_dropped_total.*sink="console"/ { sum += $NF } END { print (sum > 1000) }')" = 1 ]
 kill -CONT "$reader"
 drained() {
   [ "$(curl -sf "http://127.0.0.1:$admin/metrics" |

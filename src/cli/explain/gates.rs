@@ -270,7 +270,14 @@ impl Maker<'_> {
                     format!("; {place} {} breaks `{rule}`", violation.pointer)
                 });
                 let breaks: String = breaks.collect();
-                (decision, format!("{id} ({of}): parameters, then the body{breaks}"))
+                let most = self.loaded.config.inspect.max_body;
+                let body = match plan.operation.body() {
+                    Some(_) => {
+                        format!(", then a JSON body of up to {most} bytes (`inspect.max_body`)")
+                    }
+                    None => String::new(),
+                };
+                (decision, format!("{id} ({of}): parameters{body}{breaks}"))
             }
         };
         let (mode, source) = (validation.as_str(), self.source("validation"));

@@ -44,9 +44,10 @@ pub(super) fn classify(section: &Section<'_>) -> Vec<ErrorClass> {
             body,
         }));
     }
-    if classes.len() > MOST {
+    if let Some(place) = section.list_at("classify").filter(|_| classes.len() > MOST) {
+        let title = format!("`{}` has too many classes", section.path_of("classify"));
         let label = format!("expected at most {MOST}");
-        section.refuse("classify", "has too many classes", label, None);
+        section.problems.push(Problem::at(&place, title).label(label));
     }
     classes
 }

@@ -13,6 +13,7 @@ use super::section::{Section, lay};
 use super::value::Zero;
 
 mod across;
+mod alerts;
 mod captured_limits;
 mod captures;
 mod datadog;
@@ -39,6 +40,7 @@ mod upstream;
 mod url;
 mod voices;
 
+pub(crate) use alerts::defaults as usual_alerts;
 pub(crate) use tracing::PROPAGATORS;
 
 /// The levels of `log.level` and `LOG_LEVEL`.
@@ -82,6 +84,7 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     lay(&mut config.errors_type_base, errors::type_base(&root.section("errors")));
     config.error_classes = errors::classify(&root.section("errors"));
     lay(&mut config.genai, root.section("genai").flag("enabled"));
+    config.alerts = alerts::alerts(&root, outside);
     across::check(&root, &config);
     identity::across(&root, &config);
     log_headers::across(&root, &config.log.headers, &config.identity);

@@ -266,7 +266,7 @@ mod tests {
                 tokio::task::yield_now().await;
                 let (before, said) = (tries.get(), ring.next_try(Instant::now()));
                 assert!(said > Duration::ZERO && said <= LONGEST_PAUSE, "{said:?}");
-                sleep(said - Duration::from_millis(2)).await;
+                sleep(said.saturating_sub(Duration::from_millis(2))).await;
                 assert_eq!(tries.get(), before, "too early");
                 sleep(Duration::from_millis(4)).await;
                 assert_eq!(tries.get(), before + 1, "late");

@@ -59,7 +59,7 @@ mod tests {
         assert_eq!(stands(), nothing);
 
         let began = Instant::now();
-        ring.put(keys(), Some(began + Duration::from_secs(60)));
+        ring.put(keys(), Some(began + Duration::from_mins(1)));
         ring.end_round(began, None);
         tokio::time::advance(Duration::from_secs(10)).await;
         ring.end_round(Instant::now(), Some("away".to_owned()));
@@ -72,7 +72,7 @@ mod tests {
         };
         assert_eq!(stands(), stale);
 
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         assert!(!stands().are_usable);
         let of_a_file = KeyStanding::of(&Ring::new(Some(Arc::new(keys()))), Instant::now());
         assert_eq!(of_a_file.age, Some(Duration::ZERO));

@@ -19,7 +19,7 @@ use crate::telemetry::worker;
 #[test]
 fn an_account_reads_as_a_sentence() {
     let lane = Lane::with_shards("spans", "otlp", 1, |weight: &u64| *weight, 2);
-    let mut ledger = Ledger::default();
+    let ledger = Ledger::default();
     assert!(lane.offer(3) && !lane.offer(2));
     ledger.add(Arc::new(lane));
     assert_eq!(

@@ -141,6 +141,10 @@ declare! {
     LAST_SUCCESS: Gauge "sidecar.telemetry.last_success_timestamp" in "s" by [SIGNAL, SINK],
         "When a batch last arrived";
 
+    // What is watched for.
+    ALERT_FIRING: Gauge "sidecar.alert.firing" in "" by [ALERT],
+        "1 while the alert fires";
+
     // The sidecar itself.
     OVERFLOW: Counter "sidecar.metrics.overflow" in "" by [],
         "Series that found no room in their family";

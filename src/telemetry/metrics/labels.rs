@@ -30,6 +30,7 @@ pub(super) mod key {
     pub(in super::super) const GATE: &str = "gate";
     pub(in super::super) const STATE: &str = "state";
     pub(in super::super) const EVENT: &str = "event";
+    pub(in super::super) const ALERT: &str = "alert";
     pub(in super::super) const VERSION: &str = "version";
     pub(in super::super) const OPERATION_NAME: &str = "gen_ai.operation.name";
     pub(in super::super) const PROVIDER_NAME: &str = "gen_ai.provider.name";

@@ -37,6 +37,7 @@ mod route;
 mod scales;
 mod slots;
 pub mod sources;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod upstream;
@@ -45,6 +46,7 @@ pub use exposition::{Exposition, Format};
 pub use gates::{Decision, Gate};
 pub use gauges::{ActiveGuard, ConnectionError};
 pub use route::RouteMetrics;
+pub use tally::Tally;
 
 use super::resource;
 use crate::config::defaults::MAX_SERIES;

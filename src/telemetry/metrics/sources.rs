@@ -114,6 +114,16 @@ pub fn breaker(ask: impl Fn() -> Vec<(&'static str, bool)> + Send + Sync + 'stat
     })
 }
 
+/// Shows which alerts fire: one number per alert, 1 while it does.
+pub fn alerts(ask: impl Fn() -> Vec<(ConfigName, bool)> + Send + Sync + 'static) -> Source {
+    Source::new("alerts", move || {
+        let alerts = ask().into_iter().map(|(name, is_firing)| {
+            (Labels::default().named(key::ALERT, &name), Point::Count(u64::from(is_firing)))
+        });
+        vec![Reading::new(&catalogue::ALERT_FIRING, alerts)]
+    })
+}
+
 /// Shows the state of the audit chain.
 pub fn audit(ask: impl Fn() -> AuditCounts + Send + Sync + 'static) -> Source {
     Source::new("audit", move || audit_readings(&ask()))

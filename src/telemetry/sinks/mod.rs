@@ -6,3 +6,4 @@ pub mod datadog;
 mod file;
 pub mod otlp;
 pub mod sentry;
+pub mod webhook;

@@ -112,9 +112,11 @@ impl FakeDisk {
         &self,
         change: impl FnOnce(&mut State) -> io::Result<T>,
     ) -> io::Result<T> {
-        self.change(|state| match state.is_locked {
-            true => Err(io::ErrorKind::PermissionDenied.into()),
-            false => change(state),
+        self.change(|state| {
+            if state.is_locked {
+                return Err(io::ErrorKind::PermissionDenied.into());
+            }
+            change(state)
         })
     }
 }
@@ -248,9 +250,11 @@ impl Out for FakeFile {
 
     fn mend(&mut self, torn: u64) -> io::Result<()> {
         let length = self.length()?.saturating_sub(torn);
-        self.disk.change(|state| match state.is_uncuttable {
-            true => Err(io::ErrorKind::PermissionDenied.into()),
-            false => Ok(()),
+        self.disk.change(|state| {
+            if state.is_uncuttable {
+                return Err(io::Error::from(io::ErrorKind::PermissionDenied));
+            }
+            Ok(())
         })?;
         self.content(|content| content.truncate(usize::try_from(length).unwrap()))
     }

@@ -86,8 +86,11 @@ impl Shelf {
             };
             self.disk.rename(&of(self, number), &of(self, number + 1))?;
         }
-        self.disk.rename(self.name, &self.plain(1))?;
-        Ok(true)
+        match self.disk.rename(self.name, &self.plain(1)) {
+            // Somebody was quicker.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            renamed => renamed.map(|()| true),
+        }
     }
 
     /// The oldest file that is not compressed, and which it is.

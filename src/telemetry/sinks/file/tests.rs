@@ -37,9 +37,13 @@ fn write(lines: &mut Lines, texts: &[&str]) -> usize {
     lines.write(&bytes, &ends)
 }
 
+fn is_compressed(name: &str) -> bool {
+    name.rsplit('.').next() == Some("gz")
+}
+
 fn text(name: &str, content: &[u8]) -> String {
     let mut text = String::new();
-    if name.ends_with(".gz") {
+    if is_compressed(name) {
         GzDecoder::new(content).read_to_string(&mut text).unwrap();
     } else {
         text.push_str(str::from_utf8(content).unwrap());

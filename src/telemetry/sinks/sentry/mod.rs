@@ -14,18 +14,22 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use http::{Response, StatusCode, Uri};
+use http::header::{HeaderMap, HeaderName};
+use http::{Response, Uri};
 use thiserror::Error;
 
 use crate::config::model::Sentry;
 use crate::record::Record;
 use crate::telemetry::sink::{Delivery, Sink};
 
+mod alert;
 mod event;
 mod pace;
+mod project;
 
-use pace::{Pace, Silence};
+pub use alert::AlertSink;
+use pace::Pace;
+use project::Project;
 
 /// The longest that one event may take to be taken.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -55,31 +59,16 @@ pub struct BadDsn;
 /// [`is_reported`](crate::record::Record::is_reported).
 #[derive(Debug)]
 pub struct SentrySink<P> {
-    post: P,
-    uri: Uri,
-    headers: HeaderMap,
-    origin: event::Origin,
+    project: Project<P>,
     sample_rate: f32,
     pace: Pace,
-    silence: Silence,
 }
 
 impl<P: Post> SentrySink<P> {
     /// Makes the sink of a project.
     pub fn new(config: &Sentry, post: P) -> Result<Self, BadDsn> {
-        let dsn: ::sentry::types::Dsn = config.dsn.reveal().parse().map_err(|_| BadDsn)?;
-        let uri = dsn.envelope_api_url().as_str().parse().map_err(|_| BadDsn)?;
-        let auth = dsn.to_auth(Some(CLIENT)).to_string();
-        let mut auth = HeaderValue::try_from(auth).map_err(|_| BadDsn)?;
-        auth.set_sensitive(true);
-        let envelope = HeaderValue::from_static("application/x-sentry-envelope");
-        let headers = HeaderMap::from_iter([(AUTH, auth), (CONTENT_TYPE, envelope)]);
-        let origin = event::Origin {
-            environment: config.environment.clone(),
-            release: config.release.clone(),
-        };
-        let (pace, silence) = (Pace::new(), Silence::default());
-        Ok(Self { post, uri, headers, origin, sample_rate: config.sample_rate, pace, silence })
+        let project = Project::new(config, post)?;
+        Ok(Self { project, sample_rate: config.sample_rate, pace: Pace::new() })
     }
 
     /// Sends one event, or says why it does not leave.
@@ -87,19 +76,11 @@ impl<P: Post> SentrySink<P> {
         if fastrand::f32() >= self.sample_rate {
             return Err("sampled");
         }
-        if self.silence.is_on() || !self.pace.allows(record) {
+        if self.project.is_silent() || !self.pace.allows(record) {
             return Err("rate_limited");
         }
-        let body = event::envelope(record, &self.origin).ok_or("io")?;
-        let (uri, headers) = (self.uri.clone(), self.headers.clone());
-        let answer = self.post.post(uri, headers, body.into(), LIMIT).await?;
-        self.silence.read(answer.status(), answer.headers());
-        match answer.status() {
-            status if status.is_success() => Ok(()),
-            StatusCode::TOO_MANY_REQUESTS => Err("rate_limited"),
-            status if status.is_server_error() => Err("refused"),
-            _ => Err("rejected"),
-        }
+        let body = event::envelope(record, &self.project.origin).ok_or("io")?;
+        self.project.send(body.into()).await
     }
 }
 

@@ -127,7 +127,7 @@ impl Story {
             assert!(text.is_empty() || text.ends_with('\n'), "{name} ends within a line: {text:?}");
             let numbers = text.lines().map(|line| line.strip_prefix("line ").unwrap());
             let numbers: Vec<usize> = numbers.map(|number| number.parse().unwrap()).collect();
-            assert!(content.len() <= 24 || name.ends_with(".gz") || name.starts_with("moved"));
+            assert!(content.len() <= 24 || is_compressed(&name) || name.starts_with("moved"));
             found.extend(&numbers);
             if let Some(rest) = name.strip_prefix(NAME) {
                 let age = rest.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0);

@@ -1,0 +1,355 @@
+//! The words of `alerts.when`.
+//!
+//! `COUNTER > N/min`, `pNN(HISTOGRAM[, LABEL=VALUE]) > DURATION over DURATION`, or
+//! `ratio(COUNTER, COUNTER) > N% over DURATION`; a counter may be followed by `{LABEL=VALUE, …}`. Every fault
+//! has its place.
+
+use std::ops::{Range, RangeInclusive};
+use std::time::Duration;
+
+use crate::config::keys::nearest;
+use crate::config::model::BOOKS;
+use crate::config::model::{Book, BookKind, Condition, LABELS, SHORT, Series};
+use crate::record::ConfigName;
+use crate::units;
+
+/// How far back can be looked.
+const WINDOW: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
+const WHAT: &str = "expected `COUNTER > N/min`, `p95(HISTOGRAM) > DURATION over DURATION` or \
+                    `ratio(COUNTER, COUNTER) > N% over DURATION`";
+
+/// What is wrong, and where.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// These bytes of the text.
+    pub(super) place: Range<usize>,
+    /// What was expected there.
+    pub(super) label: String,
+    /// What was probably meant.
+    pub(super) help: Option<String>,
+}
+
+/// Reads a condition.
+pub(super) fn parse(text: &str) -> Result<Condition, Fault> {
+    let mut reader = Reader { text, at: 0 };
+    let start = reader.at;
+    let name = reader.word();
+    let condition = if name == "ratio" && reader.next_is('(') {
+        reader.ratio()?
+    } else if let (Some(percent), true) = (percentile(name), reader.next_is('(')) {
+        reader.quantile(percent)?
+    } else {
+        reader.at = start;
+        reader.rate()?
+    };
+    reader.skip();
+    if reader.at < text.len() {
+        return Err(reader.fault(reader.at..text.len(), "expected the end here"));
+    }
+    Ok(condition)
+}
+
+fn percentile(name: &str) -> Option<u8> {
+    name.strip_prefix('p')?.parse().ok().filter(|percent| (1..=99).contains(percent))
+}
+
+struct Reader<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl<'t> Reader<'t> {
+    fn rate(&mut self) -> Result<Condition, Fault> {
+        let of = self.counter()?;
+        self.eat('>')?;
+        let (place, number) = self.token();
+        let Some((count, period)) = number.split_once('/') else {
+            return Err(self.fault(place, "expected a count per minute, as in `10/min`"));
+        };
+        let Ok(above) = count.parse() else {
+            return Err(self.fault(place, "expected a whole number, as in `10/min`"));
+        };
+        if period != "min" {
+            return Err(self.fault(place, "expected `/min`: counts are per minute"));
+        }
+        Ok(Condition::Rate { of, above })
+    }
+
+    fn quantile(&mut self, percent: u8) -> Result<Condition, Fault> {
+        self.eat('(')?;
+        let (place, mut of) = self.series()?;
+        let BookKind::Time { last } = of.book.kind else {
+            return Err(
+                self.fault(place, "expected a histogram of durations, as in `p95(duration)`")
+            );
+        };
+        self.labels(&mut of, ')')?;
+        self.eat('>')?;
+        let (place, above) = self.duration()?;
+        if above >= last {
+            let label = format!(
+                "the last bucket ends at {}s, so nothing is known beyond",
+                last.as_secs_f64()
+            );
+            return Err(self.fault(place, &label));
+        }
+        let over = self.over()?;
+        Ok(Condition::Quantile { percent, of, above, over })
+    }
+
+    fn ratio(&mut self) -> Result<Condition, Fault> {
+        self.eat('(')?;
+        let of = self.counter()?;
+        self.eat(',')?;
+        let to = self.counter()?;
+        self.eat(')')?;
+        self.eat('>')?;
+        let (place, number) = self.token();
+        let above = number.strip_suffix('%').and_then(|number| number.parse::<f64>().ok());
+        // It also rejects what is no number.
+        let Some(above) = above.filter(|above| (0.0..100_000.0).contains(above)) else {
+            return Err(self.fault(place, "expected a share, as in `1%` or `0.1%`"));
+        };
+        let over = self.over()?;
+        Ok(Condition::Ratio { of, to, above, over })
+    }
+
+    fn over(&mut self) -> Result<Duration, Fault> {
+        let (place, word) = self.token();
+        if word != "over" {
+            return Err(self.fault(place, "expected `over` and a duration, as in `over 5m`"));
+        }
+        let (place, over) = self.duration()?;
+        if WINDOW.contains(&over) { Ok(over) } else { Err(self.fault(place, "expected 1s to 24h")) }
+    }
+
+    fn duration(&mut self) -> Result<(Range<usize>, Duration), Fault> {
+        let (place, text) = self.token();
+        match units::duration(text) {
+            Ok(duration) => Ok((place, duration)),
+            Err(_) => Err(self.fault(place, "expected a duration, as in `5s` or `1m30s`")),
+        }
+    }
+
+    /// A counter, or the count of a histogram.
+    fn counter(&mut self) -> Result<Series, Fault> {
+        let (_, mut of) = self.series()?;
+        if self.next_is('{') {
+            self.at += 1;
+            self.label(&mut of)?;
+            self.labels(&mut of, '}')?;
+        }
+        Ok(of)
+    }
+
+    fn series(&mut self) -> Result<(Range<usize>, Series), Fault> {
+        self.skip();
+        let start = self.at;
+        let name = self.word();
+        let place = start..self.at;
+        if name.is_empty() {
+            return Err(self.fault(start..self.text.len(), WHAT));
+        }
+        let short = SHORT.iter().find(|short| short.name == name);
+        let Some(book) = Book::find(short.map_or(name, |short| short.metric)) else {
+            let known =
+                SHORT.iter().map(|short| short.name).chain(BOOKS.iter().map(|book| book.metric));
+            let mut fault = self.fault(place, "no metric has this name");
+            fault.help = Some(match nearest(name, known) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => {
+                    let names: Vec<_> = SHORT.iter().map(|short| short.name).collect();
+                    format!(
+                        "there are {}, and the counters and histograms of /metrics",
+                        names.join(", ")
+                    )
+                }
+            });
+            return Err(fault);
+        };
+        let statuses = short.and_then(|short| short.statuses.clone());
+        Ok((place, Series { book, statuses, labels: Vec::new() }))
+    }
+
+    /// Labels, each behind a comma, up to this bracket.
+    fn labels(&mut self, of: &mut Series, end: char) -> Result<(), Fault> {
+        while self.next_is(',') {
+            self.at += 1;
+            self.label(of)?;
+        }
+        self.eat(end)
+    }
+
+    fn label(&mut self, of: &mut Series) -> Result<(), Fault> {
+        self.skip();
+        let start = self.at;
+        let name = self.word();
+        let place = start..self.at;
+        let long = LABELS.iter().find(|(short, _)| *short == name).map_or(name, |(_, long)| long);
+        let known = of.book.labels;
+        let exact = known.iter().find(|label| **label == name);
+        let Some(label) = exact.or_else(|| known.iter().find(|label| **label == long)) else {
+            let mut fault = self.fault(place, "the metric has no such label");
+            fault.help = Some(match known {
+                [] => "it has no labels".to_owned(),
+                _ => format!("its labels are {}", known.join(", ")),
+            });
+            return Err(fault);
+        };
+        self.eat('=')?;
+        self.skip();
+        let start = self.at;
+        let is_end = |c: char| matches!(c, ',' | '}' | ')') || c.is_whitespace();
+        let length = self.text[start..].find(is_end).unwrap_or(self.text.len() - start);
+        self.at += length;
+        let value = self.text[start..self.at].trim_matches('"');
+        if value.is_empty() {
+            return Err(self.fault(start..self.at, "expected the value of the label"));
+        }
+        of.labels.push((label, ConfigName::configured(value)));
+        Ok(())
+    }
+
+    fn skip(&mut self) {
+        let rest = &self.text[self.at..];
+        self.at += rest.len() - rest.trim_start().len();
+    }
+
+    fn word(&mut self) -> &'t str {
+        self.skip();
+        self.take(|c| c.is_ascii_alphanumeric() || c == '_')
+    }
+
+    /// What stands up to the next space.
+    fn token(&mut self) -> (Range<usize>, &'t str) {
+        self.skip();
+        let start = self.at;
+        let token = self.take(|c| !c.is_whitespace());
+        (start..self.at, token)
+    }
+
+    fn take(&mut self, is_part: impl Fn(char) -> bool) -> &'t str {
+        let rest = &self.text[self.at..];
+        let length = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
+        self.at += length;
+        &rest[..length]
+    }
+
+    fn next_is(&mut self, sign: char) -> bool {
+        self.skip();
+        self.text[self.at..].starts_with(sign)
+    }
+
+    fn eat(&mut self, sign: char) -> Result<(), Fault> {
+        if self.next_is(sign) {
+            self.at += sign.len_utf8();
+            return Ok(());
+        }
+        Err(self.fault(self.at..self.at, &format!("expected `{sign}` here")))
+    }
+
+    #[expect(clippy::unused_self, reason = "it reads like its callers")]
+    fn fault(&self, place: Range<usize>, label: &str) -> Fault {
+        Fault { place, label: label.to_owned(), help: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn shown(condition: &Condition) -> String {
+        let series = |of: &Series| {
+            let labels = of.labels.iter().map(|(name, value)| format!("{name}={value}"));
+            let labels: Vec<_> = labels.collect();
+            format!("{}{:?}{labels:?}", of.book.metric, of.statuses)
+        };
+        let of: Vec<_> = condition.series().iter().map(series).collect();
+        format!(
+            "{} > {}{} over {:?}",
+            of.join(" "),
+            condition.threshold(),
+            condition.unit(),
+            condition.over()
+        )
+    }
+
+    #[test]
+    fn every_form_is_read() {
+        for (text, expected) in [
+            ("errors > 10/min", "errors_totalNone[] > 10/min over 60s"),
+            (
+                "status_5xx>0/min",
+                "http_server_request_duration_secondsSome(500..=599)[] > 0/min over 60s",
+            ),
+            (
+                "errors{type=db_pool_exhausted} > 0/min",
+                "errors_totalNone[\"type=db_pool_exhausted\"] > 0/min over 60s",
+            ),
+            (
+                "p95(duration, stream=false) > 5s over 5m",
+                "http_server_request_duration_secondsNone[\"sidecar_stream=false\"] > 5s over 300s",
+            ),
+            ("p99( orchestration_duration , mode = \"rag\" ) > 1m30s over 24h", ""),
+            ("ratio(status_5xx{route=/api/{id}}, requests) > 0.1% over 1s", ""),
+            (
+                "ratio(errors, http_server_request_duration_seconds_count{method=GET, http_route=/a}) > 1% over 1h",
+                "errors_totalNone[] http_server_request_duration_secondsNone[\"http_request_method=GET\", \
+                 \"http_route=/a\"] > 1% over 3600s",
+            ),
+            (
+                "orchestrations{status=error} > 1/min",
+                "orchestration_requests_totalNone[\"status=error\"] > 1/min over 60s",
+            ),
+        ] {
+            match parse(text) {
+                Ok(condition) => assert_eq!(shown(&condition), expected, "{text}"),
+                Err(fault) => assert_eq!(expected, "", "{text}: {fault:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn every_fault_is_told_at_its_place() {
+        for (text, place, label) in [
+            ("", 0, "expected `COUNTER"),
+            ("> 1/min", 0, "expected `COUNTER"),
+            ("error > 1/min", 0, "no metric has this name"),
+            ("errors", 6, "expected `>` here"),
+            ("errors < 1/min", 7, "expected `>` here"),
+            ("errors > 1", 9, "expected a count per minute"),
+            ("errors > 1/s", 9, "expected `/min`"),
+            ("errors > -1/min", 9, "expected a whole number"),
+            ("errors > 1/min over 5m", 15, "expected the end"),
+            ("errors{kind=a} > 1/min", 7, "the metric has no such label"),
+            ("errors{type} > 1/min", 11, "expected `=` here"),
+            ("errors{type=} > 1/min", 12, "expected the value"),
+            ("errors{type=a > 1/min", 14, "expected `}` here"),
+            ("p95(errors) > 5s over 5m", 4, "expected a histogram of durations"),
+            ("p95(duration > 5s over 5m", 13, "expected `)` here"),
+            ("p95(duration) > 5 over 5m", 16, "expected a duration"),
+            ("p95(duration) > 60s over 5m", 16, "the last bucket ends at 60s"),
+            ("p95(duration) > 5s", 18, "expected `over`"),
+            ("p95(duration) > 5s over 2d", 24, "expected 1s to 24h"),
+            ("p100(duration) > 5s over 5m", 0, "no metric has this name"),
+            ("ratio(errors) > 1% over 5m", 12, "expected `,` here"),
+            ("ratio(errors, requests) > 1 over 5m", 26, "expected a share"),
+            ("ratio(errors, requests) > NaN% over 5m", 26, "expected a share"),
+        ] {
+            let fault = parse(text).unwrap_err();
+            assert_eq!(fault.place.start, place, "{text}: {fault:?}");
+            assert!(fault.label.starts_with(label), "{text}: {fault:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "(errors|p95\\(|ratio\\(|[a-z_{}(),=>%/0-9. é]){0,20}|\\PC*") {
+            if let Err(fault) = parse(&text) {
+                prop_assert!(text.get(fault.place).is_some());
+            }
+        }
+    }
+}

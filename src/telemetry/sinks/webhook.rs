@@ -1,0 +1,253 @@
+//! Alerts, posted as JSON to whoever the configuration names: a chat, a pager, a gateway.
+//!
+//! The body has the `text` that Slack and its kin show, and the same in fields of its own. A turn that does
+//! not arrive is tried three times within some twenty seconds and then dropped and counted; those behind it
+//! wait so long. The URL is a secret, and stands in no error and no log line.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use http::{Response, Uri};
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::config::model::Service;
+use crate::telemetry::alerts::Turn;
+use crate::telemetry::sink::{Delivery, Sink};
+use crate::telemetry::timestamp;
+
+/// The longest that one attempt may take.
+const LIMIT: Duration = Duration::from_secs(5);
+/// The pauses before a second and a third attempt.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
+
+/// Sends one request, over the exporters' own client.
+#[async_trait]
+pub trait Carry: Send + Sync + 'static {
+    /// Posts a body and reads the answer within `limit`, or says why not (`unreachable`, `timeout`).
+    /// Dropping the future gives the request up.
+    async fn carry(
+        &self,
+        uri: Uri,
+        headers: HeaderMap,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Response<Bytes>, &'static str>;
+}
+
+/// The sink of the alerts' lane to webhooks.
+#[derive(Debug)]
+pub struct Webhook<C> {
+    carry: C,
+    service: String,
+    version: String,
+    environment: String,
+}
+
+impl<C: Carry> Webhook<C> {
+    /// Posts in the name of this service.
+    pub fn new(service: &Service, carry: C) -> Self {
+        Self {
+            carry,
+            service: service.name.clone(),
+            version: service.version.clone(),
+            environment: service.environment.clone(),
+        }
+    }
+
+    /// What is posted.
+    fn body(&self, turn: &Turn) -> Bytes {
+        let text = format!(
+            "[{}] {}: {} (at {}) on {} in {}",
+            turn.status(),
+            turn.name,
+            turn.when,
+            turn.shown_value(),
+            self.service,
+            self.environment,
+        );
+        let body = json!({
+            "text": escaped(&text),
+            "alert": &*turn.name,
+            "status": turn.status(),
+            "when": &*turn.when,
+            "value": turn.value,
+            "threshold": turn.threshold,
+            "unit": turn.unit,
+            "service": self.service,
+            "version": self.version,
+            "environment": self.environment,
+            "since": timestamp::format(turn.since),
+            "at": timestamp::format(turn.at),
+        });
+        body.to_string().into()
+    }
+
+    async fn send(&self, turn: &Turn) -> Result<(), &'static str> {
+        let url = turn.webhook.as_ref().ok_or("unaddressed")?;
+        let uri: Uri = url.reveal().parse().map_err(|_| "unaddressed")?;
+        let body = self.body(turn);
+        let mut pauses = PAUSES.into_iter();
+        loop {
+            let sent = self.attempt(uri.clone(), body.clone()).await;
+            let again = matches!(sent, Err("unreachable" | "timeout" | "refused"));
+            match pauses.next().filter(|_| again) {
+                Some(pause) => sleep(pause).await,
+                None => return sent,
+            }
+        }
+    }
+
+    async fn attempt(&self, uri: Uri, body: Bytes) -> Result<(), &'static str> {
+        let json = HeaderValue::from_static("application/json");
+        let agent = HeaderValue::from_static(concat!("vital-sidecar/", env!("CARGO_PKG_VERSION")));
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, json), (USER_AGENT, agent)]);
+        let answer = self.carry.carry(uri, headers, body, LIMIT).await?;
+        match answer.status() {
+            status if status.is_success() => Ok(()),
+            // Worth another attempt.
+            status if status.is_server_error() || matches!(status.as_u16(), 408 | 429) => {
+                Err("refused")
+            }
+            _ => Err("rejected"),
+        }
+    }
+}
+
+#[async_trait]
+impl<C: Carry> Sink for Webhook<C> {
+    type Item = Arc<Turn>;
+
+    fn name(&self) -> &'static str {
+        "webhook"
+    }
+
+    async fn deliver(&mut self, batch: Vec<Arc<Turn>>) -> Delivery {
+        let mut delivery = Delivery::default();
+        for turn in batch {
+            match self.send(&turn).await {
+                Ok(()) => delivery.exported += 1,
+                Err(reason) => {
+                    let alert = &*turn.name;
+                    tracing::warn!(alert, reason, "A webhook was not told of an alert.");
+                    delivery.dropped.push((reason, 1));
+                }
+            }
+        }
+        delivery
+    }
+}
+
+/// What Slack asks to escape; others show it as it is meant, or as it stands.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::time::SystemTime;
+
+    use parking_lot::Mutex;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::secret::Secret;
+
+    type Answer = Result<u16, &'static str>;
+
+    /// What was posted, and what to answer; 200 when the list is at its end.
+    #[derive(Clone, Debug, Default)]
+    struct Inbox {
+        posted: Arc<Mutex<Vec<(Uri, Bytes)>>>,
+        answers: Arc<Mutex<VecDeque<Answer>>>,
+    }
+
+    #[async_trait]
+    impl Carry for Inbox {
+        async fn carry(
+            &self,
+            uri: Uri,
+            _: HeaderMap,
+            body: Bytes,
+            _: Duration,
+        ) -> Result<Response<Bytes>, &'static str> {
+            self.posted.lock().push((uri, body));
+            let status = self.answers.lock().pop_front().unwrap_or(Ok(200))?;
+            Ok(Response::builder().status(status).body(Bytes::new()).unwrap())
+        }
+    }
+
+    fn turn() -> Arc<Turn> {
+        let since = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        Arc::new(Turn {
+            name: "high_error_rate".into(),
+            when: "errors > 10/min".into(),
+            is_firing: true,
+            value: Some(12.0),
+            threshold: 10.0,
+            unit: "/min",
+            since,
+            at: since,
+            webhook: Some(Secret::new("https://hooks.example/secret")),
+        })
+    }
+
+    fn webhook(answers: &[Answer]) -> (Webhook<Inbox>, Inbox) {
+        let answers = Arc::new(Mutex::new(answers.iter().copied().collect()));
+        let inbox = Inbox { answers, ..Inbox::default() };
+        let service = Service {
+            name: "orchestrator".to_owned(),
+            version: "1.0.0".to_owned(),
+            environment: "production".to_owned(),
+            attributes: Vec::new(),
+        };
+        (Webhook::new(&service, inbox.clone()), inbox)
+    }
+
+    #[tokio::test]
+    async fn the_body_is_what_slack_shows_and_the_same_in_fields() {
+        let (mut webhook, inbox) = webhook(&[]);
+        assert_eq!(webhook.deliver(vec![turn()]).await, Delivery::all(1));
+        let (uri, body) = inbox.posted.lock().pop().unwrap();
+        assert_eq!(uri, "https://hooks.example/secret");
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let expected = json!({
+            "text": "[firing] high_error_rate: errors &gt; 10/min (at 12/min) on orchestrator in production",
+            "alert": "high_error_rate",
+            "status": "firing",
+            "when": "errors > 10/min",
+            "value": 12.0,
+            "threshold": 10.0,
+            "unit": "/min",
+            "service": "orchestrator",
+            "version": "1.0.0",
+            "environment": "production",
+            "since": "2023-11-14T22:13:20.000Z",
+            "at": "2023-11-14T22:13:20.000Z",
+        });
+        assert_eq!(body, expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_pass_is_tried_again_and_what_will_not_is_not() {
+        let dropped = |reason| Delivery { dropped: vec![(reason, 1)], ..Delivery::default() };
+        for (answers, attempts, expected) in [
+            (&[Ok(204)][..], 1, Delivery::all(1)),
+            (&[Ok(503), Err("timeout")], 3, Delivery::all(1)),
+            (&[Ok(429), Ok(500), Ok(503)], 3, dropped("refused")),
+            (&[Err("unreachable"); 3], 3, dropped("unreachable")),
+            (&[Ok(404)], 1, dropped("rejected")),
+            (&[Ok(302)], 1, dropped("rejected")),
+        ] {
+            let (mut webhook, inbox) = webhook(answers);
+            let began = Instant::now();
+            assert_eq!(webhook.deliver(vec![turn()]).await, expected, "{answers:?}");
+            assert_eq!(inbox.posted.lock().len(), attempts, "{answers:?}");
+            assert!(began.elapsed() <= PAUSES[0] + PAUSES[1]);
+        }
+    }
+}
