@@ -80,8 +80,11 @@ deadline = "10s"
     sinks + &format!("[openapi]\nfile = \"{document}\"\n") + ROUTES
 }
 
-/// A route for everything that a route can do.
+/// A route for everything that a route can do, and a class for errors by their text.
 const ROUTES: &str = r#"
+[[errors.classify]]
+type = "read_class"
+body = "conversationId"
 [captures."orchestration.mode"]
 from = "request.body:/mode"
 values = ["rag_query"]
@@ -163,7 +166,7 @@ timeouts.response_header = "100ms"
 /// How the requests of a stranger end.
 const ENDINGS: [&str; 18] = [
     "served",
-    "500",
+    "read_class",
     "forbidden",
     "rate_limited",
     "_OTHER",

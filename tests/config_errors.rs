@@ -38,6 +38,34 @@ macro_rules! refused {
     )+};
 }
 
+// What errors of the upstream are called.
+refused! {
+    a_class_has_a_name:
+        "errors.classify = [{ status = [500] }]", "1:20",
+        "`errors.classify.type` is missing", "this class has no name";
+    a_class_is_a_word:
+        "errors.classify = [{ type = \"DB pool\" }]", "1:29",
+        "`errors.classify.type` is not a usable name", "a letter first";
+    a_class_is_no_error_of_the_sidecar:
+        "errors.classify = [{ type = \"upstream_reset\" }]", "1:29",
+        "the sidecar has another error of this name";
+    a_class_is_there_once:
+        "errors.classify = [{ type = \"a\" },\n{ type = \"a\" }]", "2:10",
+        "another class has this name", "first used here";
+    a_class_is_of_errors:
+        "errors.classify = [{ type = \"a\", status = [404, 500] }]", "1:44",
+        "`errors.classify.status` is out of range", "expected 500 to 599";
+    a_class_has_some_status:
+        "errors.classify = [{ type = \"a\", status = [] }]", "1:43",
+        "`errors.classify.status` is empty", "any 5xx may be it";
+    a_pattern_is_one:
+        "errors.classify = [{ type = \"a\", body = \"pool (exhausted\" }]", "1:41",
+        "`errors.classify.body` is not a pattern", "unclosed group, at its character 6";
+    a_pattern_is_searched_in_linear_time:
+        "errors.classify = [{ type = \"a\", body = '(a)\\1' }]", "1:41",
+        "backreferences are not supported";
+}
+
 // What to do about an upstream that fails.
 refused! {
     a_health_path_begins_with_a_slash:
@@ -53,6 +81,16 @@ refused! {
         "upstream.retry.budget = 1.5", "1:25", "`upstream.retry.budget`";
     retries_are_bounded:
         "upstream.retry.max_retries = 11", "1:30", "`upstream.retry.max_retries`";
+}
+
+// The log's files.
+refused! {
+    a_log_file_is_long_enough_for_a_line:
+        "log.max_size = \"100B\"", "1:16", "`log.max_size` is out of range", "1KiB";
+    a_log_has_at_least_its_open_file:
+        "log.max_files = 0", "1:17", "`log.max_files` is out of range";
+    old_log_files_are_compressed_with_gzip_or_not_at_all:
+        "log.compress = \"zstd\"", "1:16", "`log.compress`", "gzip", "none";
 }
 
 // The store of shared limits.
@@ -235,6 +273,20 @@ refused! {
     a_misspelt_take_is_one_mistake:
         "captures.\"a.b\" = { from = \"request.body:/a\", take = \"numbers\" }", "1:53",
         "`captures.\"a.b\".take` is not one of its values", "did you mean \"number\"?";
+    a_capture_has_no_name_of_a_field_of_the_log:
+        "captures.status = { from = \"request.body:/a\", take = \"number\" }", "1:10",
+        "this name cannot name a capture", "have such a field of their own",
+        "for example `captured.status`";
+    nor_one_that_begins_like_ours:
+        "captures.\"http.form\" = { from = \"request.body:/a\", take = \"number\" }", "1:10",
+        "have such a field of their own";
+    nor_one_that_ecs_would_spell_like_another:
+        "captures.\"a.b\" = { from = \"request.body:/a\", take = \"number\" }\n\
+         captures.a_b = { from = \"request.body:/a\", take = \"number\" }", "2:10",
+        "another capture would be `labels.a_b`, too";
+    a_schema_is_one_of_three:
+        "log.schema = \"gelf\"", "1:14", "`log.schema` is not one of its values",
+        "expected \"winston\", \"otel\" or \"ecs\"";
     audit_and_spool_need_a_directory_each:
         "spool.directory = \"audit\"\nroutes = [{ match = \"GET /\", audit = \"DATA_ACCESS\" }]",
         "1:19", "`spool.directory` and `audit.directory` are the same";
@@ -406,10 +458,10 @@ refused! {
         "2:50", "`routes.captures` names a parameter that the route does not have",
         "this takes `{id}` of the path", "not in here";
     a_label_that_is_taken_is_refused:
-        "captures.\"error.type\" = { from = \"path:id\", values = [\"b\"], metric = true }", "1:70",
+        "captures.\"error-type\" = { from = \"path:id\", values = [\"b\"], metric = true }", "1:70",
         "as a label it would be `error_type`, which is taken";
     two_captures_that_would_be_one_label_are_refused:
-        "captures.\"a.b\" = { from = \"path:id\", values = [\"b\"], metric = true }\ncaptures.a_b = { from = \"path:id\", values = [\"b\"], metric = true }",
+        "captures.\"a-b\" = { from = \"path:id\", values = [\"b\"], metric = true }\ncaptures.a_b = { from = \"path:id\", values = [\"b\"], metric = true }",
         "2:61", "another capture is the label `a_b` already";
     a_label_that_begins_with_a_digit_is_refused:
         "captures.1 = { from = \"path:id\", values = [\"b\"], metric = true }", "1:59",
@@ -633,6 +685,13 @@ refused! {
     what_nobody_has_cannot_be_required:
         "route_defaults.identity = \"required\"", "1:27", "can never be met",
         "set `identity.source`, for example \"jwt\"";
+    a_signature_needs_a_key:
+        "identity.signing_key_file = \"config/sidecar.toml\"", "1:29",
+        "`identity.signing_key_file` cannot sign", "it holds no PEM block `PRIVATE KEY`",
+        "make one with `openssl genpkey -algorithm ed25519`";
+    a_key_to_sign_with_can_be_read:
+        "identity.signing_key_file = \"/nowhere/key.pem\"", "1:29",
+        "`identity.signing_key_file` cannot be read", "reading `/nowhere/key.pem`";
     a_claim_does_not_replace_a_field_of_the_protocol:
         "identity.forward = { authorization = \"sub\" }", "1:22",
         "`authorization` cannot carry a claim", "this field means something else";

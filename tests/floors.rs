@@ -41,6 +41,7 @@ const ROOMS: [Room; 2] = [
             "claims",
             "classify",
             "clock",
+            "error_classes",
             "exchange",
             "identity",
             "inspect",

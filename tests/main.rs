@@ -32,8 +32,12 @@ mod config_errors;
 mod demo_orchestrator;
 // How an exchange can end: one test per row of the table in docs/ARCHITECTURE.md.
 mod endings;
+// Names for errors of the upstream.
+mod error_classes;
 // Error events of whole requests.
 mod error_reporting;
+// The dashboard and the Prometheus rules ask only for what is there.
+mod dashboard;
 // The rules of the house: imports, lengths, module docs.
 mod floors;
 // What is left when file descriptors or memory run short.
@@ -64,6 +68,8 @@ mod limits_store;
 mod openapi;
 // Ports: Unix sockets and inherited sockets.
 mod listening;
+// The log's files: rotation, moves, kills.
+mod log_files;
 // The access log of a whole sidecar.
 mod logging;
 // The numbers at their doors.

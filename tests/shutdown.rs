@@ -97,6 +97,26 @@ async fn sigterm_drains_in_order_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn one_worker_serves_and_drains_as_several_do() {
+    let upstream = upstream::answering(OK).await;
+    for workers in [1, 3] {
+        let process = Process::start(&format!(
+            "[upstream]\nurl = \"http://{}\"\n[server]\nworkers = {workers}\n[otlp]\nendpoint = \"\"\n",
+            upstream.address
+        ))
+        .await;
+        let (first, second) = tokio::join!(process.client(), process.client());
+        for mut client in [first, second] {
+            assert_eq!(client.get("/").await.status, 200);
+        }
+        process.signal("INT").await;
+        let remains = process.remains().await;
+        assert_eq!(remains.code, Some(0), "{workers} workers: {remains:?}");
+        remains.assert_balanced();
+    }
+}
+
+#[tokio::test]
 async fn sigint_skips_the_delay() {
     let upstream = upstream::answering(OK).await;
     let process = start(&upstream, "20s", "25s").await;

@@ -45,6 +45,7 @@ pub(crate) const LIVE: &[&str] = &[
     "audit.mode",
     "audit.deadline",
     "errors.type_base",
+    "errors.classify",
     "genai",
 ];
 

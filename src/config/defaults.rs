@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use super::model::{
     Admin, Audit, AuditMode, Breaker, Cache, Config, Console, Drain, Gates, Health, HostHeader,
-    Identity, IdentitySource, Inspect, Keep, Log, LogLevel, Metrics, Mode, Need, Otlp,
+    Identity, IdentitySource, Inspect, Keep, Log, LogFiles, LogLevel, Metrics, Mode, Need, Otlp,
     OtlpProtocol, OtlpTarget, Overload, PathForm, Pool, Propagators, RateLimitHeaders,
-    RateLimitStore, Retry, Scheme, Server, ServerLimits, Service, Share, Signal, Spool,
+    RateLimitStore, Retry, Schema, Scheme, Server, ServerLimits, Service, Share, Signal, Spool,
     TelemetryUser, Timeouts, Tracing, Trust, Upstream,
 };
 use super::model::{Preset, Security, Unmatched};
@@ -74,7 +74,7 @@ impl Config {
                 max_series: MAX_SERIES,
             },
             cache: Cache { headers: CACHE_HEADERS.map(Into::into).into() },
-            log: Log { level: LogLevel::Info, console: Console::Auto, directory: None },
+            log: log(),
             spool: Spool { directory: None, max_size: 256 << 20 },
             identity: identity(),
             security: security(),
@@ -92,10 +92,17 @@ impl Config {
             datadog: None,
             sentry: None,
             errors_type_base: String::new(),
+            error_classes: Vec::new(),
             genai: false,
             pseudonym_key: None,
         }
     }
+}
+
+fn log() -> Log {
+    let files = LogFiles { max_size: Some(10 * MIB as u64), max_files: 5, compress: true };
+    let schema = Schema::Winston;
+    Log { level: LogLevel::Info, schema, console: Console::Auto, directory: None, files }
 }
 
 fn audit() -> Audit {
@@ -141,6 +148,7 @@ fn identity() -> Identity {
         user_claim: "sub".into(),
         tenant_claim: "tenant_id".into(),
         forward: [("x-tenant-id", "tenant_id"), ("x-user-id", "sub")].map(claim).into(),
+        signing_key: None,
     }
 }
 

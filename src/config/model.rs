@@ -14,10 +14,12 @@ use crate::secret::Secret;
 
 mod captures;
 mod datadog;
+mod errors;
 mod faults;
 mod gates;
 mod identity;
 mod limits;
+mod log_files;
 mod metrics;
 mod otlp;
 mod security;
@@ -26,19 +28,23 @@ mod store;
 mod upstream;
 mod voices;
 
-pub use captures::{Capture, Place, TAKEN_LABELS, Take};
+pub use captures::{Capture, Place, TAKEN_BEGINNINGS, TAKEN_FIELDS, TAKEN_LABELS, Take};
 pub use datadog::Datadog;
+pub use errors::ErrorClass;
 pub use faults::{Breaker, Health, Retry};
 pub use gates::{Gates, Mode, Need, Overload, Share};
-pub use identity::{Identity, IdentitySource, Jwt, KeyForm, KeySource, TelemetryUser};
+pub use identity::{Identity, IdentitySource, Jwt, KeyForm, KeySource, SigningKey, TelemetryUser};
 pub use limits::{Cost, LimitKey, RateLimit, RateLimitHeaders};
+pub use log_files::LogFiles;
 pub use metrics::{Cache, Metrics};
 pub use otlp::{Otlp, OtlpProtocol, OtlpTarget, Signal};
 pub use security::{Preset, Security, Unmatched};
 pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
 pub use store::{RateLimitStore, StoreNode, StorePlace, StoreUrl};
 pub use upstream::{HostHeader, Pool, Scheme, Timeouts, Upstream};
-pub use voices::{Console, Keep, Log, LogLevel, Propagators, Sentry, Spool, Tracing, Trust};
+pub use voices::{
+    Console, Keep, Log, LogLevel, Propagators, Schema, Sentry, Spool, Tracing, Trust,
+};
 
 /// The whole configuration.
 #[derive(Clone, Debug)]
@@ -99,6 +105,8 @@ pub struct Config {
     pub sentry: Option<Sentry>,
     /// `[errors] type_base`: prefix of the problem `type`; empty means `about:blank`.
     pub errors_type_base: String,
+    /// `[[errors.classify]]`: names for errors that the upstream answers with; the first that fits.
+    pub error_classes: Vec<ErrorClass>,
     /// `[genai] enabled`: whether captured facts become the metrics of the `GenAI` conventions.
     pub genai: bool,
     /// The key of pseudonyms that a file gives; `None` means a random one.

@@ -13,6 +13,9 @@ use super::{b3, forwarded};
 /// Its fields are about the connection alone, and many servers send it with every answer.
 pub const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
+/// Where the sidecar says who calls, signed. What a client sends under this name is an identity claim.
+pub const SIGNED_IDENTITY: HeaderName = HeaderName::from_static("x-identity");
+
 /// Whether a field is about one connection only, whatever `Connection` says.
 ///
 /// Proxy credentials are not hop-by-hop by the letter, but they are meant for a proxy (RFC 9110

@@ -59,5 +59,6 @@ fn keys<'a>(exchange: &'a Exchange, headers: &'a HeaderMap) -> Keys<'a> {
         headers,
         identity: exchange.identity.as_deref(),
         facts: &exchange.facts,
+        unfit: &exchange.unfit,
     }
 }

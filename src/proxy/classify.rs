@@ -17,6 +17,8 @@ pub struct Shape {
     pub takes_events: bool,
     /// What can be read of the body for the route's captures; `None` where they do not ask.
     pub text: Option<Text>,
+    /// Whether the beginning of the body may tell the class of the error.
+    pub tells_class: bool,
     /// An ending that the head itself declares (a gRPC trailers-only answer).
     pub ending: Option<Outcome>,
 }
@@ -60,11 +62,13 @@ pub fn head(
     }
     let has_no_body = method == Method::HEAD
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let tells_class = status.is_server_error() && is_told_by_body(exchange, headers, has_no_body);
     Shape {
         has_no_body,
         takes_events: kind == Some(StreamKind::Events)
             && !is_encoded
             && !headers.contains_key(CONTENT_LENGTH),
+        tells_class,
         text: exchange
             .route
             .answer_captures
@@ -79,6 +83,26 @@ pub fn head(
     }
 }
 
+/// Notes the class of an error, as far as its head tells it. Whether its body may tell more.
+fn is_told_by_body(exchange: &mut Exchange, headers: &HeaderMap, has_no_body: bool) -> bool {
+    let (Some(classes), Some(status)) = (&exchange.plan.error_classes, exchange.status) else {
+        return false;
+    };
+    if let Some(class) = classes.named(headers) {
+        exchange.class = Some(class.clone());
+        return false;
+    }
+    exchange.class = classes.of_status(status).cloned();
+    if has_no_body || !classes.ask_for_body(status) {
+        return false;
+    }
+    let is_readable = !is_encoded(headers);
+    if !is_readable {
+        exchange.proxy().telemetry().metrics().capture_unreadable();
+    }
+    is_readable
+}
+
 /// The gRPC status, where it names a server error.
 pub fn grpc_failure(headers: &HeaderMap) -> Option<u8> {
     let code = headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()?;
@@ -87,18 +111,22 @@ pub fn grpc_failure(headers: &HeaderMap) -> Option<u8> {
 
 /// How to read this body. One without a media type may be JSON as well as anything.
 fn text(kind: Option<StreamKind>, essence: &[u8], headers: &HeaderMap) -> Text {
-    let is_plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
-    let is_encoded = headers.get(CONTENT_ENCODING).is_some_and(|coding| !is_plain(coding));
     let suffix = essence.len().checked_sub(b"+json".len()).and_then(|at| essence.get(at..));
     let is_json = essence.is_empty()
         || essence.eq_ignore_ascii_case(b"application/json")
         || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case(b"+json"));
     match kind {
-        _ if is_encoded => Text::Unreadable,
+        _ if is_encoded(headers) => Text::Unreadable,
         Some(StreamKind::Events) => Text::Events,
         None if is_json => Text::Document,
         _ => Text::Unreadable,
     }
+}
+
+/// Whether a body must be decoded before it can be read.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let is_plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    headers.get(CONTENT_ENCODING).is_some_and(|coding| !is_plain(coding))
 }
 
 /// A media type without its parameters.

@@ -19,6 +19,7 @@ pub mod claims;
 pub mod classify;
 pub mod clock;
 pub mod csrf;
+pub mod error_classes;
 pub mod exchange;
 pub mod explain;
 pub mod forward;

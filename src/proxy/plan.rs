@@ -9,6 +9,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
+use super::error_classes::ErrorClasses;
 use super::inspect::{Captures, HeaderFacts, PathFacts};
 use super::limits::store::Store;
 use super::limits::{Limits, Staged};
@@ -67,6 +68,8 @@ pub struct Plan {
     pub genai: bool,
     /// Prefix of a problem's `type`.
     pub errors_type_base: String,
+    /// Names for errors that the upstream answers with.
+    pub error_classes: Option<ErrorClasses>,
     /// What happens when the audit is not available.
     pub audit_mode: AuditMode,
     /// How long a request waits for its durable record.
@@ -121,6 +124,8 @@ pub struct RoutePlan {
     pub head_captures: Option<HeaderFacts>,
     /// Facts to take from the answer's body.
     pub answer_captures: Option<Captures>,
+    /// Whether answers may be read, so that they must come in the clear.
+    pub reads_answers: bool,
     /// The audit event.
     pub audit: Option<Event>,
     /// Resolved metric handles.
@@ -167,6 +172,7 @@ impl Plan {
             server_timing: config.server.server_timing,
             genai: config.genai,
             errors_type_base: config.errors_type_base.clone(),
+            error_classes: ErrorClasses::compile(config, metrics),
             audit_mode: config.audit.mode,
             audit_deadline: config.audit.deadline,
             queue_timeout: config.overload.queue_timeout,
@@ -324,6 +330,8 @@ fn compile_route(
     let labels = captures.iter().filter(|capture| capture.metric);
     let labels: Vec<_> = labels.map(|capture| capture.name.clone()).collect();
     let gates = route.map_or(config.default_gates, |route| route.gates);
+    let answer_captures = bodies(|place| matches!(place, Place::ResponseBody(_)));
+    let reads_errors = config.error_classes.iter().any(|class| class.body.is_some());
     RoutePlan {
         template,
         is_configured: route.is_some(),
@@ -342,7 +350,8 @@ fn compile_route(
         path_captures: PathFacts::compile(captures.iter().copied(), key),
         captures: bodies(|place| matches!(place, Place::RequestBody(_))),
         head_captures: HeaderFacts::compile(captures.iter().copied(), key),
-        answer_captures: bodies(|place| matches!(place, Place::ResponseBody(_))),
+        reads_answers: answer_captures.is_some() || reads_errors,
+        answer_captures,
         audit: names.audit.as_deref().and_then(Event::parse),
         metrics: metrics.route_with(&names, &labels),
         names,

@@ -21,6 +21,7 @@ use crate::http::tracestate::TraceState;
 
 mod caller;
 pub mod capture;
+mod error_type;
 mod kept;
 pub mod name;
 pub mod outcome;
@@ -31,9 +32,10 @@ pub mod stream;
 
 pub use caller::{Caller, Shown, User};
 pub use capture::{Fact, Value};
+pub use error_type::ErrorType;
 pub use kept::{Kept, Reason};
 pub use name::ConfigName;
-pub use outcome::{Abort, ErrorType, Failure, Level, Outcome, Phase, Refusal};
+pub use outcome::{Abort, Failure, Level, Outcome, Phase, Refusal};
 pub use pseudonym::{Pseudonym, PseudonymKey};
 pub use rejection::Rejection;
 pub use store::{StoreCall, StoreEnding};
@@ -83,6 +85,8 @@ pub struct Record {
     pub status: Option<u16>,
     /// How it ended.
     pub outcome: Outcome,
+    /// The class of the upstream's error, where the configuration names it; only of a served answer.
+    pub class: Option<ConfigName>,
     /// Bytes of the request body that were read.
     pub bytes_in: u64,
     /// Bytes of the response body that were handed to the client's connection.
@@ -178,7 +182,21 @@ impl Record {
 
     /// The `error.type`, where the ending has one.
     pub fn error_type(&self) -> Option<ErrorType> {
-        self.outcome.error_type(self.status)
+        self.error_type_of(self.status)
+    }
+
+    /// The `error.type` as if this had been the status: the upstream's is not always the client's.
+    pub fn error_type_of(&self, status: Option<u16>) -> Option<ErrorType> {
+        match &self.class {
+            Some(class) => Some(ErrorType::class(class.clone())),
+            None => self.outcome.error_type(status),
+        }
+    }
+
+    /// Whether an error event is worth sending: see [`Outcome::is_reported`]. So is an upstream's error
+    /// that the configuration has a name for.
+    pub fn is_reported(&self) -> bool {
+        self.class.is_some() || self.outcome.is_reported()
     }
 
     /// The level of the log line.

@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+use super::ErrorType;
+
 /// How an exchange ended. Every exchange has exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -164,7 +166,7 @@ impl Refusal {
 
     /// The closed `error.type` value.
     pub fn error_type(self) -> ErrorType {
-        ErrorType(match self {
+        ErrorType::own(match self {
             Self::BadRequest => "bad_request",
             Self::Forbidden => "forbidden",
             Self::RequestBodyTimeout => "request_body_timeout",
@@ -228,7 +230,7 @@ impl Failure {
 
     /// The closed `error.type` value.
     pub fn error_type(self) -> ErrorType {
-        ErrorType(match self {
+        ErrorType::own(match self {
             Self::UpstreamConnect => "upstream_connect",
             Self::UpstreamTls => "upstream_tls",
             Self::UpstreamReset => "upstream_reset",
@@ -275,36 +277,12 @@ impl Abort {
 
     /// The closed `error.type` value.
     pub fn error_type(self) -> ErrorType {
-        ErrorType(match self {
+        ErrorType::own(match self {
             Self::IdleTimeout => "idle_timeout",
             Self::StreamIdleTimeout => "stream_idle_timeout",
             Self::StreamMaxDuration => "stream_max_duration",
             Self::Drain => "drain",
         })
-    }
-}
-
-/// A value of `error.type`: a member of a closed set, or an upstream 5xx as its status string.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ErrorType(&'static str);
-
-impl ErrorType {
-    /// A client that left.
-    pub const CLIENT_ABORT: Self = Self("client_abort");
-    /// A panic in a stage.
-    pub const PANIC: Self = Self("panic");
-
-    /// The label value.
-    pub fn as_str(self) -> &'static str {
-        self.0
-    }
-
-    /// Names an upstream 5xx by its status, as the HTTP semantic conventions ask.
-    pub fn upstream_status(status: u16) -> Self {
-        const NAMES: [&str; 12] =
-            ["500", "501", "502", "503", "504", "505", "506", "507", "508", "509", "510", "511"];
-        let index = usize::from(status).wrapping_sub(500);
-        Self(NAMES.get(index).copied().unwrap_or("_OTHER"))
     }
 }
 

@@ -38,6 +38,7 @@ use lane::Lane;
 use ledger::Ledger;
 use log::{Entry, Log};
 use metrics::{Metrics, RouteMetrics};
+use sinks::access_log::Reopen;
 use sinks::otlp::metrics::MetricsPush;
 pub use start::{Console, StartError};
 use worker::Worker;
@@ -51,6 +52,7 @@ pub struct Telemetry {
     metrics: Metrics,
     ledger: Arc<Ledger>,
     log: Arc<Log>,
+    log_files: Reopen,
     spans: Option<Arc<Records>>,
     errors: Option<Arc<Records>>,
     observer: Option<mpsc::Sender<Arc<Record>>>,
@@ -67,6 +69,7 @@ impl Telemetry {
             metrics,
             ledger: Arc::default(),
             log: Arc::new(Log::silent(LogLevel::Info)),
+            log_files: Reopen::default(),
             spans: None,
             errors: None,
             observer: None,
@@ -93,6 +96,11 @@ impl Telemetry {
         &self.log
     }
 
+    /// How to have the log's files opened again.
+    pub fn log_files(&self) -> &Reopen {
+        &self.log_files
+    }
+
     /// What became of everything that was to leave.
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
@@ -104,7 +112,7 @@ impl Telemetry {
         self.log.say(&Entry::Completed(Arc::clone(&record)));
         let lanes = [
             self.spans.as_ref().filter(|_| record.is_kept()),
-            self.errors.as_ref().filter(|_| record.outcome.is_reported()),
+            self.errors.as_ref().filter(|_| record.is_reported()),
         ];
         for lane in lanes.into_iter().flatten() {
             // A full lane drops the record and counts it.

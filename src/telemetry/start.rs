@@ -90,7 +90,7 @@ impl Telemetry {
         let mut voices = Self::silent(metrics);
         let mut log = Log::silent(config.log.level);
         let mut ledger = Ledger::default();
-        if let Some(form) = access_log::console_form(config.log.console) {
+        if let Some(form) = access_log::console_form(&config.log) {
             let console = match console {
                 Console::Stdout => AccessLog::stdout(&config.service, form)?,
                 Console::To(out) => AccessLog::console(&config.service, form, out)?,
@@ -98,17 +98,12 @@ impl Telemetry {
             log.hear_on_console(voices.open(&mut ledger, console, "logs", LOG));
         }
         if let Some(directory) = &config.log.directory {
-            let files = AccessLog::files(&config.service, directory)?;
+            let (schema, files) = (config.log.schema, &config.log.files);
+            let files = AccessLog::files(&config.service, schema, directory, files)?;
+            voices.log_files = files.reopen();
             log.hear(voices.open(&mut ledger, files, "logs", LOG));
         }
-        if let Some(logs) = OtlpLogs::start(config, spool.as_ref())? {
-            log.hear(voices.open(&mut ledger, logs, "logs", LOG));
-        }
-        if let Some(datadog) =
-            DatadogSink::start(config, spool.as_ref()).map_err(StartError::Datadog)?
-        {
-            log.hear(voices.open(&mut ledger, datadog, "logs", LOG));
-        }
+        voices.ship(config, spool.as_ref(), &mut log, &mut ledger)?;
         if let Some(otlp) = Otlp::start(config, spool.as_ref())? {
             voices.spans = Some(voices.open(&mut ledger, otlp, "traces", SPANS));
         }
@@ -127,6 +122,23 @@ impl Telemetry {
         let asked = Arc::clone(&voices.ledger);
         voices.metrics.register(sources::sinks(move || counts(&asked)));
         Ok(voices)
+    }
+
+    /// Opens what sends the log elsewhere.
+    fn ship(
+        &self,
+        config: &Config,
+        spool: Option<&Arc<Spool>>,
+        log: &mut Log,
+        ledger: &mut Ledger,
+    ) -> Result<(), StartError> {
+        if let Some(collector) = OtlpLogs::start(config, spool)? {
+            log.hear(self.open(ledger, collector, "logs", LOG));
+        }
+        if let Some(datadog) = DatadogSink::start(config, spool).map_err(StartError::Datadog)? {
+            log.hear(self.open(ledger, datadog, "logs", LOG));
+        }
+        Ok(())
     }
 
     fn open<S: Sink>(

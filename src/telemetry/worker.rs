@@ -104,7 +104,9 @@ async fn run<S: Sink>(
             () = stopping.cancelled() => true,
             () = worth_a_sweep(&lane, sink.patience()) => false,
         };
-        lane.sweep(&mut swept);
+        if let Some(dropped) = lane.sweep(&mut swept) {
+            sink.missed(dropped);
+        }
         let mut items = swept.drain(..);
         loop {
             let batch: Vec<_> = items.by_ref().take(batch).collect();

@@ -57,6 +57,7 @@ pub(crate) fn orchestration() -> Record {
         caller: Caller::default(),
         operation: None,
         rejection: None,
+        class: None,
         would_refuse: None,
         facts: vec![
             Fact { name: "orchestration.mode".into(), value: Value::Member("rag_query".into()) },

@@ -116,6 +116,6 @@ pub(super) fn assert_problem(answer: &Answer, record: &Record, status: u16, erro
     assert_eq!(problem["status"], Value::from(status));
 }
 
-fn error_type_of(record: &Record) -> &'static str {
-    record.error_type().expect("an error type").as_str()
+fn error_type_of(record: &Record) -> String {
+    record.error_type().expect("an error type").as_str().to_owned()
 }

@@ -10,9 +10,11 @@ use http::HeaderName;
 use super::files;
 use super::identity_jwt;
 use crate::config::error::Problem;
-use crate::config::model::{Config, Identity, IdentitySource, TelemetryUser};
+use crate::config::model::{Config, Identity, IdentitySource, SigningKey, TelemetryUser};
 use crate::config::section::{Section, Word, lay};
+use crate::http::hop::SIGNED_IDENTITY as SIGNED;
 use crate::http::{forwarded, hop};
+use crate::jwt::Signer;
 use crate::record::{ConfigName, PseudonymKey};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +54,7 @@ pub(super) fn identity(section: &Section<'_>, identity: &mut Identity) {
     if section.has("forward") {
         identity.forward = forward(section);
     }
+    identity.signing_key = signing_key(section);
 }
 
 /// What needs two tables at once.
@@ -103,11 +106,16 @@ fn required_of_nobody(root: &Section<'_>) {
 
 /// Fields of ours that a claim must not replace.
 fn names_taken(section: &Section<'_>, config: &Config) {
+    let is_signed = config.identity.signing_key.is_some();
     for (name, _) in &config.identity.forward {
-        if hop::is_twin(name, &config.request_id_header) {
-            let forward = section.section("forward");
-            forward.refuse(name, "cannot hold a claim", "it carries the request id", None);
-        }
+        let label = if hop::is_twin(name, &config.request_id_header) {
+            "it carries the request id"
+        } else if is_signed && hop::is_twin(name, SIGNED.as_str()) {
+            "it carries what `identity.signing_key_file` signs"
+        } else {
+            continue;
+        };
+        section.section("forward").refuse(name, "cannot hold a claim", label, None);
     }
 }
 
@@ -120,6 +128,21 @@ pub(super) fn pseudonym_key(section: &Section<'_>) -> Option<PseudonymKey> {
         return None;
     }
     Some(PseudonymKey::from_bytes(key.reveal().as_bytes()))
+}
+
+/// `signing_key_file`: what signs `x-identity`.
+fn signing_key(section: &Section<'_>) -> Option<SigningKey> {
+    const KEY: &str = "signing_key_file";
+    let path = section.optional(KEY)?;
+    match Signer::of_pem(&files::content(section, KEY, path)?) {
+        Ok(signer) => Some(SigningKey { path: path.into(), signer: Arc::new(signer) }),
+        Err(wrong) => {
+            let help = "make one with `openssl genpkey -algorithm ed25519`";
+            let label = format!("reading `{path}`: {wrong}");
+            section.refuse(KEY, "cannot sign", label, Some(help));
+            None
+        }
+    }
 }
 
 /// A text that means "none" when it is empty.

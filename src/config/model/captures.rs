@@ -21,6 +21,65 @@ pub const TAKEN_LABELS: [&str; 12] = [
     "instance",
 ];
 
+/// The fields that a line of the log has already, in one schema or another or at Datadog, and the
+/// attributes of spans.
+pub const TAKEN_FIELDS: [&str; 51] = [
+    "timestamp",
+    "level",
+    "message",
+    "service",
+    "environment",
+    "version",
+    "requestId",
+    "clientRequestId",
+    "method",
+    "url",
+    "route",
+    "operationId",
+    "status",
+    "duration",
+    "ttfb",
+    "userId",
+    "tenantId",
+    "userAgent",
+    "clientIp",
+    "bytesIn",
+    "bytesOut",
+    "stream",
+    "events",
+    "outcome",
+    "errorType",
+    "identityReason",
+    "wouldRefuse",
+    "rateLimit",
+    "traceId",
+    "spanId",
+    "sampled",
+    "upstreamMs",
+    "overheadUs",
+    "stack",
+    "error.type",
+    "error.message",
+    "url.path",
+    "url.scheme",
+    "network.protocol.version",
+    "client.address",
+    "user.hash",
+    "user.id",
+    "tenant.id",
+    "user_agent.original",
+    "exception.type",
+    "exception.message",
+    "exception.stacktrace",
+    "ddsource",
+    "ddtags",
+    "hostname",
+    "durationMs",
+];
+
+/// How further such names begin.
+pub const TAKEN_BEGINNINGS: [&str; 5] = ["sidecar.", "http.", "headers.", "sampling.", "dd."];
+
 /// One of `[captures]`.
 #[derive(Clone, Debug)]
 pub struct Capture {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::jwt::{Algorithm, Keys};
+use crate::jwt::{Algorithm, Keys, Signer};
 
 /// `[identity]`.
 #[derive(Clone, Debug)]
@@ -26,6 +26,17 @@ pub struct Identity {
     pub tenant_claim: Arc<str>,
     /// `[identity.forward]`: fields for the upstream, lower case, each with its claim.
     pub forward: Vec<(Arc<str>, Arc<str>)>,
+    /// What signs `x-identity`; without it there is no such field.
+    pub signing_key: Option<SigningKey>,
+}
+
+/// `identity.signing_key_file`, and the key that it held when it was checked.
+#[derive(Clone, Debug)]
+pub struct SigningKey {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The key.
+    pub signer: Arc<Signer>,
 }
 
 /// `identity.source`.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::LogFiles;
 use crate::secret::Secret;
 
 /// `[tracing]`.
@@ -68,10 +69,14 @@ pub enum Trust {
 pub struct Log {
     /// The least severe level written.
     pub level: LogLevel,
+    /// The names of a line's fields, wherever it is JSON.
+    pub schema: Schema,
     /// What the console gets.
     pub console: Console,
     /// Where `combined.log` and `error.log` go.
     pub directory: Option<PathBuf>,
+    /// How those are kept short.
+    pub files: LogFiles,
 }
 
 /// `log.level`.
@@ -97,6 +102,17 @@ impl LogLevel {
             Self::Debug => "debug",
         }
     }
+}
+
+/// `log.schema`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schema {
+    /// The flat names of a service's own log.
+    Winston,
+    /// Those of the OpenTelemetry log data model.
+    Otel,
+    /// Those of the Elastic Common Schema.
+    Ecs,
 }
 
 /// `log.console`.

@@ -100,6 +100,8 @@ impl Exchange {
             would_refuse: self.would_refuse,
             status,
             outcome,
+            // An answer that did not arrive whole is an error of another kind.
+            class: self.class.take().filter(|_| outcome == Outcome::Served),
             bytes_in: self.meter.as_ref().map_or(0, |meter| meter.bytes()),
             bytes_out: self.bytes_out,
             stream: self.stream.take(),

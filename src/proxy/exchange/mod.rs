@@ -66,6 +66,8 @@ pub struct Exchange {
     pub would_refuse: Option<Refusal>,
     /// Captured facts: the request's, then the answer's.
     pub facts: Vec<Fact>,
+    /// The captures of the request that should have given a fact, and could not.
+    pub unfit: Vec<ConfigName>,
     /// The client's address, as far as it is to be believed.
     pub client_ip: IpAddr,
     /// Who the request comes from; `None` until that is verified, and for who comes without a name.
@@ -74,6 +76,8 @@ pub struct Exchange {
     pub limited_by: Option<ConfigName>,
     /// What the answer's cache headers said.
     pub cache: Option<Cache>,
+    /// The class of the upstream's error, as far as it is known.
+    pub class: Option<ConfigName>,
     /// The calls to the shared rate-limit store.
     pub store_calls: Vec<StoreCall>,
     /// `Some` once the answer is known to be a stream.
@@ -144,10 +148,12 @@ impl Exchange {
             operation: None,
             would_refuse: None,
             facts: Vec::new(),
+            unfit: Vec::new(),
             client_ip: plan.client_ip(peer.ip, &head.headers),
             identity: None,
             limited_by: None,
             cache: None,
+            class: None,
             store_calls: Vec::new(),
             stream: None,
             bytes_out: 0,
@@ -186,7 +192,7 @@ impl Exchange {
             self.audit_path = Some(Evidence::of(path));
         }
         if let (Some(captures), Some(template)) = (&route.path_captures, &route.template) {
-            self.facts = captures.read(template, path);
+            (self.facts, self.unfit) = captures.read(template, path);
         }
         if route.template.is_none() {
             self.shape = Some(self.plan.words.shape(path));

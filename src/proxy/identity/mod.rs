@@ -20,6 +20,7 @@ mod house;
 mod mtls;
 mod policy;
 mod ring;
+mod seal;
 
 pub use house::{Identities, Sender};
 pub use mtls::Certified;

@@ -2,8 +2,9 @@
 //!
 //! A bucket holds `burst` tokens and gets one back per interval (`rate`), by the generic cell rate
 //! algorithm of `governor`. So within any time `w` at most `burst + rate × w` requests pass. A request
-//! costs one token, or as many as a captured number says: then a reserve is taken first, and the
-//! difference when the number is known. What is missing then is owed, and the next requests wait for it.
+//! costs one token, or as many as a captured number says. A number of the request is taken at once; for
+//! one of the answer a reserve is taken first, and the difference when it is known. What is missing then
+//! is owed, and the next requests wait for it. No request costs more than a burst.
 //!
 //! Each limit is asked at the earliest [`Stage`] at which its keys are known. Buckets survive a reload as
 //! long as their limit's key and `max_keys` and their own rate and burst stay; counters survive as long
@@ -146,7 +147,7 @@ pub fn admit(slots: &[Slot], request: &Keys<'_>, verdict: &mut Verdict) {
     for slot in slots {
         let place = slot.limiter.place(request);
         let answer = slot.limiter.take(&place);
-        if !verdict.take_in(slot, &place, answer, request) {
+        if !verdict.take_in(slot, &place, answer) {
             break;
         }
     }
@@ -167,7 +168,7 @@ pub async fn admit_shared(
         let Told { answer, call } = slot.limiter.take_shared(&place, waited).await;
         waited += call.map_or(Duration::ZERO, |call| call.took);
         verdict.calls.extend(call);
-        if !verdict.take_in(slot, &place, answer, request) {
+        if !verdict.take_in(slot, &place, answer) {
             break;
         }
     }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
+use super::naming::Naming;
 use super::reading::Reading;
 use super::watch::Watch;
 use super::{CutAnswer, ending};
@@ -34,6 +35,8 @@ pub struct Followed {
     watch: Option<Watch>,
     /// What reads the body for the route's captures.
     reading: Option<Box<Reading>>,
+    /// What looks for the class of an error.
+    naming: Option<Box<Naming>>,
     idle: Option<Duration>,
     /// When the last frame passed, or the first was waited for.
     waiting_since: Option<Instant>,
@@ -70,10 +73,12 @@ impl Followed {
             (timeouts.idle, max.map(|max| (max, Outcome::Failed(Failure::RequestTimeout))))
         };
         let expected = body.size_hint().exact();
+        let naming = if shape.tells_class { Naming::begin(expected, &exchange) } else { None };
         let reading = shape.text.and_then(|text| Reading::begin(text, expected, &exchange));
         Self {
             expected,
             reading: reading.map(Box::new),
+            naming: naming.map(Box::new),
             watch: exchange.stream.as_ref().map(|stream| Watch::new(stream.kind)),
             takes_events: shape.takes_events,
             waiting_since: None,
@@ -151,6 +156,11 @@ impl Followed {
             {
                 self.reading = None;
             }
+            if let Some(naming) = &mut self.naming
+                && !naming.take(data, &mut self.exchange)
+            {
+                self.naming = None;
+            }
             if self.body.is_end_stream() {
                 self.finish(now, Outcome::Served);
             }
@@ -216,7 +226,8 @@ impl Followed {
         if !is_whole && matches!(outcome, Outcome::Failed(_)) {
             return None;
         }
-        let error_type = outcome.error_type(Some(status))?.as_str();
+        let error_type = outcome.error_type(Some(status))?;
+        let error_type = error_type.as_str();
         let document = self.exchange.id().with_str(|id| {
             let mut problem = Problem::new(status, title, error_type, id);
             problem.type_uri = problem::type_uri(&self.exchange.plan.errors_type_base, error_type);
@@ -227,6 +238,9 @@ impl Followed {
 
     /// Hands over the facts of what has passed.
     fn conclude(&mut self, is_whole: bool) {
+        if let Some(naming) = self.naming.take() {
+            naming.conclude(&mut self.exchange);
+        }
         if let Some(reading) = self.reading.take() {
             reading.conclude(is_whole, &mut self.exchange);
         }

@@ -23,6 +23,7 @@ use super::upstream::lease::UpstreamBody;
 use crate::record::{Failure, Outcome, Phase};
 
 mod followed;
+mod naming;
 mod reading;
 mod watch;
 

@@ -91,6 +91,15 @@ pub enum Datum {
     Bool(bool),
 }
 
+impl Said {
+    /// The field that names the kind of an error, from the closed set of the traffic's.
+    pub const ERROR_TYPE: &str = "error.type";
+    /// The field that says what is wrong.
+    pub const ERROR_MESSAGE: &str = "error.message";
+    /// The field with the frames of a panic, innermost first.
+    pub const STACK: &str = "stack";
+}
+
 impl Incoming {
     /// What telemetry shows as the URL, as [`Record::url`].
     pub fn url(&self) -> &str {

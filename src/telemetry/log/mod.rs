@@ -10,9 +10,11 @@ use super::lane::Lane;
 use crate::config::model::LogLevel;
 
 pub mod entry;
+mod fields;
 pub mod line;
 #[cfg(test)]
 pub(in crate::telemetry) mod sample;
+mod schema;
 
 pub use entry::{Audited, Datum, Entry, Incoming, Said};
 

@@ -8,7 +8,8 @@ use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
 use crate::http::traceparent::{SpanId, TraceId};
 use crate::record::{
-    Caller, Fact, Failure, Kept, Outcome, Record, RouteNames, Trace, UpstreamLeg, Value,
+    Caller, Fact, Failure, Kept, Outcome, Record, Refusal, Rejection, RouteNames, Stream,
+    StreamKind, Trace, UpstreamLeg, User, Value,
 };
 
 pub(in crate::telemetry) fn service() -> Service {
@@ -66,6 +67,7 @@ pub(in crate::telemetry) fn record() -> Record {
         caller: Caller::default(),
         operation: None,
         rejection: None,
+        class: None,
         would_refuse: None,
         facts: vec![
             Fact { name: "orchestration.mode".into(), value: Value::Member("rag_query".into()) },
@@ -80,4 +82,20 @@ pub(in crate::telemetry) fn record() -> Record {
 pub(in crate::telemetry) fn failed() -> Record {
     let outcome = Outcome::Failed(Failure::UpstreamConnect);
     Record { status: Some(502), outcome, upstream: None, ttfb: None, facts: vec![], ..record() }
+}
+
+/// One that has every field a record may have.
+pub(in crate::telemetry) fn full() -> Record {
+    Record {
+        client_request_id: ClientRequestId::parse(b"theirs-1"),
+        caller: Caller { user: Some(User::Raw("somebody".into())), tenant: Some("acme".into()) },
+        operation: Some("orchestrate".into()),
+        rejection: Some(Rejection::NoToken),
+        would_refuse: Some(Refusal::Forbidden),
+        limited_by: Some("per-user".into()),
+        stream: Some(Box::new(Stream { events: 3, ..Stream::of(StreamKind::Lines) })),
+        shape: Some("/api/{}".into()),
+        outcome: Outcome::Failed(Failure::UpstreamReset),
+        ..record()
+    }
 }

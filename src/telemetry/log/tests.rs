@@ -5,8 +5,11 @@ use std::sync::Arc;
 use super::line::{Form, Format};
 use super::sample::{failed, record, service};
 use super::*;
+use crate::config::model::Schema;
 use crate::record::{Record, Stream, StreamKind};
 use crate::telemetry::ledger::Book;
+
+const JSON: Form = Form::Json(Schema::Winston);
 
 fn line(form: Form, record: &Record) -> String {
     let entry = Entry::Completed(Arc::new(record.clone()));
@@ -29,12 +32,12 @@ fn a_json_line_has_the_fields_of_the_contract_in_its_order() {
         r#""orchestration.query_length":7}"#,
         "\n"
     );
-    assert_eq!(line(Form::Json, &record()), expected);
+    assert_eq!(line(JSON, &record()), expected);
 }
 
 #[test]
 fn an_error_line_says_what_broke_in_our_words() {
-    let json: serde_json::Value = serde_json::from_str(&line(Form::Json, &failed())).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&line(JSON, &failed())).unwrap();
     assert_eq!(json["level"], "error");
     assert_eq!(json["errorType"], "upstream_connect");
     assert_eq!(json["error.type"], "upstream_connect");
@@ -49,13 +52,13 @@ fn a_stream_says_how_many_events_passed() {
         stream: Some(Box::new(Stream { events: 3, ..Stream::of(StreamKind::Lines) })),
         ..record()
     };
-    assert!(line(Form::Json, &record).contains(r#""stream":true,"events":3,"#));
+    assert!(line(JSON, &record).contains(r#""stream":true,"events":3,"#));
 }
 
 #[test]
 fn a_tunnel_does_not_say_that_no_events_passed() {
     let record = Record { status: Some(101), stream: Some(Box::default()), ..record() };
-    let line = line(Form::Json, &record);
+    let line = line(JSON, &record);
     assert!(line.contains(r#""stream":true,"outcome""#), "{line}");
 }
 
@@ -71,12 +74,12 @@ fn the_pretty_form_is_for_people() {
 fn nothing_in_a_record_can_forge_a_line() {
     let url = "/x\"}\n{\"level\":\"error\u{1b}[2J\u{9b}\u{2028}";
     let record = Record { shape: Some(url.into()), ..record() };
-    for form in [Form::Json, Form::Pretty] {
+    for form in [JSON, Form::Pretty] {
         let line = line(form, &record);
         assert_eq!(line.matches('\n').count(), 1, "{line}");
         assert!(!line.trim_end().chars().any(char::is_control), "{line}");
     }
-    let json: serde_json::Value = serde_json::from_str(&line(Form::Json, &record)).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&line(JSON, &record)).unwrap();
     assert_eq!(json["url"], url);
     assert_eq!(json["level"], "info");
 }

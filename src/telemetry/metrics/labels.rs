@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::record::ConfigName;
+use crate::record::{ConfigName, ErrorType};
 
 /// The attribute keys, once each.
 pub(super) mod key {
@@ -86,6 +86,14 @@ impl Labels {
     /// Adds a configured name.
     pub(super) fn named(self, key: &'static str, value: &ConfigName) -> Self {
         self.with(key, Value::Named(value.clone()))
+    }
+
+    /// Adds a word for an error: of the program, or of the configuration.
+    pub(super) fn error(self, key: &'static str, value: &ErrorType) -> Self {
+        match value.own_word() {
+            Some(word) => self.closed(key, word),
+            None => self.named(key, &value.name()),
+        }
     }
 
     /// Adds a number.

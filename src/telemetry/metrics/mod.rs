@@ -164,7 +164,7 @@ impl Metrics {
         if record.is_error()
             && let Some(error_type) = record.error_type()
         {
-            let labels = Labels::default().closed(key::TYPE, error_type.as_str());
+            let labels = Labels::default().error(key::TYPE, &error_type);
             house.instruments.errors.series(&labels).inc();
         }
     }
@@ -172,6 +172,12 @@ impl Metrics {
     /// Counts what a record's facts say by the OpenTelemetry `GenAI` conventions. Nothing without facts.
     pub fn observe_genai(&self, record: &Record) {
         self.house.instruments.genai.observe(record);
+    }
+
+    /// Shows a class of errors from now on, also while there are none.
+    pub fn expect_error(&self, class: &ConfigName) {
+        let labels = Labels::default().named(key::TYPE, class);
+        self.house.instruments.errors.series(&labels);
     }
 
     /// Counts a request as active until the guard is dropped.

@@ -40,7 +40,7 @@ struct MethodMetrics {
 }
 
 /// The labels of a duration that vary within a method of a route.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Ending {
     status: Option<u16>,
     error_type: Option<ErrorType>,
@@ -115,8 +115,8 @@ impl RouteMetrics {
         };
         let resolve = || {
             let mut labels = self.labels(record.method).status(ending.status);
-            if let Some(error_type) = ending.error_type {
-                labels = labels.closed(key::ERROR_TYPE, error_type.as_str());
+            if let Some(error_type) = &ending.error_type {
+                labels = labels.error(key::ERROR_TYPE, error_type);
             }
             labels.flag(key::STREAM, ending.is_stream)
         };

@@ -75,6 +75,7 @@ fn record(route: &Arc<RouteNames>) -> Record {
         caller: Caller::default(),
         operation: None,
         rejection: None,
+        class: None,
         would_refuse: None,
         facts: Vec::new(),
         limited_by: None,

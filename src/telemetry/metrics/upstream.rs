@@ -15,7 +15,7 @@ pub(super) struct UpstreamMetrics {
     methods: [Slots<Ending, Histogram, 6>; Method::COUNT],
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Ending {
     status: Option<u16>,
     error_type: Option<ErrorType>,
@@ -31,13 +31,13 @@ impl UpstreamMetrics {
         let Some(leg) = record.upstream else { return };
         let Some(slots) = self.methods.get(record.method.index()) else { return };
         // Judged by what the upstream said, which is not always what the client got.
-        let error_type = record.outcome.error_type(leg.status);
+        let error_type = record.error_type_of(leg.status);
         let ending = Ending { status: leg.status, error_type };
         let resolve = || {
             let mut labels =
                 Labels::default().closed(key::METHOD, record.method.as_str()).status(ending.status);
-            if let Some(error_type) = ending.error_type {
-                labels = labels.closed(key::ERROR_TYPE, error_type.as_str());
+            if let Some(error_type) = &ending.error_type {
+                labels = labels.error(key::ERROR_TYPE, error_type);
             }
             let mut labels = labels.named(key::SERVER_ADDRESS, &self.host);
             // A Unix socket has no port.

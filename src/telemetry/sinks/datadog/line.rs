@@ -1,6 +1,6 @@
 //! A line of the log as the entry that Datadog wants, in a few copies.
 //!
-//! It is the same line that the files hold, behind what Datadog reserves: where it is from (`ddsource`,
+//! It is the line of the schema `winston`, whatever the files hold, behind what Datadog reserves: where it is from (`ddsource`,
 //! `ddtags`, `hostname`), how severe (`status`), and the ids that lead to its trace, which are decimal and
 //! of 64 bits there. Two names mean something else there and are renamed: our `status` is
 //! `http.status_code`, our `duration` is `durationMs`, and `duration` is in nanoseconds as Datadog counts.
@@ -9,7 +9,7 @@
 
 use memchr::memmem;
 
-use crate::config::model::{Datadog, Service};
+use crate::config::model::{Datadog, Schema, Service};
 use crate::http::traceparent::{SpanId, TraceId};
 use crate::telemetry::json;
 use crate::telemetry::log::Entry;
@@ -42,7 +42,11 @@ impl Line {
             json::string(hostname, &mut opening);
         }
         opening.extend_from_slice(b",\"status\":\"");
-        Self { format: Format::new(service, Form::Json), opening, plain: Vec::new() }
+        Self {
+            format: Format::new(service, Form::Json(Schema::Winston)),
+            opening,
+            plain: Vec::new(),
+        }
     }
 
     /// Appends the entry, one JSON object.
@@ -131,7 +135,7 @@ mod tests {
 
     fn plain(entry: &Entry) -> Value {
         let mut out = Vec::new();
-        Format::new(&sample::service(), Form::Json).write(entry, &mut out);
+        Format::new(&sample::service(), Form::Json(Schema::Winston)).write(entry, &mut out);
         serde_json::from_slice(&out).unwrap()
     }
 

@@ -20,7 +20,7 @@ use super::details;
 use super::wire::Writer;
 use crate::http::method::Method;
 use crate::http::traceparent::SpanId;
-use crate::record::{Kept, Outcome, Record, UpstreamLeg};
+use crate::record::{ErrorType, Kept, Outcome, Record, UpstreamLeg};
 
 mod frame;
 mod proto;
@@ -126,7 +126,8 @@ fn internal(span: &mut Writer, frame: &Frame<'_>, name: &str) {
     details::facts(span, proto::ATTRIBUTES, &record.facts);
     if record.is_error() {
         let message = record.outcome.message(record.status);
-        let error_type = record.error_type().map_or("_OTHER", |error_type| error_type.as_str());
+        let error_type = record.error_type();
+        let error_type = error_type.as_ref().map_or("_OTHER", ErrorType::as_str);
         put(span, "error.type", error_type);
         span.message(proto::EVENTS, |event| {
             event.fixed64(proto::EVENT_TIME, frame.ended);
@@ -162,8 +163,13 @@ fn client(span: &mut Writer, frame: &Frame<'_>, leg: &UpstreamLeg, parent: SpanI
             frame.end(span, Status::Unset, false);
         }
         Some(status) if outcome == Outcome::Served => {
-            let digits = |text: &mut Writer| text.digits(u64::from(status));
-            attribute::write_shown(span, proto::ATTRIBUTES, "error.type", digits);
+            match &record.class {
+                Some(class) => put(span, "error.type", &**class),
+                None => {
+                    let digits = |text: &mut Writer| text.digits(u64::from(status));
+                    attribute::write_shown(span, proto::ATTRIBUTES, "error.type", digits);
+                }
+            }
             frame.end(span, Status::Error(""), false);
         }
         _ => {

@@ -12,7 +12,7 @@ use ::sentry::protocol::{
     Context, Event, Exception, Level, LogEntry, TraceContext, User as Sender, Values,
 };
 
-use crate::record::{Record, User};
+use crate::record::{ConfigName, Record, User};
 
 /// Which deployment the events come from.
 #[derive(Clone, Debug)]
@@ -30,13 +30,14 @@ pub(super) fn envelope(record: &Record, origin: &Origin) -> Option<Vec<u8>> {
 }
 
 /// What Sentry groups by: the kind of error, and where.
-pub(super) fn fingerprint(record: &Record) -> (&'static str, &str) {
-    let kind = record.error_type().map_or("_OTHER", |kind| kind.as_str());
-    (kind, &record.route.template)
+pub(super) fn fingerprint(record: &Record) -> (ConfigName, ConfigName) {
+    let kind = record.error_type().map_or("_OTHER".into(), |kind| kind.name());
+    (kind, record.route.template.clone())
 }
 
 fn event(record: &Record, origin: &Origin) -> Event<'static> {
     let (kind, template) = fingerprint(record);
+    let (kind, template) = (&*kind, &*template);
     let message = record.outcome.message(record.status).into_owned();
     let exception =
         Exception { ty: kind.to_owned(), value: Some(message.clone()), ..Exception::default() };
@@ -52,7 +53,7 @@ fn event(record: &Record, origin: &Origin) -> Event<'static> {
         logentry: Some(LogEntry { message, params: Vec::new() }),
         exception: Values { values: vec![exception] },
         transaction: Some(format!("{} {template}", record.method)),
-        fingerprint: vec![Cow::Borrowed(kind), Cow::Owned(template.to_owned())].into(),
+        fingerprint: vec![Cow::Owned(kind.to_owned()), Cow::Owned(template.to_owned())].into(),
         environment: Some(origin.environment.clone().into()),
         release: Some(origin.release.clone().into()),
         tags: tags(record, kind, template),

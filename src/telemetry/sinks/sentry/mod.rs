@@ -1,4 +1,5 @@
-//! Error events for Sentry: one for each exchange that failed, was cut or panicked.
+//! Error events for Sentry: one for each exchange that failed, was cut or panicked, or whose error the
+//! configuration has a class for.
 //!
 //! The event holds what `event` lists and nothing else. At most a bucketful per kind of error
 //! leaves (10, then 10 a minute), and none while Sentry asks for silence; what does not leave is
@@ -50,8 +51,8 @@ pub trait Post: Send + Sync + 'static {
 #[error("`sentry.dsn` is not of the form `https://<key>@<host>/<project>`")]
 pub struct BadDsn;
 
-/// The sink of the errors lane. Its items are the records whose outcome
-/// [`is_reported`](crate::record::Outcome::is_reported).
+/// The sink of the errors lane. Its items are the records that are
+/// [`is_reported`](crate::record::Record::is_reported).
 #[derive(Debug)]
 pub struct SentrySink<P> {
     post: P,

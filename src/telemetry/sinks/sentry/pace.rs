@@ -22,7 +22,7 @@ const DEFAULT_SILENCE: Duration = Duration::from_mins(1);
 const MAX_SILENCE: Duration = Duration::from_hours(24);
 
 /// What an event is one of: its error type and its route's template.
-type Kind = (&'static str, ConfigName);
+type Kind = (ConfigName, ConfigName);
 
 /// One token bucket per kind. Kinds come from a closed set and the configuration, so there are only
 /// so many.
@@ -36,8 +36,7 @@ impl Pace {
     }
 
     pub(super) fn allows(&self, record: &Record) -> bool {
-        let (kind, _) = event::fingerprint(record);
-        self.0.check_key(&(kind, record.route.template.clone())).is_ok()
+        self.0.check_key(&event::fingerprint(record)).is_ok()
     }
 }
 

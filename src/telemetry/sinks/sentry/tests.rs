@@ -92,6 +92,7 @@ fn failed(template: &'static str) -> Arc<Record> {
         caller: Caller::default(),
         operation: None,
         rejection: None,
+        class: None,
         would_refuse: None,
         facts: Vec::new(),
         limited_by: None,

@@ -92,7 +92,7 @@ fn server(record: &Record, site: &Site) -> SpanData {
         span.attributes.push(KeyValue::new("http.response.status_code", i64::from(status)));
     }
     if let Some(error_type) = record.error_type() {
-        span.attributes.push(KeyValue::new("error.type", error_type.as_str()));
+        span.attributes.push(KeyValue::new("error.type", error_type.as_str().to_owned()));
     }
     if let Some(reason) = record.kept.and_then(Kept::reason) {
         span.attributes.push(KeyValue::new("sampling.reason", reason.as_str()));
@@ -154,9 +154,11 @@ fn internal(record: &Record, name: &ConfigName, site: &Site) -> SpanData {
     span.attributes = caller(record).chain(facts(record)).collect();
     if record.is_error() {
         let message = record.outcome.message(record.status);
-        let error_type = record.error_type().map_or("_OTHER", |error_type| error_type.as_str());
+        let error_type = record
+            .error_type()
+            .map_or_else(|| "_OTHER".to_owned(), |kind| kind.as_str().to_owned());
         let attributes = vec![
-            KeyValue::new("exception.type", error_type),
+            KeyValue::new("exception.type", error_type.clone()),
             KeyValue::new("exception.message", message.to_string()),
         ];
         span.events.events.push(Event::new("exception", span.end_time, attributes, 0));
@@ -211,12 +213,14 @@ fn client(record: &Record, leg: &UpstreamLeg, parent: SpanId, site: &Site) -> Sp
     match (leg.status, record.outcome) {
         (Some(status), Outcome::Served) if status < 400 => {}
         (Some(status), Outcome::Served) => {
-            span.attributes.push(KeyValue::new("error.type", status.to_string()));
+            let class = record.class.as_ref().map(ToString::to_string);
+            let error_type = class.unwrap_or_else(|| status.to_string());
+            span.attributes.push(KeyValue::new("error.type", error_type));
             span.status = Status::error("");
         }
         (_, outcome) => {
             if let Some(error_type) = outcome.error_type(record.status) {
-                span.attributes.push(KeyValue::new("error.type", error_type.as_str()));
+                span.attributes.push(KeyValue::new("error.type", error_type.as_str().to_owned()));
             }
             if outcome.is_error(record.status) {
                 span.status = Status::error(outcome.message(record.status));

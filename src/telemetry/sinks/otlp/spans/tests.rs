@@ -221,6 +221,7 @@ prop_compose! {
             caller,
             operation: None,
             rejection: None,
+            class: None,
             would_refuse: None,
             facts,
             limited_by: None,
