@@ -1,6 +1,6 @@
 //! A line of the log as the entry that Datadog wants, in a few copies.
 //!
-//! It is the same line that the files hold, behind what Datadog reserves: where it is from (`ddsource`,
+//! It is the line of the schema `winston`, whatever the files hold, behind what Datadog reserves: where it is from (`ddsource`,
 //! `ddtags`, `hostname`), how severe (`status`), and the ids that lead to its trace, which are decimal and
 //! of 64 bits there. Two names mean something else there and are renamed: our `status` is
 //! `http.status_code`, our `duration` is `durationMs`, and `duration` is in nanoseconds as Datadog counts.
