@@ -28,7 +28,7 @@ fn limits() -> Limits {
 
 fn keys(headers: &HeaderMap) -> Keys<'_> {
     let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    Keys { ip, route: "/", headers, identity: None, facts: &[] }
+    Keys { ip, route: "/", headers, identity: None, facts: &[], unfit: &[] }
 }
 
 #[divan::bench]

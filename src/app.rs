@@ -25,8 +25,10 @@ use crate::server::port::Port;
 use crate::server::redirect::Redirect;
 use crate::server::reload::{self, Asks, Source};
 use crate::server::tls::Tls;
+use crate::telemetry::diagnostics::Feed;
 use crate::telemetry::ledger::Ledger;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::sinks::access_log::Reopen;
 use crate::telemetry::sinks::audit::{self, Audit};
 use crate::telemetry::{Console, Telemetry};
 
@@ -58,6 +60,7 @@ pub struct App {
     doors_stop: CancellationToken,
     traffic: JoinSet<()>,
     doors: JoinSet<()>,
+    feed: Feed,
 }
 
 /// What the outside asks of a running sidecar.
@@ -141,7 +144,9 @@ impl App {
             health,
             reload,
             proxy,
+            feed: given.feed.unwrap_or_default(),
         };
+        app.feed.attach(app.proxy.telemetry().log());
         let house = app.open_doors(config, metrics, operators, scrapers);
         if let Some(source) = given.source {
             app.listen_for_reloads(source, asks, house);
@@ -172,6 +177,11 @@ impl App {
     /// How to ask it for another configuration.
     pub fn reload(&self) -> reload::Handle {
         self.reload.clone()
+    }
+
+    /// How to have the log's files opened again, after somebody else has moved them.
+    pub fn log_files(&self) -> Reopen {
+        self.proxy.telemetry().log_files().clone()
     }
 
     /// Serves until the first ask, then drains. A second ask ends at once.
@@ -225,6 +235,8 @@ impl App {
         all_finished: bool,
     ) -> Farewell {
         let (audit, telemetry) = (self.proxy.audit(), self.proxy.telemetry());
+        // What is said of the end is on stderr alone: the ledger of the log must close, too.
+        self.feed.detach();
         let stop_audit = async {
             match audit {
                 Some(audit) => Some(audit.stop(deadline).await),
@@ -257,6 +269,10 @@ impl App {
             metrics,
             health: Arc::clone(&self.health),
             status: status::document(config, &self.data, &self.proxy, &self.health, &self.reload),
+            explain: {
+                let proxy = Arc::clone(&self.proxy);
+                Box::new(move |id| proxy.telemetry().explain(id))
+            },
             drain: self.drain_asked.clone(),
             reload: self.reload.clone(),
             token: ArcSwapOption::from_pointee(config.admin.token.clone()),

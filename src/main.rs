@@ -28,7 +28,8 @@ enum Command {
     Demo(Demo),
     /// Say whether a configuration is valid, with every error at once.
     Check(Configured),
-    /// Say which route, limits and gates a request would meet, and what they would decide.
+    /// Say which route, limits and gates a request would meet, and what they would decide; or, by its
+    /// id, what those of a running sidecar decided.
     Explain(Explain),
     /// Ask a running sidecar whether it is ready.
     Health(Running),
@@ -72,16 +73,20 @@ struct Running {
     admin: Option<SocketAddr>,
 }
 
-/// A request that nobody sends.
+/// A request that nobody sends, or one that was answered.
 #[derive(Args, Debug)]
 struct Explain {
-    /// Its method, e.g. `POST`.
+    /// Its method, e.g. `POST`; or alone, the id of a request that a running sidecar has answered.
+    #[arg(value_name = "METHOD|REQUEST-ID")]
     method: String,
     /// Its URL, or only the path: `/api/users/7`.
-    url: String,
+    url: Option<String>,
     /// A header field, `NAME: VALUE`; as many as there are.
-    #[arg(long = "header", short = 'H', value_name = "FIELD")]
+    #[arg(long = "header", short = 'H', value_name = "FIELD", requires = "url")]
     headers: Vec<String>,
+    /// The admin address of the running sidecar; overrides `admin.listen` (127.0.0.1:9901).
+    #[arg(long, value_name = "IP:PORT", conflicts_with = "url")]
+    admin: Option<SocketAddr>,
     /// As one JSON document.
     #[arg(long)]
     json: bool,
@@ -122,11 +127,7 @@ fn main() -> ExitCode {
             let flags = from.flags();
             cli::check::run(from.config.as_deref(), environment(), flags)
         }
-        Command::Explain(ask) => {
-            let request =
-                cli::explain::Ask { method: ask.method, url: ask.url, headers: ask.headers };
-            cli::explain::run(&request, ask.json, ask.config.as_deref(), environment())
-        }
+        Command::Explain(explain) => explain.run(),
         Command::Demo(demo) => {
             cli::demo::run(demo.no_failures, demo.listen, demo.admin, environment())
         }
@@ -146,6 +147,20 @@ impl Configured {
             ("admin.listen", &self.admin),
         ];
         pairs.into_iter().filter_map(|(key, flag)| Some((key.into(), flag.clone()?))).collect()
+    }
+}
+
+impl Explain {
+    fn run(self) -> ExitCode {
+        let config = self.config.as_deref();
+        let Some(url) = self.url else {
+            let past = |admin: SocketAddr, token: Option<&str>| {
+                cli::explain::past::run(&self.method, self.json, admin, token)
+            };
+            return cli::running::at(config, self.admin, environment(), past);
+        };
+        let request = cli::explain::Ask { method: self.method, url, headers: self.headers };
+        cli::explain::run(&request, self.json, config, environment())
     }
 }
 

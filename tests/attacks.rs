@@ -111,6 +111,27 @@ async fn trailers_claim_no_identity_and_no_address() {
     assert_eq!(seen, "3\r\nabc\r\n0\r\nx-checksum: 1\r\n\r\n");
 }
 
+#[tokio::test]
+async fn trailers_carry_no_request_id_whatever_its_name() {
+    for more in ["", "request_id.header = \"x-trace-token\"\n"] {
+        let upstream = echoing_chunks().await;
+        let sidecar = sidecar::with(&config(&upstream, more)).await;
+        let mut client = sidecar.client().await;
+        client
+            .say(
+                "POST / HTTP/1.1\r\nhost: app.example\r\ntransfer-encoding: chunked\r\n\
+                 trailer: x-request-id, x_request_id, x-checksum, x-trace-token, x_trace_token\r\n\r\n\
+                 3\r\nabc\r\n0\r\nX-Request-Id: a\r\nx_request_id: a\r\nx-checksum: 1\r\n\
+                 x-trace-token: a\r\nX_Trace_Token: a\r\n\r\n",
+            )
+            .await;
+        let seen = String::from_utf8(client.answer().await.body).expect("UTF-8");
+        let others = if more.is_empty() { "x-trace-token: a\r\nx_trace_token: a\r\n" } else { "" };
+        let left = format!("3\r\nabc\r\n0\r\nx-checksum: 1\r\n{others}\r\n");
+        assert_eq!(seen.to_lowercase(), left, "{more}");
+    }
+}
+
 /// A route whose request bodies are read before they are forwarded.
 const INSPECTED: &str = "[captures.mode]\nfrom = \"request.body:/mode\"\nvalues = [\"a\"]\n\
                          [[routes]]\nmatch = \"POST /\"\ncaptures = [\"mode\"]\n";

@@ -8,6 +8,7 @@
 //! A search that finds nothing proves little, so another test plants a leak in every sink.
 
 mod callers;
+mod certificates;
 mod markers;
 mod panicked;
 mod receiver;
@@ -330,6 +331,11 @@ async fn nothing_comes_out_towards_a_collector_that_is_spoken_to_by_grpc() {
         assert!(bytes.len() > 10_000, "only {} bytes for the {service}", bytes.len());
         sinks.take(service, bytes);
     }
+    let seen = collector.seen().into_iter().filter(|seen| seen.uri.contains("LogsService"));
+    for seen in seen {
+        sinks.take_log_records("LogsService", &seen.message);
+    }
+    assert!(sinks.has("LogsService", "Request completed"), "log records came by gRPC");
     assert_clean(&markers, &sinks);
 }
 
@@ -390,6 +396,8 @@ async fn a_planted_leak_is_found_in_every_sink() {
         "error.log",
         "spans",
         "spans, decoded",
+        "log records",
+        "log records, decoded",
         "points",
         "points, decoded",
         "spool",
@@ -418,7 +426,9 @@ async fn converse(process: &Process, upstream: &Arc<Upstream>, asks: Vec<Ask>, s
         });
     }
     while let Some(told) = talking.join_next().await {
-        sinks.stacks.extend(told.expect("a conversation").stacks);
+        let told = told.expect("a conversation");
+        sinks.stacks.extend(told.stacks);
+        sinks.ids.extend(told.ids);
     }
 }
 
@@ -439,6 +449,7 @@ async fn ask_once(mut client: Client, ask: Ask, upstream: &Upstream, sinks: &mut
 
 /// Keeps what the sidecar itself answered.
 fn note(answer: &Answer, sinks: &mut Sinks) {
+    sinks.ids.extend(answer.field("x-request-id").map(str::to_owned));
     let is_own = answer
         .field("content-type")
         .is_some_and(|kind| kind == "application/problem+json" || kind.starts_with("text/html"));
@@ -493,6 +504,7 @@ async fn gather(process: Process, receiver: &Receiver, sinks: &mut Sinks) {
         let answer = client.answer().await;
         sinks.take(name, [answer.head.as_bytes(), &answer.body].concat());
     }
+    explain(&process, sinks).await;
     process.signal("TERM").await;
     let remains = process.remains().await;
     assert_eq!(remains.code, Some(0), "{}", remains.stderr);
@@ -503,8 +515,23 @@ async fn gather(process: Process, receiver: &Receiver, sinks: &mut Sinks) {
     sinks.take("diagnostics", &*remains.stderr);
     sinks.take_files(remains.directory.path());
     sinks.stacks.extend(receiver.haystacks("spans", "/v1/traces"));
+    for (head, body) in receiver.bodies("/v1/logs") {
+        sinks.take("log records, heads", head);
+        sinks.take_log_records("log records", &body);
+    }
     sinks.stacks.extend(receiver.haystacks("points", "/v1/metrics"));
     sinks.stacks.extend(receiver.haystacks("events", "/api/42/envelope/").into_iter().take(1));
+}
+
+/// Takes in what the sidecar says of the last exchanges. An id is the sidecar's own, or that of a proxy
+/// that is believed.
+async fn explain(process: &Process, sinks: &mut Sinks) {
+    for id in std::mem::take(&mut sinks.ids) {
+        let answer = process.ask(&format!("/explain/{id}")).await;
+        if answer.status == 200 {
+            sinks.take("explained", String::from_utf8_lossy(&answer.body).replace(&id, ""));
+        }
+    }
 }
 
 fn assert_clean(markers: &Markers, sinks: &Sinks) {

@@ -3,8 +3,10 @@
 use std::net::TcpListener;
 use std::path::Path;
 
+use tokio::io::{AsyncBufReadExt, BufReader};
+
 use crate::support::process::{Process, command, output};
-use crate::support::upstream;
+use crate::support::{PATIENCE, upstream};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -25,6 +27,74 @@ async fn two_lines_are_a_whole_configuration() {
     assert_eq!((code, &*err), (0, ""));
     assert!(out.starts_with("The configuration is valid.\n"), "{out}");
     assert!(out.contains("127.0.0.1:8080 -> http://127.0.0.1:3000"), "{out}");
+}
+
+#[tokio::test]
+async fn check_says_which_gates_are_on() {
+    let place = directory(
+        "upstream.url = \"http://127.0.0.1:3000\"\nopenapi.file = \"api.yaml\"\n\
+         rate_limit_store.redis_url = \"redis://app:s3cret@127.0.0.1:6379\"\n\
+         [identity]\nsource = \"jwt\"\n\
+         [identity.jwt]\njwks_url = \"https://login.example/keys\"\nissuer = \"*\"\naudience = \"*\"\n",
+    );
+    let document =
+        "openapi: 3.1.0\ninfo: { title: a, version: '1' }\npaths: { /a: { get: {} }, /b: {} }\n";
+    std::fs::write(place.path().join("api.yaml"), document).unwrap();
+    let (code, out, err) = said(place.path(), &["check", "--config", "sidecar.toml"]).await;
+    assert_eq!(code, 0, "{out}{err}");
+    for line in [
+        "  identity  jwt (jwks_url)\n",
+        "  openapi   2 paths\n",
+        "  store     redis://127.0.0.1:6379/0\n",
+    ] {
+        assert!(out.contains(line), "{out}");
+    }
+    assert!(!(out + &err).contains("s3cret"));
+}
+
+#[tokio::test]
+async fn a_random_key_of_pseudonyms_is_told_once_where_there_are_pseudonyms() {
+    let place = directory("");
+    let (secret, key) = (place.path().join("secret"), place.path().join("key"));
+    std::fs::write(&secret, "s".repeat(32)).unwrap();
+    std::fs::write(&key, "k".repeat(32)).unwrap();
+    let tokens = "identity.source = \"jwt\"\nidentity.jwt = { secret_file = \"secret\", issuer = \"*\", audience = \"*\" }\n";
+    let own = "identity.pseudonym_key_file = \"key\"\n";
+    let none = "identity.telemetry_user = \"none\"\n";
+    for (settings, times) in [
+        (tokens.to_owned(), 1),
+        (tokens.to_owned() + own, 0),
+        (tokens.to_owned() + none, 0),
+        (String::new(), 0),
+    ] {
+        let text =
+            format!("upstream.url = \"http://127.0.0.1:3000\"\notlp.endpoint = \"\"\n{settings}");
+        std::fs::write(place.path().join("sidecar.toml"), text).unwrap();
+        let run = [
+            "run",
+            "--config",
+            "sidecar.toml",
+            "--listen",
+            "127.0.0.1:0",
+            "--admin",
+            "127.0.0.1:0",
+        ];
+        let mut child = command(place.path(), &run).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let starting = async {
+            let mut told = 0;
+            while let Some(line) = lines.next_line().await.unwrap() {
+                told += usize::from(line.contains("Pseudonyms have a random key"));
+                if line.contains("The doors are open.") {
+                    return told;
+                }
+            }
+            panic!("it never opened its doors");
+        };
+        let told = tokio::time::timeout(PATIENCE, starting).await.unwrap();
+        assert_eq!(told, times, "{settings}");
+        child.kill().await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -160,6 +230,33 @@ async fn health_status_and_drain_speak_with_a_running_sidecar() {
         assert_eq!(code, 1, "{verb}: nobody is there");
         assert!(err.contains(&admin), "{verb}: {err}");
     }
+}
+
+/// `command | :` as a shell runs it: nobody reads what it prints.
+#[tokio::test]
+async fn a_reader_that_has_gone_is_no_panic() {
+    let upstream = upstream::answering(OK).await;
+    let process =
+        Process::start(&format!("upstream.url = \"http://{}\"\n", upstream.address)).await;
+    let admin = process.admin.to_string();
+    process.client().await.get("/").await;
+    let place = process.path("");
+    for verb in ["health", "status", "reload", "drain"] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut verb_alone = command(&place, &[verb, "--admin", &admin, "-c", "sidecar.toml"]);
+        verb_alone.stdout(writer);
+        let ended = verb_alone.spawn().expect("a start").wait_with_output().await.expect("an end");
+        let err = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!((ended.status.code(), &*err), (Some(0), ""), "{verb}");
+    }
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut alone = command(&place, &["health", "--admin", "127.0.0.1:1"]);
+    alone.stderr(writer);
+    let status = alone.spawn().expect("a start").wait().await.expect("an end");
+    assert_eq!(status.code(), Some(1), "nobody is there, and nobody hears it");
+    assert_eq!(process.remains().await.code, Some(0));
 }
 
 #[tokio::test]

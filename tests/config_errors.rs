@@ -133,6 +133,16 @@ refused! {
         "upstream.retry.max_retries = 11", "1:30", "`upstream.retry.max_retries`";
 }
 
+// The log's files.
+refused! {
+    a_log_file_is_long_enough_for_a_line:
+        "log.max_size = \"100B\"", "1:16", "`log.max_size` is out of range", "1KiB";
+    a_log_has_at_least_its_open_file:
+        "log.max_files = 0", "1:17", "`log.max_files` is out of range";
+    old_log_files_are_compressed_with_gzip_or_not_at_all:
+        "log.compress = \"zstd\"", "1:16", "`log.compress`", "gzip", "none";
+}
+
 // The store of shared limits.
 refused! {
     a_store_has_a_scheme_of_redis:
@@ -313,6 +323,20 @@ refused! {
     a_misspelt_take_is_one_mistake:
         "captures.\"a.b\" = { from = \"request.body:/a\", take = \"numbers\" }", "1:53",
         "`captures.\"a.b\".take` is not one of its values", "did you mean \"number\"?";
+    a_capture_has_no_name_of_a_field_of_the_log:
+        "captures.status = { from = \"request.body:/a\", take = \"number\" }", "1:10",
+        "this name cannot name a capture", "have such a field of their own",
+        "for example `captured.status`";
+    nor_one_that_begins_like_ours:
+        "captures.\"http.form\" = { from = \"request.body:/a\", take = \"number\" }", "1:10",
+        "have such a field of their own";
+    nor_one_that_ecs_would_spell_like_another:
+        "captures.\"a.b\" = { from = \"request.body:/a\", take = \"number\" }\n\
+         captures.a_b = { from = \"request.body:/a\", take = \"number\" }", "2:10",
+        "another capture would be `labels.a_b`, too";
+    a_schema_is_one_of_three:
+        "log.schema = \"gelf\"", "1:14", "`log.schema` is not one of its values",
+        "expected \"winston\", \"otel\" or \"ecs\"";
     audit_and_spool_need_a_directory_each:
         "spool.directory = \"audit\"\nroutes = [{ match = \"GET /\", audit = \"DATA_ACCESS\" }]",
         "1:19", "`spool.directory` and `audit.directory` are the same";
@@ -484,10 +508,10 @@ refused! {
         "2:50", "`routes.captures` names a parameter that the route does not have",
         "this takes `{id}` of the path", "not in here";
     a_label_that_is_taken_is_refused:
-        "captures.\"error.type\" = { from = \"path:id\", values = [\"b\"], metric = true }", "1:70",
+        "captures.\"error-type\" = { from = \"path:id\", values = [\"b\"], metric = true }", "1:70",
         "as a label it would be `error_type`, which is taken";
     two_captures_that_would_be_one_label_are_refused:
-        "captures.\"a.b\" = { from = \"path:id\", values = [\"b\"], metric = true }\ncaptures.a_b = { from = \"path:id\", values = [\"b\"], metric = true }",
+        "captures.\"a-b\" = { from = \"path:id\", values = [\"b\"], metric = true }\ncaptures.a_b = { from = \"path:id\", values = [\"b\"], metric = true }",
         "2:61", "another capture is the label `a_b` already";
     a_label_that_begins_with_a_digit_is_refused:
         "captures.1 = { from = \"path:id\", values = [\"b\"], metric = true }", "1:59",
@@ -692,8 +716,34 @@ fn an_upstream_that_is_the_sidecars_own_socket_is_refused() {
 refused! {
     a_token_needs_an_issuer:
         "identity.source = \"jwt\"\nidentity.jwt = { jwks_url = \"https://a.example/keys\", audience = \"a\" }",
-        "2:16", "`identity.jwt.issuer` is missing", "tokens for anybody would count",
+        "2:16", "`identity.jwt.issuer` is missing", "tokens of any issuer would count",
         "write `issuer = \"*\"` to accept any";
+    a_token_needs_an_audience:
+        "identity.source = \"jwt\"\nidentity.jwt = { jwks_url = \"https://a.example/keys\", issuer = \"a\" }",
+        "2:16", "`identity.jwt.audience` is missing", "tokens for anybody would count",
+        "write `audience = \"*\"` to accept any";
+    a_tenant_is_a_claim:
+        "identity.tenant = \"org\"", "1:10", "unknown key `tenant` in `identity`",
+        "did you mean `tenant_claim`?";
+    a_path_of_a_route_is_its_match:
+        "routes = [{ match = \"GET /a\", path = \"/api\" }]", "1:31",
+        "unknown key `path` in `routes`", "did you mean `match`?";
+    a_parameter_has_braces:
+        "routes = [{ match = \"GET /api/:id\" }]", "1:21", "`routes.match` is not a route template",
+        "a parameter is written `{id}`, not `:id`";
+    the_rest_of_a_path_has_braces:
+        "routes = [{ match = \"* /api/*\" }]", "1:21", "`routes.match` is not a route template",
+        "the rest of a path is written `{*rest}`";
+    a_tenant_in_a_path_is_in_some_path:
+        "identity.tenant_path_param = \"tennant\"\nroutes = [{ match = \"* /t/{tenant}/{*rest}\" }]",
+        "1:30", "`identity.tenant_path_param` names a parameter that no path has",
+        "no route and no operation has `{tennant}`", "did you mean \"tenant\"?";
+    a_tenant_in_a_path_needs_a_path:
+        "identity.tenant_path_param = \"org\"", "1:30",
+        "`identity.tenant_path_param` names a parameter that no path has",
+        "add a route with it, such as `match = \"* /tenants/{org}/{*rest}\"`";
+    a_request_id_is_no_trace_context:
+        "request_id.header = \"tracestate\"", "1:21", "expected a header of its own";
     a_token_needs_a_key:
         "identity.source = \"jwt\"\nidentity.jwt = { issuer = \"*\", audience = \"*\" }",
         "2:16", "`identity.jwt.jwks_url` is missing", "no key could check a token";
@@ -711,6 +761,13 @@ refused! {
     what_nobody_has_cannot_be_required:
         "route_defaults.identity = \"required\"", "1:27", "can never be met",
         "set `identity.source`, for example \"jwt\"";
+    a_signature_needs_a_key:
+        "identity.signing_key_file = \"config/sidecar.toml\"", "1:29",
+        "`identity.signing_key_file` cannot sign", "it holds no PEM block `PRIVATE KEY`",
+        "make one with `openssl genpkey -algorithm ed25519`";
+    a_key_to_sign_with_can_be_read:
+        "identity.signing_key_file = \"/nowhere/key.pem\"", "1:29",
+        "`identity.signing_key_file` cannot be read", "reading `/nowhere/key.pem`";
     a_claim_does_not_replace_a_field_of_the_protocol:
         "identity.forward = { authorization = \"sub\" }", "1:22",
         "`authorization` cannot carry a claim", "this field means something else";

@@ -22,6 +22,8 @@ mod gates;
 mod keys;
 // Which check a refused request failed, as telemetry says it.
 mod reasons;
+// What the upstream can prove: the identity, signed.
+mod signed;
 // What telemetry shows of a caller, and what it must not.
 mod shown;
 // Whose data a request may speak of.

@@ -14,6 +14,8 @@ mod answer_captures;
 mod captures;
 // What a request would meet, asked of the command line.
 mod explain;
+// What gates decided about a request, asked of a running sidecar.
+mod explained;
 // Facts out of paths and answer heads, and pseudonyms.
 mod captures_beside;
 // Marked texts in every place a client can write to, and every sink searched for them.
@@ -38,6 +40,8 @@ mod endings;
 mod error_classes;
 // Error events of whole requests.
 mod error_reporting;
+// The dashboard and the Prometheus rules ask only for what is there.
+mod dashboard;
 // The rules of the house: imports, lengths, module docs.
 mod floors;
 // What is left when file descriptors or memory run short.
@@ -68,6 +72,8 @@ mod limits_store;
 mod openapi;
 // Ports: Unix sockets and inherited sockets.
 mod listening;
+// The log's files: rotation, moves, kills.
+mod log_files;
 // The access log of a whole sidecar.
 mod logging;
 // The numbers at their doors.
@@ -78,6 +84,8 @@ mod metrics_documented;
 mod metrics_pushed;
 // A thousand random misbehaviours of clients and upstreams.
 mod misbehaviour;
+// Log records at a collector: what is in them, and what becomes of them when it is in trouble.
+mod otlp_logs;
 // Spans on the wire: their shape, and what becomes of them when the collector misbehaves.
 mod otlp;
 // OTLP over gRPC: what a collector gets, and what becomes of a parcel when it is odd.

@@ -230,7 +230,7 @@ async fn tls_needs_the_right_roots_and_http2() {
 }
 
 #[tokio::test]
-async fn a_whole_sidecar_sends_its_spans_by_grpc() {
+async fn a_whole_sidecar_sends_its_spans_and_log_records_by_grpc() {
     let (recorder, collector) = (recording().await, GrpcCollector::start().await);
     let otlp = format!(
         "[otlp]\nendpoint = \"http://{}\"\nprotocol = \"grpc\"\ncompression = \"gzip\"\n",
@@ -240,6 +240,8 @@ async fn a_whole_sidecar_sends_its_spans_by_grpc() {
     let mut client = Client::connect(house.data).await;
     assert_eq!(client.get("/x").await.status, 200);
     eventually("two spans arrive", || collector.seen().iter().any(|seen| seen.spans() == 2)).await;
+    let has_log = || collector.seen().iter().any(|seen| seen.log_records() > 0);
+    eventually("a log record arrives", has_log).await;
     assert!(collector.seen().iter().all(|seen| seen.is_compressed));
     house.close().await;
 }

@@ -12,10 +12,12 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::json;
 use vital_sidecar::record::Outcome;
 
 use crate::support::h2::{DATA, END_STREAM, HEADERS, RST_STREAM, Raw};
 use crate::support::house;
+use crate::support::issuer::{Key, claims, set};
 use crate::support::recorder::recording;
 use crate::support::sidecar::{self, Sidecar};
 use crate::support::upstream::Upstream;
@@ -241,10 +243,15 @@ fn arrived(upstream: &Upstream) -> Vec<String> {
 
 /// Sends one request line over HTTP/1.1, on a connection of its own.
 async fn ask(sidecar: &Sidecar, form: &str) {
+    ask_with(sidecar, form, "").await;
+}
+
+/// The same with further lines in the head.
+async fn ask_with(sidecar: &Sidecar, form: &str, fields: &str) {
     let mut client = sidecar.client().await;
     client
         .say(format!(
-            "{form} HTTP/1.1\r\nhost: app.example\r\norigin: https://evil.example\r\n\
+            "{form} HTTP/1.1\r\nhost: app.example\r\norigin: https://evil.example\r\n{fields}\
              content-length: 0\r\nconnection: close\r\n\r\n"
         ))
         .await;
@@ -290,6 +297,10 @@ const DENIED: &str = "[[routes]]\nmatch = \"POST /api/orchestrate\"\naction = \"
 const LIMITED: &str = "[[routes]]\nmatch = \"POST /api/orchestrate\"\nrate_limits = [\"none\"]\n\
                        [rate_limits.none]\nkey = [\"route\"]\nrate = \"1/day\"\nburst = 1\n";
 const JUDGED: &str = "[[routes]]\nmatch = \"POST /api/orchestrate\"\ncsrf = \"enforce\"\n";
+/// Who says nothing is refused without a look at keys, so none are there.
+const KNOWN: &str = "[[routes]]\nmatch = \"POST /api/orchestrate\"\nidentity = \"required\"\n\
+                     [identity]\nsource = \"jwt\"\n[identity.jwt]\n\
+                     jwks_url = \"http://127.0.0.1:1/\"\nissuer = \"*\"\naudience = \"*\"\n";
 /// What is not named is not there.
 const CLOSED: &str =
     "[security]\nunmatched = \"deny\"\n[[routes]]\nmatch = \"* /static/{*rest}\"\n";
@@ -343,7 +354,7 @@ async fn no_spelling_of_a_denied_path_arrives_over_http2() {
 
 #[tokio::test]
 async fn every_gate_stands_before_every_spelling() {
-    for (gate, name) in [(LIMITED, "limit"), (JUDGED, "csrf")] {
+    for (gate, name) in [(LIMITED, "limit"), (JUDGED, "csrf"), (KNOWN, "identity")] {
         for path in ["strict", "as_is"] {
             for over_http2 in [false, true] {
                 let arrived = past(gate, path, over_http2, &few()).await;
@@ -352,6 +363,36 @@ async fn every_gate_stands_before_every_spelling() {
                 assert_none_is_taken(&arrived, &CLOSE, &case);
             }
         }
+    }
+}
+
+/// The same with a token: only the gate of the route looks for one and tells the upstream, so what
+/// arrives says whether it was met.
+#[tokio::test]
+async fn whatever_arrives_as_the_protected_resource_says_who_calls() {
+    let key = Key::ec("a");
+    let keys = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(keys.path(), set(&[&key])).unwrap();
+    let token = format!("authorization: Bearer {}\r\n", key.token(&claims(&json!({}))));
+    for path in ["strict", "as_is"] {
+        let recorder = recording().await;
+        let source = format!("jwks_file = \"{}\"", keys.path().display());
+        let known = KNOWN.replace("jwks_url = \"http://127.0.0.1:1/\"", &source);
+        let policy =
+            format!("[server]\npath = \"{path}\"\n[route_defaults]\nidentity = \"none\"\n{known}");
+        let sidecar = sidecar::with(&house::config(recorder.upstream.address, &policy)).await;
+        for form in few() {
+            ask_with(&sidecar, &form, &token).await;
+        }
+        let (mut met, mut others) = (0, 0);
+        for head in recorder.upstream.heads() {
+            let line = head.lines().next().unwrap_or_default();
+            let is_known = head.contains("\r\nx-user-id: u-4711\r\n");
+            let is_taken = !taken_for(line, &CLOSE).is_empty();
+            assert!(is_known || !is_taken, "{path}: `{line}` went by the gate");
+            (met, others) = (met + usize::from(is_taken), others + usize::from(!is_taken));
+        }
+        assert!(met > 10 && others > 10, "{path}: {met} and {others} others");
     }
 }
 

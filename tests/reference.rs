@@ -44,6 +44,8 @@ fn the_reference_holds_every_default() {
     for target in [&mut config.otlp.traces, &mut config.otlp.metrics] {
         assert!(std::mem::take(&mut target.as_mut().unwrap().is_configured));
     }
+    // And who has asked for a collector gets the log there.
+    assert!(config.otlp.logs.take().is_some_and(|target| target.is_configured));
     let defaults = Config::for_upstream(SocketAddr::from(([127, 0, 0, 1], 3000)));
     assert_eq!(format!("{config:#?}"), format!("{defaults:#?}"));
 }

@@ -147,6 +147,25 @@ async fn what_a_service_says_to_the_sidecar_does_not_reach_the_client_in_trailer
 }
 
 #[tokio::test]
+async fn a_request_id_of_the_service_does_not_reach_the_client_in_trailers() {
+    let upstream = upstream::answering(
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\
+         trailer: x-request-id, x-trace-token, x-sum\r\n\r\n\
+         3\r\nabc\r\n0\r\nx-request-id: other\r\nx-trace-token: other\r\nx-sum: 7\r\n\r\n",
+    )
+    .await;
+    let mut config = Config::for_upstream(upstream.address);
+    config.request_id_header = "x-trace-token".into();
+    let sidecar = sidecar::with(&config).await;
+
+    let mut client = sidecar.client().await;
+    client.say("GET / HTTP/1.1\r\nhost: a\r\nte: trailers\r\nconnection: te\r\n\r\n").await;
+    let wire = String::from_utf8(client.until(b"x-sum: 7\r\n\r\n").await).expect("ASCII");
+
+    assert!(!wire.contains("other"), "{wire}");
+}
+
+#[tokio::test]
 async fn a_request_put_on_a_connection_that_has_just_closed_goes_to_another() {
     let (closed, mut was_closed) = tokio::sync::mpsc::channel(1);
     let upstream = upstream::scripted(move |mut wire: upstream::Wire| {

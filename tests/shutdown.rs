@@ -92,8 +92,30 @@ async fn sigterm_drains_in_order_and_loses_nothing() {
     );
     assert_eq!(house::lines(remains.stdout.as_bytes()).len(), 2);
     let kept = std::fs::read(remains.path("logs/combined.log")).expect("a log");
-    assert_eq!(house::lines(&kept).len(), 2);
+    let requests =
+        house::lines(&kept).into_iter().filter(|line| line["message"] == "Request completed");
+    assert_eq!(requests.count(), 2);
     assert!(tokio::net::TcpStream::connect(operators).await.is_err());
+}
+
+#[tokio::test]
+async fn one_worker_serves_and_drains_as_several_do() {
+    let upstream = upstream::answering(OK).await;
+    for workers in [1, 3] {
+        let process = Process::start(&format!(
+            "[upstream]\nurl = \"http://{}\"\n[server]\nworkers = {workers}\n[otlp]\nendpoint = \"\"\n",
+            upstream.address
+        ))
+        .await;
+        let (first, second) = tokio::join!(process.client(), process.client());
+        for mut client in [first, second] {
+            assert_eq!(client.get("/").await.status, 200);
+        }
+        process.signal("INT").await;
+        let remains = process.remains().await;
+        assert_eq!(remains.code, Some(0), "{workers} workers: {remains:?}");
+        remains.assert_balanced();
+    }
 }
 
 #[tokio::test]

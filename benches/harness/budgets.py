@@ -46,6 +46,7 @@ BUDGETS = [
     Budget("… 100 % traces / bare hyper", "request_us", "sidecar-100", "bare-hyper", 1.6, 1.8),
     Budget("… / Envoy full", "request_us", "sidecar", "envoy-full", 0.40, 0.40),
     Budget("… / nginx full", "request_us", "sidecar", "nginx-full", 1.25, 1.25),
+    Budget("log on / off", "request_us", "sidecar", "sidecar-silent", 1.1),
     Budget("all gates / Envoy full + JWT", "request_us", "sidecar-gates", "envoy-gates", 0.40),
     Budget("added p50 at 2k/s / nginx", "added_p50_us", "sidecar", "nginx", 1.2, 1.3),
     Budget("10 MiB bodies, CPU / nginx", "body_ms_per_gib", "sidecar", "nginx", 0.7, 0.8),

@@ -71,8 +71,8 @@ class Proxy:
             "RUN": str(directory),
             "ROOT": str(ROOT),
             "CALLER": str(directory.parent / CALLER),
-            **self.values,
         }
+        values |= {name: fill(value, values) for name, value in self.values.items()}
         if self.template:
             config = directory / self.template
             config.write_text(fill((TEMPLATES / self.template).read_text(), values))
@@ -91,6 +91,7 @@ def catalogue(sidecar: Path) -> list[Proxy]:
     return [
         ours(sidecar, "sidecar", "0.1"),
         ours(sidecar, "sidecar-100", "1.0", frozenset({"latency"})),
+        silent(sidecar),
         bare(),
         nginx("nginx", "nginx.conf"),
         nginx("nginx-full", "nginx-full.conf", "access.log"),
@@ -123,10 +124,16 @@ def ours(binary: Path, name: str, ratio: str, aspects=Proxy.aspects) -> Proxy:
         "make bench-build",
         ("run", "--config", "@CONFIG@"),
         "sidecar.toml",
-        {"RATIO": ratio},
+        {"RATIO": ratio, "LOGS": "@RUN@/logs"},
         aspects,
         "logs/combined.log",
     )
+
+
+def silent(binary: Path) -> Proxy:
+    """The sidecar with all but its log."""
+    proxy = ours(binary, "sidecar-silent", "0.1", frozenset())
+    return replace(proxy, values={"RATIO": "0.1", "LOGS": ""}, evidence=None)
 
 
 def with_collector(binary: Path, fault: str) -> Proxy:

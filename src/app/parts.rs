@@ -15,6 +15,7 @@ use crate::server::port::{Inherited, Port};
 use crate::server::reload::Source;
 use crate::server::tls::{NotServed, Tls};
 use crate::telemetry::StartError;
+use crate::telemetry::diagnostics::Feed;
 use crate::telemetry::export::spool::{Spool, SpoolError};
 use crate::telemetry::sinks::audit::{self, Audit, RealDisk};
 
@@ -25,6 +26,8 @@ pub struct Given {
     pub inherited: Option<Inherited>,
     /// Where the next configuration comes from; without it nobody can reload.
     pub source: Option<Source>,
+    /// Where diagnostics come from that the log's outputs are to have too.
+    pub feed: Option<Feed>,
 }
 
 /// Why the sidecar could not start.

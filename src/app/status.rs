@@ -119,6 +119,7 @@ pub(super) fn document(
             "upstream": upstream_of(&proxy),
             "connections": { "open": telemetry.metrics().open_connections() },
             "ledger": telemetry.ledger().snapshot(),
+            "identity": identity(&proxy),
             "limits": limits(&proxy),
             "rate_limit_store": proxy.limit_store().map(|store| limit_store(&store.health())),
             "overload": load(&proxy),
@@ -135,6 +136,19 @@ fn upstream_of(proxy: &Proxy) -> Value {
         "breaker": upstream.breaker().state().map(State::as_str),
         "health": upstream.health().map(|verdict| verdict.to_string()),
     })
+}
+
+fn identity(proxy: &Proxy) -> Value {
+    let standing = proxy.identities().standing();
+    let keys = standing.keys.map(|keys| {
+        json!({
+            "count": keys.count,
+            "usable": keys.are_usable,
+            "age_seconds": keys.age.map(|age| age.as_secs()),
+            "trouble": keys.trouble.as_deref(),
+        })
+    });
+    json!({ "source": standing.source, "keys": keys, "signs_with": standing.signs_with })
 }
 
 /// The places a breaker can be in, and whether it is there; none where it is off.

@@ -1,5 +1,5 @@
-//! One request to the admin port of a running sidecar, for `health`, `status`, `reload` and
-//! `drain`.
+//! One request to the admin port of a running sidecar, for `health`, `status`, `reload`,
+//! `drain` and `explain REQUEST-ID`.
 //!
 //! Plain blocking HTTP/1.1 on one connection: bounded in bytes and in time, and without a runtime,
 //! so that it works as a container's health check. It follows nothing and retries nothing.
@@ -196,6 +196,7 @@ mod against_a_sidecar {
             metrics: Metrics::new(&config.service),
             health: Arc::new(Health::new(Vec::new())),
             status: Box::new(|| json!({ "version": "test" })),
+            explain: Box::new(|id| (id == "known").then(|| json!({ "requestId": id }))),
             drain: CancellationToken::new(),
             reload: reload::channel().0,
             token: ArcSwapOption::from_pointee(Secret::new("s3cret")),

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::source;
-use crate::config::model::{OtlpProtocol, OtlpTarget};
+use crate::config::model::{IdentitySource, OtlpProtocol, OtlpTarget};
 use crate::config::{self, Config, Loaded};
 
 /// The exit code of an invalid configuration (`EX_CONFIG` of sysexits).
@@ -66,7 +66,7 @@ fn summary(config: &Config) -> String {
          \x20 traffic   {}{tls} -> {}\n\
          \x20 admin     {}{metrics}\n\
          \x20 policy    {} routes ({audited} audited), {} rate limits, {} captures\n\
-         \x20 spans     {}\n{}{spool}",
+         {}\x20 spans     {}\n{}{spool}",
         service.name,
         service.version,
         service.environment,
@@ -76,9 +76,32 @@ fn summary(config: &Config) -> String {
         config.routes.len(),
         config.rate_limits.len(),
         config.captures.len(),
+        gates(config),
         place(config.otlp.traces.as_ref()),
         pushed(config),
     )
+}
+
+/// Whom and what requests are judged by, besides routes: one line for each that is on.
+fn gates(config: &Config) -> String {
+    let mut lines = String::new();
+    let mut line = |name: &str, what: &str| {
+        lines.push_str(&format!("  {name:<9} {what}\n"));
+    };
+    let source = &config.identity.source;
+    let signed = config.identity.signing_key.as_ref().map_or("", |_| ", x-identity is signed");
+    match source {
+        IdentitySource::None => {}
+        IdentitySource::Jwt(jwt) => line("identity", &format!("jwt ({}){signed}", jwt.keys.key())),
+        source => line("identity", &format!("{}{signed}", source.as_str())),
+    }
+    if let Some(document) = &config.openapi {
+        line("openapi", &format!("{} paths", document.paths().len()));
+    }
+    if let Some(url) = &config.rate_limit_store.url {
+        line("store", &url.to_string());
+    }
+    lines
 }
 
 /// Where metrics are pushed to, if they are.

@@ -5,19 +5,16 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use super::admin_client::{Answer, ask, complaint};
+use super::say::{say, tell};
 
 /// Asks `/readyz` of the sidecar whose admin port is `address`.
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints its result")]
 pub fn run(address: SocketAddr, token: Option<&str>) -> u8 {
     match verdict(address, token) {
         Ok(()) => {
-            println!("ready");
+            drop(say("ready\n")); // The verdict is the exit code.
             0
         }
-        Err(reason) => {
-            eprintln!("{reason}");
-            1
-        }
+        Err(reason) => tell(Err(reason)),
     }
 }
 

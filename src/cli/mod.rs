@@ -10,5 +10,6 @@ pub mod health;
 pub mod reload;
 pub mod run;
 pub mod running;
+pub mod say;
 pub mod source;
 pub mod status;

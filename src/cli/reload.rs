@@ -1,22 +1,21 @@
 //! `reload`: asks a running sidecar to read its configuration again.
 
-use std::io::Write;
 use std::net::SocketAddr;
 
 use super::admin_client::{Answer, ask, complaint};
+use super::say::{say, tell};
 
 /// Asks for a reload at the admin port `address`. Returns once the new configuration is in force, or
 /// with every reason why it is not. Gives the exit code.
 pub fn run(address: SocketAddr, token: Option<&str>) -> u8 {
-    let (code, out, err) = match ask(address, "POST", "/reload", token) {
-        Ok(answer) if answer.status == 200 => (0, changes(&answer), String::new()),
-        Ok(answer) => (1, String::new(), reasons(&answer)),
-        Err(error) => (1, String::new(), format!("{error}\n")),
-    };
-    // A closed pipe changes nothing about the outcome.
-    drop(std::io::stderr().write_all(err.as_bytes()));
-    drop(std::io::stdout().write_all(out.as_bytes()));
-    code
+    match ask(address, "POST", "/reload", token) {
+        Ok(answer) if answer.status == 200 => {
+            drop(say(&changes(&answer))); // It has happened, whoever hears of it.
+            0
+        }
+        Ok(answer) => tell(Err(reasons(&answer))),
+        Err(error) => tell(Err(error.to_string())),
+    }
 }
 
 fn changes(answer: &Answer) -> String {
@@ -33,7 +32,7 @@ fn changes(answer: &Answer) -> String {
 fn reasons(answer: &Answer) -> String {
     let document: serde_json::Value = serde_json::from_str(&answer.body).unwrap_or_default();
     match (answer.status, document["detail"].as_str()) {
-        (422, Some(errors)) => format!("{errors}the old configuration stays in force\n"),
-        _ => format!("{}\n", complaint(answer)),
+        (422, Some(errors)) => format!("{errors}the old configuration stays in force"),
+        _ => complaint(answer),
     }
 }

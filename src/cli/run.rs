@@ -18,6 +18,7 @@ use crate::app::{App, Ask, Farewell, Given, NotStarted};
 use crate::config::{self, Config, Loaded};
 use crate::server::port;
 use crate::server::reload::{self, Cause, Gather, Source};
+use crate::telemetry::sinks::access_log::Reopen;
 use crate::telemetry::sinks::audit;
 use crate::telemetry::{Console, diagnostics};
 
@@ -44,7 +45,7 @@ pub fn run(
             let file = path.map(Path::to_path_buf);
             let written = loaded.written.clone();
             let source = Some(Source { gather: Arc::new(gather), file, text, written });
-            serve(&loaded, Given { inherited, source })
+            serve(&loaded, Given { inherited, source, feed: None })
         }
         (Ok(_), Err(error)) => fail(&NotStarted::Inherited(error).to_string()),
         (Err(complaint), _) => {
@@ -60,12 +61,13 @@ fn load(gather: &Gather, colour: bool) -> Result<(Loaded, Option<String>), Strin
     Ok((loaded, sources.file.map(|file| file.text)))
 }
 
-fn serve(loaded: &Loaded, given: Given) -> ExitCode {
+fn serve(loaded: &Loaded, mut given: Given) -> ExitCode {
     let config = &loaded.config;
-    let diagnostics = match diagnostics::init(config.log.level, &config.service.name) {
+    let diagnostics = match diagnostics::init(&config.log, &config.service) {
         Ok(diagnostics) => diagnostics,
         Err(error) => return fail(&error.to_string()),
     };
+    given.feed = Some(diagnostics.feed());
     note_panics();
     for notice in &loaded.notices {
         tracing::warn!("{notice}");
@@ -84,14 +86,18 @@ fn serve(loaded: &Loaded, given: Given) -> ExitCode {
     }
 }
 
-/// The runtime that everything lives on.
+/// The runtime that everything lives on. One worker needs nobody to share its work with.
 pub fn runtime(config: &Config) -> io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(config.server.workers.max(1))
-        .max_blocking_threads(16)
-        .thread_name("sidecar")
-        .enable_all()
-        .build()
+    use tokio::runtime::Builder;
+    let mut builder = match config.server.workers {
+        0 | 1 => Builder::new_current_thread(),
+        workers => {
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(workers);
+            builder
+        }
+    };
+    builder.max_blocking_threads(16).thread_name("sidecar").enable_all().build()
 }
 
 async fn live(config: &Config, given: Given) -> Result<Farewell, NotStarted> {
@@ -101,7 +107,7 @@ async fn live(config: &Config, given: Given) -> Result<Farewell, NotStarted> {
     let ends = Ends::hear();
     let app = App::start_with(config, Console::Stdout, given).await?;
     let (ask, asks) = mpsc::channel(2);
-    let reloading = reload_on(hangups, app.reload());
+    let reloading = reload_on(hangups, app.reload(), app.log_files());
     let listening = async { tokio::join!(listen_for_signals(ends, ask), reloading) };
     tokio::pin!(listening);
     let running = app.run(asks);
@@ -112,11 +118,13 @@ async fn live(config: &Config, given: Given) -> Result<Farewell, NotStarted> {
     }
 }
 
-/// Asks for a reload at each SIGHUP. What comes of it goes to the log.
-async fn reload_on(hangups: io::Result<Signal>, reload: reload::Handle) {
+/// Opens the log's files again and asks for a reload at each SIGHUP: whoever moves log files says so by
+/// this signal. What comes of it goes to the log.
+async fn reload_on(hangups: io::Result<Signal>, reload: reload::Handle, log_files: Reopen) {
     match hangups {
         Ok(mut hangups) => {
             while hangups.recv().await.is_some() {
+                log_files.ask();
                 drop(reload.reload(Cause::Signal).await);
             }
         }

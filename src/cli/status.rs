@@ -1,26 +1,13 @@
 //! `status`: prints what a running sidecar says of itself.
 
-use std::io::{self, Write};
 use std::net::SocketAddr;
 
 use super::admin_client::{ask, complaint};
+use super::say::tell;
 
 /// Prints `/status` of the sidecar whose admin port is `address`, indented. Gives the exit code.
-#[expect(clippy::print_stderr, reason = "a command says what went wrong")]
 pub fn run(address: SocketAddr, token: Option<&str>) -> u8 {
-    match document(address, token) {
-        Ok(document) => {
-            // Whoever reads may have seen enough (`status | head -1`).
-            match writeln!(io::stdout(), "{document:#}") {
-                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => 1,
-                _ => 0,
-            }
-        }
-        Err(reason) => {
-            eprintln!("{reason}");
-            1
-        }
-    }
+    tell(document(address, token).map(|document| format!("{document:#}\n")))
 }
 
 fn document(address: SocketAddr, token: Option<&str>) -> Result<serde_json::Value, String> {

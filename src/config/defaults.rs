@@ -11,9 +11,9 @@ use super::check::usual_alerts;
 use super::model::Notify;
 use super::model::{
     Admin, Alert, Audit, AuditMode, Breaker, Cache, Config, Console, Drain, Gates, Health,
-    HostHeader, Identity, IdentitySource, Inspect, Keep, Log, LogLevel, Metrics, Mode, Need, Otlp,
-    OtlpProtocol, OtlpTarget, Overload, PathForm, Pool, Propagators, RateLimitHeaders,
-    RateLimitStore, Retry, Scheme, Server, ServerLimits, Service, Share, Signal, Spool,
+    HostHeader, Identity, IdentitySource, Inspect, Keep, Log, LogFiles, LogLevel, Metrics, Mode,
+    Need, Otlp, OtlpProtocol, OtlpTarget, Overload, PathForm, Pool, Propagators, RateLimitHeaders,
+    RateLimitStore, Retry, Schema, Scheme, Server, ServerLimits, Service, Share, Signal, Spool,
     TelemetryUser, Timeouts, Tracing, Trust, Upstream,
 };
 use super::model::{Preset, Security, Unmatched};
@@ -84,7 +84,7 @@ impl Config {
                 max_series: MAX_SERIES,
             },
             cache: Cache { headers: CACHE_HEADERS.map(Into::into).into() },
-            log: Log { level: LogLevel::Info, console: Console::Auto, directory: None },
+            log: log(),
             spool: Spool { directory: None, max_size: 256 << 20 },
             identity: identity(),
             security: security(),
@@ -111,6 +111,12 @@ impl Config {
 
 fn alerts() -> Vec<Alert> {
     usual_alerts(&Notify { log: true, sentry: true, webhook: None })
+}
+
+fn log() -> Log {
+    let files = LogFiles { max_size: Some(10 * MIB as u64), max_files: 5, compress: true };
+    let schema = Schema::Winston;
+    Log { level: LogLevel::Info, schema, console: Console::Auto, directory: None, files }
 }
 
 fn audit() -> Audit {
@@ -145,7 +151,8 @@ fn server() -> Server {
     }
 }
 
-fn identity() -> Identity {
+/// `[identity]` where nothing is written.
+pub(crate) fn identity() -> Identity {
     let claim = |(field, claim): (&str, &str)| (field.into(), claim.into());
     Identity {
         source: IdentitySource::None,
@@ -156,6 +163,7 @@ fn identity() -> Identity {
         user_claim: "sub".into(),
         tenant_claim: "tenant_id".into(),
         forward: [("x-tenant-id", "tenant_id"), ("x-user-id", "sub")].map(claim).into(),
+        signing_key: None,
     }
 }
 
@@ -237,5 +245,9 @@ fn otlp() -> Otlp {
         let url = format!("{COLLECTOR}{}", signal.path());
         OtlpTarget { is_configured: false, ..OtlpTarget::new(url, OtlpProtocol::Http) }
     };
-    Otlp { traces: Some(target(Signal::Traces)), metrics: Some(target(Signal::Metrics)) }
+    Otlp {
+        traces: Some(target(Signal::Traces)),
+        metrics: Some(target(Signal::Metrics)),
+        logs: None,
+    }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Outside {
     over: Vec<(String, Node)>,
     /// `OTEL_EXPORTER_OTLP_INSECURE` and its kin by the table they are for: name and value.
     insecure: BTreeMap<&'static str, (String, bool)>,
+    /// `OTEL_LOGS_EXPORTER` asks for OTLP.
+    pub(crate) pushes_logs: bool,
     /// Resource attributes that are no key of ours.
     pub(crate) attributes: Vec<(String, String)>,
     /// The webhook of `ALERT_WEBHOOK`: a secret.

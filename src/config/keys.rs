@@ -89,13 +89,24 @@ pub(crate) const KEYS: &[&str] = &[
     "metrics.otlp.ca_file",
     "cache.headers",
     "log.level",
+    "log.schema",
     "log.console",
     "log.directory",
+    "log.max_size",
+    "log.max_files",
+    "log.compress",
+    "log.otlp.endpoint",
+    "log.otlp.protocol",
+    "log.otlp.headers.*",
+    "log.otlp.compression",
+    "log.otlp.timeout",
+    "log.otlp.ca_file",
     "spool.directory",
     "spool.max_size",
     "identity.source",
     "identity.telemetry_user",
     "identity.pseudonym_key_file",
+    "identity.signing_key_file",
     "identity.tenant_header",
     "identity.tenant_path_param",
     "identity.tenant_body",
@@ -224,17 +235,31 @@ fn refuse(key: &str, entry: &Entry, path: &str, known: &BTreeSet<&str>, problems
     } else {
         format!("in `{}`", shown(path))
     };
-    let help =
-        if let Some(near) = nearest(key, known.iter().copied()).or_else(|| longer(key, known)) {
-            format!("did you mean `{}`?", near.trim_end_matches("[]"))
-        } else if let Some(tables) = tables_with(key) {
-            format!("`{key}` belongs in {tables}")
-        } else {
-            let names: Vec<_> = known.iter().map(|name| name.trim_end_matches("[]")).collect();
-            format!("the keys here are {}", names.join(", "))
-        };
+    let near = meant(path, key).or_else(|| nearest(key, known.iter().copied()));
+    let help = if let Some(near) = near.or_else(|| longer(key, known)) {
+        format!("did you mean `{}`?", near.trim_end_matches("[]"))
+    } else if let Some(tables) = tables_with(key) {
+        format!("`{key}` belongs in {tables}")
+    } else {
+        let names: Vec<_> = known.iter().map(|name| name.trim_end_matches("[]")).collect();
+        format!("the keys here are {}", names.join(", "))
+    };
     let problem = Problem::at(&entry.key, format!("unknown key `{key}` {place}"));
     problems.push(problem.label("not a key of this table").help(help));
+}
+
+/// Words for a key that other words would be nearer to.
+const MEANT: [(&str, &str, &str); 4] = [
+    ("identity", "tenant", "tenant_claim"),
+    ("identity", "user", "user_claim"),
+    ("routes[]", "path", "match"),
+    ("routes[]", "route", "match"),
+];
+
+/// The key that this word means in this table.
+fn meant(path: &str, word: &str) -> Option<&'static str> {
+    let is_it = |(table, said, _): &&(&str, &str, &str)| (*table, *said) == (path, word);
+    MEANT.iter().find(is_it).map(|(_, _, key)| *key)
 }
 
 /// The key that begins with this word: `token` for `token_file`.

@@ -20,6 +20,7 @@ mod faults;
 mod gates;
 mod identity;
 mod limits;
+mod log_files;
 mod metrics;
 mod otlp;
 mod security;
@@ -30,19 +31,22 @@ mod voices;
 
 pub use alerts::{Alert, Condition, Notify, Series, When};
 pub use books::{BOOKS, Book, BookKind, LABELS, SHORT};
-pub use captures::{Capture, Place, TAKEN_LABELS, Take};
+pub use captures::{Capture, Place, TAKEN_BEGINNINGS, TAKEN_FIELDS, TAKEN_LABELS, Take};
 pub use errors::ErrorClass;
 pub use faults::{Breaker, Health, Retry};
 pub use gates::{Gates, Mode, Need, Overload, Share};
-pub use identity::{Identity, IdentitySource, Jwt, KeyForm, KeySource, TelemetryUser};
+pub use identity::{Identity, IdentitySource, Jwt, KeyForm, KeySource, SigningKey, TelemetryUser};
 pub use limits::{Cost, LimitKey, RateLimit, RateLimitHeaders};
+pub use log_files::LogFiles;
 pub use metrics::{Cache, Metrics};
 pub use otlp::{Otlp, OtlpProtocol, OtlpTarget, Signal};
 pub use security::{Preset, Security, Unmatched};
 pub use server::{Drain, Listen, PathForm, Server, ServerLimits, Tls, TlsVersion, UNIX_PEER};
 pub use store::{RateLimitStore, StoreNode, StorePlace, StoreUrl};
 pub use upstream::{HostHeader, Pool, Scheme, Timeouts, Upstream};
-pub use voices::{Console, Keep, Log, LogLevel, Propagators, Sentry, Spool, Tracing, Trust};
+pub use voices::{
+    Console, Keep, Log, LogLevel, Propagators, Schema, Sentry, Spool, Tracing, Trust,
+};
 
 /// The whole configuration.
 #[derive(Clone, Debug)]

@@ -258,7 +258,7 @@ fn routes_and_captures_become_what_they_say() {
         [captures.user]
         from = "path:id"
         take = "hmac"
-        [captures.version]
+        [captures.variant]
         from = "response.header:X-Version"
         values = ["1"]
     "#;

@@ -13,6 +13,12 @@ use super::{b3, forwarded};
 /// Its fields are about the connection alone, and many servers send it with every answer.
 pub const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
+/// Where a request id is told, unless the configuration names another field.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Where the sidecar says who calls, signed. What a client sends under this name is an identity claim.
+pub const SIGNED_IDENTITY: HeaderName = HeaderName::from_static("x-identity");
+
 /// Whether a field is about one connection only, whatever `Connection` says.
 ///
 /// Proxy credentials are not hop-by-hop by the letter, but they are meant for a proxy (RFC 9110
@@ -132,8 +138,9 @@ pub fn is_trace_context(name: &HeaderName) -> bool {
 }
 
 /// Takes out of the trailers what may not pass in a head either, and what describes a message's
-/// framing or target (RFC 9110 §6.5.1): a receiver may merge them into the head. A trace context goes
-/// whoever sent it: it was told in the head, and there it is ours.
+/// framing or target (RFC 9110 §6.5.1): a receiver may merge them into the head. A trace context and a
+/// request id under its usual name go whoever sent them: they were told in the head, and there they are
+/// ours.
 pub fn strip_trailers(trailers: &mut HeaderMap) {
     let may_not = |name: &&HeaderName| {
         is_hop_by_hop(name)
@@ -141,6 +148,7 @@ pub fn strip_trailers(trailers: &mut HeaderMap) {
             || is_internal(name)
             || is_trace_context(name)
             || forwarded::is_forwarding(name)
+            || is_twin(name.as_str(), REQUEST_ID.as_str())
             || matches!(**name, header::CONTENT_LENGTH | header::HOST | header::TRAILER)
     };
     let refused: Vec<_> = trailers.keys().filter(may_not).cloned().collect();

@@ -27,6 +27,19 @@ pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// Encodes, without padding.
+pub(super) fn encode(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::with_capacity(bytes.len() / 3 * 4 + 4);
+    for group in bytes.chunks(3) {
+        let byte = |at: usize| group.get(at).copied().map_or(0, usize::from);
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        let digits = [18, 12, 6, 0].map(|shift| char::from(DIGITS[bits >> shift & 63]));
+        text.extend(digits.into_iter().take(group.len() + 1));
+    }
+    text
+}
+
 fn digit(byte: u8) -> Option<u8> {
     match byte {
         b'A'..=b'Z' => Some(byte - b'A'),
@@ -48,6 +61,7 @@ mod tests {
     fn the_examples_of_the_rfc_are_read() {
         for (text, bytes) in [("", &b""[..]), ("Zg", b"f"), ("Zm8", b"fo"), ("Zm9v", b"foo")] {
             assert_eq!(decode(text.as_bytes()).as_deref(), Some(bytes));
+            assert_eq!(encode(bytes), text);
         }
         assert_eq!(decode(b"-_8").as_deref(), Some(&[0xfb, 0xff][..]));
     }
@@ -60,6 +74,11 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            prop_assert_eq!(decode(encode(&bytes).as_bytes()), Some(bytes));
+        }
+
         #[test]
         fn no_two_texts_mean_the_same(left in "[A-Za-z0-9_-]{0,9}", right in "[A-Za-z0-9_-]{0,9}") {
             if let (Some(one), Some(other)) = (decode(left.as_bytes()), decode(right.as_bytes())) {

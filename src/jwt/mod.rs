@@ -5,15 +5,19 @@
 //! says of its own is a claim that must agree, never an instruction (RFC 8725 §3.1). Whatever a header
 //! brings along to be fetched or believed (`jku`, `x5u`, `jwk`, `x5c`) is not looked at.
 //!
+//! The other way round, a [`Signer`] makes the tokens by which we say who calls.
+//!
 //! Everything here is pure: no clock, no file, no network. Nothing it says repeats a token.
 
 mod base64url;
 mod keys;
+mod sign;
 mod strict;
 mod token;
 
 pub use jsonwebtoken::Algorithm;
 pub use keys::{BadKeys, Keys};
+pub use sign::{BadSigningKey, LIFETIME, Signer, Statement};
 pub use strict::object;
 pub use token::{MAX_TOKEN, Rejected, Rules, Verified, verify};
 

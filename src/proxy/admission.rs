@@ -22,6 +22,7 @@ pub async fn admit(
     if exchange.route.limits.at(stage).is_empty() {
         return Ok(());
     }
+    exchange.trail.reached = stage.step();
     exchange.phase = Phase::Limits;
     if exchange.plan.rate_limits.is_shared() {
         // Boxed, like all that few requests wait for.
@@ -34,6 +35,7 @@ pub async fn admit(
         exchange.note_store_call(call);
     }
     exchange.dues.append(&mut verdict.dues);
+    exchange.trail.limits = verdict.limited;
     if let Some(denial) = &verdict.denied {
         exchange.limited_by = Some(denial.limit.clone());
         let mut fields = Box::<HeaderMap>::default();
@@ -59,5 +61,6 @@ fn keys<'a>(exchange: &'a Exchange, headers: &'a HeaderMap) -> Keys<'a> {
         headers,
         identity: exchange.identity.as_deref(),
         facts: &exchange.facts,
+        unfit: &exchange.unfit,
     }
 }

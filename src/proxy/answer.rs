@@ -21,6 +21,9 @@ use crate::http::server_timing::{self, SERVER_TIMING};
 use crate::openapi::Violation;
 use crate::record::{ErrorType, Failure, Outcome, Phase, Refusal};
 
+/// What a refusal says that no wait makes good.
+const NEVER_ADMITTED: &str = "The request costs more than this limit ever admits at once.";
+
 /// What the client's head says about how to answer it.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
@@ -153,6 +156,7 @@ pub fn refuse(mut exchange: Box<Exchange>, stop: Stop, asked: Asked) -> Response
         if status == 429 {
             problem.type_uri = problem::QUOTA_EXCEEDED.into();
             problem.violated_policies = &violated;
+            problem.detail = (!headers.contains_key(RETRY_AFTER)).then_some(NEVER_ADMITTED);
         }
         if asked.prefers_html {
             (problem.html(), problem::HTML)

@@ -5,11 +5,13 @@
 //! the app used to believe its clients.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::HeaderName;
 
 use super::plan::Plan;
+use crate::config::Config;
 use crate::http::hop;
 use crate::telemetry::metrics::Metrics;
 
@@ -44,6 +46,28 @@ impl Claimed {
             forwarding: !is_trusted && taken.iter().any(is_forwarding),
         }
     }
+}
+
+/// What clients may not send through by the configuration's word: what is set from claims, what names a
+/// tenant, and what the operator lists. The usual identity fields are known without it.
+pub(super) fn removed_fields(config: &Config) -> Option<Arc<[HeaderName]>> {
+    let identity = &config.identity;
+    let names = identity.forward.iter().map(|(name, _)| name).chain(&identity.tenant_header);
+    let names = names.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
+    let claimed = names.filter(|name| !hop::is_identity(name));
+    let listed = config.security.remove_request_headers.iter().cloned();
+    let all: Arc<[_]> = claimed.chain(listed).collect();
+    (!all.is_empty()).then_some(all)
+}
+
+/// What trailers of requests lose besides what all lose. The usual request id is among that.
+pub(super) fn removed_trailers(config: &Config) -> Option<Arc<[HeaderName]>> {
+    let removed = removed_fields(config);
+    let request_id = HeaderName::from_bytes(config.request_id_header.as_bytes()).ok();
+    let Some(request_id) = request_id.filter(|name| *name != hop::REQUEST_ID) else {
+        return removed;
+    };
+    Some(removed.iter().flat_map(|all| all.iter().cloned()).chain([request_id]).collect())
 }
 
 impl Claims {

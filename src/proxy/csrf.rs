@@ -17,11 +17,12 @@ use super::exchange::Exchange;
 use super::survey::{SEC_FETCH_SITE, Survey};
 use crate::config::model::Mode;
 use crate::http::origin::Origin;
-use crate::record::Refusal;
+use crate::record::{Refusal, Step};
 use crate::telemetry::metrics::{Decision, Gate};
 
 /// Judges where a request comes from. A request that is not of a browser costs one look at a flag.
-pub fn judge(exchange: &Exchange, head: &Parts, survey: &Survey) -> Result<(), Refusal> {
+pub fn judge(exchange: &mut Exchange, head: &Parts, survey: &Survey) -> Result<(), Refusal> {
+    exchange.trail.reached = Step::Csrf;
     if exchange.route.gates.csrf == Mode::Off || !is_foreign(exchange, head, survey) {
         return Ok(());
     }
@@ -29,6 +30,8 @@ pub fn judge(exchange: &Exchange, head: &Parts, survey: &Survey) -> Result<(), R
         exchange.note_gate(Gate::Csrf, Decision::Deny);
         return Err(Refusal::Csrf);
     }
+    exchange.trail.note_shadow(Step::Csrf);
+    exchange.would_refuse.get_or_insert(Refusal::Csrf);
     if exchange.note_gate(Gate::Csrf, Decision::WouldDeny) {
         tracing::warn!(
             route = %exchange.route.names.template,

@@ -113,8 +113,8 @@ pub async fn judge(proxy: &Arc<Proxy>, head: &Parts) -> Trial {
         let door = admission::admit(Stage::Door, &mut exchange, &head.headers, &mut verdict).await;
         note(Gate::Door, door);
     }
-    note(Gate::Head, screen::judge(&exchange, &head.method, &target, &body, is_preflight));
-    note(Gate::Csrf, csrf::judge(&exchange, head, &survey).map_err(Stop::from));
+    note(Gate::Head, screen::judge(&mut exchange, &head.method, &target, &body, is_preflight));
+    note(Gate::Csrf, csrf::judge(&mut exchange, head, &survey).map_err(Stop::from));
     let identities = proxy.identities();
     if !is_preflight {
         if identities.are_asked_for(exchange.route.gates.identity) {

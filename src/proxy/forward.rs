@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use super::claims::Claimed;
 use super::exchange::{Exchange, Stop};
+use super::identity::Identity;
 use super::patience::Patience;
 use super::peer::Peer;
 use super::request_body::{Meter, RequestBody, State};
@@ -32,6 +33,7 @@ use super::upstream::lease::{Accepted, UpstreamBody};
 use super::upstream::send::{NoResponse, send};
 use super::upstream::{NoConnection, Upstream};
 use crate::http::answer::judge;
+use crate::http::hop::SIGNED_IDENTITY;
 use crate::http::{forwarded, http2, upgrade};
 use crate::record::{Failure, Refusal};
 
@@ -49,7 +51,7 @@ pub fn prepare(
 ) -> (Request<RequestBody>, Option<Offer>) {
     let plan = &exchange.plan;
     let is_trusted = survey.is_trusted;
-    if let Some(fields) = &plan.removed_fields {
+    if let Some(fields) = &plan.removed_trailers {
         body.remove_from_trailers(fields);
     }
     let named_host = target::host(&head.uri);
@@ -91,9 +93,7 @@ pub fn prepare(
     trace::propagate(plan, survey, &exchange.trace, headers);
     headers.insert(&plan.request_id_header, exchange.request_id.clone());
     if let Some(identity) = &exchange.identity {
-        for (name, value) in identity.fields() {
-            headers.insert(name, value.clone());
-        }
+        introduce(exchange, identity, headers);
     }
 
     let mut request = Request::new(body);
@@ -105,6 +105,17 @@ pub fn prepare(
         hold(&mut request, exchange.route.response_header);
     }
     (request, offer)
+}
+
+/// Says who calls. What the client said of it has been removed.
+fn introduce(exchange: &Exchange, identity: &Identity, headers: &mut HeaderMap) {
+    for (name, value) in identity.fields() {
+        headers.insert(name, value.clone());
+    }
+    let sealed = exchange.proxy().identities().sealed(identity, &exchange.request_id);
+    if let Some(sealed) = sealed {
+        headers.insert(SIGNED_IDENTITY, sealed);
+    }
 }
 
 /// What is asked of our own connection to the upstream: another protocol, trailers.

@@ -16,7 +16,7 @@ use super::exchange::{Exchange, Stop};
 use super::identity::{Identities, Identity, Sender, find};
 use crate::config::model::Need;
 use crate::jwt;
-use crate::record::{Phase, Refusal, Rejection};
+use crate::record::{Phase, Refusal, Rejection, Step};
 
 /// Finds out who sent this head to a route that wants to know. `path` is the canonical path.
 ///
@@ -29,7 +29,7 @@ pub async fn identify(
     path: &str,
 ) -> Result<(), Stop> {
     let need = exchange.route.gates.identity;
-    exchange.phase = Phase::Identity;
+    (exchange.phase, exchange.trail.reached) = (Phase::Identity, Step::Identity);
     let (began, started) = (exchange.began(), exchange.started());
     let found = identities.find(&head.headers, sender, began, started).await;
     let identity = match found {

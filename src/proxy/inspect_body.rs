@@ -21,7 +21,7 @@ use super::exchange::{Exchange, Stop};
 use super::inspect::{Interest, Pieces, Reservation};
 use super::patience::Patience;
 use super::request_body::{Meter, is_gone};
-use crate::record::{Phase, Refusal};
+use crate::record::{Phase, Refusal, Step};
 
 /// A body after inspection: what was read, and what was not.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ pub async fn read(
     if (!captures && interest == Interest::None) || inspected.rest.is_end_stream() {
         return Ok(inspected);
     }
-    exchange.phase = Phase::Inspect;
+    (exchange.phase, exchange.trail.reached) = (Phase::Inspect, Step::Validation);
     let is_plain = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
     if !headers.get_all(CONTENT_ENCODING).iter().all(is_plain) {
         if captures || interest == Interest::Whole {
@@ -71,7 +71,7 @@ pub async fn read(
     let max = exchange.plan.inspect.max_body;
     let declared = inspected.rest.size_hint().exact();
     if declared.is_some_and(|length| length > max as u64) {
-        pass_unread(proxy, captures, interest)?;
+        pass_unread(proxy, exchange, interest)?;
         return Ok(inspected);
     }
     let wanted = declared.and_then(|length| usize::try_from(length).ok()).unwrap_or(max);
@@ -84,28 +84,37 @@ pub async fn read(
     // Boxed: most requests are not inspected and need no room for it.
     inspected.is_whole = Box::pin(gather(exchange, &mut inspected, max, meter)).await?;
     if !inspected.is_whole {
-        pass_unread(proxy, captures, interest)?;
+        pass_unread(proxy, exchange, interest)?;
         return Ok(inspected);
     }
     let route = Arc::clone(&exchange.route);
     if let Some(captures) = &route.captures {
         match captures.read(text_of(&inspected.lead)) {
-            Ok(facts) => exchange.facts.extend(facts),
-            Err(_) => proxy.telemetry().metrics().capture_unreadable(),
+            Ok(taken) => {
+                exchange.facts.extend(taken.facts);
+                exchange.unfit.extend(taken.unfit);
+            }
+            Err(_) => leave_unread(proxy, exchange),
         }
     }
     Ok(inspected)
 }
 
 /// A body that is longer than may be inspected: refused where it has to be, else counted.
-fn pass_unread(proxy: &Proxy, captures: bool, interest: Interest) -> Result<(), Refusal> {
+fn pass_unread(proxy: &Proxy, exchange: &mut Exchange, interest: Interest) -> Result<(), Refusal> {
     if interest == Interest::Whole {
         return Err(Refusal::BodyTooLarge);
     }
-    if captures {
+    leave_unread(proxy, exchange);
+    Ok(())
+}
+
+/// Notes that the captures of the body cannot be taken.
+fn leave_unread(proxy: &Proxy, exchange: &mut Exchange) {
+    if let Some(captures) = &exchange.route.captures {
+        exchange.unfit.extend(captures.names());
         proxy.telemetry().metrics().capture_unreadable();
     }
-    Ok(())
 }
 
 /// Reads frames until the body ends or exceeds `max`. Returns whether it ended.

@@ -23,7 +23,7 @@ use super::Proxy;
 use super::exchange::{Exchange, Stop};
 use crate::config::model;
 use crate::config::model::Share;
-use crate::record::{Phase, Refusal};
+use crate::record::{Phase, Refusal, Step};
 
 mod tenants;
 
@@ -83,6 +83,7 @@ pub struct Load {
 /// Cancel safe: a request whose client leaves also leaves the line.
 pub async fn enter(proxy: &Proxy, exchange: &mut Exchange) -> Result<(), Stop> {
     let overload = proxy.overload();
+    exchange.trail.reached = Step::Overload;
     if !overload.try_enter() {
         exchange.phase = Phase::Limits;
         let patience = exchange.plan.queue_timeout;

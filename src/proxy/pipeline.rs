@@ -84,6 +84,7 @@ async fn walk(
     let target = find(exchange, head)?;
     overload::enter(proxy, exchange).await?;
     let is_preflight = preflight::is_preflight(head, survey, !body.is_end_stream());
+    exchange.trail.is_preflight = is_preflight;
     let verdict = &mut Verdict::default();
     if !is_preflight {
         admission::admit(Stage::Door, exchange, &head.headers, verdict).await?;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
+use super::claims;
 use super::error_classes::ErrorClasses;
 use super::inspect::{Captures, HeaderFacts, PathFacts};
 use super::limits::store::Store;
@@ -27,7 +28,7 @@ use crate::http::hop;
 use crate::http::shape::Words;
 use crate::http::template::{Table, Template};
 use crate::openapi;
-use crate::record::{PseudonymKey, RouteNames};
+use crate::record::{Policy, PseudonymKey, RouteNames};
 use crate::telemetry::metrics::{Metrics, RouteMetrics};
 use crate::telemetry::sampling::Sampling;
 
@@ -58,6 +59,8 @@ pub struct Plan {
     pub security_headers: SecurityHeaders,
     /// Fields that clients may not send through.
     pub removed_fields: Option<Arc<[HeaderName]>>,
+    /// The same for trailers, where a request id of the client's has no business at all.
+    pub removed_trailers: Option<Arc<[HeaderName]>>,
     /// Origins whose pages may ask for anything.
     pub csrf_trusted_origins: Box<[Box<str>]>,
     /// What becomes of what nobody knows.
@@ -166,7 +169,8 @@ impl Plan {
             authority: authority(config),
             cache_fields: Fields::new(config.cache.headers.iter().map(|name| &**name)),
             security_headers: SecurityHeaders::compile(&config.security),
-            removed_fields: removed_fields(config),
+            removed_trailers: claims::removed_trailers(config),
+            removed_fields: claims::removed_fields(config),
             csrf_trusted_origins: config.security.csrf_trusted_origins.clone().into(),
             unmatched_action: config.security.unmatched,
             server_timing: config.server.server_timing,
@@ -312,7 +316,18 @@ fn compile_route(
         Compiled::Described(path) => (None, Some(path.template.clone()), path.name.clone()),
         Compiled::Invalid => (None, None, RouteNames::INVALID.into()),
     };
+    let gates = route.map_or(config.default_gates, |route| route.gates);
+    let limits = limits.resolve(
+        route.map_or(&config.default_rate_limits, |route| &route.rate_limits),
+        gates.rate_limits,
+    );
     let names = Arc::new(RouteNames {
+        policy: Policy {
+            identity: gates.identity.as_str(),
+            csrf: gates.csrf.as_str(),
+            validation: gates.validation.as_str(),
+            limits: limits.shown(),
+        },
         template: name,
         name: route.map(|route| route.name.clone()),
         span: route.and_then(|route| route.span.clone()),
@@ -329,7 +344,6 @@ fn compile_route(
     };
     let labels = captures.iter().filter(|capture| capture.metric);
     let labels: Vec<_> = labels.map(|capture| capture.name.clone()).collect();
-    let gates = route.map_or(config.default_gates, |route| route.gates);
     let answer_captures = bodies(|place| matches!(place, Place::ResponseBody(_)));
     let reads_errors = config.error_classes.iter().any(|class| class.body.is_some());
     RoutePlan {
@@ -342,10 +356,7 @@ fn compile_route(
         response_header: route
             .and_then(|route| route.response_header)
             .or(config.upstream.timeouts.response_header),
-        limits: limits.resolve(
-            route.map_or(&config.default_rate_limits, |route| &route.rate_limits),
-            gates.rate_limits,
-        ),
+        limits,
         gates,
         path_captures: PathFacts::compile(captures.iter().copied(), key),
         captures: bodies(|place| matches!(place, Place::RequestBody(_))),
@@ -358,18 +369,6 @@ fn compile_route(
     }
 }
 
-/// What clients may not send through by the configuration's word: what is set from claims, what names a
-/// tenant, and what the operator lists. The usual identity fields are known without it.
-fn removed_fields(config: &Config) -> Option<Arc<[HeaderName]>> {
-    let identity = &config.identity;
-    let names = identity.forward.iter().map(|(name, _)| name).chain(&identity.tenant_header);
-    let names = names.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
-    let claimed = names.filter(|name| !hop::is_identity(name));
-    let listed = config.security.remove_request_headers.iter().cloned();
-    let all: Arc<[_]> = claimed.chain(listed).collect();
-    (!all.is_empty()).then_some(all)
-}
-
 /// The configured key, else the one that the process has made for itself.
 fn pseudonym_key(config: &Config, previous: Option<&Plan>) -> PseudonymKey {
     let kept = || previous.map(|plan| plan.pseudonym_key.clone());
@@ -377,11 +376,10 @@ fn pseudonym_key(config: &Config, previous: Option<&Plan>) -> PseudonymKey {
 }
 
 fn header_name(name: &str) -> HeaderName {
-    const USUAL: HeaderName = HeaderName::from_static("x-request-id");
-    if USUAL == name {
-        return USUAL; // Its clones count no references, which all workers would share.
+    if hop::REQUEST_ID == name {
+        return hop::REQUEST_ID; // Its clones count no references, which all workers would share.
     }
-    HeaderName::from_bytes(name.as_bytes()).unwrap_or(USUAL)
+    HeaderName::from_bytes(name.as_bytes()).unwrap_or(hop::REQUEST_ID)
 }
 
 fn authority(config: &Config) -> HeaderValue {

@@ -9,17 +9,18 @@ use http_body::Body;
 use super::exchange::{Exchange, Stop};
 use super::target::Target;
 use crate::config::model::Action;
-use crate::record::Refusal;
+use crate::record::{Refusal, Step};
 
 /// Judges the head by the route's policy. A preflight asks about another method than its own, so it
 /// passes where its path is known at all.
 pub fn judge(
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     method: &Method,
     target: &Target,
     body: &impl Body,
     is_preflight: bool,
 ) -> Result<(), Stop> {
+    exchange.trail.reached = Step::Action;
     let (plan, route) = (&exchange.plan, &exchange.route);
     if route.action == Action::Deny {
         return Err(Refusal::Forbidden.into());

@@ -13,7 +13,7 @@ use super::identity::Identity;
 use crate::audit::facts::{resource_id, resource_type};
 use crate::audit::{AuditResult, Draft, Event, Evidence, Stage};
 use crate::config::model::AuditMode;
-use crate::record::{Failure, Phase, Record};
+use crate::record::{Failure, Phase, Record, Step};
 use crate::telemetry::sinks::audit::{Audit, Seat, Unavailable};
 
 /// Reserves a seat and waits for the durable `initiated` record.
@@ -21,7 +21,7 @@ use crate::telemetry::sinks::audit::{Audit, Seat, Unavailable};
 /// Cancel safe: a client that leaves while waiting ends its exchange, which ends what it began.
 pub async fn initiate(proxy: &Proxy, exchange: &mut Exchange) -> Result<(), Stop> {
     let (Some(event), Some(audit)) = (exchange.route.audit, proxy.audit()) else { return Ok(()) };
-    exchange.phase = Phase::Audit;
+    (exchange.phase, exchange.trail.reached) = (Phase::Audit, Step::Audit);
     let deadline = Instant::now() + exchange.plan.audit_deadline;
     let draft = draft(exchange, event);
     // Boxed, like all that few requests wait for: each connection has room for a whole walk.

@@ -18,7 +18,7 @@ use super::inspect::Interest;
 use super::operations::OperationPlan;
 use crate::config::model::Mode;
 use crate::openapi::Media;
-use crate::record::Refusal;
+use crate::record::{Refusal, Step};
 use crate::telemetry::metrics::{Decision, Gate};
 
 /// Judges the head, and says what is to be made of the body. `path` is the canonical path.
@@ -33,6 +33,7 @@ pub fn judge_head(
         return Ok(Interest::None);
     };
     let plan = Arc::clone(plan);
+    exchange.trail.reached = Step::Validation;
     judge_parameters(exchange, &plan, head, path)?;
     let Some(body) = plan.operation.body() else { return Ok(Interest::None) };
     if !has_body {
@@ -96,11 +97,16 @@ pub fn judge_parameters(
 
 /// Stops, or notes that it would have; a request is counted once.
 fn refuse(exchange: &mut Exchange, mode: Mode, stop: Stop) -> Result<(), Stop> {
+    if let Stop::Invalid(violations) = &stop {
+        let broken = violations.first().map(|first| (first.place.as_str(), first.rule.as_str()));
+        exchange.trail.broken = exchange.trail.broken.or(broken);
+    }
     if mode == Mode::Enforce {
         exchange.note_gate(Gate::Validation, Decision::Deny);
         return Err(stop);
     }
-    if exchange.would_refuse.is_none() && exchange.note_gate(Gate::Validation, Decision::WouldDeny)
+    if !exchange.trail.has_shadow(Step::Validation)
+        && exchange.note_gate(Gate::Validation, Decision::WouldDeny)
     {
         tracing::warn!(
             route = %exchange.route.names.template,
@@ -108,6 +114,7 @@ fn refuse(exchange: &mut Exchange, mode: Mode, stop: Stop) -> Result<(), Stop> {
              next ones of this route are only counted."
         );
     }
+    exchange.trail.note_shadow(Step::Validation);
     exchange.would_refuse.get_or_insert(match stop {
         Stop::Refused(refusal, _) => refusal,
         _ => Refusal::SchemaViolation,

@@ -29,6 +29,7 @@ pub mod pseudonym;
 mod rejection;
 mod store;
 pub mod stream;
+mod trail;
 
 pub use caller::{Caller, Shown, User};
 pub use capture::{Fact, Value};
@@ -40,6 +41,7 @@ pub use pseudonym::{Pseudonym, PseudonymKey};
 pub use rejection::Rejection;
 pub use store::{StoreCall, StoreEnding};
 pub use stream::{Gaps, Stream, StreamKind};
+pub use trail::{Limited, Policy, Step, Trail};
 
 /// What happened in one exchange.
 #[derive(Clone, Debug)]
@@ -77,6 +79,8 @@ pub struct Record {
     pub rejection: Option<Rejection>,
     /// The `OpenAPI` operation the request is one of.
     pub operation: Option<ConfigName>,
+    /// How far it came, and what the gates said.
+    pub trail: Trail,
     /// What a gate in shadow mode would have refused; the first one that would.
     pub would_refuse: Option<Refusal>,
     /// The path's shape, where no route knows the path; see [`Self::url`].
@@ -119,6 +123,8 @@ pub struct RouteNames {
     pub span: Option<ConfigName>,
     /// The audit event, where the route is audited.
     pub audit: Option<ConfigName>,
+    /// What it asks of its requests.
+    pub policy: Policy,
 }
 
 impl RouteNames {

@@ -288,10 +288,15 @@ fn unreachable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Po
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
+    let is_tls = cause
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref)
+        .is_some_and(|inner| inner.is::<rustls::Error>());
     let detail = match cause.downcast_ref::<h2::Error>() {
         Some(error) if error.is_go_away() => {
             error.reason().map_or_else(|| "GOAWAY".to_owned(), |reason| format!("GOAWAY: {reason}"))
         }
+        _ if is_tls => format!("TLS: {cause}"),
         _ => cause.to_string(),
     };
     PostError { reason: "unreachable", detail }

@@ -5,12 +5,17 @@
 /// Appends a quoted string.
 pub(super) fn string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
+    inside(text, out);
+    out.push(b'"');
+}
+
+/// Appends what stands between the quotes of a string.
+pub(super) fn inside(text: &str, out: &mut Vec<u8>) {
     if is_plain(text) {
         out.extend_from_slice(text.as_bytes());
     } else {
         escaped(text, out);
     }
-    out.push(b'"');
 }
 
 /// Whether nothing needs an escape; it may say no to a text that needs none. Without a way out of

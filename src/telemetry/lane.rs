@@ -153,14 +153,17 @@ impl<T> Lane<T> {
         }
     }
 
-    /// Moves all queued items to `into`; from here on they are in the worker's hands.
-    pub(super) fn sweep(&self, into: &mut Vec<T>) {
+    /// Moves all queued items to `into`; from here on they are in the worker's hands. Says how much was
+    /// dropped for want of room since the lane was opened, if it looked.
+    pub(super) fn sweep(&self, into: &mut Vec<T>) -> Option<u64> {
         let closed = self.closed.load(Ordering::Acquire);
         if !closed && self.held.load(Ordering::Relaxed) == 0 {
-            return; // An idle lane costs one read.
+            return None; // An idle lane costs one read.
         }
+        let mut full = 0;
         for shard in &self.shards {
             let mut queue = shard.0.lock();
+            full += queue.full;
             if queue.items.is_empty() {
                 continue;
             }
@@ -168,6 +171,7 @@ impl<T> Lane<T> {
             // Both locks are held: no snapshot can see the items in neither place, or in both.
             self.books.take_in(std::mem::take(&mut queue.weight));
         }
+        Some(full)
     }
 
     /// The weight of items in the worker's hands.

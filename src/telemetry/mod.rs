@@ -24,8 +24,10 @@ pub mod export_client;
 mod json;
 pub mod lane;
 pub mod ledger;
+pub mod log;
 pub mod metrics;
 pub mod push;
+mod recent;
 pub mod resource;
 pub mod sampling;
 pub mod sink;
@@ -38,8 +40,10 @@ use alerts::Alerts;
 use export::spool::Spool;
 use lane::Lane;
 use ledger::Ledger;
+use log::{Entry, Log};
 use metrics::{Metrics, RouteMetrics};
-use sinks::access_log;
+use recent::Recent;
+use sinks::access_log::Reopen;
 use sinks::otlp::metrics::MetricsPush;
 pub use start::{Console, StartError};
 use worker::Worker;
@@ -52,13 +56,13 @@ type Records = Lane<Arc<Record>>;
 pub struct Telemetry {
     metrics: Metrics,
     ledger: Arc<Ledger>,
-    log_level: LogLevel,
-    console: Option<Arc<Records>>,
-    files: Option<Arc<Records>>,
+    log: Arc<Log>,
+    log_files: Reopen,
     spans: Option<Arc<Records>>,
     errors: Option<Arc<Records>>,
+    recent: Recent,
     observer: Option<mpsc::Sender<Arc<Record>>>,
-    workers: Mutex<Vec<Worker<Arc<Record>>>>,
+    workers: Mutex<Vec<Worker>>,
     push: Mutex<Option<MetricsPush>>,
     alerts: Option<Alerts>,
     /// Its directory is ours until the last worker has stopped, also where nothing is exported.
@@ -71,11 +75,11 @@ impl Telemetry {
         Self {
             metrics,
             ledger: Arc::default(),
-            log_level: LogLevel::Info,
-            console: None,
-            files: None,
+            log: Arc::new(Log::silent(LogLevel::Info)),
+            log_files: Reopen::default(),
             spans: None,
             errors: None,
+            recent: Recent::new(),
             observer: None,
             workers: Mutex::default(),
             push: Mutex::default(),
@@ -96,18 +100,32 @@ impl Telemetry {
         &self.metrics
     }
 
+    /// The log, for who has more to say than that an exchange ended.
+    pub fn log(&self) -> &Arc<Log> {
+        &self.log
+    }
+
+    /// How to have the log's files opened again.
+    pub fn log_files(&self) -> &Reopen {
+        &self.log_files
+    }
+
     /// What became of everything that was to leave.
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
     }
 
+    /// What the gates said to one of the last exchanges, by its id. It searches a thousand records.
+    pub fn explain(&self, id: &str) -> Option<serde_json::Value> {
+        self.recent.explain(id)
+    }
+
     /// Tells the world what happened in one exchange. Never waits, wakes nobody.
     pub fn emit(&self, record: Arc<Record>, route: &RouteMetrics) {
         self.metrics.observe(&record, route);
-        let is_logged = access_log::wants(self.log_level, &record);
+        self.recent.keep(&record);
+        self.log.say(&Entry::Completed(Arc::clone(&record)));
         let lanes = [
-            self.console.as_ref().filter(|_| is_logged),
-            self.files.as_ref().filter(|_| is_logged),
             self.spans.as_ref().filter(|_| record.is_kept()),
             self.errors.as_ref().filter(|_| record.is_reported()),
         ];

@@ -35,6 +35,12 @@ pub trait Sink: Send + 'static {
         None
     }
 
+    /// Hears how much the lane has dropped for want of room since it was opened, before the batches
+    /// that found some.
+    fn missed(&mut self, total: u64) {
+        let _ = total;
+    }
+
     /// Delivers a batch and says what became of each item: the counts of the answer add up to the
     /// batch's weight. It bounds its own waiting. Dropping the future loses the batch; the worker
     /// counts it as dropped then.

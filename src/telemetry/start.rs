@@ -18,16 +18,19 @@ use super::alerts::Alerts;
 use super::export::spool::Spool;
 use super::export::transport::ConnectError;
 use super::export_client::{CaFileError, ExportClient};
-use super::ledger::Ledger;
+use super::lane::Lane;
+use super::ledger::{Book, Ledger};
+use super::log::Log;
 use super::metrics::{Metrics, sources};
+use super::sink::Sink;
 use super::sinks::access_log::{self, AccessLog, OpenError};
+use super::sinks::otlp::logs::OtlpLogs;
 use super::sinks::otlp::metrics::MetricsPush;
 use super::sinks::otlp::{Otlp, OtlpError};
 use super::sinks::sentry::{BadDsn, Post, SentrySink};
 use super::sinks::webhook::Carry;
-use super::{Records, Telemetry, worker};
+use super::{Telemetry, worker};
 use crate::config::Config;
-use crate::record::Record;
 
 /// Lines that wait for the log at most, and that are written at a time.
 const LOG: (usize, usize) = (16 * 1024, 256);
@@ -83,18 +86,23 @@ impl Telemetry {
         spool: Option<Arc<Spool>>,
     ) -> Result<Self, StartError> {
         let mut voices = Self::silent(metrics);
-        voices.log_level = config.log.level;
+        let mut log = Log::silent(config.log.level);
         let mut ledger = Ledger::default();
-        if let Some(form) = access_log::console_form(config.log.console) {
-            let log = match console {
+        if let Some(form) = access_log::console_form(&config.log) {
+            let console = match console {
                 Console::Stdout => AccessLog::stdout(&config.service, form)?,
                 Console::To(out) => AccessLog::console(&config.service, form, out)?,
             };
-            voices.console = Some(voices.open(&mut ledger, log, "logs", LOG));
+            log.hear_on_console(voices.open(&mut ledger, console, "logs", LOG));
         }
         if let Some(directory) = &config.log.directory {
-            let log = AccessLog::files(&config.service, directory)?;
-            voices.files = Some(voices.open(&mut ledger, log, "logs", LOG));
+            let (schema, files) = (config.log.schema, &config.log.files);
+            let files = AccessLog::files(&config.service, schema, directory, files)?;
+            voices.log_files = files.reopen();
+            log.hear(voices.open(&mut ledger, files, "logs", LOG));
+        }
+        if let Some(logs) = OtlpLogs::start(config, spool.as_ref())? {
+            log.hear(voices.open(&mut ledger, logs, "logs", LOG));
         }
         if let Some(otlp) = Otlp::start(config, spool.as_ref())? {
             voices.spans = Some(voices.open(&mut ledger, otlp, "traces", SPANS));
@@ -108,6 +116,7 @@ impl Telemetry {
             ledger.add(push.book());
         }
         voices.push = Mutex::new(push);
+        voices.log = Arc::new(log);
         voices.ledger = Arc::new(ledger);
         voices.spool = Mutex::new(spool);
         let asked = Arc::clone(&voices.ledger);
@@ -116,19 +125,15 @@ impl Telemetry {
         Ok(voices)
     }
 
-    fn open<S>(
+    fn open<S: Sink>(
         &self,
         ledger: &mut Ledger,
         sink: S,
         signal: &'static str,
         (capacity, batch): (usize, usize),
-    ) -> Arc<Records>
-    where
-        S: super::sink::Sink<Item = Arc<Record>>,
-    {
+    ) -> Arc<Lane<S::Item>> {
         let (lane, worker) = worker::start(sink, signal, capacity, batch);
-        let book: Arc<Records> = Arc::clone(&lane);
-        ledger.add(book);
+        ledger.add(Arc::clone(&lane) as Arc<dyn Book>);
         self.workers.lock().push(worker);
         lane
     }

@@ -6,6 +6,7 @@
 //!
 //! It does not retry: a sink, or the outbox it hands over to, knows best what is worth a second attempt.
 
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -21,10 +22,28 @@ use super::export::outbox::Clerk;
 use super::lane::Lane;
 use super::sink::{Delivery, Sink};
 
+/// A lane, whatever is on it, as far as its end goes.
+trait Queue: Send + Sync + fmt::Debug {
+    /// See [`Lane::close`].
+    fn close(&self);
+    /// See [`Lane::abandon`].
+    fn abandon(&self);
+}
+
+impl<T: Send> Queue for Lane<T> {
+    fn close(&self) {
+        Self::close(self);
+    }
+
+    fn abandon(&self) {
+        Self::abandon(self);
+    }
+}
+
 /// A running worker. Dropping it ends the task without a last sweep.
 #[derive(Debug)]
-pub struct Worker<T> {
-    lane: Arc<Lane<T>>,
+pub struct Worker {
+    lane: Arc<dyn Queue>,
     stopping: CancellationToken,
     task: JoinSet<()>,
     /// Of the outbox that the sink posts to.
@@ -38,7 +57,7 @@ pub fn start<S: Sink>(
     signal: &'static str,
     capacity: usize,
     batch: usize,
-) -> (Arc<Lane<S::Item>>, Worker<S::Item>) {
+) -> (Arc<Lane<S::Item>>, Worker) {
     let clerk = sink.clerk();
     let books = clerk.as_ref().map(Clerk::books).unwrap_or_default();
     let lane = Lane::new(signal, sink.name(), capacity, S::weight).swept_at(batch).keeping(books);
@@ -46,10 +65,11 @@ pub fn start<S: Sink>(
     let stopping = CancellationToken::new();
     let mut task = JoinSet::new();
     task.spawn(run(Arc::clone(&lane), sink, batch.max(1), stopping.clone()));
-    (Arc::clone(&lane), Worker { lane, stopping, task, clerk })
+    let queue: Arc<dyn Queue> = Arc::<Lane<S::Item>>::clone(&lane);
+    (lane, Worker { lane: queue, stopping, task, clerk })
 }
 
-impl<T: Send + 'static> Worker<T> {
+impl Worker {
     /// Closes the lane, delivers what it holds, and closes the sink and its outbox. What is not
     /// delivered at the deadline is dropped as `shutdown`, or waits in the spool. Dropping the future
     /// ends the tasks at once, uncounted.
@@ -84,7 +104,9 @@ async fn run<S: Sink>(
             () = stopping.cancelled() => true,
             () = worth_a_sweep(&lane, sink.patience()) => false,
         };
-        lane.sweep(&mut swept);
+        if let Some(dropped) = lane.sweep(&mut swept) {
+            sink.missed(dropped);
+        }
         let mut items = swept.drain(..);
         loop {
             let batch: Vec<_> = items.by_ref().take(batch).collect();
@@ -165,7 +187,7 @@ mod tests {
 
     fn start_obedient(
         batch: usize,
-    ) -> (Arc<Lane<&'static str>>, Worker<&'static str>, mpsc::Receiver<Vec<&'static str>>) {
+    ) -> (Arc<Lane<&'static str>>, Worker, mpsc::Receiver<Vec<&'static str>>) {
         let (delivered, deliveries) = mpsc::channel(100);
         let (lane, worker) = start(Obedient { delivered }, "logs", 100, batch);
         (lane, worker, deliveries)

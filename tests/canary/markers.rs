@@ -113,6 +113,11 @@ impl Markers {
         self.0.lock().len()
     }
 
+    /// Whether there is one of this place.
+    pub(super) fn has(&self, place: &str) -> bool {
+        self.0.lock().iter().any(|marker| marker.place == place)
+    }
+
     /// Whether this text was minted for this place.
     pub(super) fn is_minted(&self, place: &str, text: &str) -> bool {
         let is_it =

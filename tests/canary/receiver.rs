@@ -72,6 +72,13 @@ impl Receiver {
         self.is_refusing.store(true, Ordering::Relaxed);
     }
 
+    /// The heads and inflated bodies of what came for this path.
+    pub(super) fn bodies(&self, path: &str) -> Vec<(String, Vec<u8>)> {
+        let kept = self.kept.lock();
+        let found = kept.iter().filter(|received| received.path.starts_with(path));
+        found.map(|received| (received.head.clone(), received.bodies[1].clone())).collect()
+    }
+
     /// What came for this path: the heads and bodies, and what spans and data points say.
     pub(super) fn haystacks(&self, name: &str, path: &str) -> Vec<Haystack> {
         let (mut raw, mut said) = (Vec::new(), String::new());

@@ -16,6 +16,7 @@ pub(super) async fn start(markers: &Arc<Markers>) -> Arc<Upstream> {
         let markers = Arc::clone(&markers);
         async move {
             while let Some(head) = wire.head().await {
+                note_identity(&markers, &head);
                 if head.contains("\r\ntransfer-encoding: ") {
                     wire.until(b"\r\n\r\n").await; // Its trailers end it.
                 } else {
@@ -35,6 +36,14 @@ pub(super) async fn start(markers: &Arc<Markers>) -> Arc<Upstream> {
         }
     });
     Arc::new(service.await)
+}
+
+/// The signed identity is for the upstream alone.
+fn note_identity(markers: &Markers, head: &str) {
+    let signed = head.lines().find_map(|line| line.strip_prefix("x-identity: "));
+    for part in signed.iter().flat_map(|token| token.split('.').skip(1)) {
+        markers.note("x-identity", part);
+    }
 }
 
 /// What the upstream says.

@@ -7,9 +7,15 @@ use std::io::Read;
 use std::path::Path;
 
 use flate2::read::GzDecoder;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use prost::Message;
 use serde_json::Value;
 
 use super::markers::Haystack;
+
+/// What stands before the body in a file of the spool.
+const SPOOL_HEAD: usize = 64;
 
 /// Everything that left.
 #[derive(Debug, Default)]
@@ -23,6 +29,8 @@ pub(super) struct Sinks {
     pub(super) paths: BTreeSet<String>,
     /// The users that the audit shows.
     pub(super) users: BTreeSet<String>,
+    /// The ids that answers carried: what the operators' door is asked to explain.
+    pub(super) ids: BTreeSet<String>,
     /// The kinds of ending that the log shows: an `errorType`, else an `outcome`.
     pub(super) endings: BTreeSet<String>,
 }
@@ -51,6 +59,26 @@ impl Sinks {
             writeln!(rest, "{line}").ok();
         }
         self.take(name, rest);
+    }
+
+    /// Takes an export request of log records in.
+    pub(super) fn take_log_records(&mut self, name: &str, message: &[u8]) {
+        let mut request = ExportLogsServiceRequest::decode(message).expect("log records");
+        let groups = request.resource_logs.iter_mut().flat_map(|group| &mut group.scope_logs);
+        for record in groups.flat_map(|scope| &mut scope.log_records) {
+            for pair in record.attributes.extract_if(.., |pair| {
+                ["user_agent.original", "sidecar.client_request_id"].contains(&&*pair.key)
+            }) {
+                let Some(Any::StringValue(text)) = pair.value.and_then(|value| value.value) else {
+                    panic!("{} is a text", pair.key);
+                };
+                let is_agent = pair.key == "user_agent.original";
+                let kept = if is_agent { &mut self.agents } else { &mut self.client_ids };
+                kept.insert(text);
+            }
+        }
+        self.take(name, request.encode_to_vec());
+        self.take(&format!("{name}, decoded"), format!("{request:?}"));
     }
 
     /// Takes a segment of the audit in.
@@ -84,7 +112,13 @@ impl Sinks {
             let text = || String::from_utf8(bytes.clone()).expect("UTF-8");
             match &*name {
                 "sidecar.toml" => {}
-                name if name.contains(".log") => self.take_log(name, &text()),
+                name if is_in_spool(&path) && name.ends_with(".logs") => {
+                    self.take("spool", name);
+                    self.take_log_records("spool", &bytes[SPOOL_HEAD..]);
+                }
+                name if name.contains(".log") && !is_in_spool(&path) => {
+                    self.take_log(name, &text());
+                }
                 name if name.starts_with("audit-") => self.take_audit(name, &text()),
                 name if is_in_spool(&path) => {
                     self.take("spool", [name.as_bytes(), &bytes].concat());

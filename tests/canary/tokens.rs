@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rcgen::{KeyPair, PKCS_ED25519};
+
 use super::callers::{self, Callers};
 use super::markers::{Markers, Shape};
 use super::receiver::Receiver;
@@ -21,7 +23,13 @@ async fn nothing_of_a_token_comes_out_of_a_sink_but_the_user_of_the_audit() {
     let place = tempfile::tempdir().expect("a directory");
     let file = place.path().join("secret");
     std::fs::write(&file, &secret).expect("a file");
+    let own = KeyPair::generate_for(&PKCS_ED25519).expect("a key").serialize_pem();
+    let signing = place.path().join("signing");
+    std::fs::write(&signing, &own).expect("a file");
+    markers.note("the signing key", own.lines().nth(1).expect("a line"));
     let known = callers::known_by(&format!("secret_file = \"{}\"", file.display()));
+    let signing = format!("[identity]\nsigning_key_file = \"{}\"", signing.display());
+    let known = known.replace("[identity]", &signing);
     let text = everything(&upstream.address.to_string(), &receiver, &known) + callers::ROUTES;
     let process = Process::start(&text).await;
     assert_eq!(process.client().await.get("/limited/first").await.status, 200);
@@ -48,6 +56,7 @@ async fn nothing_of_a_token_comes_out_of_a_sink_but_the_user_of_the_audit() {
     }
     let tenant = format!("\"tenantId\":\"{}\"", callers::TENANT);
     assert!(sinks.has("console", &tenant), "the log has no tenant");
+    assert!(markers.has("x-identity"), "no identity was signed");
     assert!(sinks.has("spans, decoded", "user.hash"), "no pseudonym in a span");
     assert!(sinks.has("events", "\"user\":{\"id\":\""), "no pseudonym in an event");
     assert_clean(&markers, &sinks);

@@ -62,8 +62,9 @@ const MAKERS: [(&str, &[&str]); 9] = [
 const DATA_PATH: [&str; 3] = ["http/", "proxy/", "server/"];
 
 /// What diagnostics of the data path show, and why it may be seen.
-const SHOWN: [(&str, &str); 20] = [
+const SHOWN: [(&str, &str); 23] = [
     ("route = %exchange.route.names.template", "a template of the configuration"),
+    ("limit = %self.name", "the same"),
     ("%error", "what the system, or our own TLS, says"),
     ("error", "what is wrong with our own files"),
     ("%client", "truncated as in the log"),
@@ -71,9 +72,11 @@ const SHOWN: [(&str, &str); 20] = [
     ("why = refusal.why", "static"),
     ("?what", "a closed set: http::answer::Malformed"),
     ("cause = cause.as_str()", "a closed set"),
+    ("cause = %why", "why our own fetch of keys failed, without the issuer's words"),
     ("changed", "keys of the configuration"),
     ("errors", "the configuration's, secrets masked"),
     ("count", "a number of keys"),
+    ("kid = signer.id()", "the thumbprint of our own public key"),
     ("{notice}", "of the configuration"),
     ("is_shadow", "yes or no"),
     ("is_well = found.is_well()", "yes or no"),

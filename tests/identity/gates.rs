@@ -1,7 +1,7 @@
 //! Which requests need an identity, and what becomes of it.
 
 use serde_json::json;
-use vital_sidecar::record::{Caller, Outcome, Refusal, User};
+use vital_sidecar::record::{Caller, Outcome, Refusal, Rejection, User};
 
 use super::{Scene, bearer, file, good, jwt, knowing};
 use crate::support::house::config;
@@ -60,6 +60,33 @@ async fn a_bad_token_is_refused_where_tokens_are_optional_and_not_looked_at_wher
 
     assert_eq!(open.status, 200);
     assert_eq!(scene.record().await.caller, Caller::default());
+}
+
+#[tokio::test]
+async fn a_bearer_scheme_with_something_odd_behind_it_is_a_bad_token_and_not_nobody() {
+    let key = Key::ec("a");
+    let mut scene = knowing(&[&key], "").await;
+    let token = key.token(&good());
+    for odd in [
+        "Bearer".to_owned(),
+        format!("Bearer\t{token}"),
+        format!("bearer\t{token}"),
+        format!("BEARER\t {token}"),
+        format!("Bearer \t{token}"),
+        format!("Bearer {token} {token}"),
+        format!("Bearer {token},Basic YTpi"),
+    ] {
+        let answer = scene.get("/page", &format!("authorization: {odd}\r\n")).await;
+        assert_eq!(answer.status, 401, "{odd:?}");
+        assert_eq!(scene.record().await.rejection, Some(Rejection::Malformed), "{odd:?}");
+    }
+    assert!(scene.seen().is_empty(), "the upstream saw one");
+    for other in [format!("Bearer={token}"), format!("Bearerish\t{token}"), "Basic YTpi".to_owned()]
+    {
+        let answer = scene.get("/page", &format!("authorization: {other}\r\n")).await;
+        assert_eq!(answer.status, 200, "{other:?} is another scheme");
+        assert_eq!(scene.record().await.caller, Caller::default());
+    }
 }
 
 #[tokio::test]

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{AUDIENCE, ISSUER, ROUTES, bearer, good};
-use crate::support::eventually;
 use crate::support::house::{self, House, config};
 use crate::support::issuer::{Key, set};
 use crate::support::recorder::{Recorder, recording};
 use crate::support::upstream::{self, Upstream};
+use crate::support::{eventually, until};
 
 /// What the issuer's server says.
 #[derive(Clone)]
@@ -68,10 +68,16 @@ impl Scene {
         client.say(format!("GET /api/a HTTP/1.1\r\nhost: a\r\n{fields}\r\n")).await;
         let answer = client.answer().await;
         if answer.status == 503 {
-            assert!(answer.field("retry-after").is_some());
+            let seconds = answer.field("retry-after").expect("a time").parse::<u64>();
+            assert!((1..=31).contains(&seconds.expect("seconds")), "{}", answer.head);
         }
         let body = if answer.status == 200 { json!({}) } else { answer.json() };
         (answer.status, body["error_type"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// What `/status` says of the keys.
+    async fn keys(&self) -> Value {
+        self.house.ask("/status").await.json()["identity"]["keys"].clone()
     }
 
     /// How often it was asked for its keys.
@@ -99,18 +105,27 @@ async fn keys_are_fetched_once_for_many_requests_and_readiness_waits_for_them() 
 
 #[tokio::test]
 async fn without_keys_nobody_can_know_until_there_are_some() {
-    for nonsense in [
-        Says::Close,
-        Says::Nothing,
-        Says::Text("HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n".to_owned()),
-        Says::Text(
-            "HTTP/1.1 302 Elsewhere\r\nlocation: /more\r\ncontent-length: 0\r\n\r\n".to_owned(),
+    for (nonsense, trouble) in [
+        (Says::Close, "connection closed"),
+        (Says::Nothing, ""),
+        (Says::Text("HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n".to_owned()), "is 500, not 200"),
+        (
+            Says::Text(
+                "HTTP/1.1 302 Elsewhere\r\nlocation: /more\r\ncontent-length: 0\r\n\r\n".to_owned(),
+            ),
+            "is 302, not 200",
         ),
-        Says::Text("SSH-2.0-OpenSSH_9.6\r\n\r\n".to_owned()),
-        Says::Keys("<html>".to_owned()),
-        Says::Keys(r#"{"keys":[]}"#.to_owned()),
-        Says::Keys(r#"{"keys":[{"kty":"oct","k":"AAAA","kid":"a"}]}"#.to_owned()),
-        Says::Keys(format!("{{\"keys\":[],\"x\":\"{}\"}}", "x".repeat(300_000))),
+        (Says::Text("SSH-2.0-OpenSSH_9.6\r\n\r\n".to_owned()), "HTTP"),
+        (Says::Keys("<html>".to_owned()), "not a JWK set"),
+        (Says::Keys(r#"{"keys":[]}"#.to_owned()), "no public key for an algorithm"),
+        (
+            Says::Keys(r#"{"keys":[{"kty":"oct","k":"AAAA","kid":"a"}]}"#.to_owned()),
+            "no public key for an algorithm",
+        ),
+        (
+            Says::Keys(format!("{{\"keys\":[],\"x\":\"{}\"}}", "x".repeat(300_000))),
+            "longer than 256 KiB",
+        ),
     ] {
         let is_silent = matches!(nonsense, Says::Nothing);
         let key = Key::ec("a");
@@ -121,12 +136,23 @@ async fn without_keys_nobody_can_know_until_there_are_some() {
         let ready = scene.house.ask("/readyz").await;
         assert_eq!(ready.status, 503);
         assert!(String::from_utf8_lossy(&ready.body).contains("keys"));
+        let keys = until("the trouble is known", async || {
+            let keys = scene.keys().await;
+            let known = keys["trouble"].as_str().unwrap_or_default().to_owned();
+            known.contains(trouble).then_some(keys)
+        })
+        .await;
+        assert_eq!((&keys["count"], &keys["usable"]), (&json!(0), &json!(false)), "{keys}");
+        assert_eq!(keys["age_seconds"], Value::Null);
         // Who needs no identity is served all the same.
         assert_eq!(scene.house.client().await.get("/page").await.status, 200);
         if !is_silent {
             *scene.says.lock() = Says::Keys(set(&[&key]));
             scene.house.until("/readyz", 200).await;
             assert_eq!(scene.ask(&key.token(&good())).await.0, 200);
+            let keys = scene.keys().await;
+            assert_eq!((&keys["count"], &keys["trouble"]), (&json!(1), &Value::Null), "{keys}");
+            assert!(keys["age_seconds"].is_u64(), "{keys}");
         }
         scene.house.close().await;
     }
@@ -190,4 +216,31 @@ async fn known_keys_outlive_an_issuer_that_hangs_and_no_request_waits_long() {
     assert_eq!(scene.ask(&key.token(&good())).await.0, 200);
     scene.house.until("/readyz", 200).await;
     scene.house.close().await;
+}
+
+#[tokio::test]
+async fn an_issuer_that_cannot_be_reached_is_told_as_that() {
+    let nobody = upstream::nobody().await;
+    // It speaks first, and no TLS.
+    let plain =
+        upstream::scripted(async |mut wire| wire.say("SSH-2.0-OpenSSH_9.6\r\n").await).await;
+    for (url, trouble) in [
+        (format!("http://{nobody}/keys"), "Connection refused"),
+        (format!("https://{}/keys", plain.address), "TLS: "),
+    ] {
+        let recorder = recording().await;
+        let text = format!(
+            "[identity]\nsource = \"jwt\"\n[identity.jwt]\njwks_url = \"{url}\"\n\
+             issuer = \"{ISSUER}\"\naudience = \"{AUDIENCE}\"\n{ROUTES}"
+        );
+        let house = house::open(&config(recorder.upstream.address, &text)).await;
+        until("the trouble is known", async || {
+            let status = house.ask("/status").await.json();
+            let known =
+                status["identity"]["keys"]["trouble"].as_str().unwrap_or_default().to_owned();
+            known.contains(trouble).then_some(())
+        })
+        .await;
+        house.close().await;
+    }
 }

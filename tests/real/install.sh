@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the real tier runs against, and nothing that is already there.
 #
-#   Debian:  nginx, Prometheus (with promtool), Node and its `ws`, strace, curl, jq, openssl, Python,
-#            h2load, nghttp, nghttpd, testssl.sh, slowhttptest, Redis
+#   Debian:  nginx, Prometheus (with promtool), Alertmanager, Node and its `ws`, strace, curl, jq,
+#            openssl, Python, h2load, nghttp, nghttpd, testssl.sh, slowhttptest, Redis
 #   PyPI:    requirements.txt, into target/real/venv
 #            requirements-autobahn.txt, into target/real/autobahn, for the Python 2.7 that is found:
 #            $PYTHON2, on the PATH, or of pyenv. Debian has none any more.
@@ -17,7 +17,8 @@ venv=target/real/venv
 
 missing_packages() {
   local tool_package
-  for tool_package in nginx:nginx-light prometheus:prometheus promtool:prometheus node:nodejs \
+  for tool_package in nginx:nginx-light prometheus:prometheus promtool:prometheus \
+                      prometheus-alertmanager:prometheus-alertmanager node:nodejs \
                       strace:strace curl:curl jq:jq python3:python3 openssl:openssl \
                       h2load:nghttp2-client nghttp:nghttp2-client nghttpd:nghttp2-server \
                       testssl:testssl.sh slowhttptest:slowhttptest \
@@ -78,7 +79,7 @@ fi
 # A venv whose Python was replaced is as good as none.
 is_current() {
   cmp -s tests/real/requirements.txt "$venv/installed.txt" &&
-    "$venv/bin/python" -c 'import uvicorn, sentry_relay, grpc, websockets' 2>/dev/null
+    "$venv/bin/python" -c 'import uvicorn, sentry_relay, grpc, websockets, grafana_foundation_sdk' 2>/dev/null
 }
 if ! is_current; then
   echo "installing from PyPI into $venv"

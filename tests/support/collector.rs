@@ -1,4 +1,4 @@
-//! A strict OTLP/HTTP collector: it takes only what the specification allows, and says what was wrong.
+//! A strict OTLP/HTTP collector of spans and log records: it takes only what the specification allows, and says what was wrong.
 //!
 //! Whatever it finds wrong fails the test when it is dropped. It can be scripted to refuse, to take a
 //! part, to be slow, or to hang up. What it refused is not kept.
@@ -16,10 +16,15 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use opentelemetry_proto::tonic::collector::logs::v1::{
+    ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
+};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use tokio::net::{TcpListener, TcpStream};
@@ -30,12 +35,14 @@ use tokio::time::timeout;
 /// How long a test waits for what should come at once.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+const LOGS: &str = "/v1/logs";
+
 /// What the collector does with a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
     /// Takes the batch.
     Accept,
-    /// Takes the batch but for so many spans.
+    /// Takes the batch but for so many spans or log records.
     Partial(i64),
     /// Answers this status, with a `Retry-After` in seconds where given.
     Status(u16, Option<u64>),
@@ -60,11 +67,28 @@ impl Received {
     }
 }
 
+/// A log record that arrived, with who sent it.
+#[derive(Clone, Debug)]
+pub(crate) struct ReceivedLog {
+    pub(crate) record: LogRecord,
+    pub(crate) resource: BTreeMap<String, String>,
+    pub(crate) scope: String,
+}
+
+impl ReceivedLog {
+    /// The attribute as text.
+    pub(crate) fn attribute(&self, key: &str) -> Option<String> {
+        self.record.attributes.iter().find(|kv| kv.key == key).map(|kv| text(kv.value.as_ref()))
+    }
+}
+
 #[derive(Default)]
 struct State {
     script: VecDeque<Reply>,
     requests: Vec<HeaderMap>,
+    log_requests: Vec<HeaderMap>,
     spans: Vec<Received>,
+    logs: Vec<ReceivedLog>,
     seen: HashSet<(Vec<u8>, Vec<u8>)>,
     complaints: Vec<String>,
 }
@@ -123,6 +147,11 @@ impl Collector {
         format!("http://{}/v1/traces", self.address)
     }
 
+    /// The full URL of the logs endpoint.
+    pub(crate) fn logs_endpoint(&self) -> String {
+        format!("http://{}{LOGS}", self.address)
+    }
+
     /// The replies to the next requests; after them it accepts.
     pub(crate) fn script(&self, replies: impl IntoIterator<Item = Reply>) {
         self.shared.lock().script.extend(replies);
@@ -143,9 +172,30 @@ impl Collector {
         timeout(PATIENCE, enough).await.expect("the spans arrive")
     }
 
-    /// The heads of all requests so far, refused ones included.
+    /// Waits for the log records of so many exchanges, and gives all of them that have arrived.
+    pub(crate) async fn exchanges(&self, at_least: usize) -> Vec<ReceivedLog> {
+        let enough = async {
+            loop {
+                let changed = self.shared.changed.notified();
+                let mut logs = self.shared.lock().logs.clone();
+                logs.retain(|log| log.record.event_name == "sidecar.request.completed");
+                if logs.len() >= at_least {
+                    return logs;
+                }
+                changed.await;
+            }
+        };
+        timeout(PATIENCE, enough).await.expect("the log records arrive")
+    }
+
+    /// The heads of all requests with spans so far, refused ones included.
     pub(crate) fn requests(&self) -> Vec<HeaderMap> {
         self.shared.lock().requests.clone()
+    }
+
+    /// The heads of all requests with log records so far, refused ones included.
+    pub(crate) fn log_requests(&self) -> Vec<HeaderMap> {
+        self.shared.lock().log_requests.clone()
     }
 
     /// Takes what was found wrong so far, so that dropping the collector does not fail the test.
@@ -182,13 +232,15 @@ async fn answer(
         let frame = frame.map_err(std::io::Error::other)?;
         bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
     }
+    let are_logs = head.uri.path() == LOGS;
     let (is_right, reply) = {
         let mut state = shared.lock();
-        let is_right = head.method == "POST" && head.uri.path() == "/v1/traces";
+        let is_right = head.method == "POST" && (are_logs || head.uri.path() == "/v1/traces");
         if !is_right {
             state.complaints.push(format!("{} {} is not ours", head.method, head.uri));
         }
-        state.requests.push(head.headers.clone());
+        let requests = if are_logs { &mut state.log_requests } else { &mut state.requests };
+        requests.push(head.headers.clone());
         (is_right, state.script.pop_front().unwrap_or(Reply::Accept))
     };
     let mut rejected = 0;
@@ -200,16 +252,25 @@ async fn answer(
         Reply::Partial(count) => rejected = count,
         Reply::Accept => {}
     }
-    let is_fine = shared.lock().take(&head.headers, &bytes);
+    let is_fine = shared.lock().take(&head.headers, &bytes, are_logs);
     shared.changed.notify_waiters();
     if !is_fine {
         return Ok(status(400, None));
     }
-    let partial =
-        ExportTracePartialSuccess { rejected_spans: rejected, error_message: "full".into() };
-    let partial_success = (rejected > 0).then_some(partial);
-    let body = ExportTraceServiceResponse { partial_success }.encode_to_vec();
+    let body = if are_logs { taken_logs(rejected) } else { taken_spans(rejected) };
     Ok(Response::new(Full::new(body.into())))
+}
+
+fn taken_spans(rejected_spans: i64) -> Vec<u8> {
+    let partial = ExportTracePartialSuccess { rejected_spans, error_message: "full".into() };
+    let partial_success = (rejected_spans > 0).then_some(partial);
+    ExportTraceServiceResponse { partial_success }.encode_to_vec()
+}
+
+fn taken_logs(rejected_log_records: i64) -> Vec<u8> {
+    let partial = ExportLogsPartialSuccess { rejected_log_records, error_message: "full".into() };
+    let partial_success = (rejected_log_records > 0).then_some(partial);
+    ExportLogsServiceResponse { partial_success }.encode_to_vec()
 }
 
 fn status(code: u16, retry_after: Option<u64>) -> Response<Full<Bytes>> {
@@ -223,10 +284,14 @@ fn status(code: u16, retry_after: Option<u64>) -> Response<Full<Bytes>> {
 
 impl State {
     /// Keeps a batch, or notes what is wrong with it and says no.
-    fn take(&mut self, head: &HeaderMap, body: &[u8]) -> bool {
-        match decode(head, body) {
-            Ok(request) => {
-                let found = self.judge(request);
+    fn take(&mut self, head: &HeaderMap, body: &[u8], are_logs: bool) -> bool {
+        let found = if are_logs {
+            decode(head, body).map(|request| self.judge_logs(request))
+        } else {
+            decode(head, body).map(|request| self.judge(request))
+        };
+        match found {
+            Ok(found) => {
                 let is_fine = found.is_empty();
                 self.complaints.extend(found);
                 is_fine
@@ -241,13 +306,7 @@ impl State {
     fn judge(&mut self, request: ExportTraceServiceRequest) -> Vec<String> {
         let mut found = Vec::new();
         for group in request.resource_spans {
-            let attributes = group.resource.map(|resource| resource.attributes).unwrap_or_default();
-            unique(&attributes, "resource", &mut found);
-            let resource: BTreeMap<_, _> =
-                attributes.iter().map(|kv| (kv.key.clone(), text(kv.value.as_ref()))).collect();
-            if resource.get("service.name").is_none_or(String::is_empty) {
-                found.push("the resource has no service.name".to_owned());
-            }
+            let resource = identity(group.resource, &mut found);
             for scoped in group.scope_spans {
                 let scope = scoped.scope.map(|scope| scope.name).unwrap_or_default();
                 for span in scoped.spans {
@@ -262,9 +321,37 @@ impl State {
         }
         found
     }
+
+    fn judge_logs(&mut self, request: ExportLogsServiceRequest) -> Vec<String> {
+        let mut found = Vec::new();
+        for group in request.resource_logs {
+            let resource = identity(group.resource, &mut found);
+            for scoped in group.scope_logs {
+                let scope = scoped.scope.map(|scope| scope.name).unwrap_or_default();
+                for record in scoped.log_records {
+                    inspect_log(&record, &mut found);
+                    let (resource, scope) = (resource.clone(), scope.clone());
+                    self.logs.push(ReceivedLog { record, resource, scope });
+                }
+            }
+        }
+        found
+    }
 }
 
-fn decode(head: &HeaderMap, body: &[u8]) -> Result<ExportTraceServiceRequest, String> {
+/// The attributes of the resource.
+fn identity(resource: Option<Resource>, found: &mut Vec<String>) -> BTreeMap<String, String> {
+    let attributes = resource.map(|resource| resource.attributes).unwrap_or_default();
+    unique(&attributes, "resource", found);
+    let resource: BTreeMap<_, _> =
+        attributes.iter().map(|kv| (kv.key.clone(), text(kv.value.as_ref()))).collect();
+    if resource.get("service.name").is_none_or(String::is_empty) {
+        found.push("the resource has no service.name".to_owned());
+    }
+    resource
+}
+
+fn decode<T: Message + Default>(head: &HeaderMap, body: &[u8]) -> Result<T, String> {
     if head.get("content-type").is_none_or(|value| value != "application/x-protobuf") {
         return Err(format!("content-type is {:?}", head.get("content-type")));
     }
@@ -276,12 +363,33 @@ fn decode(head: &HeaderMap, body: &[u8]) -> Result<ExportTraceServiceRequest, St
         None => plain.extend_from_slice(body),
         Some(other) => return Err(format!("content-encoding is {other:?}")),
     }
-    ExportTraceServiceRequest::decode(&plain[..]).map_err(|error| error.to_string())
+    T::decode(&plain[..]).map_err(|error| error.to_string())
+}
+
+fn is_id(id: &[u8], length: usize) -> bool {
+    id.len() == length && id.iter().any(|byte| *byte != 0)
+}
+
+fn inspect_log(record: &LogRecord, found: &mut Vec<String>) {
+    let name = text(record.body.as_ref());
+    if record.body.is_none() || name.is_empty() {
+        found.push("a log record has no body".to_owned());
+    }
+    let has_ids = is_id(&record.trace_id, 16) && is_id(&record.span_id, 8);
+    if !has_ids && !(record.trace_id.is_empty() && record.span_id.is_empty()) {
+        found.push(format!("`{name}` has a malformed id"));
+    }
+    if record.time_unix_nano == 0 || record.observed_time_unix_nano < record.time_unix_nano {
+        found.push(format!("`{name}` was observed before it happened"));
+    }
+    if !(1..=24).contains(&record.severity_number) || record.severity_text.is_empty() {
+        found.push(format!("`{name}` has no severity"));
+    }
+    unique(&record.attributes, &name, found);
 }
 
 fn inspect(span: &Span, found: &mut Vec<String>) {
     let name = &span.name;
-    let is_id = |id: &[u8], length| id.len() == length && id.iter().any(|byte| *byte != 0);
     if name.is_empty() {
         found.push("a span has no name".to_owned());
     }

@@ -17,6 +17,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
@@ -140,8 +141,21 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// The log records of the message.
+    pub fn log_records(&self) -> usize {
+        if !self.uri.contains("LogsService") {
+            return 0;
+        }
+        let request = ExportLogsServiceRequest::decode(&self.message[..]).expect("a request");
+        let scopes = request.resource_logs.iter().flat_map(|group| &group.scope_logs);
+        scopes.map(|scope| scope.log_records.len()).sum()
+    }
+
     /// The spans of the message.
     pub fn spans(&self) -> usize {
+        if !self.uri.contains("TraceService") {
+            return 0;
+        }
         let request = ExportTraceServiceRequest::decode(&self.message[..]).expect("a request");
         let scopes = request.resource_spans.iter().flat_map(|group| &group.scope_spans);
         scopes.map(|scope| scope.spans.len()).sum()

@@ -17,6 +17,7 @@ use vital_sidecar::config::model::Console as Form;
 use vital_sidecar::config::{Config, load};
 use vital_sidecar::server::reload::Source;
 use vital_sidecar::telemetry::Console;
+use vital_sidecar::telemetry::sinks::access_log::Reopen;
 
 use super::client::{Answer, Client};
 use super::{PATIENCE, eventually, until};
@@ -75,6 +76,7 @@ pub struct House {
     pub admin: SocketAddr,
     pub metrics: Option<SocketAddr>,
     pub paper: Paper,
+    pub log_files: Reopen,
     asks: mpsc::Sender<Ask>,
     running: JoinHandle<Farewell>,
 }
@@ -113,9 +115,10 @@ fn inhabit(app: App, paper: Paper) -> House {
     let (asks, heard) = mpsc::channel(4);
     let data = app.data().tcp().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
     let (admin, metrics) = (app.admin(), app.metrics());
+    let log_files = app.log_files();
     #[expect(clippy::disallowed_methods, reason = "the handle is awaited by `close`")]
     let running = tokio::spawn(app.run(heard));
-    House { data, admin, metrics, paper, asks, running }
+    House { data, admin, metrics, paper, log_files, asks, running }
 }
 
 impl House {

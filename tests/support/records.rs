@@ -7,7 +7,7 @@ use vital_sidecar::http::ids::RequestId;
 use vital_sidecar::http::method::Method;
 use vital_sidecar::http::traceparent::{SpanId, TraceId};
 use vital_sidecar::record::{
-    Caller, Fact, Kept, Outcome, Record, RouteNames, Trace, UpstreamLeg, Value,
+    Caller, Fact, Kept, Outcome, Policy, Record, RouteNames, Trace, Trail, UpstreamLeg, Value,
 };
 
 /// A served `POST /api/orchestrate` with an INTERNAL span: three spans, new ids each time.
@@ -45,6 +45,7 @@ pub(crate) fn orchestration() -> Record {
             name: Some("orchestrate".into()),
             span: Some("orchestration.execute".into()),
             audit: None,
+            policy: Policy::default(),
         }),
         shape: None,
         status: Some(200),
@@ -57,6 +58,7 @@ pub(crate) fn orchestration() -> Record {
         caller: Caller::default(),
         operation: None,
         rejection: None,
+        trail: Trail::default(),
         class: None,
         would_refuse: None,
         facts: vec![
@@ -71,7 +73,12 @@ pub(crate) fn orchestration() -> Record {
 
 /// A request that matched no route and was passed on: two spans.
 pub(crate) fn unmatched() -> Record {
-    let route =
-        RouteNames { template: RouteNames::UNMATCHED.into(), name: None, span: None, audit: None };
+    let route = RouteNames {
+        template: RouteNames::UNMATCHED.into(),
+        name: None,
+        span: None,
+        audit: None,
+        policy: Policy::default(),
+    };
     Record { route: Arc::new(route), shape: Some("/a/{}".into()), facts: vec![], ..orchestration() }
 }

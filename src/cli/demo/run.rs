@@ -10,10 +10,11 @@ use std::process::ExitCode;
 use tokio::sync::mpsc;
 
 use super::{Failures, Options, Stage};
-use crate::app::{App, Ask, Farewell};
+use crate::app::{App, Ask, Farewell, Given};
 use crate::cli::{check, run};
 use crate::config::{self, Config, Sources};
-use crate::telemetry::{Console, diagnostics};
+use crate::telemetry::Console;
+use crate::telemetry::diagnostics::{self, Diagnostics};
 
 /// Runs the demo until a signal ends it.
 pub fn run(
@@ -59,8 +60,9 @@ async fn show(
     let config = config::load(&sources)
         .map_err(|errors| Trouble { code: check::INVALID.into(), words: format!("{errors}\n") })?
         .config;
-    let diagnostics = diagnostics::init(config.log.level, &config.service.name).ok();
-    let app = App::start(&config, Console::Stdout)
+    let diagnostics = diagnostics::init(&config.log, &config.service).ok();
+    let feed = diagnostics.as_ref().map(Diagnostics::feed);
+    let app = App::start_with(&config, Console::Stdout, Given { feed, ..Given::default() })
         .await
         .map_err(|error| trouble("starting the sidecar", error))?;
     let data = app.data().tcp().unwrap_or(options.listen);

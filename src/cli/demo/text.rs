@@ -99,6 +99,12 @@ key = ["ip"]
 rate = "600/min"
 burst = 30
 
+# What the orchestrator says when its database has no connection left.
+[[errors.classify]]
+type = "db_pool_exhausted"
+status = [503]
+body = "too many connections"
+
 [audit]
 directory = {directory}
 "#,

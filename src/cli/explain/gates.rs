@@ -132,7 +132,7 @@ impl Maker<'_> {
             let facts = limit.map(|limit| quota(limit, stage) + &self.unknown(limit));
             Line {
                 name: format!("limit {name}"),
-                mode: mode(slot.mode()),
+                mode: slot.mode().as_str(),
                 decision: "depends",
                 facts: facts.unwrap_or_default(),
                 source: self.source("rate_limits"),
@@ -187,15 +187,11 @@ impl Maker<'_> {
         };
         let decision = decision(csrf, self.trial.is_foreign);
         let (name, source) = ("csrf".to_owned(), self.source("csrf"));
-        Line { name, mode: mode(csrf), decision, facts: facts.to_owned(), source }
+        Line { name, mode: csrf.as_str(), decision, facts: facts.to_owned(), source }
     }
 
     fn identity(&self) -> Line {
-        let mode = match self.trial.route.gates.identity {
-            Need::Required => "required",
-            Need::Optional => "optional",
-            Need::None => "none",
-        };
+        let mode = self.trial.route.gates.identity.as_str();
         let (decision, facts) = self.caller();
         let source = self.source("identity");
         Line { name: "identity".into(), mode, decision, facts, source }
@@ -277,7 +273,7 @@ impl Maker<'_> {
                 (decision, format!("{id} ({of}): parameters, then the body{breaks}"))
             }
         };
-        let (mode, source) = (mode(validation), self.source("validation"));
+        let (mode, source) = (validation.as_str(), self.source("validation"));
         Line { name: "validation".into(), mode, decision, facts, source }
     }
 
@@ -305,14 +301,6 @@ fn decision(mode: Mode, is_against: bool) -> &'static str {
         (_, false) => "pass",
         (Mode::Shadow, true) => "would deny",
         (Mode::Enforce, true) => "refuse",
-    }
-}
-
-fn mode(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Enforce => "enforce",
-        Mode::Shadow => "shadow",
-        Mode::Off => "off",
     }
 }
 

@@ -5,7 +5,7 @@ use http::HeaderName;
 use super::limits::check_name;
 use super::voices;
 use crate::config::error::Problem;
-use crate::config::model::{Capture, Place, TAKEN_LABELS, Take};
+use crate::config::model::{Capture, Place, TAKEN_BEGINNINGS, TAKEN_FIELDS, TAKEN_LABELS, Take};
 use crate::config::section::{Section, Word};
 use crate::record::ConfigName;
 use crate::record::name::spell;
@@ -31,6 +31,7 @@ pub(super) fn captures(root: &Section<'_>) -> (Vec<String>, Vec<Capture>) {
     let (mut names, mut captures, mut labels) = (Vec::new(), Vec::new(), Vec::new());
     for (name, section) in root.named("captures") {
         check_name(&section, &name, "a capture");
+        check_field(&section, &name, &names);
         let capture = capture(&section, &name);
         if capture.as_ref().is_some_and(|capture| capture.metric) {
             check_label(&section, &name, &mut labels);
@@ -39,6 +40,24 @@ pub(super) fn captures(root: &Section<'_>) -> (Vec<String>, Vec<Capture>) {
         names.push(name.text);
     }
     (names, captures)
+}
+
+/// A capture is a field of the log and an attribute of spans, so its name is no other's there.
+fn check_field(section: &Section<'_>, name: &Word, names: &[String]) {
+    let text = &*name.text;
+    let flat = text.replace('.', "_");
+    let is_taken = TAKEN_FIELDS.contains(&text)
+        || TAKEN_BEGINNINGS.iter().any(|beginning| text.starts_with(beginning));
+    let why = if is_taken {
+        "the log or the spans have such a field of their own".to_owned()
+    } else if names.iter().any(|other| other.replace('.', "_") == flat) {
+        format!("in the schema `ecs` another capture would be `labels.{flat}`, too")
+    } else {
+        return;
+    };
+    let problem = Problem::at(&name.origin, "this name cannot name a capture").label(why);
+    let help = format!("give it a beginning of its own, for example `captured.{text}`");
+    section.problems.push(problem.help(help));
 }
 
 /// A capture that is a label needs a name that is no other label's.

@@ -4,6 +4,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use http::HeaderName;
+use http::header::{EXPECT, LOCATION, ORIGIN, RETRY_AFTER, TRAILER, WWW_AUTHENTICATE};
 use ipnet::IpNet;
 
 use super::{SOME, SOME_BYTES, files, tls};
@@ -11,6 +13,7 @@ use crate::config::error::Problem;
 use crate::config::model::{Admin, Listen, PathForm, Server, ServerLimits, UNIX_PEER};
 use crate::config::section::{Section, lay};
 use crate::config::value::Zero;
+use crate::http::{forwarded, hop};
 use crate::units;
 
 /// hyper refuses to work with a smaller buffer for a head.
@@ -20,18 +23,6 @@ const TARGET: std::ops::RangeInclusive<u64> = 1..=65_534;
 const PATHS: [(&str, PathForm); 2] = [("strict", PathForm::Strict), ("as_is", PathForm::AsIs)];
 /// What fits into a `sockaddr_un`, its closing NUL taken off.
 const LONGEST_SOCKET_PATH: usize = 107;
-/// Header names that frame the message or route it: an id cannot live there.
-const FRAMING: [&str; 9] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "traceparent",
-    "upgrade",
-];
 
 /// `[server]`.
 pub(super) fn server(section: &Section<'_>, server: &mut Server) {
@@ -66,12 +57,27 @@ pub(super) fn admin(section: &Section<'_>, admin: &mut Admin) {
     }
 }
 
-/// `[request_id] header`, in lower case.
+/// `[request_id] header`, in lower case: a field that means nothing else to anybody on the way.
 pub(super) fn request_id(section: &Section<'_>) -> Option<Arc<str>> {
     section.parsed("header", "a usable header name", |text| {
         let name = header_name(text)?;
-        if FRAMING.contains(&&*name) { Err("expected a header of its own") } else { Ok(name) }
+        if has_a_meaning(&name) { Err("expected a header of its own") } else { Ok(name) }
     })
+}
+
+/// Whether a field (in lower case) frames or routes a message, is read by a hop, by a browser or by us,
+/// or says who calls.
+fn has_a_meaning(name: &str) -> bool {
+    let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { return true };
+    hop::is_hop_by_hop(&name)
+        || hop::is_usual(&name)
+        || hop::is_identity(&name)
+        || hop::is_internal(&name)
+        || hop::is_trace_context(&name)
+        || forwarded::is_forwarding(&name)
+        || name.as_str().starts_with("content-")
+        || name.as_str().starts_with("sec-")
+        || matches!(name, EXPECT | LOCATION | ORIGIN | RETRY_AFTER | TRAILER | WWW_AUTHENTICATE)
 }
 
 /// An address that is absent when it is `""`.
@@ -81,7 +87,7 @@ pub(super) fn optional_address(section: &Section<'_>, key: &str) -> Option<Socke
 
 /// Reads a header's name into lower case.
 pub(super) fn header_name(text: &str) -> Result<Arc<str>, &'static str> {
-    match http::HeaderName::from_bytes(text.as_bytes()) {
+    match HeaderName::from_bytes(text.as_bytes()) {
         Ok(name) => Ok(name.as_str().into()),
         Err(_) => Err("expected letters, digits and `-`, as in \"x-request-id\""),
     }

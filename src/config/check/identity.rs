@@ -3,16 +3,22 @@
 //! Keys and secrets are read and tried here, so that a wrong file refuses to start. What a rule would
 //! let through by being absent (issuer, audience) must be waived in so many words.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use http::HeaderName;
 
 use super::files;
 use super::identity_jwt;
+use crate::config::defaults;
 use crate::config::error::Problem;
-use crate::config::model::{Config, Identity, IdentitySource, TelemetryUser};
+use crate::config::keys::nearest;
+use crate::config::model::{Config, Identity, IdentitySource, SigningKey, TelemetryUser};
 use crate::config::section::{Section, Word, lay};
+use crate::config::value::one_of;
+use crate::http::hop::SIGNED_IDENTITY as SIGNED;
 use crate::http::{forwarded, hop};
+use crate::jwt::Signer;
 use crate::record::{ConfigName, PseudonymKey};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +58,7 @@ pub(super) fn identity(section: &Section<'_>, identity: &mut Identity) {
     if section.has("forward") {
         identity.forward = forward(section);
     }
+    identity.signing_key = signing_key(section);
 }
 
 /// What needs two tables at once.
@@ -80,6 +87,7 @@ pub(super) fn across(root: &Section<'_>, config: &Config) {
         _ => {}
     }
     names_taken(&section, config);
+    tenant_nowhere(root, &section, config);
 }
 
 /// Whether the file is named. One that cannot be used is a problem of its own.
@@ -101,13 +109,58 @@ fn required_of_nobody(root: &Section<'_>) {
     }
 }
 
+/// A parameter that no path has compares nothing, and who names one relies on it. The default's name is
+/// there for whoever has it.
+fn tenant_nowhere(root: &Section<'_>, section: &Section<'_>, config: &Config) {
+    const KEY: &str = "tenant_path_param";
+    let Some(name) = config.identity.tenant_path_param.as_deref() else { return };
+    let is_usual = defaults::identity().tenant_path_param.as_deref() == Some(name);
+    let is_read = config.routes.len() == root.each("routes").len()
+        && (config.openapi.is_some() || root.section("openapi").optional("file").is_none());
+    if !section.has(KEY) || is_usual || !is_read {
+        return;
+    }
+    let documented = config.openapi.iter().flat_map(|document| document.paths());
+    let templates: Vec<&str> = config
+        .routes
+        .iter()
+        .map(|route| &*route.template)
+        .chain(documented.map(|path| path.template.as_str()))
+        .collect();
+    let known: BTreeSet<&str> =
+        templates.iter().flat_map(|template| parameters(template)).collect();
+    if known.contains(name) {
+        return;
+    }
+    let help = match nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None if known.is_empty() => {
+            format!("add a route with it, such as `match = \"* /tenants/{{{name}}}/{{*rest}}\"`")
+        }
+        None => format!("the parameters are {}", one_of(known.into_iter())),
+    };
+    let label = format!("no route and no operation has `{{{name}}}`");
+    section.refuse(KEY, "names a parameter that no path has", label, Some(&help));
+}
+
+/// The names of a template's parameters.
+fn parameters(template: &str) -> impl Iterator<Item = &str> {
+    let braces = template.split('{').skip(1).filter_map(|rest| rest.split('}').next());
+    braces.map(|name| name.trim_start_matches('*'))
+}
+
 /// Fields of ours that a claim must not replace.
 fn names_taken(section: &Section<'_>, config: &Config) {
+    let is_signed = config.identity.signing_key.is_some();
     for (name, _) in &config.identity.forward {
-        if hop::is_twin(name, &config.request_id_header) {
-            let forward = section.section("forward");
-            forward.refuse(name, "cannot hold a claim", "it carries the request id", None);
-        }
+        let label = if hop::is_twin(name, &config.request_id_header) {
+            "it carries the request id"
+        } else if is_signed && hop::is_twin(name, SIGNED.as_str()) {
+            "it carries what `identity.signing_key_file` signs"
+        } else {
+            continue;
+        };
+        section.section("forward").refuse(name, "cannot hold a claim", label, None);
     }
 }
 
@@ -120,6 +173,21 @@ pub(super) fn pseudonym_key(section: &Section<'_>) -> Option<PseudonymKey> {
         return None;
     }
     Some(PseudonymKey::from_bytes(key.reveal().as_bytes()))
+}
+
+/// `signing_key_file`: what signs `x-identity`.
+fn signing_key(section: &Section<'_>) -> Option<SigningKey> {
+    const KEY: &str = "signing_key_file";
+    let path = section.optional(KEY)?;
+    match Signer::of_pem(&files::content(section, KEY, path)?) {
+        Ok(signer) => Some(SigningKey { path: path.into(), signer: Arc::new(signer) }),
+        Err(wrong) => {
+            let help = "make one with `openssl genpkey -algorithm ed25519`";
+            let label = format!("reading `{path}`: {wrong}");
+            section.refuse(KEY, "cannot sign", label, Some(help));
+            None
+        }
+    }
 }
 
 /// A text that means "none" when it is empty.
@@ -203,19 +271,40 @@ fn parameter(text: &str) -> Result<Arc<str>, &'static str> {
     Ok(text.into())
 }
 
-/// Whether anybody relies on knowing who calls while nobody does: an audit without a user.
-pub(super) fn notices(config: &Config) -> Vec<String> {
-    if !matches!(config.identity.source, IdentitySource::None) {
-        return Vec::new();
+/// What somebody has written and nothing looks at, and who relies on knowing who calls while nobody
+/// does.
+pub(super) fn notices(root: &Section<'_>, config: &Config) -> Vec<String> {
+    let section = root.section("identity");
+    let source = section.text("source").unwrap_or("none");
+    let mut notices = Vec::new();
+    let mut idle = |key: &str, needed: &str| {
+        notices.push(format!(
+            "`identity.{key}` does nothing: `identity.source` is \"{source}\", not {needed}."
+        ));
+    };
+    if source != "jwt" && identity_jwt::is_meant(&section.section("jwt")) {
+        idle("jwt", "\"jwt\"");
     }
+    let knows_nobody = matches!(config.identity.source, IdentitySource::None);
+    if knows_nobody && config.identity.signing_key.is_some() {
+        idle("signing_key_file", "\"jwt\", \"mtls\" or \"headers\"");
+    }
+    if knows_nobody {
+        notices.extend(audited_without_users(config));
+    }
+    notices
+}
+
+/// An audit without a user.
+fn audited_without_users(config: &Config) -> Option<String> {
     let audited = config.routes.iter().filter(|route| route.audit.is_some());
     let names: Vec<&ConfigName> = audited.map(|route| &route.name).collect();
-    let Some(first) = names.first() else { return Vec::new() };
+    let first = names.first()?;
     let others = match names.len() {
         1 => String::new(),
         more => format!(" and {} more", more - 1),
     };
-    vec![format!(
+    Some(format!(
         "The route `{first}`{others} is audited without users: `identity.source` is \"none\"."
-    )]
+    ))
 }

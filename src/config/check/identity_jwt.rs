@@ -31,8 +31,8 @@ pub(super) fn jwt(section: &Section<'_>, needed: bool) -> Option<Jwt> {
         section.refuse("jwks_url", "is missing", "no key could check a token", Some(&help));
     }
     let algorithms = algorithms(section, place == Some("secret_file"));
-    let issuer = expected(section, "issuer", needed);
-    let audience = expected(section, "audience", needed);
+    let issuer = expected(section, "issuer", needed, "tokens of any issuer would count");
+    let audience = expected(section, "audience", needed, "tokens for anybody would count");
     let mut leeway = Duration::from_secs(30);
     lay(&mut leeway, section.duration("leeway", Zero::Meaningful));
     if leeway > MOST_LEEWAY {
@@ -47,19 +47,25 @@ pub(super) fn jwt(section: &Section<'_>, needed: bool) -> Option<Jwt> {
     Some(Jwt { keys, issuer, audience, algorithms, leeway })
 }
 
-/// `issuer` or `audience`: a text to the letter, or `"*"` for any.
-fn expected(section: &Section<'_>, key: &str, needed: bool) -> Option<String> {
+/// `issuer` or `audience`: a text to the letter, or `"*"` for any. `without` says what its absence means.
+fn expected(section: &Section<'_>, key: &str, needed: bool, without: &str) -> Option<String> {
     match section.optional(key) {
         Some("*") => None,
         Some(text) => Some(text.to_owned()),
         None => {
             if needed {
                 let help = format!("write `{key} = \"*\"` to accept any");
-                section.refuse(key, "is missing", "tokens for anybody would count", Some(&help));
+                section.refuse(key, "is missing", without, Some(&help));
             }
             None
         }
     }
+}
+
+/// Whether somebody has written whose tokens count, or where keys are.
+pub(super) fn is_meant(section: &Section<'_>) -> bool {
+    let said = |key: &str| section.optional(key).is_some();
+    PLACES.into_iter().chain(["issuer", "audience"]).any(said)
 }
 
 /// Symmetric algorithms need a secret, and a secret needs them: a public key must never be taken for

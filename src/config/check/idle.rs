@@ -25,7 +25,7 @@ pub(super) fn note(root: &Section<'_>, config: &Config, outside: &mut Outside) {
         let none = "no route captures a fact of the conventions (docs/streams.md)";
         outside.note(format!("`genai.enabled` does nothing: {none}."));
     }
-    for notice in identity::notices(config) {
+    for notice in identity::notices(root, config) {
         outside.note(notice);
     }
     let has_identities = !matches!(config.identity.source, IdentitySource::None);
@@ -56,6 +56,8 @@ mod tests {
             ("[metrics.otlp]\ncompression = \"gzip\"\n", "`metrics.otlp` does nothing"),
             ("otlp.endpoint = \"\"\nspool.directory = \"spool\"\n", "`spool.directory` does"),
             ("genai.enabled = true\n", "`genai.enabled` does nothing"),
+            ("identity.jwt.issuer = \"https://a.example\"\n", "`identity.jwt` does nothing"),
+            ("identity.jwt.jwks_url = \"https://a.example\"\n", "`identity.jwt` does nothing"),
             (
                 "rate_limits.a = { key = [\"user\"], rate = \"1/s\" }\n",
                 "The limit `a` knows nobody",
@@ -67,6 +69,7 @@ mod tests {
         }
         let works = "spool.directory = \"spool\"\n[metrics]\npush = true\notlp.timeout = \"1s\"\n";
         assert_eq!(notices(works), [""; 0]);
+        assert_eq!(notices("[identity.jwt]\nissuer = \"\"\nleeway = \"30s\"\n"), [""; 0]);
         assert_eq!(notices("[metrics.otlp]\nendpoint = \"\"\n"), [""; 0]);
     }
 }

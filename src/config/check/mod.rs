@@ -24,6 +24,7 @@ mod identity;
 mod identity_jwt;
 mod idle;
 mod limits;
+mod log_files;
 mod metrics;
 mod openapi;
 mod otlp;

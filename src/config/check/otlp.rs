@@ -1,8 +1,8 @@
-//! `[otlp]`, `[tracing.otlp]` and `[metrics.otlp]`: where each signal is pushed to.
+//! `[otlp]`, `[tracing.otlp]`, `[metrics.otlp]` and `[log.otlp]`: where each signal is pushed to.
 //!
 //! A signal's own table overrides `[otlp]` key by key. A base endpoint gets the signal's path, a
-//! signal's own is used as it is; gRPC takes scheme, host and port from either. Nothing is resolved
-//! or tried here.
+//! signal's own is used as it is; gRPC takes scheme, host and port from either. Logs go nowhere until
+//! somebody names a collector or asks for it. Nothing is resolved or tried here.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -37,15 +37,25 @@ const OURS: [&str; 11] = [
     "upgrade",
 ];
 
-/// All three tables.
+/// All four tables.
 pub(super) fn otlp(root: &Section<'_>, outside: &mut Outside) -> Otlp {
     let general = Layer::read(root.section("otlp"));
     let traces = Layer::read(root.section("tracing").section("otlp"));
     let metrics = Layer::read(root.section("metrics").section("otlp"));
+    let logs = Layer::read(root.section("log").section("otlp"));
     Otlp {
         traces: target(&general, &traces, Signal::Traces, outside),
         metrics: target(&general, &metrics, Signal::Metrics, outside),
+        logs: asked_for(target(&general, &logs, Signal::Logs, outside), outside),
     }
+}
+
+/// A collector of logs, if anybody asked for one: a record of every request is too much to encode for
+/// somebody who is probably not there.
+fn asked_for(target: Option<OtlpTarget>, outside: &Outside) -> Option<OtlpTarget> {
+    let mut target = target?;
+    target.is_configured |= outside.pushes_logs;
+    target.is_configured.then_some(target)
 }
 
 /// One table as it was written.

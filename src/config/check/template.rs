@@ -42,6 +42,12 @@ pub(super) enum TemplateError {
     /// A brace that does not enclose a whole segment.
     #[error("expected `{{name}}` or `{{*name}}` as a whole segment")]
     Parameter,
+    /// `:name`, as other routers write a parameter; here it would match only itself.
+    #[error("a parameter is written `{{id}}`, not `:id`")]
+    Colon,
+    /// `*`, as other routers write the rest of a path.
+    #[error("the rest of a path is written `{{*rest}}`, one segment `{{name}}`, not `*`")]
+    Star,
     /// Two parameters of one name.
     #[error("two parameters have the same name")]
     Twice,
@@ -135,6 +141,12 @@ impl Segment {
 }
 
 fn segment(text: &str) -> Result<Segment, TemplateError> {
+    if text.starts_with(':') {
+        return Err(TemplateError::Colon);
+    }
+    if text.starts_with('*') {
+        return Err(TemplateError::Star);
+    }
     if !text.contains(['{', '}']) {
         return literal(text).map(|()| Segment::Literal(text.to_owned()));
     }
@@ -208,6 +220,11 @@ mod tests {
             (" /api", TemplateError::Method),
             ("GET /a?b", TemplateError::Query),
             ("GET //a", TemplateError::Dots),
+            ("GET /api/:id", TemplateError::Colon),
+            ("GET /:tenant/{id}", TemplateError::Colon),
+            ("* /api/*", TemplateError::Star),
+            ("* /**", TemplateError::Star),
+            ("* /api/*rest", TemplateError::Star),
             ("GET /a/../b", TemplateError::Dots),
             ("GET /{}", TemplateError::Parameter),
             ("GET /a{id}", TemplateError::Parameter),

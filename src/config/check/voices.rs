@@ -3,9 +3,9 @@
 
 use std::path::PathBuf;
 
-use super::{LEVELS, files, url};
+use super::{LEVELS, files, log_files, url};
 use crate::config::env::Outside;
-use crate::config::model::{AuditMode, Console, Log, Sentry, Service, Spool};
+use crate::config::model::{AuditMode, Console, Log, Schema, Sentry, Service, Spool};
 use crate::config::section::{Section, lay};
 use crate::secret::Secret;
 
@@ -14,6 +14,8 @@ const SPOOL_BYTES: std::ops::RangeInclusive<u64> = 1 << 20..=1 << 50;
 /// The words of `audit.mode`.
 pub(super) const AUDIT_MODES: [(&str, AuditMode); 2] =
     [("strict", AuditMode::Strict), ("best_effort", AuditMode::BestEffort)];
+const SCHEMAS: [(&str, Schema); 3] =
+    [("winston", Schema::Winston), ("otel", Schema::Otel), ("ecs", Schema::Ecs)];
 const CONSOLES: [(&str, Console); 4] = [
     ("auto", Console::Auto),
     ("pretty", Console::Pretty),
@@ -24,8 +26,10 @@ const CONSOLES: [(&str, Console); 4] = [
 /// `[log]`.
 pub(super) fn log(section: &Section<'_>, log: &mut Log) {
     lay(&mut log.level, section.choice("level", &LEVELS));
+    lay(&mut log.schema, section.choice("schema", &SCHEMAS));
     lay(&mut log.console, section.choice("console", &CONSOLES));
     log.directory = section.optional("directory").map(PathBuf::from);
+    log_files::log_files(section, &mut log.files);
 }
 
 /// `[spool]`. Whether the directory can be used is found out when it is opened.

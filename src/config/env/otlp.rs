@@ -11,18 +11,23 @@ use crate::config::model::Signal;
 use crate::config::raw::{Node, Table, Value};
 
 /// What stands before the name of a setting, and the table it is a key of.
-const TABLES: [(&str, &str); 3] = [
+const TABLES: [(&str, &str); 4] = [
     ("OTEL_EXPORTER_OTLP_", "otlp"),
     ("OTEL_EXPORTER_OTLP_TRACES_", "tracing.otlp"),
     ("OTEL_EXPORTER_OTLP_METRICS_", "metrics.otlp"),
+    ("OTEL_EXPORTER_OTLP_LOGS_", "log.otlp"),
 ];
 
 /// Who can push a signal, by its words.
-const EXPORTERS: [(&str, &str, &[&str]); 2] = [
+const EXPORTERS: [(&str, &str, &[&str]); 3] = [
     ("OTEL_TRACES_EXPORTER", "tracing.otlp.endpoint", &["none"]),
     // Prometheus scrapes here in any case.
     ("OTEL_METRICS_EXPORTER", "metrics.otlp.endpoint", &["none", "prometheus"]),
+    // `log.console` says what the console gets.
+    (LOGS_EXPORTER, "log.otlp.endpoint", &["none", "console"]),
 ];
+
+const LOGS_EXPORTER: &str = "OTEL_LOGS_EXPORTER";
 
 /// Variables of the specification that have nothing to set here, the one value of each that is so
 /// anyway, and why. Whoever sets them shall know.
@@ -89,10 +94,8 @@ impl Outside {
             }
         }
         self.switches(env);
-        let name = "OTEL_LOGS_EXPORTER";
-        if env.get(name).is_some_and(|words| words.split(',').any(|word| word.trim() == "otlp")) {
-            self.note(format!("{name} is ignored: logs are not pushed by OTLP."));
-        }
+        let is_otlp = |words: &String| words.split(',').any(|word| word.trim() == "otlp");
+        self.pushes_logs = env.get(LOGS_EXPORTER).is_some_and(is_otlp);
     }
 
     /// Whether the transport of a signal shall be in the clear where its endpoint has no scheme, and
@@ -148,7 +151,7 @@ impl Outside {
             for (_, key, _) in EXPORTERS {
                 self.over.push((key.to_owned(), from_env(name, "")));
             }
-            self.note(format!("{name} is set: traces and metrics are pushed nowhere."));
+            self.note(format!("{name} is set: traces, metrics and logs are pushed nowhere."));
         } else if !value.eq_ignore_ascii_case("false") {
             self.note(format!("{name} is ignored: not true or false."));
         }

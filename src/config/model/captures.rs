@@ -21,6 +21,60 @@ pub const TAKEN_LABELS: [&str; 12] = [
     "instance",
 ];
 
+/// The fields that a line of the log has already, in one schema or another, and the attributes of spans.
+pub const TAKEN_FIELDS: [&str; 47] = [
+    "timestamp",
+    "level",
+    "message",
+    "service",
+    "environment",
+    "version",
+    "requestId",
+    "clientRequestId",
+    "method",
+    "url",
+    "route",
+    "operationId",
+    "status",
+    "duration",
+    "ttfb",
+    "userId",
+    "tenantId",
+    "userAgent",
+    "clientIp",
+    "bytesIn",
+    "bytesOut",
+    "stream",
+    "events",
+    "outcome",
+    "errorType",
+    "identityReason",
+    "wouldRefuse",
+    "rateLimit",
+    "traceId",
+    "spanId",
+    "sampled",
+    "upstreamMs",
+    "overheadUs",
+    "stack",
+    "error.type",
+    "error.message",
+    "url.path",
+    "url.scheme",
+    "network.protocol.version",
+    "client.address",
+    "user.hash",
+    "user.id",
+    "tenant.id",
+    "user_agent.original",
+    "exception.type",
+    "exception.message",
+    "exception.stacktrace",
+];
+
+/// How further such names begin.
+pub const TAKEN_BEGINNINGS: [&str; 4] = ["sidecar.", "http.", "headers.", "sampling."];
+
 /// One of `[captures]`.
 #[derive(Clone, Debug)]
 pub struct Capture {

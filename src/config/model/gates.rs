@@ -13,6 +13,17 @@ pub enum Mode {
     Off,
 }
 
+impl Mode {
+    /// As the configuration writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Shadow => "shadow",
+            Self::Off => "off",
+        }
+    }
+}
+
 /// The gates of a route: `[route_defaults]`, and what the route itself names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gates {
@@ -35,6 +46,17 @@ pub enum Need {
     Optional,
     /// Nobody looks.
     None,
+}
+
+impl Need {
+    /// As the configuration writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::Optional => "optional",
+            Self::None => "none",
+        }
+    }
 }
 
 /// `[overload]`: how much runs at once.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::jwt::{Algorithm, Keys};
+use super::{Config, Take};
+use crate::jwt::{Algorithm, Keys, Signer};
 
 /// `[identity]`.
 #[derive(Clone, Debug)]
@@ -26,6 +27,17 @@ pub struct Identity {
     pub tenant_claim: Arc<str>,
     /// `[identity.forward]`: fields for the upstream, lower case, each with its claim.
     pub forward: Vec<(Arc<str>, Arc<str>)>,
+    /// What signs `x-identity`; without it there is no such field.
+    pub signing_key: Option<SigningKey>,
+}
+
+/// `identity.signing_key_file`, and the key that it held when it was checked.
+#[derive(Clone, Debug)]
+pub struct SigningKey {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The key.
+    pub signer: Arc<Signer>,
 }
 
 /// `identity.source`.
@@ -39,6 +51,29 @@ pub enum IdentitySource {
     Mtls,
     /// Fields that a trusted proxy has set.
     Headers,
+}
+
+impl Config {
+    /// Whether telemetry shows pseudonyms whose key nobody has given, so that they end with the process.
+    pub fn has_fleeting_pseudonyms(&self) -> bool {
+        let identity = &self.identity;
+        let names_users = identity.telemetry_user == TelemetryUser::Hmac
+            && !matches!(identity.source, IdentitySource::None);
+        let hides_texts = self.captures.iter().any(|capture| capture.take == Take::Hmac);
+        self.pseudonym_key.is_none() && (names_users || hides_texts)
+    }
+}
+
+impl IdentitySource {
+    /// As the configuration writes it.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Jwt(_) => "jwt",
+            Self::Mtls => "mtls",
+            Self::Headers => "headers",
+        }
+    }
 }
 
 /// `identity.telemetry_user`.
@@ -81,6 +116,18 @@ pub enum KeySource {
         /// Its keys.
         keys: Arc<Keys>,
     },
+}
+
+impl KeySource {
+    /// The key that names it.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Url(_) => "jwks_url",
+            Self::File { form: KeyForm::Set, .. } => "jwks_file",
+            Self::File { form: KeyForm::Pem, .. } => "public_key_file",
+            Self::File { form: KeyForm::Secret, .. } => "secret_file",
+        }
+    }
 }
 
 /// What a file of keys holds.

@@ -15,6 +15,8 @@ pub struct Otlp {
     pub traces: Option<OtlpTarget>,
     /// Data points: `[otlp]` and `[metrics.otlp]`.
     pub metrics: Option<OtlpTarget>,
+    /// Log records: `[otlp]` and `[log.otlp]`; `None` also where nobody named a collector.
+    pub logs: Option<OtlpTarget>,
 }
 
 /// A collector, for one signal.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::LogFiles;
 use crate::secret::Secret;
 
 /// `[tracing]`.
@@ -68,10 +69,14 @@ pub enum Trust {
 pub struct Log {
     /// The least severe level written.
     pub level: LogLevel,
+    /// The names of a line's fields, wherever it is JSON.
+    pub schema: Schema,
     /// What the console gets.
     pub console: Console,
     /// Where `combined.log` and `error.log` go.
     pub directory: Option<PathBuf>,
+    /// How those are kept short.
+    pub files: LogFiles,
 }
 
 /// `log.level`.
@@ -85,6 +90,29 @@ pub enum LogLevel {
     Info,
     /// And our own details.
     Debug,
+}
+
+impl LogLevel {
+    /// The winston name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+/// `log.schema`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schema {
+    /// The flat names of a service's own log.
+    Winston,
+    /// Those of the OpenTelemetry log data model.
+    Otel,
+    /// Those of the Elastic Common Schema.
+    Ecs,
 }
 
 /// `log.console`.

@@ -97,6 +97,7 @@ impl Exchange {
             caller: std::mem::take(&mut self.caller),
             rejection: self.rejection,
             operation: self.operation.take().and_then(|plan| plan.operation.id.clone()),
+            trail: self.trail,
             would_refuse: self.would_refuse,
             status,
             outcome,

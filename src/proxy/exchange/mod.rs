@@ -35,7 +35,8 @@ use crate::http::sanitise::UserAgent;
 use crate::http::shape::PathShape;
 use crate::http::traceparent::SpanId;
 use crate::record::{
-    Cache, Caller, ConfigName, Fact, Outcome, Phase, Refusal, Rejection, StoreCall, Stream, Trace,
+    Cache, Caller, ConfigName, Fact, Outcome, Phase, Refusal, Rejection, Step, StoreCall, Stream,
+    Trace, Trail,
 };
 use crate::telemetry::metrics::{ActiveGuard, Decision, Gate};
 use crate::telemetry::sinks::audit::Seat;
@@ -62,10 +63,14 @@ pub struct Exchange {
     pub rejection: Option<Rejection>,
     /// The `OpenAPI` operation the request is one of.
     pub operation: Option<Arc<OperationPlan>>,
+    /// How far it has come, and what the gates said.
+    pub trail: Trail,
     /// What a gate in shadow mode would have refused; the first one that would.
     pub would_refuse: Option<Refusal>,
     /// Captured facts: the request's, then the answer's.
     pub facts: Vec<Fact>,
+    /// The captures of the request that should have given a fact, and could not.
+    pub unfit: Vec<ConfigName>,
     /// The client's address, as far as it is to be believed.
     pub client_ip: IpAddr,
     /// Who the request comes from; `None` until that is verified, and for who comes without a name.
@@ -144,8 +149,10 @@ impl Exchange {
             caller: Caller::default(),
             rejection: None,
             operation: None,
+            trail: Trail::default(),
             would_refuse: None,
             facts: Vec::new(),
+            unfit: Vec::new(),
             client_ip: plan.client_ip(peer.ip, &head.headers),
             identity: None,
             limited_by: None,
@@ -189,7 +196,7 @@ impl Exchange {
             self.audit_path = Some(Evidence::of(path));
         }
         if let (Some(captures), Some(template)) = (&route.path_captures, &route.template) {
-            self.facts = captures.read(template, path);
+            (self.facts, self.unfit) = captures.read(template, path);
         }
         if route.template.is_none() {
             self.shape = Some(self.plan.words.shape(path));
@@ -209,6 +216,7 @@ impl Exchange {
     /// Notes that the upstream leg begins now.
     pub fn depart(&mut self, now: Instant) {
         self.phase = Phase::Upstream;
+        self.trail.reached = Step::Upstream;
         let offset = now.saturating_duration_since(self.began);
         self.leg = Some(Leg { offset, to_head: None, status: None, answered: None });
     }

@@ -126,7 +126,8 @@ fn rejection(rejected: Rejected) -> Rejection {
 }
 
 /// The bearer token of a head; `None` where it has none. Another scheme is none of our business; two
-/// fields are, because two readers could take different ones.
+/// fields are, because two readers could take different ones, and so is a scheme that another reader
+/// could take for ours: one with a tab behind it, where spaces belong (RFC 9110 §11.4).
 pub(super) fn token(headers: &HeaderMap) -> Result<Option<&[u8]>, Rejection> {
     let mut fields = headers.get_all(AUTHORIZATION).iter();
     let Some(field) = fields.next() else { return Ok(None) };
@@ -139,9 +140,10 @@ pub(super) fn token(headers: &HeaderMap) -> Result<Option<&[u8]>, Rejection> {
     if !scheme.eq_ignore_ascii_case(b"bearer") {
         return Ok(None);
     }
-    match rest.split_first() {
-        Some((b' ', rest)) if !rest.trim_ascii().is_empty() => Ok(Some(rest.trim_ascii())),
-        Some((b' ', _)) | None => Err(Rejection::Malformed),
+    let credentials = rest.trim_ascii();
+    match rest.first() {
+        Some(b' ') if !credentials.is_empty() && !rest.contains(&b'\t') => Ok(Some(credentials)),
+        Some(b' ' | b'\t') | None => Err(Rejection::Malformed),
         // `Bearerish` is another scheme.
         Some(_) => Ok(None),
     }
@@ -164,13 +166,21 @@ mod tests {
         for field in ["Bearer a.b.c", "bearer a.b.c", "BEARER  a.b.c "] {
             assert_eq!(token_of(&[field]), Ok(Some("a.b.c".into())), "{field}");
         }
-        for other in ["Basic YTpi", "", "B", "Bearerish a", "Digest x", "Token a.b.c"] {
+        for other in ["Basic YTpi", "", "B", "Bearerish a", "Bearer=a", "Digest x", "Token a.b.c"] {
             assert_eq!(token_of(&[other]), Ok(None), "{other}");
         }
         assert_eq!(token_of(&[]), Ok(None));
-        for broken in
-            [&["Bearer"][..], &["Bearer "], &["Bearer a", "Bearer a"], &["Basic a", "Bearer a"]]
-        {
+        for broken in [
+            &["Bearer"][..],
+            &["Bearer "],
+            &["Bearer\t"],
+            &["Bearer\ta.b.c"],
+            &["bEARER\t a.b.c"],
+            &["Bearer \ta.b.c"],
+            &["Bearer a.b.c\td"],
+            &["Bearer a", "Bearer a"],
+            &["Basic a", "Bearer a"],
+        ] {
             assert_eq!(token_of(broken), Err(Rejection::Malformed), "{broken:?}");
         }
     }

@@ -2,20 +2,21 @@
 //!
 //! One task of the house does it, so that no request waits for it. Keys that cannot be had leave those
 //! that are there in force; how long they may be used then is the ring's business. The first failure
-//! of a row is told, and its end.
+//! of a row is told, each that is another one than before, and the end of the row.
 
 use std::path::Path;
 use std::time::Duration;
 
 use http::header::{ACCEPT, AGE, CACHE_CONTROL};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use thiserror::Error;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::ring::{Ring, STALE_AFTER};
 use crate::config::model::{KeyForm, KeySource};
-use crate::jwt::{Algorithm, Keys};
-use crate::telemetry::export_client::ExportClient;
+use crate::jwt::{Algorithm, BadKeys, Keys};
+use crate::telemetry::export_client::{ExportClient, PostError};
 
 /// How often a file is looked at.
 const LOOK: Duration = Duration::from_secs(5);
@@ -29,9 +30,11 @@ const SOONEST: Duration = Duration::from_mins(1);
 const LATEST: Duration = Duration::from_hours(12);
 /// Where the issuer says nothing.
 const USUAL: Duration = Duration::from_mins(10);
-/// The first and the longest pause after a failure.
+/// The first pause after a failure, and the longest before chance has its say.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+const LONG_PAUSE: Duration = Duration::from_secs(25);
+/// No pause after a failure is longer.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// Keeps the keys of a ring true. Never ends; dropping the future stops it.
 pub(super) async fn follow(ring: &Ring, source: &KeySource, allowed: &[Algorithm]) {
@@ -41,44 +44,46 @@ pub(super) async fn follow(ring: &Ring, source: &KeySource, allowed: &[Algorithm
     }
 }
 
-/// Why there are no new keys. A closed set, so it may be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Why there are no new keys. Nothing of what the issuer said is in it.
+#[derive(Debug, Error)]
 enum NoKeys {
-    Unreachable,
-    Status,
-    Unusable,
+    #[error("{}", .0.detail)]
+    NoAnswer(PostError),
+    #[error("the answer is {}, not 200", .0.as_u16())]
+    Status(StatusCode),
+    #[error("the answer cannot be used: {0}")]
+    Unusable(BadKeys),
 }
 
-impl NoKeys {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Unreachable => "no complete answer in time, or one that is too long",
-            Self::Status => "the answer is not 200",
-            Self::Unusable => "no public key in it fits `identity.jwt.algorithms`",
-        }
-    }
-}
+/// What a fetch gives: keys, and for how long they are fresh.
+type Fetched = Result<(Keys, Duration), NoKeys>;
 
 async fn follow_url(ring: &Ring, url: &str, allowed: &[Algorithm]) {
     // Both were judged by `check`.
     let (Ok(uri), Ok(client)) = (url.parse::<Uri>(), ExportClient::new(None)) else { return };
+    keep(ring, || fetch(&client, &uri, allowed)).await;
+}
+
+/// Fetches keys for ever.
+async fn keep<F: Future<Output = Fetched>>(ring: &Ring, mut fetch: impl FnMut() -> F) {
     let mut failures = 0;
     loop {
         let began = Instant::now();
-        let pause = match fetch(&client, &uri, allowed).await {
+        let pause = match fetch().await {
             Ok((keys, lifetime)) => {
                 let count = keys.count();
                 // From when it was asked: the keys may have been taken back since.
-                if ring.put(keys, Some(began + STALE_AFTER)) || failures > 0 {
+                let are_new = ring.put(keys, Some(began + STALE_AFTER));
+                if ring.end_round(began, None) || are_new {
                     tracing::info!(count, "The keys of `identity.jwt.jwks_url` were fetched.");
                 }
                 failures = 0;
                 lifetime
             }
-            Err(cause) => {
-                if failures == 0 {
+            Err(why) => {
+                if ring.end_round(began, Some(why.to_string())) {
                     tracing::warn!(
-                        cause = cause.as_str(),
+                        cause = %why,
                         "The keys of `identity.jwt.jwks_url` could not be fetched; trying on."
                     );
                 }
@@ -86,30 +91,25 @@ async fn follow_url(ring: &Ring, url: &str, allowed: &[Algorithm]) {
                 after_failure(failures)
             }
         };
-        ring.end_round();
-        let _asked_or_due = timeout(pause, ring.asked()).await;
+        ring.rest(pause).await;
     }
 }
 
 /// Twice as long each time, and never all of a fleet at once.
 fn after_failure(failures: u32) -> Duration {
     let pause = FIRST_PAUSE * 2_u32.saturating_pow(failures.saturating_sub(1).min(6));
-    pause.min(LONGEST_PAUSE).mul_f64(0.8 + 0.4 * fastrand::f64())
+    pause.min(LONG_PAUSE).mul_f64(0.8 + 0.4 * fastrand::f64()).min(LONGEST_PAUSE)
 }
 
-async fn fetch(
-    client: &ExportClient,
-    uri: &Uri,
-    allowed: &[Algorithm],
-) -> Result<(Keys, Duration), NoKeys> {
+async fn fetch(client: &ExportClient, uri: &Uri, allowed: &[Algorithm]) -> Fetched {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/jwk-set+json, application/json"));
     let answer = client.get(uri.clone(), headers, MOST, PATIENCE).await;
-    let answer = answer.map_err(|_| NoKeys::Unreachable)?;
+    let answer = answer.map_err(NoKeys::NoAnswer)?;
     if answer.status() != StatusCode::OK {
-        return Err(NoKeys::Status);
+        return Err(NoKeys::Status(answer.status()));
     }
-    let keys = Keys::of_set(answer.body(), allowed).map_err(|_| NoKeys::Unusable)?;
+    let keys = Keys::of_set(answer.body(), allowed).map_err(NoKeys::Unusable)?;
     Ok((keys, lifetime(answer.headers())))
 }
 
@@ -132,9 +132,9 @@ fn lifetime(headers: &HeaderMap) -> Duration {
 }
 
 async fn follow_file(ring: &Ring, path: &Path, form: KeyForm, allowed: &[Algorithm]) {
-    let mut has_complained = false;
     loop {
-        let _asked_or_due = timeout(LOOK, ring.asked()).await;
+        ring.rest(LOOK).await;
+        let began = Instant::now();
         let file = path.to_owned();
         let read = spawn_blocking(move || std::fs::read(file)).await;
         let keys = match read {
@@ -144,26 +144,30 @@ async fn follow_file(ring: &Ring, path: &Path, form: KeyForm, allowed: &[Algorit
         };
         match keys {
             Ok(keys) => {
-                has_complained = false;
                 if ring.put(keys, None) {
                     tracing::info!("The keys of `[identity.jwt]` were replaced.");
                 }
+                ring.end_round(began, None);
             }
-            Err(error) if !has_complained => {
-                has_complained = true;
-                tracing::error!(
-                    error,
-                    "The file of `[identity.jwt]` cannot be used; the old keys stay."
-                );
+            Err(error) => {
+                if ring.end_round(began, Some(error.clone())) {
+                    tracing::error!(
+                        error,
+                        "The file of `[identity.jwt]` cannot be used; the old keys stay."
+                    );
+                }
             }
-            Err(_) => {}
         }
-        ring.end_round();
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::ops::Range;
+
+    use tokio::time::sleep;
+
     use super::*;
 
     #[test]
@@ -185,19 +189,105 @@ mod tests {
         assert_eq!(of(&[("cache-control", "max-age=x")]), 600);
     }
 
-    #[test]
-    fn keys_outlive_the_longest_time_between_two_fetches() {
-        assert!(LATEST + PATIENCE + LONGEST_PAUSE < STALE_AFTER, "or they end before the next try");
+    fn keys(secret: u8) -> Keys {
+        Keys::of_secret(&[secret; 32], &[Algorithm::HS256]).unwrap()
+    }
+
+    fn status(code: u16) -> NoKeys {
+        NoKeys::Status(StatusCode::from_u16(code).unwrap())
+    }
+
+    /// Whether the keys may be asked now.
+    fn is_usable(ring: &Ring) -> bool {
+        ring.set().usable(Instant::now()).is_some()
+    }
+
+    /// Runs `look` beside a ring whose issuer says that its keys are fresh for ever, and is away in these
+    /// hours, counted from the start.
+    async fn with_issuer_away(away: Range<u64>, look: impl AsyncFnOnce(&Ring, Instant)) {
+        let (ring, start) = (Ring::new(None), Instant::now());
+        let hour = |hours: u64| Duration::from_hours(hours);
+        let fetch = || async {
+            if (hour(away.start)..hour(away.end)).contains(&start.elapsed()) {
+                return Err(status(502));
+            }
+            let mut headers = HeaderMap::new();
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("max-age=999999999"));
+            Ok((keys(1), lifetime(&headers)))
+        };
+        tokio::select! {
+            () = keep(&ring, fetch) => {}
+            () = look(&ring, start) => {}
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_of_an_issuer_that_is_away_for_half_a_day_never_end() {
+        // Just after the latest moment at which they are fetched again, so that the next ones come late.
+        with_issuer_away(12..23, async |ring, start| {
+            sleep(Duration::from_secs(1)).await;
+            while start.elapsed() < Duration::from_hours(72) {
+                assert!(is_usable(ring), "after {:?}", start.elapsed());
+                sleep(Duration::from_mins(1)).await;
+            }
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_end_a_day_after_they_were_fetched_and_are_back_soon_after_the_issuer() {
+        with_issuer_away(1..40, async |ring, start| {
+            sleep(Duration::from_secs(1)).await;
+            let second = Duration::from_secs(1);
+            tokio::time::sleep_until(start + STALE_AFTER - second).await;
+            assert!(is_usable(ring));
+            sleep(2 * second).await;
+            assert!(!is_usable(ring));
+            assert_eq!(ring.attempts().trouble.as_deref(), Some("the answer is 502, not 200"));
+            assert_eq!(ring.attempts().last_success, Some(start));
+            tokio::time::sleep_until(start + Duration::from_hours(40) - second).await;
+            assert!(!is_usable(ring));
+            sleep(LONGEST_PAUSE + 2 * second).await;
+            assert!(is_usable(ring));
+            assert_eq!(ring.attempts().trouble, None);
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_said_of_the_next_try_is_true() {
+        let (ring, tries) = (Ring::new(None), Cell::new(0));
+        let fetch = || async {
+            tries.set(tries.get() + 1);
+            Err(status(500))
+        };
+        let look = async {
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+                let (before, said) = (tries.get(), ring.next_try(Instant::now()));
+                assert!(said > Duration::ZERO && said <= LONGEST_PAUSE, "{said:?}");
+                sleep(said - Duration::from_millis(2)).await;
+                assert_eq!(tries.get(), before, "too early");
+                sleep(Duration::from_millis(4)).await;
+                assert_eq!(tries.get(), before + 1, "late");
+            }
+        };
+        tokio::select! {
+            () = keep(&ring, fetch) => {}
+            () = look => {}
+        }
     }
 
     #[test]
-    fn pauses_grow_to_a_minute() {
+    fn pauses_grow_to_half_a_minute() {
         let within = |failures, from: f64, to: f64| {
-            let pause = after_failure(failures).as_secs_f64();
-            assert!((from..=to).contains(&pause), "{failures}: {pause}");
+            for _ in 0..100 {
+                let pause = after_failure(failures).as_secs_f64();
+                assert!((from..=to).contains(&pause), "{failures}: {pause}");
+            }
         };
         within(1, 0.8, 1.2);
         within(3, 3.2, 4.8);
-        within(99, 48.0, 72.0);
+        within(99, 20.0, 30.0);
     }
 }

@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::bearer::{self, Bearer, Moment};
 use super::mtls::Certified;
 use super::policy::Policy;
+use super::seal::Seal;
+use super::standing::{KeyStanding, Standing};
 use super::{Identity, follow};
 use crate::config::Config;
 use crate::config::model::{IdentitySource, KeySource, Need};
@@ -23,8 +25,10 @@ use crate::record::{PseudonymKey, Rejection};
 #[derive(Debug)]
 pub struct Identities {
     source: Source,
+    source_name: &'static str,
     policy: Policy,
     challenges: Challenges,
+    seal: Option<Seal>,
     /// The field in which a client may name its own tenant.
     pub tenant_header: Option<HeaderName>,
     /// JSON pointer to the place in a body that names a tenant.
@@ -76,10 +80,13 @@ impl Identities {
             .tenant_header
             .as_ref()
             .and_then(|name| HeaderName::from_bytes(name.as_bytes()).ok());
+        tell_of_a_random_key(config);
         Self {
             source,
+            source_name: settings.source.as_str(),
             policy: Policy::compile(settings, key),
             challenges: Challenges::of(&config.service.name),
+            seal: settings.signing_key.as_ref().map(|key| Seal::new(key, &config.service.name)),
             tenant_header,
             tenant_body: settings.tenant_body.clone(),
             tenant_path_param: settings.tenant_path_param.clone(),
@@ -149,7 +156,7 @@ impl Identities {
             Rejection::NoToken | Rejection::Scheme => &self.challenges.plain,
             Rejection::Expired => &self.challenges.expired,
             Rejection::NoKeys => {
-                fields.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+                fields.insert(RETRY_AFTER, HeaderValue::from(self.next_try().as_secs()));
                 return fields;
             }
             // Which check it was helps nobody more than who tries to pass it.
@@ -157,6 +164,20 @@ impl Identities {
         };
         fields.insert(WWW_AUTHENTICATE, challenge.clone());
         fields
+    }
+
+    /// When it is worth asking again where there are no keys: a whole second or more after the next
+    /// attempt to get them has begun.
+    fn next_try(&self) -> Duration {
+        let Source::Jwt { bearer, .. } = &self.source else { return follow::LONGEST_PAUSE };
+        let next = bearer.ring.next_try(Instant::now()).min(follow::LONGEST_PAUSE);
+        Duration::from_secs(next.as_secs() + 1)
+    }
+
+    /// The signed word for the service that this request comes from this identity, where one is asked
+    /// for.
+    pub fn sealed(&self, identity: &Identity, request_id: &HeaderValue) -> Option<HeaderValue> {
+        self.seal.as_ref()?.field(identity, request_id, unix(SystemTime::now()))
     }
 
     /// Whether the keys that are needed are there. True where none are.
@@ -167,11 +188,39 @@ impl Identities {
         }
     }
 
-    /// Follows the keys until `stop`: fetches them, or looks at their file.
+    /// How it stands with them.
+    pub fn standing(&self) -> Standing {
+        let keys = match &self.source {
+            Source::Jwt { bearer, .. } => Some(KeyStanding::of(&bearer.ring, Instant::now())),
+            _ => None,
+        };
+        let signs_with = self.seal.as_ref().map(Seal::key_id);
+        Standing { source: self.source_name, keys, signs_with }
+    }
+
+    /// Follows the keys until `stop`: fetches them, or looks at their files.
     pub async fn tend(&self, stop: CancellationToken) {
-        if let Source::Jwt { bearer, keys, allowed } = &self.source {
-            stop.run_until_cancelled(follow::follow(&bearer.ring, keys, allowed)).await;
-        }
+        let verifying = async {
+            if let Source::Jwt { bearer, keys, allowed } = &self.source {
+                follow::follow(&bearer.ring, keys, allowed).await;
+            }
+        };
+        let signing = async {
+            if let Some(seal) = &self.seal {
+                seal.follow().await;
+            }
+        };
+        stop.run_until_cancelled(async { tokio::join!(verifying, signing) }).await;
+    }
+}
+
+/// Says once that the pseudonyms of this process will mean nothing to the next one.
+fn tell_of_a_random_key(config: &Config) {
+    if config.has_fleeting_pseudonyms() {
+        tracing::info!(
+            "Pseudonyms have a random key: they are others after the next start, and in each \
+             replica. `identity.pseudonym_key_file` keeps them."
+        );
     }
 }
 

@@ -20,9 +20,12 @@ mod house;
 mod mtls;
 mod policy;
 mod ring;
+mod seal;
+mod standing;
 
 pub use house::{Identities, Sender};
 pub use mtls::Certified;
+pub use standing::{KeyStanding, Standing};
 
 /// A verified identity. Clones of the `Arc` around it are shared by all requests with the same token.
 pub struct Identity {

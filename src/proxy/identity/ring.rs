@@ -46,6 +46,18 @@ pub(super) struct Ring {
     /// Counts the attempts to get keys that are over.
     rounds: watch::Sender<u64>,
     waiting: Semaphore,
+    attempts: Mutex<Attempts>,
+}
+
+/// How the attempts to get keys went.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Attempts {
+    /// When the last one that went well began.
+    pub(super) last_success: Option<Instant>,
+    /// Why the last one went wrong; `None` where it went well.
+    pub(super) trouble: Option<Arc<str>>,
+    /// When the next one begins, where that is known.
+    pub(super) next: Option<Instant>,
 }
 
 impl Set {
@@ -58,13 +70,28 @@ impl Set {
 impl Ring {
     /// A ring with these keys, which are good for ever; or with none yet.
     pub(super) fn new(keys: Option<Arc<Keys>>) -> Self {
+        // Those of a file have just been read.
+        let last_success = keys.is_some().then(Instant::now);
         Self {
             set: ArcSwap::from_pointee(Set { keys, generation: 1, good_until: None }),
             asked: Mutex::new(None),
             wake: Notify::new(),
             rounds: watch::Sender::new(0),
             waiting: Semaphore::new(WAITING),
+            attempts: Mutex::new(Attempts { last_success, ..Attempts::default() }),
         }
+    }
+
+    /// How the attempts to get keys went so far.
+    pub(super) fn attempts(&self) -> Attempts {
+        self.attempts.lock().clone()
+    }
+
+    /// How long until keys are tried to be had again; no time at all where that is not known, or just
+    /// happening.
+    pub(super) fn next_try(&self, now: Instant) -> Duration {
+        let next = self.attempts.lock().next;
+        next.map_or(Duration::ZERO, |next| next.saturating_duration_since(now))
     }
 
     /// The keys in force.
@@ -84,13 +111,33 @@ impl Ring {
         is_new
     }
 
-    /// Says that an attempt to get keys is over, well or not.
-    pub(super) fn end_round(&self) {
+    /// Says that the attempt to get keys that began then is over, well or not. Returns whether its
+    /// outcome is news: another trouble than before, or none any more.
+    pub(super) fn end_round(&self, began: Instant, trouble: Option<String>) -> bool {
+        let is_news = {
+            let mut attempts = self.attempts.lock();
+            let is_news = attempts.trouble.as_deref() != trouble.as_deref();
+            if trouble.is_none() {
+                attempts.last_success = Some(began);
+            }
+            if is_news {
+                attempts.trouble = trouble.map(Arc::from);
+            }
+            is_news
+        };
         self.rounds.send_modify(|rounds| *rounds += 1);
+        is_news
+    }
+
+    /// Waits for the next attempt to get keys: so long, or until a request asks for newer ones.
+    pub(super) async fn rest(&self, pause: Duration) {
+        self.attempts.lock().next = Some(Instant::now() + pause);
+        let _asked_or_due = timeout(pause, self.asked()).await;
+        self.attempts.lock().next = None;
     }
 
     /// Waits until a request asks for newer keys.
-    pub(super) async fn asked(&self) {
+    async fn asked(&self) {
         self.wake.notified().await;
     }
 
@@ -166,7 +213,7 @@ mod tests {
         let fetch = async {
             ring.asked().await;
             ring.put(keys(2), None);
-            ring.end_round();
+            ring.end_round(Instant::now(), None);
         };
         let (first, second, ()) = tokio::join!(
             ring.renew(generation, Instant::now()),

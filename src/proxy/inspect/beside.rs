@@ -9,7 +9,7 @@ use super::Compiled;
 use crate::config::model::{Capture, Place};
 use crate::http::path;
 use crate::http::template::Template;
-use crate::record::{Fact, PseudonymKey};
+use crate::record::{ConfigName, Fact, PseudonymKey};
 
 /// Captures of a path's parameters.
 #[derive(Clone, Debug)]
@@ -29,14 +29,20 @@ impl PathFacts {
         Some(compiled).filter(|compiled| !compiled.is_empty()).map(Self)
     }
 
-    /// The facts of a canonical path that matches this template.
-    pub fn read(&self, template: &Template, path: &str) -> Vec<Fact> {
+    /// The facts of a canonical path that matches this template, and the captures that its values are
+    /// not fit for.
+    pub fn read(&self, template: &Template, path: &str) -> (Vec<Fact>, Vec<ConfigName>) {
         let parameters = template.params(path);
-        let fact = |(name, capture): &(Box<str>, Compiled)| {
-            let (_, value) = parameters.iter().find(|(parameter, _)| **parameter == **name)?;
-            capture.taking.bytes(&path::unescaped(value)).map(|value| capture.fact(value))
-        };
-        self.0.iter().filter_map(fact).collect()
+        let (mut facts, mut unfit) = (Vec::new(), Vec::new());
+        for (name, capture) in &self.0 {
+            let parameter = parameters.iter().find(|(parameter, _)| **parameter == **name);
+            let Some((_, value)) = parameter else { continue };
+            match capture.taking.bytes(&path::unescaped(value)) {
+                Some(value) => facts.push(capture.fact(value)),
+                None => unfit.push(capture.name.clone()),
+            }
+        }
+        (facts, unfit)
     }
 }
 
@@ -90,7 +96,7 @@ mod tests {
         let capture = capture("id", Place::Path("id".into()), take);
         let template = Template::parse("/a/{id}/{*rest}").unwrap();
         let facts = PathFacts::compile([&capture], &key()).unwrap();
-        facts.read(&template, path).into_iter().map(|fact| fact.value).collect()
+        facts.read(&template, path).0.into_iter().map(|fact| fact.value).collect()
     }
 
     #[test]

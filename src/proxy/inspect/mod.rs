@@ -49,8 +49,26 @@ pub enum Interest {
     Whole,
 }
 
-/// What was found of each capture, in their order.
-pub type Found = Vec<Option<Value>>;
+/// What was found of each capture, in their order; `None` where nothing was, or `null`.
+pub type Found = Vec<Option<Seen>>;
+
+/// What is at the place of a capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// What it takes.
+    Fit(Value),
+    /// A value of a kind that it cannot take, such as a text where a number should be.
+    Unfit,
+}
+
+/// What a body gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The facts, in the order of the captures.
+    pub facts: Vec<Fact>,
+    /// The captures whose places hold what they cannot take.
+    pub unfit: Vec<ConfigName>,
+}
 
 #[derive(Clone, Debug)]
 struct Compiled {
@@ -118,10 +136,19 @@ impl Captures {
         self.glance.may_be_in(text)
     }
 
-    /// Reads the facts of a whole body, in the order of the captures. What is missing, `null`, or
-    /// of the wrong kind for a length or a number, gives no fact.
-    pub fn read(&self, body: &[u8]) -> Result<Vec<Fact>, Unreadable> {
-        self.find(body).map(|found| self.facts(found))
+    /// The names of all, for a body that cannot be read.
+    pub fn names(&self) -> impl Iterator<Item = ConfigName> {
+        self.compiled.iter().map(|capture| capture.name.clone())
+    }
+
+    /// Reads the facts of a whole body. What is missing, `null`, or of the wrong kind for a length or a
+    /// number, gives none.
+    pub fn read(&self, body: &[u8]) -> Result<Taken, Unreadable> {
+        let found = self.find(body)?;
+        let is_unfit = |(_, seen): &(_, &Option<Seen>)| **seen == Some(Seen::Unfit);
+        let unfit = self.compiled.iter().zip(&found).filter(is_unfit);
+        let unfit = unfit.map(|(capture, _)| capture.name.clone()).collect();
+        Ok(Taken { unfit, facts: self.facts(found) })
     }
 
     /// Looks into a whole body. See [`Self::read`].
@@ -138,8 +165,10 @@ impl Captures {
     /// Gives what was found its names.
     pub fn facts(&self, found: Found) -> Vec<Fact> {
         let named = self.compiled.iter().zip(found);
-        let fact =
-            |(capture, value): (&Compiled, Option<Value>)| value.map(|value| capture.fact(value));
+        let fact = |(capture, seen): (&Compiled, Option<Seen>)| match seen {
+            Some(Seen::Fit(value)) => Some(capture.fact(value)),
+            Some(Seen::Unfit) | None => None,
+        };
         named.filter_map(fact).collect()
     }
 }
@@ -171,7 +200,7 @@ impl Node {
     }
 
     /// Forgets what was found here and below.
-    fn clear(&self, found: &mut [Option<Value>]) {
+    fn clear(&self, found: &mut [Option<Seen>]) {
         self.captures.iter().for_each(|capture| found[*capture] = None);
         self.children.iter().for_each(|child| child.node.clear(found));
     }
@@ -186,7 +215,7 @@ fn member_name(token: &str) -> String {
 struct Walk<'a> {
     captures: &'a Captures,
     node: &'a Node,
-    found: &'a mut [Option<Value>],
+    found: &'a mut [Option<Seen>],
 }
 
 impl Walk<'_> {
@@ -198,7 +227,8 @@ impl Walk<'_> {
     /// Notes what each capture that ends here takes.
     fn note(self, take: impl Fn(&Taking) -> Option<Value>) {
         for capture in &self.node.captures {
-            self.found[*capture] = take(&self.captures.compiled[*capture].taking);
+            let value = take(&self.captures.compiled[*capture].taking);
+            self.found[*capture] = Some(value.map_or(Seen::Unfit, Seen::Fit));
         }
     }
 

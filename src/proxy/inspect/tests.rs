@@ -31,7 +31,7 @@ fn orchestration() -> Captures {
 
 /// The facts of a body as `name=value`.
 fn facts(captures: &Captures, body: &str) -> Vec<String> {
-    let facts = captures.read(body.as_bytes()).unwrap();
+    let facts = captures.read(body.as_bytes()).unwrap().facts;
     let show = |fact: &Fact| match &fact.value {
         Value::Member(member) => format!("{}={member}", fact.name),
         Value::Length(count) | Value::Number(count) => format!("{}={count}", fact.name),

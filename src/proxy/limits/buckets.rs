@@ -57,6 +57,8 @@ pub enum Answer {
         /// Time to wait.
         wait: Duration,
     },
+    /// More was asked than it ever holds. Nothing was taken.
+    TooMuch,
 }
 
 impl Buckets {

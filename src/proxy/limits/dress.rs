@@ -22,8 +22,8 @@ const OLD_RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 /// Adds what the verdict has to say. Fields of the draft that the upstream wrote stay, for they are
 /// lists; the older ones hold one number each, and ours is the one that counts here.
 pub fn dress(headers: &mut HeaderMap, verdict: &Verdict) {
-    if let Some(denial) = &verdict.denied {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds(denial.retry_after)));
+    if let Some(wait) = verdict.denied.as_ref().and_then(|denial| denial.retry_after) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds(wait)));
     }
     // The form is the configuration's, so one limit speaks for all.
     let Some(first) = verdict.budgets().next() else { return };

@@ -38,6 +38,8 @@ pub struct Keys<'a> {
     pub identity: Option<&'a Identity>,
     /// What was captured so far.
     pub facts: &'a [Fact],
+    /// The captures that should have given a fact, and could not.
+    pub unfit: &'a [ConfigName],
 }
 
 /// The key of a bucket. Its lower half is spread by a secret, so it serves as its hash.

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use governor::Quota;
@@ -57,6 +57,8 @@ pub(super) struct Counters {
     pub(super) allow: AtomicU64,
     pub(super) deny: AtomicU64,
     pub(super) would_deny: AtomicU64,
+    /// Whether an answer cost more than the burst, which is said once.
+    has_cut: AtomicBool,
 }
 
 /// What a limit decided so far.
@@ -74,6 +76,8 @@ pub struct Counts {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     pub(super) tariff: usize,
+    /// What is taken from it at first; `None` for more than it ever holds.
+    weight: Option<NonZeroU32>,
     key: Key,
     shared: Option<SharedKey>,
 }
@@ -176,7 +180,27 @@ impl Limiter {
         }
         let shared =
             self.store.is_some().then(|| recipe.shared(&self.name, self.quota(tariff), request));
-        Place { tariff, key: recipe.key(request, tier), shared }
+        let weight = self.price(tariff, request);
+        Place { tariff, weight, key: recipe.key(request, tier), shared }
+    }
+
+    /// What a request takes at first: its cost where that is known, else its reserve. `None` where it
+    /// costs more than a bucket ever holds.
+    fn price(&self, tariff: usize, request: &Keys<'_>) -> Option<NonZeroU32> {
+        let (name, reserve) = match &self.limit.cost {
+            Cost::Request => return Some(NonZeroU32::MIN),
+            Cost::Capture { name, reserve } => (name, *reserve),
+        };
+        let most = self.quota(tariff).burst_size();
+        let reserve = reserve.min(most);
+        match number(name, request.facts) {
+            _ if !self.is_cost_known => Some(reserve),
+            Some(cost) if cost > u64::from(most.get()) => None,
+            // The number is the client's word: it may raise what a request costs, and not lower it.
+            Some(cost) => u32::try_from(cost).ok().and_then(NonZeroU32::new).max(Some(reserve)),
+            None if request.unfit.contains(name) => Some(most),
+            None => Some(reserve),
+        }
     }
 
     /// The tariff of the tier that the caller's claim names; the base, where it names none that exists.
@@ -188,50 +212,55 @@ impl Limiter {
 
     /// Takes what a request needs at first, from this process's bucket.
     pub(super) fn take(&self, place: &Place) -> Answer {
-        self.tariff(place.tariff).pace.take(place.key, self.reserve())
+        let take = |weight| self.tariff(place.tariff).pace.take(place.key, weight);
+        place.weight.map_or(Answer::TooMuch, take)
     }
 
     /// The same, from the bucket of all replicas, where there is one.
     pub(super) async fn take_shared(&self, place: &Place, waited: Duration) -> Told {
-        let (Some(store), Some(key)) = (&self.store, place.shared) else {
+        let (Some(store), Some(key), Some(weight)) = (&self.store, place.shared, place.weight)
+        else {
             return Told { answer: self.take(place), call: None };
         };
         let local = (&self.state.1, place.key);
         let (rule, quota) = (&self.name, self.quota(place.tariff));
-        let weight = self.reserve().min(quota.burst_size());
         store.take(Ask { rule, key, weight, quota, waited, local }).await
     }
 
     /// Whether the cost of a request is still open after its reserve was taken.
     pub(super) fn is_due(&self) -> bool {
-        matches!(self.limit.cost, Cost::Capture { .. })
+        !self.is_cost_known
     }
 
-    /// Whether what is due is known before the request goes on.
-    pub(super) fn is_cost_known(&self) -> bool {
-        self.is_cost_known
-    }
-
-    /// Settles what a request costs against what was taken for it. Returns the time until the bucket is
-    /// full again, where that is known: nothing was settled, or it was settled elsewhere, if not.
-    pub(super) fn settle(&self, place: &Place, facts: &[Fact]) -> Option<Duration> {
-        let Cost::Capture { name, reserve } = &self.limit.cost else { return None };
-        let fact = facts.iter().find(|fact| fact.name == *name)?;
-        let (Value::Number(cost) | Value::Length(cost)) = fact.value else { return None };
-        let tokens = i64::try_from(cost).unwrap_or(i64::MAX) - i64::from(reserve.get());
+    /// Settles what a request cost against what was taken for it. No request costs more than a burst,
+    /// so that no answer, however wrong, keeps its caller out for longer than a bucket takes to fill.
+    pub(super) fn settle(&self, place: &Place, facts: &[Fact]) {
+        let Cost::Capture { name, .. } = &self.limit.cost else { return };
+        let (Some(cost), Some(taken)) = (number(name, facts), place.weight) else { return };
         let quota = self.quota(place.tariff);
+        let most = quota.burst_size().get();
+        if cost > u64::from(most) && !self.counters.has_cut.swap(true, Relaxed) {
+            tracing::warn!(
+                limit = %self.name,
+                "An answer costs more than the limit's burst, and is charged the burst. A larger burst \
+                 would charge all of it. This is said once."
+            );
+        }
+        let cost = u32::try_from(cost).unwrap_or(most).min(most);
+        let tokens = i64::from(cost) - i64::from(taken.get());
         if let (Some(store), Some(key)) = (&self.store, place.shared) {
             store.charge(&self.name, key, quota, tokens);
-            return None;
+        } else {
+            self.state.1.charge(place.key, quota.replenish_interval(), tokens);
         }
-        Some(self.state.1.charge(place.key, quota.replenish_interval(), tokens))
     }
+}
 
-    fn reserve(&self) -> NonZeroU32 {
-        match self.limit.cost {
-            Cost::Request => NonZeroU32::MIN,
-            Cost::Capture { reserve, .. } => reserve,
-        }
+/// The captured number of this name.
+fn number(name: &ConfigName, facts: &[Fact]) -> Option<u64> {
+    match facts.iter().find(|fact| fact.name == *name)?.value {
+        Value::Number(number) | Value::Length(number) => Some(number),
+        _ => None,
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! A bucket holds `burst` tokens and gets one back per interval (`rate`), by the generic cell rate
 //! algorithm of `governor`. So within any time `w` at most `burst + rate × w` requests pass. A request
-//! costs one token, or as many as a captured number says: then a reserve is taken first, and the
-//! difference when the number is known. What is missing then is owed, and the next requests wait for it.
+//! costs one token, or as many as a captured number says. A number of the request is taken at once; for
+//! one of the answer a reserve is taken first, and the difference when it is known. What is missing then
+//! is owed, and the next requests wait for it. No request costs more than a burst.
 //!
 //! Each limit is asked at the earliest [`Stage`] at which its keys are known. Buckets survive a reload as
 //! long as their limit's key and `max_keys` and their own rate and burst stay; counters survive as long
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::config::model::{Mode, RateLimit};
-use crate::record::ConfigName;
+use crate::record::{ConfigName, Step};
 
 mod buckets;
 mod dress;
@@ -45,6 +46,17 @@ pub enum Stage {
     Known,
     /// Once the body was looked into: captured facts.
     Body,
+}
+
+impl Stage {
+    /// The gate that it is.
+    pub fn step(self) -> Step {
+        match self {
+            Self::Door => Step::Door,
+            Self::Known => Step::Known,
+            Self::Body => Step::Body,
+        }
+    }
 }
 
 /// All limits of a configuration.
@@ -134,6 +146,15 @@ impl Staged {
         &self.0[stage as usize]
     }
 
+    /// All in the order in which they are asked, as records show them.
+    pub fn shown(&self) -> Box<[(Step, ConfigName, &'static str)]> {
+        let of = |slot: &Slot| {
+            let limiter = slot.limiter();
+            (limiter.stage().step(), limiter.name().clone(), slot.mode().as_str())
+        };
+        self.0.iter().flatten().map(of).collect()
+    }
+
     /// Whether there is none at all.
     pub fn is_empty(&self) -> bool {
         self.0.iter().all(|slots| slots.is_empty())
@@ -146,7 +167,7 @@ pub fn admit(slots: &[Slot], request: &Keys<'_>, verdict: &mut Verdict) {
     for slot in slots {
         let place = slot.limiter.place(request);
         let answer = slot.limiter.take(&place);
-        if !verdict.take_in(slot, &place, answer, request) {
+        if !verdict.take_in(slot, &place, answer) {
             break;
         }
     }
@@ -167,7 +188,7 @@ pub async fn admit_shared(
         let Told { answer, call } = slot.limiter.take_shared(&place, waited).await;
         waited += call.map_or(Duration::ZERO, |call| call.took);
         verdict.calls.extend(call);
-        if !verdict.take_in(slot, &place, answer, request) {
+        if !verdict.take_in(slot, &place, answer) {
             break;
         }
     }

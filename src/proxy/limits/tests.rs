@@ -47,7 +47,7 @@ fn ask(staged: &Staged) -> Verdict {
 fn ask_as(staged: &Staged, stage: Stage, who: Option<&Identity>, facts: &[Fact]) -> Verdict {
     let headers = HeaderMap::new();
     let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let request = Keys { ip, route: "/", headers: &headers, identity: who, facts };
+    let request = Keys { ip, route: "/", headers: &headers, identity: who, facts, unfit: &[] };
     let mut verdict = Verdict::default();
     admit(staged.at(stage), &request, &mut verdict);
     verdict
@@ -81,7 +81,7 @@ async fn a_burst_passes_then_one_per_interval() {
     let limiters = all(&limits);
     assert!((0..3).all(|_| ask(&limiters).denied.is_none()));
     let denial = ask(&limiters).denied.unwrap();
-    assert_eq!(denial, Denial { limit: "a".into(), retry_after: SECOND });
+    assert_eq!(denial, Denial { limit: "a".into(), retry_after: Some(SECOND) });
     advance(SECOND).await;
     assert!(ask(&limiters).denied.is_none());
     assert!(ask(&limiters).denied.is_some());
@@ -253,7 +253,7 @@ async fn a_tier_is_what_a_verified_claim_says_and_any_other_is_the_base() {
     let staged = all(&limits);
     let wait = |staged: &Staged, who: &Identity| loop {
         if let Some(denial) = ask_as(staged, Stage::Known, Some(who), &[]).denied {
-            return denial.retry_after;
+            return denial.retry_after.unwrap();
         }
     };
     let premium = caller("p", &json!({"realm": {"plan": "premium"}}));

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use super::Slot;
 use super::buckets::Answer;
 use super::limiter::{Limiter, Place};
 use super::store::Call;
-use super::{Keys, Slot};
 use crate::config::model::Mode;
-use crate::record::{ConfigName, Fact};
+use crate::record::{ConfigName, Fact, Limited};
 
 /// What the limits say about one request.
 #[derive(Debug, Default)]
@@ -21,6 +21,8 @@ pub struct Verdict {
     pub would_deny: Option<ConfigName>,
     /// What the exchange owes when it ends; empty where every cost is known.
     pub dues: Vec<Due>,
+    /// What each of them said.
+    pub limited: Limited,
     /// The calls that a shared store was asked with, since they were last taken out.
     pub calls: Vec<Call>,
     /// What is left in the first enforced limit that was asked; apart from the others, because one
@@ -34,8 +36,8 @@ pub struct Verdict {
 pub struct Denial {
     /// Its name.
     pub limit: ConfigName,
-    /// How long until it has enough tokens again.
-    pub retry_after: Duration,
+    /// How long until it has enough tokens again; `None` where it never will.
+    pub retry_after: Option<Duration>,
 }
 
 /// What is left in a bucket.
@@ -60,8 +62,7 @@ impl Due {
     /// Takes what the request cost beyond its reserve, or gives back what it did not cost. Where the
     /// number is not among the facts, the reserve was the cost.
     pub fn settle(self, facts: &[Fact]) {
-        // Nobody is left to be told what remains.
-        let _owed = self.limiter.settle(&self.place, facts);
+        self.limiter.settle(&self.place, facts);
     }
 }
 
@@ -72,28 +73,18 @@ impl Verdict {
     }
 
     /// Takes a limit's answer in. Whether the next limit is to be asked.
-    pub(super) fn take_in(
-        &mut self,
-        slot: &Slot,
-        place: &Place,
-        answer: Answer,
-        request: &Keys<'_>,
-    ) -> bool {
+    pub(super) fn take_in(&mut self, slot: &Slot, place: &Place, answer: Answer) -> bool {
         let limiter = &slot.limiter;
         let is_enforced = slot.mode == Mode::Enforce;
+        self.limited.note(!matches!(answer, Answer::Taken { .. }));
         match answer {
             Answer::Taken { remaining } => {
                 limiter.counters.allow.fetch_add(1, Relaxed);
                 let quota = limiter.quota(place.tariff);
                 let spent = quota.burst_size().get().saturating_sub(remaining);
                 let reset = quota.replenish_interval().saturating_mul(spent);
-                let (mut remaining, mut reset) = (remaining, reset);
                 if limiter.is_due() {
-                    if !limiter.is_cost_known() {
-                        self.dues.push(Due { limiter: Arc::clone(limiter), place: *place });
-                    } else if let Some(owed) = limiter.settle(place, request.facts) {
-                        (remaining, reset) = (left(quota, owed), owed);
-                    }
+                    self.dues.push(Due { limiter: Arc::clone(limiter), place: *place });
                 }
                 if is_enforced {
                     let (limiter, tariff) = (Arc::clone(limiter), place.tariff);
@@ -102,19 +93,26 @@ impl Verdict {
                 true
             }
             Answer::Empty { wait } if is_enforced => {
-                limiter.counters.deny.fetch_add(1, Relaxed);
                 let (limiter, tariff) = (Arc::clone(limiter), place.tariff);
-                let limit = limiter.name.clone();
+                self.deny(&limiter, Some(wait));
                 self.note(Budget { limiter, tariff, remaining: 0, reset: wait });
-                self.denied = Some(Denial { limit, retry_after: wait });
                 false
             }
-            Answer::Empty { .. } => {
+            Answer::TooMuch if is_enforced => {
+                self.deny(limiter, None);
+                false
+            }
+            Answer::Empty { .. } | Answer::TooMuch => {
                 limiter.counters.would_deny.fetch_add(1, Relaxed);
                 self.would_deny.get_or_insert_with(|| limiter.name.clone());
                 true
             }
         }
+    }
+
+    fn deny(&mut self, limiter: &Limiter, retry_after: Option<Duration>) {
+        limiter.counters.deny.fetch_add(1, Relaxed);
+        self.denied = Some(Denial { limit: limiter.name.clone(), retry_after });
     }
 
     fn note(&mut self, budget: Budget) {
@@ -123,11 +121,4 @@ impl Verdict {
             Some(_) => self.others.push(budget),
         }
     }
-}
-
-/// Whole tokens in a bucket that is full again after this long.
-fn left(quota: governor::Quota, owed: Duration) -> u32 {
-    let interval = quota.replenish_interval().as_nanos().max(1);
-    let spent = u32::try_from(owed.as_nanos().div_ceil(interval)).unwrap_or(u32::MAX);
-    quota.burst_size().get().saturating_sub(spent)
 }

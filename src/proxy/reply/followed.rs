@@ -166,6 +166,7 @@ impl Followed {
             }
         } else if let Some(trailers) = frame.trailers_mut() {
             hop::strip_trailers(trailers);
+            trailers.remove(&self.exchange.plan.request_id_header);
             // Trailers are the last frame by definition; hyper does not poll again.
             self.finish(now, ending(trailers));
         }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::http::sse::data::{Data, DataReader};
 use crate::proxy::classify::Text;
 use crate::proxy::exchange::Exchange;
-use crate::proxy::inspect::{Captures, Found, Pieces, Reservation};
+use crate::proxy::inspect::{Captures, Found, Pieces, Reservation, Seen};
 
 /// What is first set aside for a body of unknown length. It doubles as needed.
 const FIRST: usize = 1024;
@@ -139,7 +139,7 @@ fn overlay(found: &mut Found, newer: Found) {
         return;
     }
     for (old, new) in found.iter_mut().zip(newer) {
-        if new.is_some() {
+        if matches!(new, Some(Seen::Fit(_))) {
             *old = new;
         }
     }

@@ -34,6 +34,9 @@ pub(super) struct Bell {
     rope: Waker,
     /// The task that the bell wakes, as of the last poll.
     owner: Waker,
+    /// Whether what the owner waits for was not there after the last drive: until the bell rings, it
+    /// cannot be.
+    is_quiet: bool,
 }
 
 #[derive(Debug)]
@@ -48,7 +51,7 @@ impl Bell {
         let owner = Mutex::new(Waker::noop().clone());
         let inner = Arc::new(Inner { state: AtomicU8::new(RUNG), owner });
         let rope = Waker::from(Arc::clone(&inner));
-        Self { inner, rope, owner: Waker::noop().clone() }
+        Self { inner, rope, owner: Waker::noop().clone(), is_quiet: false }
     }
 
     /// Rings without waking the owner, who is about to poll.
@@ -63,8 +66,8 @@ impl Bell {
         self.inner.owner.lock().clone_from(&self.owner);
     }
 
-    /// Looks whether what the owner waits for is there, and as long as it is not and something has
-    /// rung, drives and looks again. `drive` gets what to ring, which wakes `cx` from now on.
+    /// Drives as long as something has rung and what the owner waits for is not there. `drive` gets
+    /// what to ring, which wakes `cx` from now on, and says whether the connection is still open.
     pub(super) fn answer<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -77,16 +80,21 @@ impl Bell {
         }
         let state = &self.inner.state;
         let quiet = &mut Context::from_waker(Waker::noop());
-        state.fetch_or(DRIVEN, Ordering::AcqRel);
-        let mut found = look(quiet);
-        for _ in 0..ROUNDS {
-            // Whatever rang until here is answered by this drive.
-            if found.is_ready() || state.swap(DRIVEN, Ordering::AcqRel) & RUNG == 0 {
-                break;
-            }
+        // Whatever rang until here is answered by this drive.
+        let mut is_rung = state.swap(DRIVEN, Ordering::AcqRel) & RUNG != 0;
+        let mut found = if is_rung || self.is_quiet { Poll::Pending } else { look(quiet) };
+        let mut rounds = 0;
+        while is_rung && found.is_pending() && rounds < ROUNDS {
             // While the connection is open, whatever is waited for comes out of driving it.
             let is_open = drive(&mut Context::from_waker(&self.rope));
             found = if is_open { look(quiet) } else { look(cx) };
+            self.is_quiet = is_open;
+            rounds += 1;
+            is_rung = found.is_pending() && state.swap(DRIVEN, Ordering::AcqRel) & RUNG != 0;
+        }
+        self.is_quiet &= found.is_pending();
+        if is_rung {
+            self.ring(); // Not answered in these rounds.
         }
         let was_rung = state.fetch_and(!DRIVEN, Ordering::AcqRel) & RUNG != 0;
         if found.is_pending() && was_rung {
@@ -150,6 +158,26 @@ mod tests {
             assert!(answer(&mut bell, &task, |_| drives += 1).is_pending());
         }
         assert_eq!((drives, task.wakes()), (1, 0));
+    }
+
+    #[test]
+    fn what_was_not_there_is_looked_for_again_only_once_the_bell_has_rung() {
+        let (mut bell, task) = (Bell::new(), Arc::<Count>::default());
+        let waker = Waker::from(Arc::clone(&task));
+        let mut looks = 0;
+        let mut poll = |bell: &mut Bell| {
+            let look = |_: &mut Context<'_>| {
+                looks += 1;
+                if looks == 2 { Poll::Ready(()) } else { Poll::Pending }
+            };
+            let found = bell.answer(&mut Context::from_waker(&waker), |_| true, look).is_ready();
+            (found, looks)
+        };
+        assert_eq!(poll(&mut bell), (false, 1));
+        assert_eq!(poll(&mut bell), (false, 1));
+        bell.ring();
+        assert_eq!(poll(&mut bell), (true, 2));
+        assert_eq!(poll(&mut bell), (false, 3), "there may be more of what was found");
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub(super) enum Problem {
     Unauthorized,
     /// No such page at this door.
     NotFound,
+    /// An exchange of that id is not, or no longer, remembered.
+    Forgotten,
     /// Not with this method.
     MethodNotAllowed {
         /// The methods that the page has.
@@ -71,6 +73,11 @@ impl Problem {
                 (StatusCode::UNAUTHORIZED, "This door asks for its bearer token.")
             }
             Self::NotFound => (StatusCode::NOT_FOUND, "There is no such page at this door."),
+            Self::Forgotten => (
+                StatusCode::NOT_FOUND,
+                "No exchange of that id is remembered: it is not over yet, too long ago, or was \
+                 another replica's.",
+            ),
             Self::MethodNotAllowed { .. } => {
                 (StatusCode::METHOD_NOT_ALLOWED, "This page does not have that method.")
             }

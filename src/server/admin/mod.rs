@@ -1,4 +1,5 @@
-//! The doors for operators and scrapers: health, metrics, status, drain, reload.
+//! The doors for operators and scrapers: health, metrics, status, what became of an exchange,
+//! drain, reload.
 //!
 //! Each door is a listener of its own with at most 64 connections, of which the oldest makes room for a
 //! newcomer, a deadline on every head and a short life for every connection. All tasks belong to [`serve`] and have ended when it returns.
@@ -52,6 +53,8 @@ pub struct House {
     pub health: Arc<Health>,
     /// Makes the document of `/status`. Takes a snapshot; must not wait.
     pub status: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
+    /// Makes the document of `/explain/{request-id}`, where that exchange is remembered. Must not wait.
+    pub explain: Box<dyn Fn(&str) -> Option<serde_json::Value> + Send + Sync>,
     /// Cancelled by `POST /drain`.
     pub drain: CancellationToken,
     /// Asked by `POST /reload`.

@@ -46,6 +46,7 @@ enum Page {
     Ready,
     Started,
     Status,
+    Explain,
     Drain,
     Reload,
 }
@@ -58,6 +59,7 @@ impl Page {
             ("/readyz", _) => Some(Self::Ready),
             ("/startupz", _) => Some(Self::Started),
             ("/status", Door::Operators) => Some(Self::Status),
+            (path, Door::Operators) if explained(path).is_some() => Some(Self::Explain),
             ("/drain", Door::Operators) => Some(Self::Drain),
             ("/reload", Door::Operators) => Some(Self::Reload),
             _ => None,
@@ -92,6 +94,10 @@ impl Page {
                 Ok(json(ok_if(is_started), &json!({ "started": is_started })))
             }
             Self::Status => Ok(json(StatusCode::OK, &(house.status)())),
+            Self::Explain => {
+                let document = explained(request.uri().path()).and_then(|id| (house.explain)(id));
+                Ok(json(StatusCode::OK, &document.ok_or(Problem::Forgotten)?))
+            }
             Self::Drain => {
                 house.drain.cancel();
                 Ok(json(StatusCode::ACCEPTED, &json!({ "draining": true })))
@@ -99,6 +105,11 @@ impl Page {
             Self::Reload => Ok(reloaded(house.reload.reload(Cause::Admin).await)),
         }
     }
+}
+
+/// The id that a path asks about.
+fn explained(path: &str) -> Option<&str> {
+    path.strip_prefix("/explain/").filter(|id| !id.is_empty())
 }
 
 fn reloaded(outcome: Result<Vec<String>, NotReloaded>) -> Answer {

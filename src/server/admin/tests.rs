@@ -29,6 +29,7 @@ async fn open(door: Door, token: Option<&str>) -> Open {
         metrics: Metrics::new(&config.service),
         health: Arc::new(Health::new(vec![("upstream", Box::new(probe))])),
         status: Box::new(|| json!({ "version": "test" })),
+        explain: Box::new(|id| (id == "known.id-1").then(|| json!({ "requestId": id }))),
         drain: CancellationToken::new(),
         reload: reload::channel().0,
         token: ArcSwapOption::from_pointee(token.map(Secret::new)),
@@ -239,6 +240,24 @@ async fn silent_clients_do_not_keep_a_probe_out() {
     let probe = timeout(HEADER_TIMEOUT / 2, door.get("/livez")).await;
     assert_eq!(probe.unwrap().0, 200);
     door.close().await;
+}
+
+#[tokio::test]
+async fn an_exchange_is_explained_to_operators_alone_while_it_is_remembered() {
+    let door = open(Door::Operators, None).await;
+    let (status, document) = door.get("/explain/known.id-1").await;
+    assert_eq!((status, &document["requestId"]), (200, &json!("known.id-1")));
+    for forgotten in ["/explain/another", "/explain/known.id-1/x", "/explain/", "/explain"] {
+        assert_eq!(door.get(forgotten).await.0, 404, "{forgotten}");
+    }
+    assert_eq!(door.ask("POST", "/explain/known.id-1", "Connection: close\r\n").await.0, 405);
+    door.close().await;
+    let guarded = open(Door::Operators, Some("s3cret")).await;
+    assert_eq!(guarded.get("/explain/known.id-1").await.0, 401);
+    guarded.close().await;
+    let scrapers = open(Door::Scrapers, None).await;
+    assert_eq!(scrapers.get("/explain/known.id-1").await.0, 404);
+    scrapers.close().await;
 }
 
 #[tokio::test]

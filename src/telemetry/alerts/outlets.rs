@@ -36,7 +36,7 @@ pub(super) struct Outlets {
     project: Option<Sentry>,
     sentry: Option<Turns>,
     webhook: Option<Turns>,
-    workers: Vec<Worker<Arc<Turn>>>,
+    workers: Vec<Worker>,
 }
 
 impl Outlets {
@@ -93,13 +93,13 @@ impl Outlets {
     }
 
     /// The workers, to be stopped.
-    pub(super) fn take_workers(&mut self) -> Vec<Worker<Arc<Turn>>> {
+    pub(super) fn take_workers(&mut self) -> Vec<Worker> {
         std::mem::take(&mut self.workers)
     }
 }
 
 /// Stops these workers, all by one deadline.
-pub(super) async fn stop(workers: Vec<Worker<Arc<Turn>>>, deadline: Instant) {
+pub(super) async fn stop(workers: Vec<Worker>, deadline: Instant) {
     let mut stopping = JoinSet::new();
     for worker in workers {
         stopping.spawn(worker.stop(deadline));

@@ -3,6 +3,7 @@
 //! A [`Parcel`] is encoded once, and is the same bytes in memory, on disk and on the wire. Every signal
 //! has an `outbox`, the front of a queue that never makes anybody wait:
 //!
+//! - `dispatch` is how a sink gets there: it compresses a batch and posts it;
 //! - `ring` is the queue in memory, bounded; `spool` the one on disk, of all signals together;
 //! - `clerk` is the task that empties both, as its owner sees it; `rounds` is what it does all day;
 //! - `retry` says how long it pauses, `notices` what the operator is told;
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 mod clerk;
+pub mod dispatch;
 pub mod gzip;
 mod notices;
 pub mod outbox;

@@ -12,7 +12,8 @@ use crate::http::shape::Words;
 use crate::http::traceparent::{SpanId, TraceId};
 use crate::record::name::spell;
 use crate::record::{
-    Cache, Caller, Fact, Failure, Kept, Outcome, Phase, Refusal, Stream, Trace, UpstreamLeg, Value,
+    Cache, Caller, Fact, Failure, Kept, Outcome, Phase, Policy, Refusal, Stream, Trace, Trail,
+    UpstreamLeg, Value,
 };
 
 mod pages;
@@ -30,7 +31,13 @@ fn metrics() -> Metrics {
 }
 
 fn names(template: &'static str) -> Arc<RouteNames> {
-    Arc::new(RouteNames { template: template.into(), name: None, span: None, audit: None })
+    Arc::new(RouteNames {
+        template: template.into(),
+        name: None,
+        span: None,
+        audit: None,
+        policy: Policy::default(),
+    })
 }
 
 fn record(route: &Arc<RouteNames>) -> Record {
@@ -75,6 +82,7 @@ fn record(route: &Arc<RouteNames>) -> Record {
         caller: Caller::default(),
         operation: None,
         rejection: None,
+        trail: Trail::default(),
         class: None,
         would_refuse: None,
         facts: Vec::new(),

@@ -5,6 +5,7 @@ drive.py download PORT PATH FILE  the body's sha256 must be that of FILE; nothin
 drive.py upload PORT PATH FILE    FILE with a content-length; the answer must be its sha256
 drive.py posts PORT SECONDS OUT   POST /api/orchestrate until the time is up or nobody answers;
                                   one line `status request-id` per answer goes to OUT
+drive.py refused PORT COUNT       COUNT of the same posts over kept connections, each answered 403
 drive.py gets PORT PATH COUNT     COUNT requests; prints how often each status came
 
 Prints one line on success; any difference is a message and exit status 1.
@@ -107,6 +108,23 @@ async def posts(port, seconds, out):
     print(f"{len(answers)} answers")
 
 
+async def refused(port, count):
+    numbers = iter(range(count))
+
+    async def one_connection():
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for number in numbers:
+            writer.write(b"POST /api/orchestrate HTTP/1.1\r\nhost: real.test\r\ncontent-length: 0\r\n\r\n")
+            status, _, _ = await asyncio.wait_for(read_answer(reader), 30)
+            if status != 403:
+                sys.exit(f"request {number}: status {status}")
+        writer.close()
+
+    started = time.monotonic()
+    await asyncio.gather(*(one_connection() for _ in range(CONNECTIONS)))
+    print(f"{count} refused in {time.monotonic() - started:.1f} s")
+
+
 async def gets(port, path, count):
     numbers = iter(range(count))
     seen = collections.Counter()
@@ -163,6 +181,8 @@ def main(command, *arguments):
         asyncio.run(blobs(port, int(arguments[1])))
     elif command == "posts":
         asyncio.run(posts(port, float(arguments[1]), arguments[2]))
+    elif command == "refused":
+        asyncio.run(refused(port, int(arguments[1])))
     elif command == "gets":
         asyncio.run(gets(port, arguments[1], int(arguments[2])))
     elif command == "download":

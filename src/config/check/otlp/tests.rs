@@ -96,10 +96,41 @@ fn switches_of_the_environment_turn_signals_off() {
     assert_eq!(notices("", &[(temporality, "Cumulative")]), [""; 0]);
     let said = notices("", &[(temporality, "delta")]);
     assert!(said.len() == 1 && said[0].starts_with(temporality), "{said:?}");
-    let said = notices("", &[("OTEL_LOGS_EXPORTER", "console,otlp")]);
-    assert_eq!(said, ["OTEL_LOGS_EXPORTER is ignored: logs are not pushed by OTLP."]);
     let said = notices("", &[("OTEL_SDK_DISABLED", "true")]);
-    assert_eq!(said, ["OTEL_SDK_DISABLED is set: traces and metrics are pushed nowhere."]);
+    assert_eq!(said, ["OTEL_SDK_DISABLED is set: traces, metrics and logs are pushed nowhere."]);
+}
+
+/// The URL of the logs, `-` for none.
+fn logs_url(text: &str, env: &[(&str, &str)]) -> String {
+    loaded(text, env).config.otlp.logs.map_or("-".to_owned(), |target| target.url)
+}
+
+#[test]
+fn logs_are_pushed_only_where_somebody_asked_for_it() {
+    let base = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c");
+    let own = ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://c/x");
+    let word = |word| ("OTEL_LOGS_EXPORTER", word);
+    let (default, of_base) = ("http://localhost:4318/v1/logs", "http://c/v1/logs");
+    let cases: [(&str, &[_], &str); 13] = [
+        ("", &[], "-"),
+        ("log.otlp.timeout = \"1s\"", &[], "-"),
+        ("otlp.endpoint = \"\"", &[], "-"),
+        ("otlp.endpoint = \"http://c\"", &[], of_base),
+        ("otlp.endpoint = \"http://c/v1/traces\"", &[], of_base),
+        ("otlp.endpoint = \"http://c\"\nlog.otlp.endpoint = \"\"", &[], "-"),
+        ("log.otlp.endpoint = \"http://c/x\"", &[], "http://c/x"),
+        ("", &[base], of_base),
+        ("", &[base, own], "http://c/x"),
+        ("", &[base, own, word("none")], "-"),
+        ("", &[base, word("console")], "-"),
+        ("", &[word("console, otlp")], default),
+        ("", &[base, ("OTEL_SDK_DISABLED", "true")], "-"),
+    ];
+    for (text, env, expected) in cases {
+        assert_eq!(logs_url(text, env), expected, "{text} {env:?}");
+    }
+    let asked = loaded("log.otlp.protocol = \"grpc\"", &[word("otlp")]).config.otlp.logs.unwrap();
+    assert_eq!((&*asked.url, asked.is_configured), ("http://localhost:4317", true));
 }
 
 #[test]

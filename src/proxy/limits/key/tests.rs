@@ -11,7 +11,7 @@ pub(in super::super) fn numbered(n: u64) -> Key {
 }
 
 fn request<'a>(ip: &str, route: &'a str, headers: &'a HeaderMap) -> Keys<'a> {
-    Keys { ip: ip.parse().unwrap(), route, headers, identity: None, facts: &[] }
+    Keys { ip: ip.parse().unwrap(), route, headers, identity: None, facts: &[], unfit: &[] }
 }
 
 fn identity(claims: &serde_json::Value, user: Option<&str>, tenant: Option<&str>) -> Identity {

@@ -30,9 +30,39 @@ impl Model {
         Ok(after / self.interval)
     }
 
-    fn settle(&mut self, tokens: i128) {
+    /// Takes a known cost whole: `None` where it is more than the burst.
+    fn take_known(&mut self, cost: Known, reserve: u32) -> Option<Result<i128, i128>> {
+        let burst = u32::try_from(self.burst).unwrap();
+        match cost {
+            Known::Number(cost) if cost > u64::from(burst) => None,
+            Known::Number(cost) => Some(self.take(u32::try_from(cost).unwrap().max(reserve))),
+            Known::Missing => Some(self.take(reserve)),
+            Known::Unfit => Some(self.take(burst)),
+        }
+    }
+
+    /// Charges what an answer cost beyond its reserve; no more than a burst in all.
+    fn settle(&mut self, cost: u64, reserve: u32) {
+        let tokens = i128::from(cost).min(self.burst) - i128::from(reserve);
         self.level = (self.level - tokens * self.interval).min(self.burst * self.interval);
     }
+}
+
+/// What a request says of its cost.
+#[derive(Clone, Copy, Debug)]
+enum Known {
+    Number(u64),
+    Missing,
+    Unfit,
+}
+
+fn known() -> impl Strategy<Value = Known> {
+    prop_oneof![
+        6 => (0u64..9).prop_map(Known::Number),
+        1 => any::<u64>().prop_map(Known::Number),
+        1 => Just(Known::Missing),
+        1 => Just(Known::Unfit),
+    ]
 }
 
 fn paused<T>(test: impl Future<Output = T>) -> T {
@@ -48,6 +78,21 @@ fn weighted(name: &'static str, reserve: u32, burst: u32, per: Duration) -> Limi
     Limits::compile(&config, None, None)
 }
 
+/// Asks a limit whose cost the request names.
+fn ask_known(staged: &Staged, cost: Known) -> Verdict {
+    let (headers, name) = (HeaderMap::new(), ConfigName::from("asked"));
+    let facts = match cost {
+        Known::Number(cost) => number("asked", cost).to_vec(),
+        Known::Missing | Known::Unfit => Vec::new(),
+    };
+    let unfit = if matches!(cost, Known::Unfit) { vec![name] } else { Vec::new() };
+    let (ip, facts, unfit) = (IpAddr::V4(Ipv4Addr::LOCALHOST), &facts[..], &unfit[..]);
+    let request = Keys { ip, route: "/", headers: &headers, identity: None, facts, unfit };
+    let mut verdict = Verdict::default();
+    admit(staged.at(Stage::Body), &request, &mut verdict);
+    verdict
+}
+
 fn number(name: &'static str, number: u64) -> [Fact; 1] {
     [Fact { name: name.into(), value: Value::Number(number) }]
 }
@@ -58,33 +103,66 @@ async fn what_a_request_cost_is_settled_when_it_ends() {
     let staged = all(&limits);
     let mut first = ask(&staged);
     assert_eq!(first.budgets().next().unwrap().remaining, 8, "its reserve is taken");
-    first.dues.pop().unwrap().settle(&number("used", 15));
-    // Ten were there and fifteen are gone; two more are wanted.
-    assert_eq!(ask(&staged).denied.unwrap().retry_after, 7 * SECOND);
-    advance(7 * SECOND).await;
     let mut second = ask(&staged);
-    assert!(second.denied.is_none());
-    second.dues.pop().unwrap().settle(&number("used", 0));
-    let third = ask(&staged);
-    assert_eq!(third.budgets().next().unwrap().remaining, 0, "the reserve came back");
-    drop(third);
+    second.dues.pop().unwrap().settle(&number("used", 9));
+    first.dues.pop().unwrap().settle(&number("used", 6));
+    // Ten were there and fifteen are gone; two more are wanted.
+    assert_eq!(ask(&staged).denied.unwrap().retry_after, Some(7 * SECOND));
+    advance(7 * SECOND).await;
+    let mut third = ask(&staged);
+    assert!(third.denied.is_none());
+    third.dues.pop().unwrap().settle(&number("used", 0));
+    let fourth = ask(&staged);
+    assert_eq!(fourth.budgets().next().unwrap().remaining, 0, "the reserve came back");
+    drop(fourth);
     assert!(ask(&staged).denied.is_some(), "without a number, the reserve was the cost");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cost_that_is_known_is_charged_before_the_next_request() {
-    let limits = weighted("asked", 1, 10, SECOND);
+async fn no_answer_costs_more_than_a_burst() {
+    let limits = weighted("used", 2, 10, SECOND);
     let staged = all(&limits);
-    let ask = |cost| ask_as(&staged, Stage::Body, None, &number("asked", cost));
-    let first = ask(4);
-    let budget = first.budgets().next().unwrap();
-    assert_eq!((budget.remaining, budget.reset, first.dues.len()), (6, 4 * SECOND, 0));
-    // A cost beyond the burst is a debt, not a refusal for ever.
-    assert_eq!(ask(26).budgets().next().unwrap().remaining, 0);
-    assert_eq!(ask(1).denied.unwrap().retry_after, 21 * SECOND);
-    advance(21 * SECOND).await;
-    assert!(ask(u64::MAX).denied.is_none());
-    assert!(ask(1).denied.unwrap().retry_after > 1_000_000_000 * SECOND);
+    for cost in [11, 1 << 53, u64::MAX] {
+        let mut verdict = ask(&staged);
+        assert_eq!(verdict.budgets().next().unwrap().remaining, 8);
+        verdict.dues.pop().unwrap().settle(&number("used", cost));
+        assert_eq!(
+            ask(&staged).denied.unwrap().retry_after,
+            Some(2 * SECOND),
+            "not more, not less"
+        );
+        advance(10 * SECOND).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cost_that_the_request_names_is_taken_whole_or_not_at_all() {
+    let limits = weighted("asked", 2, 10, SECOND);
+    let staged = all(&limits);
+    let left = |verdict: &Verdict| verdict.budgets().next().unwrap().remaining;
+    let first = ask_known(&staged, Known::Number(6));
+    assert_eq!((left(&first), first.dues.len()), (4, 0));
+    let too_early = ask_known(&staged, Known::Number(7)).denied.unwrap();
+    assert_eq!(too_early.retry_after, Some(3 * SECOND), "and nothing is taken");
+    assert_eq!(left(&ask_known(&staged, Known::Number(0))), 2, "the reserve is the least");
+    assert_eq!(left(&ask_known(&staged, Known::Missing)), 0, "and what is taken without a number");
+    for beyond in [11, 1 << 53, u64::MAX] {
+        let denial = ask_known(&staged, Known::Number(beyond)).denied.unwrap();
+        assert_eq!(denial, Denial { limit: "a".into(), retry_after: None });
+    }
+    advance(10 * SECOND).await;
+    assert_eq!(left(&ask_known(&staged, Known::Unfit)), 0, "what is no number counts as the most");
+    assert_eq!(counts(&limits), Counts { allow: 4, deny: 4, would_deny: 0 });
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_shadow_a_cost_beyond_the_burst_only_counts() {
+    let limits = weighted("asked", 1, 2, SECOND);
+    let staged = limits.resolve(&["a".into()], Mode::Shadow);
+    let verdict = ask_known(&staged, Known::Number(3));
+    assert_eq!((verdict.denied, verdict.would_deny.as_deref()), (None, Some("a")));
+    assert_eq!(counts(&limits), Counts { allow: 0, deny: 0, would_deny: 1 });
+    assert_eq!(ask_known(&staged, Known::Number(2)).would_deny, None, "it took nothing");
 }
 
 #[tokio::test(start_paused = true)]
@@ -92,7 +170,7 @@ async fn a_shadow_limit_is_settled_too() {
     let limits = weighted("used", 1, 2, SECOND);
     let staged = limits.resolve(&["a".into()], Mode::Shadow);
     let mut first = ask(&staged);
-    first.dues.pop().unwrap().settle(&number("used", 5));
+    first.dues.pop().unwrap().settle(&number("used", 2));
     let second = ask(&staged);
     assert_eq!((second.would_deny.as_deref(), second.dues.len()), (Some("a"), 0));
 }
@@ -124,7 +202,7 @@ proptest! {
                         }
                         Err(wait) => {
                             let denial = verdict.denied.unwrap();
-                            prop_assert_eq!(denial.retry_after.as_nanos().cast_signed(), wait);
+                            prop_assert_eq!(denial.retry_after.unwrap().as_nanos().cast_signed(), wait);
                         }
                     }
                 }
@@ -167,7 +245,7 @@ proptest! {
                 if !is_request && !dues.is_empty() {
                     let (who, due) = dues.swap_remove(which.index(dues.len()));
                     due.settle(&number("used", cost));
-                    models[who].settle(i128::from(cost) - i128::from(reserve));
+                    models[who].settle(cost, reserve);
                     continue;
                 }
                 let who = which.index(2);
@@ -180,9 +258,41 @@ proptest! {
                     }
                     Err(wait) => {
                         let denial = verdict.denied.unwrap();
-                        prop_assert_eq!(denial.retry_after.as_nanos().cast_signed(), wait);
+                        prop_assert_eq!(denial.retry_after.unwrap().as_nanos().cast_signed(), wait);
                         prop_assert!(verdict.dues.is_empty());
                     }
+                }
+            }
+            Ok(())
+        })?;
+    }
+
+    /// Costs that requests name, whatever they say.
+    #[test]
+    fn known_costs_reckon_exactly_as_the_model(
+        burst in 1u32..8,
+        reserve in 1u32..8,
+        steps in proptest::collection::vec((0u64..3_000, known()), 1..60),
+    ) {
+        paused(async {
+            let reserve = reserve.min(burst);
+            let limits = weighted("asked", reserve, burst, SECOND);
+            let (staged, mut model) = (all(&limits), Model::new(burst, SECOND));
+            for (pause, cost) in steps {
+                let pause = Duration::from_millis(pause);
+                advance(pause).await;
+                model.wait(pause);
+                let verdict = ask_known(&staged, cost);
+                match model.take_known(cost, reserve) {
+                    Some(Ok(left)) => {
+                        let budget = verdict.budgets().next().unwrap();
+                        prop_assert_eq!(i128::from(budget.remaining), left);
+                    }
+                    Some(Err(wait)) => {
+                        let denial = verdict.denied.unwrap();
+                        prop_assert_eq!(denial.retry_after.unwrap().as_nanos().cast_signed(), wait);
+                    }
+                    None => prop_assert_eq!(verdict.denied.unwrap().retry_after, None),
                 }
             }
             Ok(())

@@ -1,4 +1,4 @@
-//! The access log: one line per exchange, to the console or to `combined.log` and `error.log`.
+//! The log's own outputs: one line per entry, to the console or to `combined.log` and `error.log`.
 //!
 //! Each output has its own lane, worker and thread, so a reader of stdout that stalls holds up
 //! neither the files nor a single request: its lane fills, and drops are counted. Lines are formatted
@@ -6,61 +6,95 @@
 //! runtime's blocking pool, because a write that never returns must not keep the process from
 //! ending.
 //!
-//! It does not rotate files and never reopens them.
+//! What an output loses it says itself, in a line before the next one that gets through. How files
+//! rotate is not known here.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-pub use self::line::Form;
-use self::line::Format;
 use super::file::Lines;
 pub use super::file::OpenError;
-use crate::config::model::{Console, LogLevel, Service};
-use crate::record::{Level, Record};
+use crate::config::model::{Console, Log, LogFiles, Schema, Service};
+use crate::telemetry::log::Entry;
+pub use crate::telemetry::log::line::Form;
 use crate::telemetry::sink::{Delivery, Sink};
 
-mod line;
+mod missing;
+mod scribe;
 
-/// Whether a record is loud enough for this `log.level`. Ask before offering it.
-pub fn wants(level: LogLevel, record: &Record) -> bool {
-    let loudness = match record.level() {
-        Level::Error => LogLevel::Error,
-        Level::Warn => LogLevel::Warn,
-        Level::Info => LogLevel::Info,
-    };
-    loudness <= level
-}
+use scribe::Scribe;
 
 /// The form of the console's lines, or `None` where it is off. `auto` is pretty on a terminal.
-pub fn console_form(console: Console) -> Option<Form> {
-    match console {
+pub fn console_form(log: &Log) -> Option<Form> {
+    match log.console {
         Console::Auto if io::stdout().is_terminal() => Some(Form::Pretty),
-        Console::Auto | Console::Json => Some(Form::Json),
+        Console::Auto | Console::Json => Some(Form::Json(log.schema)),
         Console::Pretty => Some(Form::Pretty),
         Console::Off => None,
     }
 }
 
-/// One output of the access log.
+/// One output of the log.
 #[derive(Debug)]
 pub struct AccessLog {
     name: &'static str,
-    jobs: Option<SyncSender<Job>>,
+    jobs: Jobs,
+    /// What the lane has dropped for want of room.
+    missed: u64,
 }
 
-/// A batch for the writer's thread.
-struct Job {
-    records: Vec<Arc<Record>>,
-    /// Gets the number of records whose lines arrived.
-    arrived: oneshot::Sender<usize>,
+/// Where the thread gets its jobs from; `None` once it shall end.
+type Jobs = Arc<Mutex<Option<SyncSender<Job>>>>;
+
+/// Jobs that wait for the thread at most: a batch, and a wish to open the files again.
+const WAITING: usize = 2;
+
+/// What the thread is to do.
+enum Job {
+    /// Write a batch.
+    Write {
+        entries: Vec<Entry>,
+        /// What the lane had dropped before.
+        missed: u64,
+        /// Gets the number of entries whose lines arrived.
+        arrived: oneshot::Sender<usize>,
+    },
+    /// Leave the files for those that have their names now.
+    Reopen {
+        /// To be cleared first of all.
+        asked: Arc<AtomicBool>,
+    },
+}
+
+/// How to have log files opened again, after somebody else has moved them. The default has none.
+#[derive(Clone, Debug, Default)]
+pub struct Reopen {
+    jobs: Jobs,
+    /// Whether one waits already; it will do.
+    asked: Arc<AtomicBool>,
+}
+
+impl Reopen {
+    /// Asks for it. Never waits; what is in the queue before goes to the old files.
+    pub fn ask(&self) {
+        let jobs = self.jobs.lock();
+        if let Some(jobs) = &*jobs
+            && !self.asked.swap(true, Ordering::AcqRel)
+        {
+            // There is room, unless the thread is gone.
+            drop(jobs.try_send(Job::Reopen { asked: Arc::clone(&self.asked) }));
+        }
+    }
 }
 
 impl AccessLog {
@@ -73,31 +107,44 @@ impl AccessLog {
 
     /// Lines to any writer, as `console`.
     pub fn console(service: &Service, form: Form, out: Box<dyn Write + Send>) -> io::Result<Self> {
-        Self::start("console", Scribe::new(service, form, Lines::new(out), None))
+        Self::start("console", Scribe::new(service, form, Lines::stream(out), None))
     }
 
     /// JSON lines to `combined.log`, and those of level error to `error.log` as well. Makes the
     /// directory where it is missing.
-    pub fn files(service: &Service, directory: &Path) -> Result<Self, OpenError> {
-        let combined = Lines::append(directory, "combined.log")?;
-        let errors = Lines::append(directory, "error.log")?;
-        Self::start("file", Scribe::new(service, Form::Json, combined, Some(errors)))
+    pub fn files(
+        service: &Service,
+        schema: Schema,
+        directory: &Path,
+        files: &LogFiles,
+    ) -> Result<Self, OpenError> {
+        let [combined, errors] = Lines::append(directory, ["combined.log", "error.log"], files)?;
+        Self::start("file", Scribe::new(service, Form::Json(schema), combined, Some(errors)))
             .map_err(|error| OpenError { path: directory.to_owned(), error })
     }
 
+    /// How to have its files opened again.
+    pub fn reopen(&self) -> Reopen {
+        Reopen { jobs: Arc::clone(&self.jobs), asked: Arc::default() }
+    }
+
     fn start(name: &'static str, mut scribe: Scribe) -> io::Result<Self> {
-        let (jobs, work) = sync_channel(1);
+        let (jobs, work) = sync_channel(WAITING);
         thread::Builder::new().name(format!("log-{name}")).spawn(move || scribe.run(&work))?;
-        Ok(Self { name, jobs: Some(jobs) })
+        Ok(Self { name, jobs: Arc::new(Mutex::new(Some(jobs))), missed: 0 })
     }
 }
 
 #[async_trait]
 impl Sink for AccessLog {
-    type Item = Arc<Record>;
+    type Item = Entry;
 
     fn name(&self) -> &'static str {
         self.name
+    }
+
+    fn missed(&mut self, total: u64) {
+        self.missed = total;
     }
 
     /// Waits as long as the output takes: a stalled reader stalls this sink and its lane, nothing
@@ -105,9 +152,9 @@ impl Sink for AccessLog {
     async fn deliver(&mut self, batch: Vec<Self::Item>) -> Delivery {
         let count = batch.len();
         let (arrived, answer) = oneshot::channel();
-        let job = Job { records: batch, arrived };
-        // One job at a time, so there is always room unless the thread is gone.
-        let sent = self.jobs.as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok());
+        let job = Job::Write { entries: batch, missed: self.missed, arrived };
+        // One batch at a time, so there is always room unless the thread is gone.
+        let sent = self.jobs.lock().as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok());
         let arrived = if sent { answer.await.unwrap_or(0) } else { 0 };
         let lost = (count - arrived) as u64;
         let dropped = if lost > 0 { vec![("io", lost)] } else { Vec::new() };
@@ -116,76 +163,7 @@ impl Sink for AccessLog {
 
     /// Lets the thread end; every line it was given has been written or counted as lost by then.
     async fn close(&mut self) {
-        self.jobs = None;
-    }
-}
-
-/// What lives on the output's thread.
-struct Scribe {
-    format: Format,
-    all: Lines,
-    errors: Option<Lines>,
-    text: Text,
-    error_text: Text,
-    /// Which lines of the batch went to `error_text`.
-    error_lines: Vec<usize>,
-}
-
-/// Lines of one batch, in one buffer.
-#[derive(Default)]
-struct Text {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Scribe {
-    fn new(service: &Service, form: Form, all: Lines, errors: Option<Lines>) -> Self {
-        let [text, error_text] = [Text::default(), Text::default()];
-        let format = Format::new(service, form);
-        Self { format, all, errors, text, error_text, error_lines: Vec::new() }
-    }
-
-    fn run(&mut self, work: &Receiver<Job>) {
-        for job in work {
-            let arrived = self.write(&job.records);
-            // The worker may have given up waiting; then it has counted the batch as lost.
-            job.arrived.send(arrived).ok();
-        }
-    }
-
-    /// Writes a line per record, and says how many records are in every file they belong in.
-    fn write(&mut self, records: &[Arc<Record>]) -> usize {
-        self.text.clear();
-        self.error_text.clear();
-        self.error_lines.clear();
-        for (index, record) in records.iter().enumerate() {
-            let line = self.text.push(|bytes| self.format.write(record, bytes));
-            if self.errors.is_some() && record.level() == Level::Error {
-                self.error_text.push(|bytes| bytes.extend_from_slice(line));
-                self.error_lines.push(index);
-            }
-        }
-        let kept = self.all.write(&self.text.bytes, &self.text.ends);
-        let Some(errors) = self.errors.as_mut().filter(|_| !self.error_lines.is_empty()) else {
-            return kept;
-        };
-        let kept_errors = errors.write(&self.error_text.bytes, &self.error_text.ends);
-        let missing = self.error_lines[kept_errors..].iter().filter(|line| **line < kept).count();
-        kept - missing
-    }
-}
-
-impl Text {
-    fn push(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> &[u8] {
-        let start = self.bytes.len();
-        write(&mut self.bytes);
-        self.ends.push(self.bytes.len());
-        &self.bytes[start..]
-    }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
+        self.jobs.lock().take();
     }
 }
 

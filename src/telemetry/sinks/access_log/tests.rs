@@ -1,182 +1,37 @@
-//! What the lines look like, and what happens when they cannot be written.
+//! What happens when lines are written, and when they cannot be.
 
-use std::sync::mpsc::Sender as StdSender;
-use std::time::{Duration, UNIX_EPOCH};
+use std::sync::mpsc::{Receiver, Sender as StdSender};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::*;
-use crate::http::ids::{ClientRequestId, RequestId};
-use crate::http::method::Method;
-use crate::http::traceparent::{SpanId, TraceId};
-use crate::record::{
-    Caller, Fact, Failure, Kept, Outcome, RouteNames, Stream, StreamKind, Trace, UpstreamLeg, Value,
-};
+use crate::record::Record;
 use crate::telemetry::ledger::Book;
+use crate::telemetry::log::line::Format;
+use crate::telemetry::log::sample::{failed, record, service};
 use crate::telemetry::worker;
 
-fn service() -> Service {
-    Service {
-        name: "vital-orchestrator".to_owned(),
-        version: "1.0.0".to_owned(),
-        environment: "test".to_owned(),
-        attributes: Vec::new(),
-    }
-}
+const FILES: LogFiles = LogFiles { max_size: Some(1 << 20), max_files: 5, compress: true };
 
-fn record() -> Record {
-    Record {
-        request_id: RequestId::Inherited(ClientRequestId::parse(b"req-1").unwrap()),
-        client_request_id: None,
-        trace: Trace {
-            trace_id: TraceId([0xab; 16]),
-            server_span: SpanId([1; 8]),
-            client_span: SpanId([2; 8]),
-            internal_span: SpanId([3; 8]),
-            parent: None,
-            link: None,
-            sampled: true,
-            is_random: true,
-            state: None,
-        },
-        kept: Some(Kept::Head),
-        started: UNIX_EPOCH + Duration::from_secs(1_709_251_199),
-        duration: Duration::from_micros(12_340),
-        ttfb: Some(Duration::from_micros(2_001)),
-        overhead: Duration::from_micros(42),
-        upstream: Some(UpstreamLeg {
-            offset: Duration::from_micros(40),
-            to_head: Duration::from_millis(2),
-            duration: Duration::from_millis(12),
-            status: Some(200),
-        }),
-        method: Method::Post,
-        scheme: "http",
-        protocol: "1.1",
-        route: Arc::new(RouteNames {
-            template: "/api/orchestrate".into(),
-            name: None,
-            span: None,
-            audit: None,
-        }),
-        shape: None,
-        status: Some(200),
-        outcome: Outcome::Served,
-        bytes_in: 10,
-        bytes_out: 20,
-        stream: None,
-        user_agent: Some("curl/8".into()),
-        client_ip: [192, 0, 2, 77].into(),
-        caller: Caller::default(),
-        operation: None,
-        rejection: None,
-        class: None,
-        would_refuse: None,
-        facts: vec![
-            Fact { name: "orchestration.mode".into(), value: Value::Member("rag_query".into()) },
-            Fact { name: "orchestration.query_length".into(), value: Value::Length(7) },
-        ],
-        limited_by: None,
-        cache: None,
-        store_calls: Vec::new(),
-    }
-}
-
-fn failed() -> Record {
-    let outcome = Outcome::Failed(Failure::UpstreamConnect);
-    Record { status: Some(502), outcome, upstream: None, ttfb: None, facts: vec![], ..record() }
-}
-
-fn line(form: Form, record: &Record) -> String {
-    let mut out = Vec::new();
-    Format::new(&service(), form).write(record, &mut out);
-    String::from_utf8(out).unwrap()
-}
-
-#[test]
-fn a_json_line_has_the_fields_of_the_contract_in_its_order() {
-    let expected = concat!(
-        r#"{"timestamp":"2024-02-29T23:59:59.012Z","level":"info","message":"Request completed","#,
-        r#""service":"vital-orchestrator","environment":"test","version":"1.0.0","#,
-        r#""requestId":"req-1","method":"POST","url":"/api/orchestrate","#,
-        r#""route":"/api/orchestrate","status":200,"duration":12.34,"ttfb":2.001,"#,
-        r#""userId":null,"tenantId":null,"userAgent":"curl/8","clientIp":"192.0.2.0","#,
-        r#""bytesIn":10,"bytesOut":20,"stream":false,"outcome":"served","#,
-        r#""traceId":"abababababababababababababababab","spanId":"0101010101010101","#,
-        r#""sampled":true,"upstreamMs":12,"overheadUs":42,"orchestration.mode":"rag_query","#,
-        r#""orchestration.query_length":7}"#,
-        "\n"
-    );
-    assert_eq!(line(Form::Json, &record()), expected);
-}
-
-#[test]
-fn an_error_line_says_what_broke_in_our_words() {
-    let json: serde_json::Value = serde_json::from_str(&line(Form::Json, &failed())).unwrap();
-    assert_eq!(json["level"], "error");
-    assert_eq!(json["errorType"], "upstream_connect");
-    assert_eq!(json["error.type"], "upstream_connect");
-    assert_eq!(json["error.message"], "Upstream unreachable.");
-    assert_eq!(json.get("upstreamMs"), None);
-    assert_eq!(json["ttfb"], serde_json::Value::Null);
-}
-
-#[test]
-fn a_stream_says_how_many_events_passed() {
-    let record = Record {
-        stream: Some(Box::new(Stream { events: 3, ..Stream::of(StreamKind::Lines) })),
-        ..record()
-    };
-    assert!(line(Form::Json, &record).contains(r#""stream":true,"events":3,"#));
-}
-
-#[test]
-fn a_tunnel_does_not_say_that_no_events_passed() {
-    let record = Record { status: Some(101), stream: Some(Box::default()), ..record() };
-    let line = line(Form::Json, &record);
-    assert!(line.contains(r#""stream":true,"outcome""#), "{line}");
-}
-
-#[test]
-fn the_pretty_form_is_for_people() {
-    let line = line(Form::Pretty, &record());
-    let start = r#"2024-02-29T23:59:59.012Z [info]: Request completed {"service":"vital-"#;
-    assert!(line.starts_with(start), "{line}");
-    assert!(line.ends_with("7}\n"), "{line}");
-}
-
-#[test]
-fn nothing_in_a_record_can_forge_a_line() {
-    let url = "/x\"}\n{\"level\":\"error\u{1b}[2J\u{9b}\u{2028}";
-    let record = Record { shape: Some(url.into()), ..record() };
-    for form in [Form::Json, Form::Pretty] {
-        let line = line(form, &record);
-        assert_eq!(line.matches('\n').count(), 1, "{line}");
-        assert!(!line.trim_end().chars().any(char::is_control), "{line}");
-    }
-    let json: serde_json::Value = serde_json::from_str(&line(Form::Json, &record)).unwrap();
-    assert_eq!(json["url"], url);
-    assert_eq!(json["level"], "info");
-}
-
-#[test]
-fn the_level_decides_before_anything_is_queued() {
-    assert!(wants(LogLevel::Info, &record()) && !wants(LogLevel::Warn, &record()));
-    assert!(wants(LogLevel::Error, &failed()) && wants(LogLevel::Debug, &record()));
+fn entry(record: Record) -> Entry {
+    Entry::Completed(Arc::new(record))
 }
 
 #[tokio::test]
 async fn files_take_every_line_and_errors_twice() {
     let directory = tempfile::tempdir().unwrap();
     let logs = directory.path().join("deep/logs");
-    let sink = AccessLog::files(&service(), &logs).unwrap();
+    let sink = AccessLog::files(&service(), Schema::Winston, &logs, &FILES).unwrap();
     let (lane, worker) = worker::start(sink, "logs", 10, 10);
-    assert!(lane.offer(Arc::new(record())) && lane.offer(Arc::new(failed())));
+    assert!(lane.offer(entry(record())) && lane.offer(entry(failed())));
     worker.stop(Instant::now() + Duration::from_secs(10)).await;
 
     let read = |name| std::fs::read_to_string(logs.join(name)).unwrap();
     assert_eq!(read("combined.log").lines().count(), 2);
-    assert_eq!(read("error.log"), line(Form::Json, &failed()));
+    let mut line = Vec::new();
+    Format::new(&service(), Form::Json(Schema::Winston)).write(&entry(failed()), &mut line);
+    assert_eq!(read("error.log").as_bytes(), line);
     assert_eq!(lane.account().exported, 2);
     #[cfg(unix)]
     {
@@ -208,9 +63,10 @@ impl Write for Broken {
 
 #[tokio::test]
 async fn a_full_disk_is_counted_and_nothing_else() {
-    let sink = AccessLog::console(&service(), Form::Json, Box::new(Broken::Full)).unwrap();
+    let sink = AccessLog::console(&service(), Form::Json(Schema::Winston), Box::new(Broken::Full))
+        .unwrap();
     let (lane, worker) = worker::start(sink, "logs", 10, 1);
-    assert!(lane.offer(Arc::new(record())) && lane.offer(Arc::new(record())));
+    assert!(lane.offer(entry(record())) && lane.offer(entry(record())));
     worker.stop(Instant::now() + Duration::from_secs(10)).await;
     let account = lane.account();
     assert_eq!(account.dropped.get("io"), Some(&2));
@@ -222,15 +78,130 @@ async fn a_reader_that_stalls_fills_the_lane_and_stops_nobody() {
     let (started, stalled) = std::sync::mpsc::channel();
     let (_hold, never) = std::sync::mpsc::channel();
     let out = Broken::Stalled(started, never);
-    let sink = AccessLog::console(&service(), Form::Json, Box::new(out)).unwrap();
+    let sink = AccessLog::console(&service(), Form::Json(Schema::Winston), Box::new(out)).unwrap();
     let (lane, worker) = worker::start(sink, "logs", 4, 1);
-    assert!(lane.offer(Arc::new(record())));
+    assert!(lane.offer(entry(record())));
     tokio::task::spawn_blocking(move || stalled.recv().unwrap()).await.unwrap();
-    let taken = (0..10).filter(|_| lane.offer(Arc::new(record()))).count();
+    let taken = (0..10).filter(|_| lane.offer(entry(record()))).count();
     assert_eq!(taken, 3, "four are held: one in the writer's hands, three waiting");
     worker.stop(Instant::now()).await;
     let account = lane.account();
     assert_eq!(account.dropped.get("queue_full"), Some(&7));
     assert_eq!(account.dropped.get("shutdown"), Some(&4));
     assert!(account.is_balanced());
+}
+
+/// A console that takes so many bytes each time it is let.
+#[derive(Clone, Default)]
+struct Tap(Arc<Mutex<(Vec<u8>, usize)>>);
+
+impl Tap {
+    fn open(&self, bytes: usize) {
+        self.0.lock().1 = bytes;
+    }
+
+    fn lines(&self) -> Vec<serde_json::Value> {
+        let text = String::from_utf8(self.0.lock().0.clone()).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+impl Write for Tap {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let (content, room) = &mut *self.0.lock();
+        if *room < bytes.len() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        content.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The `dropped` of the lines that tell of losses, with their reasons.
+fn told(lines: &[serde_json::Value]) -> Vec<(u64, String)> {
+    let notices = lines.iter().filter(|line| line["message"] == "Log lines were dropped");
+    notices
+        .map(|line| {
+            assert_eq!(line["level"], "warn");
+            (line["dropped"].as_u64().unwrap(), line["reason"].as_str().unwrap().to_owned())
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn the_next_line_that_gets_through_comes_after_one_that_tells_what_is_missing() {
+    let tap = Tap::default();
+    let mut sink =
+        AccessLog::console(&service(), Form::Json(Schema::Winston), Box::new(tap.clone())).unwrap();
+    let one = || vec![entry(record())];
+    assert_eq!(sink.deliver(one()).await.dropped, [("io", 1)]);
+    sink.missed(5);
+    assert_eq!(sink.deliver(vec![entry(record()), entry(record())]).await.dropped, [("io", 2)]);
+    tap.open(usize::MAX);
+    sink.missed(7);
+    assert_eq!(sink.deliver(one()).await, Delivery::all(1));
+    assert_eq!(sink.deliver(one()).await, Delivery::all(1));
+    let lines = tap.lines();
+    assert_eq!(told(&lines), [(3, "io".to_owned()), (7, "queue_full".to_owned())]);
+    assert_eq!(lines.len(), 4, "they come once, and first");
+    assert_eq!(told(&lines[..2]).len(), 2);
+    tap.open(0);
+    assert_eq!(sink.deliver(one()).await, Delivery::none(1, "io"));
+    tap.open(usize::MAX);
+    assert_eq!(sink.deliver(one()).await, Delivery::all(1));
+    assert_eq!(told(&tap.lines()[4..]), [(1, "io".to_owned())]);
+}
+
+#[tokio::test]
+async fn what_only_error_log_misses_it_says_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("error.log");
+    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+    let mut sink = AccessLog::files(&service(), Schema::Winston, directory.path(), &FILES).unwrap();
+    let both = || vec![entry(record()), entry(failed())];
+    assert_eq!(sink.deliver(both()).await.dropped, [("io", 1)]);
+    std::fs::remove_file(&path).unwrap();
+    let reopen = sink.reopen();
+    reopen.ask();
+    reopen.ask();
+    assert_eq!(sink.deliver(both()).await, Delivery::all(2));
+    let read = |name: &str| {
+        let text = std::fs::read_to_string(directory.path().join(name)).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.collect::<Vec<serde_json::Value>>()
+    };
+    assert_eq!(
+        (read("error.log").len(), told(&read("error.log"))),
+        (2, vec![(1, "io".to_owned())])
+    );
+    assert_eq!((read("combined.log").len(), told(&read("combined.log")).len()), (5, 1));
+}
+
+#[tokio::test]
+async fn files_that_were_moved_are_opened_again_though_nothing_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let mut sink = AccessLog::files(&service(), Schema::Winston, directory.path(), &FILES).unwrap();
+    assert_eq!(sink.deliver(vec![entry(failed())]).await, Delivery::all(1));
+    for name in ["combined.log", "error.log"] {
+        std::fs::rename(path(name), path(&format!("{name}-old"))).unwrap();
+    }
+    assert_eq!(sink.deliver(vec![entry(failed())]).await, Delivery::all(1));
+    sink.reopen().ask();
+    sink.close().await;
+    let has_ended = tokio::time::timeout(Duration::from_secs(20), async {
+        while !path("error.log").exists() {
+            tokio::task::yield_now().await;
+        }
+    });
+    has_ended.await.expect("new files");
+    for name in ["combined.log", "error.log"] {
+        let lines = |name: &str| std::fs::read_to_string(path(name)).unwrap().lines().count();
+        assert_eq!((lines(&format!("{name}-old")), lines(name)), (2, 0));
+    }
+    sink.reopen().ask();
 }

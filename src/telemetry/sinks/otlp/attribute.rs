@@ -6,6 +6,7 @@ use super::wire::{Writer, field_length, varint_length};
 const KEY: u32 = 1;
 const VALUE: u32 = 2;
 const STRING_VALUE: u32 = 1;
+const BOOL_VALUE: u32 = 2;
 const INT_VALUE: u32 = 3;
 const DOUBLE_VALUE: u32 = 4;
 
@@ -52,6 +53,31 @@ impl Value for u64 {
     #[inline]
     fn write(self, out: &mut Writer) {
         out.uint(INT_VALUE, signed(self));
+    }
+}
+
+/// A number that may be negative; then it takes all the room there is.
+impl Value for i64 {
+    #[inline]
+    fn length(self) -> usize {
+        1 + varint_length(self.cast_unsigned())
+    }
+
+    #[inline]
+    fn write(self, out: &mut Writer) {
+        out.uint(INT_VALUE, self.cast_unsigned());
+    }
+}
+
+impl Value for bool {
+    #[inline]
+    fn length(self) -> usize {
+        2
+    }
+
+    #[inline]
+    fn write(self, out: &mut Writer) {
+        out.uint(BOOL_VALUE, u64::from(self));
     }
 }
 
@@ -105,7 +131,10 @@ mod tests {
         write(&mut out, ATTRIBUTES, "text", "");
         write(&mut out, ATTRIBUTES, "long", &*long);
         write(&mut out, ATTRIBUTES, "pieces", ["a", "bc"]);
-        write(&mut out, ATTRIBUTES, "number", 500);
+        write(&mut out, ATTRIBUTES, "number", 500_u64);
+        write(&mut out, ATTRIBUTES, "below zero", -7_i64);
+        write(&mut out, ATTRIBUTES, "no", false);
+        write(&mut out, ATTRIBUTES, "yes", true);
         write(&mut out, ATTRIBUTES, "too much", u64::MAX);
         write(&mut out, ATTRIBUTES, "seconds", 0.25);
         write_shown(&mut out, ATTRIBUTES, "shown", |text| text.digits(2026));
@@ -122,6 +151,9 @@ mod tests {
             text("long", &long),
             text("pieces", "abc"),
             number("number", 500),
+            number("below zero", -7),
+            ("no".to_owned(), Any::BoolValue(false)),
+            ("yes".to_owned(), Any::BoolValue(true)),
             number("too much", i64::MAX),
             ("seconds".to_owned(), Any::DoubleValue(0.25)),
             text("shown", "2026"),

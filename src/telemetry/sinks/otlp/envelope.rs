@@ -1,8 +1,10 @@
-//! What stands around the spans of an export request: resource, scope, schema.
+//! What stands around the spans or log records of an export request: resource, scope, schema.
 //!
 //! It is `opentelemetry-otlp`'s: at the start its exporter encodes a request with one span, and what it
 //! wrote is cut open where that span is. So what it says of a resource or a scope, in this release or the
 //! next, is what every batch says. The exporter's HTTP client is ours and only catches the request.
+//!
+//! A request of log records is built of the same fields with the same numbers, so its envelope is the same.
 //!
 //! It knows nothing of what is in a span.
 
@@ -85,7 +87,7 @@ impl Envelope {
         })
     }
 
-    /// An export request with these spans: `spans` fields of a `ScopeSpans`.
+    /// An export request with these spans or log records: fields of a `ScopeSpans` or `ScopeLogs`.
     pub(super) fn around(&self, spans: &[u8]) -> Vec<u8> {
         let in_scope = self.scope.length() + spans.len();
         let in_resource = self.resource.length() + field_length(SCOPE_SPANS, in_scope);

@@ -10,36 +10,38 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::task::spawn_blocking;
 
 use self::encoder::Encoder;
 use self::envelope::EnvelopeError;
+use self::spans::Site;
+use self::wire::Writer;
 use crate::config::Config;
 use crate::config::model::Signal;
 use crate::record::Record;
-use crate::telemetry::export::gzip;
-use crate::telemetry::export::outbox::{self, Clerk, Outbox};
+use crate::telemetry::export::dispatch::Dispatch;
+use crate::telemetry::export::outbox::{Clerk, Settings};
 use crate::telemetry::export::spool::Spool;
 use crate::telemetry::export::transport::{self, ConnectError};
 use crate::telemetry::sink::{Delivery, Sink};
 
 mod attribute;
+mod details;
 mod encoder;
 mod envelope;
+pub mod logs;
 pub mod metrics;
 pub mod spans;
 mod wire;
 
-/// How long a span waits for others.
+/// How long a span or a log record waits for others.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Sends the spans of records to a collector.
 #[derive(Debug)]
 pub struct Otlp {
     encoder: Encoder,
-    compress: bool,
-    outbox: Outbox,
-    clerk: Option<Clerk>,
+    site: Site,
+    dispatch: Dispatch,
 }
 
 /// The sink cannot be made from this configuration.
@@ -48,6 +50,9 @@ pub enum OtlpError {
     /// The collector cannot be spoken to as configured.
     #[error("the collector of traces: {0}")]
     Target(#[from] ConnectError),
+    /// The same of the logs' collector.
+    #[error("the collector of logs: {0}")]
+    Logs(ConnectError),
     /// The encoder refused its settings.
     #[error("setting up the OTLP encoder: {0}")]
     Encoder(#[from] EnvelopeError),
@@ -59,10 +64,10 @@ impl Otlp {
     pub fn start(config: &Config, spool: Option<&Arc<Spool>>) -> Result<Option<Self>, OtlpError> {
         let Some(target) = &config.otlp.traces else { return Ok(None) };
         let carrier = transport::connect(target, Signal::Traces)?;
-        let encoder = Encoder::new(&config.service, &config.upstream)?;
-        let settings = outbox::Settings::of(target, Signal::Traces);
-        let (outbox, clerk) = outbox::start(settings, spool, carrier);
-        Ok(Some(Self { encoder, compress: target.compress, outbox, clerk: Some(clerk) }))
+        let encoder = Encoder::new(&config.service)?;
+        let settings = Settings::of(target, Signal::Traces);
+        let dispatch = Dispatch::start(settings, spool, carrier, target.compress);
+        Ok(Some(Self { encoder, site: Site::new(&config.upstream), dispatch }))
     }
 }
 
@@ -84,25 +89,16 @@ impl Sink for Otlp {
     }
 
     fn clerk(&mut self) -> Option<Clerk> {
-        self.clerk.take()
+        self.dispatch.clerk()
     }
 
     async fn deliver(&mut self, batch: Vec<Arc<Record>>) -> Delivery {
         let count = batch.iter().map(Self::weight).sum();
-        let body = self.encoder.encode(&batch).await;
+        let site = &self.site;
+        let write = |record: &Arc<Record>, out: &mut Writer| spans::write(record, site, out);
+        let body = self.encoder.encode(&batch, write).await;
         // Their memory is free again before they are compressed.
         drop(batch);
-        let parcel = if self.compress {
-            // It takes several times longer than encoding, which no request waits for.
-            match spawn_blocking(move || gzip::pack(count, body, true)).await {
-                Ok(parcel) => parcel,
-                Err(_) => {
-                    return Delivery { dropped: vec![("panic", count)], ..Delivery::default() };
-                }
-            }
-        } else {
-            gzip::pack(count, body, false)
-        };
-        Delivery { handed_over: self.outbox.post(parcel), ..Delivery::default() }
+        self.dispatch.send(count, body).await
     }
 }

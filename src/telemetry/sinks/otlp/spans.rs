@@ -11,26 +11,25 @@
 //!
 //! It decides nothing about sampling: whoever calls it wants the spans.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use self::frame::{Frame, Status, kind_and_times, nanos};
 pub use self::site::Site;
 use super::attribute::{self, Value};
+use super::details;
 use super::wire::Writer;
 use crate::http::method::Method;
-use crate::http::sanitise;
 use crate::http::traceparent::SpanId;
 use crate::record::{ErrorType, Kept, Outcome, Record, UpstreamLeg};
 
-mod details;
 mod frame;
 mod proto;
 #[cfg(test)]
 mod reference;
 mod site;
+mod store_call;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 /// The bytes that the spans of most records take.
 const USUAL_LENGTH: usize = 1536;
@@ -56,7 +55,7 @@ pub(super) fn write(record: &Record, site: &Site, out: &mut Writer) {
     let frame = Frame::of(record);
     out.message(proto::SPANS, |span| server(span, &frame));
     for call in &record.store_calls {
-        out.message(proto::SPANS, |span| details::store_call(span, &frame, call));
+        out.message(proto::SPANS, |span| store_call::write(span, &frame, call));
     }
     let mut parent = record.trace.server_span;
     if let Some(name) = &record.route.span {
@@ -79,8 +78,7 @@ fn server(span: &mut Writer, frame: &Frame<'_>) {
     put(span, "url.scheme", record.scheme);
     put(span, "url.path", record.url());
     put(span, "network.protocol.version", record.protocol);
-    let ip = sanitise::truncate_ip(record.client_ip);
-    attribute::write_shown(span, proto::ATTRIBUTES, "client.address", |text| address(text, ip));
+    details::client_address(span, proto::ATTRIBUTES, record.client_ip);
     record.request_id.with_str(|id| put(span, "sidecar.request_id", id));
     if let Some(status) = record.status {
         put(span, "http.response.status_code", u64::from(status));
@@ -92,11 +90,11 @@ fn server(span: &mut Writer, frame: &Frame<'_>) {
         put(span, "sampling.reason", reason.as_str());
     }
     if let Some(stream) = &record.stream {
-        details::stream(span, stream);
+        details::stream(span, proto::ATTRIBUTES, stream);
     }
     if record.route.span.is_none() {
-        details::caller(span, &record.caller);
-        details::facts(span, &record.facts);
+        details::caller(span, proto::ATTRIBUTES, &record.caller);
+        details::facts(span, proto::ATTRIBUTES, &record.facts);
     }
 
     if let Some((trace, linked)) = record.trace.link {
@@ -124,8 +122,8 @@ fn internal(span: &mut Writer, frame: &Frame<'_>, name: &str) {
     span.text(proto::NAME, [name]);
     kind_and_times(span, proto::INTERNAL, frame.started, frame.ended);
 
-    details::caller(span, &record.caller);
-    details::facts(span, &record.facts);
+    details::caller(span, proto::ATTRIBUTES, &record.caller);
+    details::facts(span, proto::ATTRIBUTES, &record.facts);
     if record.is_error() {
         let message = record.outcome.message(record.status);
         let error_type = record.error_type();
@@ -198,19 +196,5 @@ fn name_of_method(record: &Record) -> &'static str {
     match record.method {
         Method::Other => "HTTP",
         method => method.as_str(),
-    }
-}
-
-fn address(text: &mut Writer, ip: IpAddr) {
-    match ip {
-        IpAddr::V4(ip) => {
-            let [first, rest @ ..] = ip.octets().map(u64::from);
-            text.digits(first);
-            for octet in rest {
-                text.raw(b".");
-                text.digits(octet);
-            }
-        }
-        IpAddr::V6(ip) => text.raw(ip.to_string().as_bytes()),
     }
 }

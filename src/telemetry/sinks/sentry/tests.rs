@@ -12,7 +12,9 @@ use super::*;
 use crate::http::ids::RequestId;
 use crate::http::method::Method;
 use crate::http::traceparent::{SpanId, TraceId};
-use crate::record::{Caller, Failure, Kept, Outcome, PseudonymKey, RouteNames, Trace, User};
+use crate::record::{
+    Caller, Failure, Kept, Outcome, Policy, PseudonymKey, RouteNames, Trace, Trail, User,
+};
 use crate::secret::Secret;
 
 type Answer = Result<Response<Bytes>, &'static str>;
@@ -80,6 +82,7 @@ fn failed(template: &'static str) -> Arc<Record> {
             name: None,
             span: None,
             audit: None,
+            policy: Policy::default(),
         }),
         shape: Some("/secret-url".into()),
         status: Some(502),
@@ -92,6 +95,7 @@ fn failed(template: &'static str) -> Arc<Record> {
         caller: Caller::default(),
         operation: None,
         rejection: None,
+        trail: Trail::default(),
         class: None,
         would_refuse: None,
         facts: Vec::new(),

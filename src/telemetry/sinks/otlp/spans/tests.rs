@@ -18,9 +18,9 @@ use crate::http::shape::Words;
 use crate::http::traceparent::{SpanId, TraceId};
 use crate::http::tracestate::TraceState;
 use crate::record::{
-    Abort, Caller, ConfigName, Fact, Failure, Gaps, Kept, Outcome, Phase, PseudonymKey, Reason,
-    Record, Refusal, RouteNames, Shown, StoreCall, StoreEnding, Stream, StreamKind, Trace,
-    UpstreamLeg, User, Value,
+    Abort, Caller, ConfigName, Fact, Failure, Gaps, Kept, Outcome, Phase, Policy, PseudonymKey,
+    Reason, Record, Refusal, RouteNames, Shown, StoreCall, StoreEnding, Stream, StreamKind, Trace,
+    Trail, UpstreamLeg, User, Value,
 };
 
 fn config() -> Config {
@@ -171,6 +171,7 @@ fn routes() -> impl Strategy<Value = RouteNames> {
         name: None,
         span,
         audit: None,
+        policy: Policy::default(),
     })
 }
 
@@ -181,7 +182,7 @@ fn request_ids() -> impl Strategy<Value = RequestId> {
 }
 
 prop_compose! {
-    fn records()(
+    pub(in crate::telemetry::sinks::otlp) fn records()(
         (request_id, trace, kept, route, outcome) in
             (request_ids(), traces(), kept(), routes(), outcomes()),
         (since_1970, duration) in (durations(), durations()),
@@ -221,6 +222,7 @@ prop_compose! {
             caller,
             operation: None,
             rejection: None,
+            trail: Trail::default(),
             class: None,
             would_refuse: None,
             facts,

@@ -1,0 +1,57 @@
+//! From an encoded batch to its outbox: compressed where asked, posted, and said what became of it.
+//!
+//! It promises that no request waits for a compressor: that runs in the blocking pool. It does not
+//! deliver; the clerk does, whom whoever runs the sink stops in the end.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::task::spawn_blocking;
+
+use super::outbox::{self, Clerk, Outbox, Settings};
+use super::spool::Spool;
+use super::{Carrier, gzip};
+use crate::telemetry::sink::Delivery;
+
+/// The sending side of a sink that exports.
+#[derive(Debug)]
+pub struct Dispatch {
+    outbox: Outbox,
+    clerk: Option<Clerk>,
+    compress: bool,
+}
+
+impl Dispatch {
+    /// Opens the outbox and starts its clerk. Connects to nobody yet. Needs a runtime.
+    pub fn start(
+        settings: Settings,
+        spool: Option<&Arc<Spool>>,
+        carrier: Box<dyn Carrier>,
+        compress: bool,
+    ) -> Self {
+        let (outbox, clerk) = outbox::start(settings, spool, carrier);
+        Self { outbox, clerk: Some(clerk), compress }
+    }
+
+    /// The clerk, once.
+    pub fn clerk(&mut self) -> Option<Clerk> {
+        self.clerk.take()
+    }
+
+    /// Posts one export request of so many items, which are in the hands of the caller. Dropping the
+    /// future loses them; whoever calls counts them then.
+    pub async fn send(&self, items: u64, body: Bytes) -> Delivery {
+        let parcel = if self.compress {
+            // It takes several times longer than encoding, which no request waits for.
+            match spawn_blocking(move || gzip::pack(items, body, true)).await {
+                Ok(parcel) => parcel,
+                Err(_) => {
+                    return Delivery { dropped: vec![("panic", items)], ..Delivery::default() };
+                }
+            }
+        } else {
+            gzip::pack(items, body, false)
+        };
+        Delivery { handed_over: self.outbox.post(parcel), ..Delivery::default() }
+    }
+}

@@ -1,0 +1,187 @@
+//! The schema `otel`: the names of the OpenTelemetry log data model, and in `Attributes` those of its
+//! semantic conventions.
+//!
+//! A request's attributes are called as those of its span: `url.path` is the template, times are in
+//! seconds, and what the conventions have no name for begins with `sidecar.`. The time is in nanoseconds
+//! since 1970 and a text, as OTLP's JSON has it, because no JSON number holds it exactly.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::config::model::{LogLevel, Service};
+use crate::http::sanitise;
+use crate::http::traceparent::{SpanId, TraceId};
+use crate::record::{Caller, Level, Record, User};
+use crate::telemetry::json;
+use crate::telemetry::log::entry::{Audited, Entry, Incoming, Said};
+use crate::telemetry::log::fields::{Fields, key};
+use crate::telemetry::resource;
+
+/// Writes lines of this schema.
+#[derive(Debug)]
+pub(in crate::telemetry::log) struct Otel {
+    /// The `Resource`, already written.
+    resource: Vec<u8>,
+}
+
+impl Otel {
+    pub(in crate::telemetry::log) fn new(service: &Service) -> Self {
+        let mut resource = Vec::new();
+        Fields { out: &mut resource }.object(key!("Resource"), |fields| {
+            for (name, value) in resource::attributes(service) {
+                fields.name("", &name);
+                json::string(&value, fields.out);
+            }
+        });
+        Self { resource }
+    }
+
+    pub(in crate::telemetry::log) fn write(&self, entry: &Entry, out: &mut Vec<u8>) {
+        let (text, number) = severity(entry.level());
+        out.extend_from_slice(b"{\"Timestamp\":\"");
+        let mut fields = Fields { out };
+        fields.digits(nanos(entry.at()));
+        fields.out.push(b'"');
+        fields.token(key!("SeverityText"), text);
+        fields.number(key!("SeverityNumber"), number);
+        fields.text(key!("Body"), entry.message());
+        if let Some((trace, span, is_sampled)) = context(entry) {
+            fields.token(key!("TraceId"), &trace.hex());
+            fields.token(key!("SpanId"), &span.hex());
+            fields.number(key!("TraceFlags"), u64::from(is_sampled));
+        }
+        fields.out.extend_from_slice(&self.resource);
+        fields.object(key!("Attributes"), |fields| match entry {
+            Entry::Completed(record) => {
+                request(fields, record);
+                answer(fields, record);
+                for fact in &record.facts {
+                    fields.name("", &fact.name);
+                    fields.value(&fact.value);
+                }
+            }
+            Entry::Incoming(begun) => incoming(fields, begun),
+            Entry::Audited(record) => audited(fields, record),
+            Entry::Said(diagnostic) => said(fields, diagnostic),
+        });
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+/// The short name of a severity and its number (log data model, `SeverityNumber`).
+fn severity(level: LogLevel) -> (&'static [u8], u64) {
+    match level {
+        LogLevel::Error => (b"ERROR", 17),
+        LogLevel::Warn => (b"WARN", 13),
+        LogLevel::Info => (b"INFO", 9),
+        LogLevel::Debug => (b"DEBUG", 5),
+    }
+}
+
+/// The trace, the span, and what the head decision says of it.
+fn context(entry: &Entry) -> Option<(TraceId, SpanId, bool)> {
+    match entry {
+        Entry::Completed(record) => {
+            let trace = &record.trace;
+            Some((trace.trace_id, trace.server_span, trace.sampled))
+        }
+        Entry::Incoming(begun) => Some((begun.trace.0, begun.trace.1, begun.sampled)),
+        Entry::Audited(_) | Entry::Said(_) => None,
+    }
+}
+
+fn request(fields: &mut Fields<'_>, record: &Record) {
+    record.request_id.with_str(|id| fields.token(key!("sidecar.request_id"), id.as_bytes()));
+    if let Some(id) = &record.client_request_id {
+        fields.token(key!("sidecar.client_request_id"), id.as_str().as_bytes());
+    }
+    fields.token(key!("http.request.method"), record.method.as_str().as_bytes());
+    fields.text(key!("http.route"), &record.route.template);
+    fields.text(key!("url.path"), record.url());
+    fields.token(key!("url.scheme"), record.scheme.as_bytes());
+    fields.token(key!("network.protocol.version"), record.protocol.as_bytes());
+    if let Some(operation) = &record.operation {
+        fields.text(key!("sidecar.operation_id"), operation);
+    }
+    client(fields, &record.caller, record.user_agent.as_deref());
+    fields.address(key!("client.address"), sanitise::truncate_ip(record.client_ip));
+    fields.number(key!("http.request.body.size"), record.bytes_in);
+}
+
+fn answer(fields: &mut Fields<'_>, record: &Record) {
+    if let Some(status) = record.status {
+        fields.number(key!("http.response.status_code"), u64::from(status));
+    }
+    fields.number(key!("http.response.body.size"), record.bytes_out);
+    fields.seconds(key!("sidecar.duration"), record.duration);
+    if let Some(ttfb) = record.ttfb {
+        fields.seconds(key!("sidecar.ttfb"), ttfb);
+    }
+    if let Some(leg) = record.upstream {
+        fields.seconds(key!("sidecar.upstream.duration"), leg.duration);
+    }
+    fields.seconds(key!("sidecar.overhead"), record.overhead);
+    if let Some(stream) = &record.stream {
+        fields.token(key!("sidecar.stream.kind"), stream.kind.as_str().as_bytes());
+        if stream.kind.is_counted() {
+            fields.number(key!("sidecar.stream.events"), stream.events);
+        }
+    }
+    fields.token(key!("sidecar.outcome"), record.outcome.as_str().as_bytes());
+    if let Some(error_type) = record.error_type() {
+        fields.token(key!("error.type"), error_type.as_str().as_bytes());
+    }
+    if record.level() == Level::Error {
+        fields.text(key!("error.message"), &record.outcome.message(record.status));
+    }
+    if let Some(rejection) = record.rejection {
+        fields.token(key!("sidecar.identity_reason"), rejection.as_str().as_bytes());
+    }
+    if let Some(refusal) = record.would_refuse {
+        fields.token(key!("sidecar.would_refuse"), refusal.error_type().as_str().as_bytes());
+    }
+    if let Some(limit) = &record.limited_by {
+        fields.text(key!("sidecar.rate_limit"), limit);
+    }
+    fields.bool(key!("sidecar.sampled"), record.is_kept());
+}
+
+/// Who asks, under the name that says whether it is a pseudonym.
+fn client(fields: &mut Fields<'_>, caller: &Caller, user_agent: Option<&str>) {
+    match &caller.user {
+        Some(user @ User::Hash(_)) => user.with_str(|user| fields.text(key!("user.hash"), user)),
+        Some(user @ User::Raw(_)) => user.with_str(|user| fields.text(key!("user.id"), user)),
+        None => {}
+    }
+    if let Some(tenant) = &caller.tenant {
+        fields.text(key!("tenant.id"), tenant);
+    }
+    if let Some(agent) = user_agent {
+        fields.text(key!("user_agent.original"), agent);
+    }
+}
+
+fn incoming(fields: &mut Fields<'_>, incoming: &Incoming) {
+    incoming.request_id.with_str(|id| fields.token(key!("sidecar.request_id"), id.as_bytes()));
+    fields.token(key!("http.request.method"), incoming.method.as_str().as_bytes());
+    fields.text(key!("http.route"), &incoming.route.template);
+    fields.text(key!("url.path"), incoming.url());
+    client(fields, &incoming.caller, incoming.user_agent.as_deref());
+}
+
+fn audited(fields: &mut Fields<'_>, audited: &Audited) {
+    audited.request_id.with_str(|id| fields.token(key!("sidecar.request_id"), id.as_bytes()));
+    fields.text(key!("sidecar.audit.event"), &audited.event);
+    fields.number(key!("sidecar.audit.seq"), audited.seq);
+}
+
+fn said(fields: &mut Fields<'_>, said: &Said) {
+    for (name, datum) in &said.fields {
+        fields.name("", if *name == Said::STACK { "exception.stacktrace" } else { name });
+        fields.datum(datum);
+    }
+}
+
+fn nanos(at: SystemTime) -> u64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}

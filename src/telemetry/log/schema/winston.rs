@@ -1,0 +1,208 @@
+//! The schema `winston`: flat names in camel case, as the service's own log has them.
+//!
+//! Field names and their order are the contract's. Optional fields without a value are left out, except
+//! those a query expects on every line (`status`, `ttfb`, `userId`, `tenantId`, `userAgent`), which are
+//! `null`. The pretty form has the same fields behind the message.
+
+use crate::config::model::Service;
+use crate::http::sanitise;
+use crate::record::{Caller, Level, Record};
+use crate::telemetry::json;
+use crate::telemetry::log::entry::{Audited, Entry, Incoming, Said};
+use crate::telemetry::log::fields::{Fields, key, micros};
+use crate::telemetry::timestamp::Clock;
+
+/// What every line has before its own fields: a diagnostic's field of such a name is called otherwise.
+const OF_EVERY_LINE: [&str; 6] =
+    ["timestamp", "level", "message", "service", "environment", "version"];
+
+/// Writes lines of this schema.
+#[derive(Debug)]
+pub(in crate::telemetry::log) struct Winston {
+    is_pretty: bool,
+    /// The fields that are the same on every line, already written.
+    service: Vec<u8>,
+}
+
+impl Winston {
+    pub(in crate::telemetry::log) fn json(service: &Service) -> Self {
+        let mut fields = Fields { out: &mut Vec::new() };
+        fields.text(key!("service"), &service.name);
+        fields.text(key!("environment"), &service.environment);
+        fields.text(key!("version"), &service.version);
+        // What comes before them has its own way of ending: without the first comma.
+        let service = fields.out.split_off(1);
+        Self { is_pretty: false, service }
+    }
+
+    pub(in crate::telemetry::log) fn pretty(service: &Service) -> Self {
+        Self { is_pretty: true, ..Self::json(service) }
+    }
+
+    pub(in crate::telemetry::log) fn write(
+        &self,
+        entry: &Entry,
+        clock: &mut Clock,
+        out: &mut Vec<u8>,
+    ) {
+        self.open(entry, clock, out);
+        if let (true, Entry::Said(diagnostic)) = (self.is_pretty, entry) {
+            return said_to_people(diagnostic, out);
+        }
+        out.extend_from_slice(if self.is_pretty { &b" {"[..] } else { b"," });
+        out.extend_from_slice(&self.service);
+        let mut fields = Fields { out };
+        match entry {
+            Entry::Completed(record) => {
+                request(&mut fields, record);
+                answer(&mut fields, record);
+                telemetry(&mut fields, record);
+                for fact in &record.facts {
+                    fields.name("", &fact.name);
+                    fields.value(&fact.value);
+                }
+            }
+            Entry::Incoming(begun) => incoming(&mut fields, begun),
+            Entry::Audited(record) => audited(&mut fields, record),
+            Entry::Said(diagnostic) => said(&mut fields, diagnostic),
+        }
+        out.extend_from_slice(b"}\n");
+    }
+
+    /// When, how loud, and what.
+    fn open(&self, entry: &Entry, clock: &mut Clock, out: &mut Vec<u8>) {
+        let level = entry.level().as_str().as_bytes();
+        if self.is_pretty {
+            clock.write(entry.at(), out);
+            out.extend_from_slice(b" [");
+            out.extend_from_slice(level);
+            out.extend_from_slice(b"]: ");
+            json::inside(entry.message(), out);
+        } else {
+            out.extend_from_slice(b"{\"timestamp\":\"");
+            clock.write(entry.at(), out);
+            out.extend_from_slice(b"\",\"level\":\"");
+            out.extend_from_slice(level);
+            out.extend_from_slice(b"\",\"message\":");
+            json::string(entry.message(), out);
+        }
+    }
+}
+
+fn request(fields: &mut Fields<'_>, record: &Record) {
+    record.request_id.with_str(|id| fields.token(key!("requestId"), id.as_bytes()));
+    if let Some(id) = &record.client_request_id {
+        fields.token(key!("clientRequestId"), id.as_str().as_bytes());
+    }
+    fields.token(key!("method"), record.method.as_str().as_bytes());
+    fields.key(key!("url"));
+    let start = fields.out.len();
+    json::string(record.url(), fields.out);
+    let url = start..fields.out.len();
+    // Where the route is known, it is all there is of the URL.
+    if record.shape.is_none() {
+        fields.key(key!("route"));
+        fields.out.extend_from_within(url);
+    } else {
+        fields.text(key!("route"), &record.route.template);
+    }
+    if let Some(operation) = &record.operation {
+        fields.text(key!("operationId"), operation);
+    }
+}
+
+fn answer(fields: &mut Fields<'_>, record: &Record) {
+    match record.status {
+        Some(status) => fields.number(key!("status"), u64::from(status)),
+        None => fields.null(key!("status")),
+    }
+    fields.millis(key!("duration"), record.duration);
+    match record.ttfb {
+        Some(ttfb) => fields.millis(key!("ttfb"), ttfb),
+        None => fields.null(key!("ttfb")),
+    }
+    client(fields, &record.caller, record.user_agent.as_deref());
+    fields.address(key!("clientIp"), sanitise::truncate_ip(record.client_ip));
+    fields.number(key!("bytesIn"), record.bytes_in);
+    fields.number(key!("bytesOut"), record.bytes_out);
+    fields.bool(key!("stream"), record.stream.is_some());
+    // In a tunnel or behind a coding nobody sees messages: none is not the same as unknown.
+    if let Some(stream) = record.stream.as_ref().filter(|stream| stream.kind.is_counted()) {
+        fields.number(key!("events"), stream.events);
+    }
+    fields.token(key!("outcome"), record.outcome.as_str().as_bytes());
+    if let Some(error_type) = record.error_type() {
+        fields.token(key!("errorType"), error_type.as_str().as_bytes());
+    }
+    if let Some(rejection) = record.rejection {
+        fields.token(key!("identityReason"), rejection.as_str().as_bytes());
+    }
+    if let Some(refusal) = record.would_refuse {
+        fields.token(key!("wouldRefuse"), refusal.error_type().as_str().as_bytes());
+    }
+    if let Some(limit) = &record.limited_by {
+        fields.text(key!("rateLimit"), limit);
+    }
+}
+
+/// Who asks: the fields of every line about a request.
+fn client(fields: &mut Fields<'_>, caller: &Caller, user_agent: Option<&str>) {
+    match &caller.user {
+        Some(user) => user.with_str(|user| fields.text(key!("userId"), user)),
+        None => fields.null(key!("userId")),
+    }
+    match &caller.tenant {
+        Some(tenant) => fields.text(key!("tenantId"), tenant),
+        None => fields.null(key!("tenantId")),
+    }
+    match user_agent {
+        Some(agent) => fields.text(key!("userAgent"), agent),
+        None => fields.null(key!("userAgent")),
+    }
+}
+
+fn telemetry(fields: &mut Fields<'_>, record: &Record) {
+    fields.token(key!("traceId"), &record.trace.trace_id.hex());
+    fields.token(key!("spanId"), &record.trace.server_span.hex());
+    fields.bool(key!("sampled"), record.is_kept());
+    if let Some(leg) = record.upstream {
+        fields.millis(key!("upstreamMs"), leg.duration);
+    }
+    fields.number(key!("overheadUs"), micros(record.overhead));
+    if record.level() == Level::Error {
+        if let Some(error_type) = record.error_type() {
+            fields.token(key!("error.type"), error_type.as_str().as_bytes());
+        }
+        fields.text(key!("error.message"), &record.outcome.message(record.status));
+    }
+}
+
+fn incoming(fields: &mut Fields<'_>, incoming: &Incoming) {
+    incoming.request_id.with_str(|id| fields.token(key!("requestId"), id.as_bytes()));
+    fields.token(key!("method"), incoming.method.as_str().as_bytes());
+    fields.text(key!("url"), incoming.url());
+    client(fields, &incoming.caller, incoming.user_agent.as_deref());
+}
+
+fn audited(fields: &mut Fields<'_>, audited: &Audited) {
+    fields.text(key!("event"), &audited.event);
+    fields.number(key!("seq"), audited.seq);
+    audited.request_id.with_str(|id| fields.token(key!("requestId"), id.as_bytes()));
+}
+
+fn said(fields: &mut Fields<'_>, said: &Said) {
+    for (name, datum) in &said.fields {
+        let prefix = if OF_EVERY_LINE.contains(name) { "field." } else { "" };
+        fields.name(prefix, name);
+        fields.datum(datum);
+    }
+}
+
+/// A diagnostic's own fields, if it has any: who reads it on a terminal knows whose it is.
+fn said_to_people(diagnostic: &Said, out: &mut Vec<u8>) {
+    if !diagnostic.fields.is_empty() {
+        out.push(b' ');
+        Fields { out }.braced(|fields| said(fields, diagnostic));
+    }
+    out.push(b'\n');
+}

@@ -1,0 +1,79 @@
+//! A thread that compresses old files, one after the other, the oldest first.
+//!
+//! It shares nothing with whoever writes but the names of the files, for a few system calls. If it is
+//! behind, files wait as they are. What it cannot compress stays as it is, and is tried again at the
+//! next nudge.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use super::shelf::Shelf;
+
+/// Bytes that are read at a time.
+const BLOCK: usize = 64 * 1024;
+
+/// How to tell the thread that there is something to do. It ends when the last of these is dropped.
+#[derive(Clone, Debug)]
+pub(super) struct Compressor(SyncSender<()>);
+
+impl Compressor {
+    /// Starts the thread for these logs, which it looks through at once.
+    pub(super) fn start(shelves: Vec<Arc<Shelf>>) -> io::Result<Self> {
+        let (nudges, nudged) = sync_channel(1);
+        thread::Builder::new()
+            .name("log-gzip".to_owned())
+            .spawn(move || compress_all(&shelves, &nudged))?;
+        let compressor = Self(nudges);
+        compressor.nudge();
+        Ok(compressor)
+    }
+
+    /// Says that there is another file. Never waits.
+    pub(super) fn nudge(&self) {
+        // One that waits already will find this file too.
+        self.0.try_send(()).ok();
+    }
+}
+
+fn compress_all(shelves: &[Arc<Shelf>], nudged: &Receiver<()>) {
+    let mut is_failing = false;
+    for () in nudged {
+        let results: Vec<_> = shelves.iter().map(|shelf| compress_each(shelf)).collect();
+        let error = results.into_iter().find_map(Result::err);
+        let was_failing = std::mem::replace(&mut is_failing, error.is_some());
+        if let Some(error) = error.filter(|_| !was_failing) {
+            tracing::warn!(%error, "Old log files cannot be compressed; they stay as they are.");
+        }
+    }
+}
+
+/// Compresses every file of a log that waits for it.
+pub(super) fn compress_each(shelf: &Shelf) -> io::Result<()> {
+    while let Some((file, mut content)) = shelf.oldest_plain()? {
+        // It stays open until the end: no other file can be given its identity.
+        let compressed = compress(shelf, &mut content);
+        compressed.inspect_err(|_| drop(shelf.discard()))?;
+        shelf.publish(file)?;
+    }
+    Ok(())
+}
+
+/// Makes the compressed form, durable but not published.
+pub(super) fn compress(shelf: &Shelf, content: &mut impl Read) -> io::Result<()> {
+    // What logs repeat, the fastest level finds too.
+    let mut encoder = GzEncoder::new(shelf.draft()?, Compression::fast());
+    let mut block = vec![0; BLOCK];
+    loop {
+        match content.read(&mut block) {
+            Ok(0) => return encoder.finish()?.seal(),
+            Ok(count) => io::Write::write_all(&mut encoder, &block[..count])?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The names of one log's files: the open one, and those before it.
+//!
+//! `NAME.1` is the newest of the old ones. A file waits there as it is until it has been compressed;
+//! then it is `NAME.1.gz`. Whatever step the process dies at, every line is in exactly one file that a
+//! reader would look at, and [`Shelf::tidy`] at the next start brings the names in order.
+//!
+//! It neither writes lines nor compresses.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::disk::{Disk, Draft};
+use super::out::{Identity, Out};
+
+/// The files of one log.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    disk: Arc<dyn Disk>,
+    name: &'static str,
+    /// Old files at most.
+    keep: u32,
+    /// Held while names change: whoever rotates and whoever compresses take turns.
+    names: Mutex<()>,
+}
+
+/// The forms in which an old file is there. Both, if the process died, or failed, between making the
+/// compressed one and removing the other.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    plain: bool,
+    gzip: bool,
+}
+
+impl Shelf {
+    /// The files of this name on this disk, of which so many old ones are kept.
+    pub(super) fn new(disk: Arc<dyn Disk>, name: &'static str, keep: u32) -> Self {
+        Self { disk, name, keep, names: Mutex::new(()) }
+    }
+
+    /// The name of the open file.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Opens the file that is written to.
+    pub(super) fn open(&self) -> io::Result<Box<dyn Out>> {
+        self.disk.open(self.name)
+    }
+
+    /// Whether the log's name stands for this very file.
+    pub(super) fn is_named(&self, file: Identity) -> io::Result<bool> {
+        Ok(self.disk.identify(self.name)? == Some(file))
+    }
+
+    /// After a crash: removes what was half made. Nobody may compress meanwhile.
+    pub(super) fn tidy(&self) -> io::Result<()> {
+        let _names = self.names.lock();
+        self.disk.remove(&self.unfinished())?;
+        self.slots().map(drop)
+    }
+
+    /// Makes the open file the newest of the old ones, so that a new one can be opened. `false` if the
+    /// log's name stands for another file: then somebody else has moved it, and nothing is done.
+    ///
+    /// Every step leaves each line in one place, so that after an error the next call goes on.
+    pub(super) fn rotate(&self, open: Identity) -> io::Result<bool> {
+        let _names = self.names.lock();
+        if !self.is_named(open)? {
+            return Ok(false);
+        }
+        if self.keep == 0 {
+            return self.disk.remove(self.name).map(|()| true);
+        }
+        let slots = self.slots()?;
+        let free = (1..=self.keep).find(|number| !slots.contains_key(number));
+        if let (None, Some(slot)) = (free, slots.get(&self.keep)) {
+            self.remove(self.keep, *slot)?;
+        }
+        for number in (1..free.unwrap_or(self.keep)).rev() {
+            let of = match slots.get(&number) {
+                Some(Slot { gzip: true, .. }) => Self::compressed,
+                _ => Self::plain,
+            };
+            self.disk.rename(&of(self, number), &of(self, number + 1))?;
+        }
+        self.disk.rename(self.name, &self.plain(1))?;
+        Ok(true)
+    }
+
+    /// The oldest file that is not compressed, and which it is.
+    pub(super) fn oldest_plain(&self) -> io::Result<Option<(Identity, Box<dyn Read + Send>)>> {
+        let _names = self.names.lock();
+        let slots = self.slots()?;
+        let mut oldest = slots.iter().rev().filter(|(_, slot)| slot.plain);
+        oldest.next().map(|(number, _)| self.disk.read(&self.plain(*number))).transpose()
+    }
+
+    /// A file for the compressed form of another. It counts for nothing until it is published.
+    pub(super) fn draft(&self) -> io::Result<Box<dyn Draft>> {
+        self.disk.remove(&self.unfinished())?;
+        self.disk.create(&self.unfinished())
+    }
+
+    /// Puts what was made last in the place of the file it was made of, wherever that is by now.
+    /// If it is gone, so is what was made of it.
+    pub(super) fn publish(&self, of: Identity) -> io::Result<()> {
+        let _names = self.names.lock();
+        for (number, slot) in self.slots()? {
+            let plain = self.plain(number);
+            if slot.plain && self.disk.identify(&plain)? == Some(of) {
+                self.disk.rename(&self.unfinished(), &self.compressed(number))?;
+                return self.disk.remove(&plain);
+            }
+        }
+        self.discard()
+    }
+
+    /// Removes what was made last.
+    pub(super) fn discard(&self) -> io::Result<()> {
+        self.disk.remove(&self.unfinished())
+    }
+
+    /// The old files by number, the newest first: each in one form, and no more than are kept.
+    fn slots(&self) -> io::Result<BTreeMap<u32, Slot>> {
+        let mut slots: BTreeMap<u32, Slot> = BTreeMap::new();
+        for name in self.disk.list()? {
+            match self.number(&name) {
+                Some((number, true)) => slots.entry(number).or_default().gzip = true,
+                Some((number, false)) => slots.entry(number).or_default().plain = true,
+                None => {}
+            }
+        }
+        for (number, slot) in &mut slots {
+            // The plain file is whole, whoever made the other one, and can be compressed again.
+            if slot.plain && slot.gzip {
+                self.disk.remove(&self.compressed(*number))?;
+                slot.gzip = false;
+            }
+        }
+        for (number, slot) in slots.split_off(&(self.keep + 1)) {
+            self.remove(number, slot)?;
+        }
+        Ok(slots)
+    }
+
+    fn remove(&self, number: u32, slot: Slot) -> io::Result<()> {
+        if slot.plain {
+            self.disk.remove(&self.plain(number))?;
+        }
+        if slot.gzip {
+            self.disk.remove(&self.compressed(number))?;
+        }
+        Ok(())
+    }
+
+    /// The number of an old file, and whether it is compressed.
+    fn number(&self, name: &str) -> Option<(u32, bool)> {
+        let rest = name.strip_prefix(self.name)?.strip_prefix('.')?;
+        let (digits, is_compressed) = match rest.strip_suffix(".gz") {
+            Some(digits) => (digits, true),
+            None => (rest, false),
+        };
+        let number: u32 = digits.parse().ok()?;
+        // What we would not have written is not ours: "01", "+1".
+        (number > 0 && digits == number.to_string()).then_some((number, is_compressed))
+    }
+
+    fn plain(&self, number: u32) -> String {
+        format!("{}.{number}", self.name)
+    }
+
+    fn compressed(&self, number: u32) -> String {
+        format!("{}.{number}.gz", self.name)
+    }
+
+    fn unfinished(&self) -> String {
+        format!("{}.gz.tmp", self.name)
+    }
+}

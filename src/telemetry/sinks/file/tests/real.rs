@@ -1,0 +1,147 @@
+//! On a real file system: modes, links, pipes, locks, and the thread that compresses.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use super::*;
+
+const FILES: LogFiles = LogFiles { max_size: Some(8), max_files: 3, compress: true };
+
+fn open(directory: &Path, files: &LogFiles) -> Result<Lines, OpenError> {
+    Lines::append(directory, [NAME], files).map(|[lines]| lines)
+}
+
+/// Waits until a file is there.
+fn await_file(path: &Path) {
+    let (found, is_found) = channel();
+    let path = path.to_owned();
+    std::thread::spawn(move || {
+        while !path.exists() {
+            std::thread::yield_now();
+        }
+        found.send(()).ok();
+    });
+    is_found.recv_timeout(Duration::from_secs(20)).expect("a file");
+}
+
+#[test]
+fn old_files_are_compressed_beside_the_writing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut lines = open(directory.path(), &FILES).unwrap();
+    write(&mut lines, &["one", "two", "three"]);
+    let old = directory.path().join("app.log.1.gz");
+    await_file(&old);
+    assert_eq!(text("app.log.1.gz", &fs::read(&old).unwrap()), "one\ntwo\n");
+    assert_eq!(fs::read(directory.path().join(NAME)).unwrap(), b"three\n");
+    for file in [NAME, "app.log.1.gz"] {
+        let mode = fs::metadata(directory.path().join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o137, 0, "nobody else reads {file}, the group does not write it");
+    }
+}
+
+#[test]
+fn files_that_shall_stay_plain_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = LogFiles { compress: false, ..FILES };
+    let mut lines = open(directory.path(), &files).unwrap();
+    write(&mut lines, &["one", "two", "three", "4", "five"]);
+    let read = |name| fs::read_to_string(directory.path().join(name)).unwrap();
+    assert_eq!(
+        [read("app.log.2"), read("app.log.1"), read(NAME)].concat(),
+        "one\ntwo\nthree\n4\nfive\n"
+    );
+}
+
+#[test]
+fn a_log_without_a_limit_is_left_to_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.log.9");
+    fs::write(&path, "not ours").unwrap();
+    let mut lines = open(directory.path(), &LogFiles { max_size: None, ..FILES }).unwrap();
+    write(&mut lines, &["one", "two", "three"]);
+    assert_eq!(fs::read(directory.path().join(NAME)).unwrap(), b"one\ntwo\nthree\n");
+    assert!(path.exists());
+}
+
+#[test]
+fn a_torn_line_is_cut_off_at_the_start() {
+    for (left, kept) in [
+        (String::from("one\ntw"), "one\n"),
+        (String::from("tw"), ""),
+        (String::from("one\n"), "one\n"),
+        (format!("one\n{}", "x".repeat(10_000)), "one\n"),
+        (
+            format!("{}\n{}", "y".repeat(4092), "x".repeat(4096)),
+            &*format!("{}\n", "y".repeat(4092)),
+        ),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join(NAME);
+        fs::write(&path, left).unwrap();
+        let _lines = open(directory.path(), &LogFiles { max_size: None, ..FILES }).unwrap();
+        assert_eq!(fs::read_to_string(path).unwrap(), kept);
+    }
+}
+
+#[test]
+fn what_a_link_leads_to_is_written_and_neither_renamed_nor_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("target");
+    let path = directory.path().join(NAME);
+    symlink(&target, &path).unwrap();
+    let mut lines = open(directory.path(), &FILES).unwrap();
+    write(&mut lines, &["one", "two", "three"]);
+    lines.reopen();
+    write(&mut lines, &["four"]);
+    assert_eq!(fs::read(target).unwrap(), b"one\ntwo\nthree\nfour\n");
+    assert!(fs::symlink_metadata(path).unwrap().is_symlink());
+}
+
+#[test]
+fn a_device_takes_lines_and_is_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(NAME);
+    symlink("/dev/null", &path).unwrap();
+    let mut lines = open(directory.path(), &FILES).unwrap();
+    assert_eq!(write(&mut lines, &["one", "two", "three"]), 3);
+    assert_eq!(fs::read_link(path).unwrap(), Path::new("/dev/null"));
+    fs::remove_file(directory.path().join(NAME)).unwrap();
+    symlink("/dev/full", directory.path().join(NAME)).unwrap();
+    lines.reopen();
+    assert_eq!(write(&mut lines, &["one", "two"]), 0, "a device that is full");
+}
+
+#[test]
+fn a_named_pipe_is_written_before_anybody_reads_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(NAME);
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let mut lines = open(directory.path(), &FILES).unwrap();
+    assert_eq!(write(&mut lines, &["one", "two", "three"]), 3);
+    let mut reader = fs::File::open(path).unwrap();
+    drop(lines);
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "one\ntwo\nthree\n");
+}
+
+#[test]
+fn a_directory_belongs_to_one_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = open(directory.path(), &FILES).unwrap();
+    let error = open(directory.path(), &FILES).err().unwrap();
+    assert!(error.to_string().contains("another process writes there"), "{error}");
+    drop(first);
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, "").unwrap();
+    let error = open(&file.join("logs"), &FILES).err().unwrap();
+    assert!(error.to_string().contains("file/logs` for the log: "), "{error}");
+}
