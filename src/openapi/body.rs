@@ -1,11 +1,14 @@
 //! The body that an operation asks for: its media types, and the schema of those that are JSON.
+//!
+//! Of several that fit, the most specific one counts (`OpenAPI` 3.1 §4.8.13.1). The schema of a range,
+//! such as `*/*`, judges what says that it is JSON, and nothing else.
 
 use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
-use super::fault::Fault;
+use super::fault::{Fault, Findings};
 use super::json::{self, Unread};
 use super::reference::Spot;
 use super::schema::{Schema, Workshop};
@@ -47,8 +50,13 @@ pub enum Media<'b> {
 }
 
 impl Body {
-    /// Reads a `requestBody`.
-    pub(super) fn read<'d>(spot: &Spot<'d>, workshop: &mut Workshop<'d>) -> Result<Self, Fault> {
+    /// Reads the `requestBody` of the operation that `title` names.
+    pub(super) fn read<'d>(
+        spot: &Spot<'d>,
+        title: &str,
+        workshop: &mut Workshop<'d>,
+        findings: &mut Findings,
+    ) -> Result<Self, Fault> {
         let content = spot.member("content");
         let Some(content) = content.filter(|content| content.value.is_object()) else {
             return Err(spot.fault("the request body has no `content`"));
@@ -57,14 +65,22 @@ impl Body {
         for (name, spot) in content.members() {
             spot.object()?;
             let name = essence(name).to_ascii_lowercase();
-            let schema = spot.member("schema").filter(|_| is_json(&name));
-            let schema = schema.map(|schema| workshop.schema(&schema)).transpose()?;
             let range = match name.split_once('/') {
                 Some(("*", "*")) => Range::All,
                 Some((kind, "*")) => Range::Within(format!("{kind}/").into()),
-                Some(_) => Range::Exact(name.into()),
+                Some(_) => Range::Exact(name.as_str().into()),
                 None => return Err(spot.fault("this is not a media type")),
             };
+            let schema = spot.member("schema").filter(|schema| match range {
+                Range::Exact(_) => is_json(&name),
+                // A file is whatever its bytes are.
+                _ => schema.text("format") != Some("binary"),
+            });
+            let schema = schema.map(|schema| workshop.schema(&schema)).transpose()?;
+            if schema.is_some() && !matches!(range, Range::Exact(_)) {
+                let what = "judges what says that it is JSON; other bodies are not checked";
+                findings.notices.push(format!("{title}: the schema of `{name}` {what}"));
+            }
             media.push((range, schema.map(JsonBody)));
         }
         media.sort_by_key(|(range, _)| match range {
@@ -99,6 +115,9 @@ impl Body {
             Range::All => true,
         };
         match self.media.iter().find(|(range, _)| accepts(range)) {
+            // Some take it for JSON, and find what was not judged.
+            Some((_, Some(_))) if sent.is_empty() => Media::Unsupported,
+            Some((Range::Within(_) | Range::All, Some(_))) if !is_json(sent) => Media::Opaque,
             // Frameworks read it as the charset says, in UTF-7 for one, and find what was not judged.
             Some((_, Some(_))) if !is_unicode => Media::Unsupported,
             Some((_, Some(body))) => Media::Json(body),

@@ -5,6 +5,7 @@
 //! `GET`'s. Every server's path is a beginning of every path.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::{HeaderValue, Method};
@@ -124,10 +125,13 @@ fn read(document: &Value, findings: &mut Findings) -> Option<(Vec<Path>, Table)>
         return findings.refuse(root.fault("the document has no `paths`"));
     };
     let mut workshop = Workshop::new(document, is_old);
-    let mut found = Vec::new();
+    let (mut found, mut ids) = (Vec::new(), HashMap::new());
     for (name, spot) in paths.members().filter(|(name, _)| !name.starts_with("x-")) {
         let item = findings.keep(spot.clone().resolve(document));
         let Some(item) = item else { continue };
+        for spot in METHODS.iter().filter_map(|(word, _)| item.member(word)) {
+            operation::tell_apart(&spot, &mut ids, findings);
+        }
         if read_path(document, name, &item, &bases, &mut workshop, findings, &mut found).is_none() {
             continue;
         }
@@ -135,6 +139,7 @@ fn read(document: &Value, findings: &mut Findings) -> Option<(Vec<Path>, Table)>
             return findings.refuse(paths.fault(format!("more than {MAX_PATHS} paths")));
         }
     }
+    findings.notices.extend(workshop.notices);
     found.sort_by(|left: &Path, right: &Path| order(&left.template, &right.template));
     for pair in found.windows(2) {
         if order(&pair[0].template, &pair[1].template).is_eq()
@@ -161,9 +166,11 @@ fn read_path<'d>(
     findings.keep(item.object())?;
     let own = findings.keep(servers::bases(item))?;
     let shared = findings.keep(operation::parameters(document, item))?;
+    operation::fit(name, &shared, findings);
     let mut operations = Vec::new();
     for (word, method) in METHODS {
         let Some(spot) = item.member(word) else { continue };
+        operation::fit(name, &operation::parameters(document, &spot).unwrap_or_default(), findings);
         let title = format!("{method} {name}");
         let read = Operation::read(document, &spot, &shared, &title, workshop, findings);
         operations.extend(read.map(|operation| (method, operation)));

@@ -1,5 +1,6 @@
 //! One operation of the document: its id, its parameters, its body.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::HeaderMap;
@@ -65,7 +66,8 @@ impl Operation {
         }
         let body = spot.member("requestBody").and_then(|body| {
             let body = findings.keep(body.resolve(document))?;
-            findings.keep(Body::read(&body, workshop))
+            let body = Body::read(&body, title, workshop, findings);
+            findings.keep(body)
         });
         Some(Arc::new(Self { id, parameters: read, body }))
     }
@@ -109,6 +111,33 @@ pub(super) fn parameters<'d>(
         return Err(list.fault("expected a list of parameters"));
     }
     list.items().map(|parameter| parameter.resolve(document)).collect()
+}
+
+/// Refuses parameters of a path that its template does not have: nobody could ever send them.
+pub(super) fn fit(template: &str, parameters: &[Spot<'_>], findings: &mut Findings) {
+    for spot in parameters {
+        let Ok(("path", name)) = parameter::name(spot) else { continue };
+        if !template.contains(&format!("{{{name}}}")) && !template.contains(&format!("{{*{name}}}"))
+        {
+            let what = format!("the path `{template}` has no parameter `{name}`");
+            findings.refuse::<()>(spot.fault(what));
+        }
+    }
+}
+
+/// Refuses an id that another operation has, too. `known` are those found so far, and where.
+pub(super) fn tell_apart<'d>(
+    spot: &Spot<'d>,
+    known: &mut HashMap<&'d str, String>,
+    findings: &mut Findings,
+) {
+    let Some(id) = spot.text("operationId") else { return };
+    let other = known.entry(id).or_insert_with(|| spot.pointer.clone());
+    // Two paths may share one item by reference.
+    if *other != spot.pointer {
+        let what = format!("the operation at {other} has the `operationId` `{id}`, too");
+        findings.refuse::<()>(spot.fault(what));
+    }
 }
 
 fn is_id(text: &str) -> bool {

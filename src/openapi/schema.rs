@@ -5,7 +5,7 @@
 //! ([`closure`]). Patterns run on an engine without backtracking; formats are checked, those unknown
 //! are not.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use jsonschema::error::ValidationErrorKind;
@@ -49,13 +49,15 @@ pub(super) struct Workshop<'d> {
     /// Whether the document is of 3.0, whose schemas are of another dialect.
     is_old: bool,
     made: HashMap<String, Arc<Schema>>,
+    /// What the schemas ask for and nobody checks, each told once.
+    pub(super) notices: BTreeSet<String>,
     schemas: usize,
 }
 
 impl<'d> Workshop<'d> {
     /// A workshop for the schemas of a document.
     pub(super) fn new(document: &'d Value, is_old: bool) -> Self {
-        Self { document, is_old, made: HashMap::new(), schemas: 0 }
+        Self { document, is_old, made: HashMap::new(), notices: BTreeSet::new(), schemas: 0 }
     }
 
     /// The compiled schema of this place.
@@ -73,6 +75,12 @@ impl<'d> Workshop<'d> {
         if self.schemas > MAX_SCHEMAS {
             let what = format!("the schemas are too large together: more than {MAX_SCHEMAS}");
             return Err(spot.fault(what));
+        }
+        for pointer in &closure.outdated {
+            self.notices.insert(format!(
+                "`dependencies` (at {pointer}) is not checked; write `dependentRequired` or \
+                 `dependentSchemas`"
+            ));
         }
         let made = Arc::new(compile(spot, closure)?);
         self.made.insert(key, Arc::clone(&made));

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
+mod mistakes;
+
 /// Where everything beside `paths` is as it should be.
 fn with_paths(paths: &Value) -> Vec<u8> {
     let document = json!({ "openapi": "3.1.0", "info": {}, "paths": paths });
@@ -207,70 +209,47 @@ fn header_fields_and_path_segments_are_parameters_too() {
 }
 
 #[test]
-fn what_is_not_checked_is_said() {
-    let document = document(&json!({ "/a": { "get": { "parameters": [
-        { "name": "c", "in": "cookie", "schema": {} },
-        { "name": "d", "in": "query", "style": "deepObject", "schema": { "type": "object" } },
-        { "name": "e", "in": "query" },
-    ] } } }));
-    assert_eq!(document.notices().len(), 3);
-    assert!(document.notices().iter().all(|notice| notice.starts_with("GET /a: ")));
+fn the_schema_of_a_media_range_judges_json_and_the_most_specific_one_counts() {
+    let of = |kind: &str| json!({ "schema": { "type": kind } });
+    let paths = json!({ "/a": { "post": { "requestBody": { "content": {
+        "*/*": of("string"),
+        "application/*": of("integer"),
+        "application/json": of("boolean"),
+        "image/*": { "schema": { "format": "binary" } },
+        "text/plain": of("string"),
+    } } } } });
+    let document = document(&paths);
+    let body = document.paths()[0].operations[0].1.body().unwrap();
+    let judged = |media: &str, text: &str| {
+        let mut headers = HeaderMap::new();
+        if !media.is_empty() {
+            headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_str(media).unwrap());
+        }
+        match body.media(&headers) {
+            Media::Json(body) => format!("{}", body.judge(text.as_bytes()).len()),
+            other => format!("{other:?}"),
+        }
+    };
+    assert_eq!(
+        (judged("application/json", "true"), judged("application/json", "7")),
+        both("0", "1")
+    );
+    assert_eq!(
+        (judged("application/a+json", "7"), judged("Application/A+JSON", "true")),
+        both("0", "1")
+    );
+    assert_eq!((judged("text/json", "\"a\""), judged("text/json", "7")), both("0", "1"));
+    assert_eq!((judged("application/xml", "7"), judged("text/css", "7")), both("Opaque", "Opaque"));
+    assert_eq!((judged("image/png", "7"), judged("text/plain", "7")), both("Opaque", "Opaque"));
+    let charset = judged("text/json; charset=utf-7", "7");
+    assert_eq!((charset, judged("", "7")), both("Unsupported", "Unsupported"));
+    let notices = document.notices();
+    assert_eq!(notices.len(), 2, "{notices:?}");
+    assert!(notices[0].starts_with("POST /a: the schema of `*/*`"), "{notices:?}");
 }
 
-#[test]
-fn a_fault_has_its_place_and_line() {
-    let parameters = "openapi: 3.1.0\npaths:\n  /a/{id}:\n    get:\n      parameters:\n\
-                      \x20       - in: query\n          name: n\n          schema: {type: strin}\n";
-    let faults = refused(parameters.as_bytes());
-    assert_eq!(faults[0].pointer, "/paths/~1a~1{id}/get/parameters/0/schema/type");
-    assert_eq!(faults[0].line, Some(8));
-    let json = "{\n\"openapi\": \"3.0.0\",\n\"paths\": {\n\"/a/../b\": {}}}";
-    let faults = refused(json.as_bytes());
-    assert_eq!((faults[0].line, &*faults[0].pointer), (Some(4), "/paths/~1a~1..~1b"));
-}
-
-#[test]
-fn what_cannot_be_meant_is_refused() {
-    for (text, words) in [
-        ("", "not an object"),
-        ("[1]", "not an object"),
-        ("a: b: c", "not YAML"),
-        ("{\"a\":}", "not JSON"),
-        ("{\"openapi\": \"3.1.0\", \"openapi\": \"3.1.0\"}", "twice"),
-        ("a: 1\na: 2", "not YAML"),
-        ("swagger: '2.0'", "Swagger 2.0"),
-        ("openapi: 3.1", "in quotes"),
-        ("openapi: 3.2.0", "only OpenAPI 3.0 and 3.1"),
-        ("openapi: 3.1.0", "no `paths`"),
-        ("openapi: 3.1.0\npaths: {'/a/{b': {}}", "a parameter is written"),
-        ("openapi: 3.1.0\npaths: {'/{a}': {get: {}}, '/{b}': {get: {}}}", "are the same path"),
-        ("openapi: 3.1.0\npaths: {/a: {get: {parameters: {}}}}", "a list of parameters"),
-        ("openapi: 3.1.0\npaths: {/a: {get: {parameters: [{name: a}]}}}", "expected `in`"),
-        ("openapi: 3.1.0\npaths: {/a: {$ref: 'b.yaml'}}", "leads out of the document"),
-        ("openapi: 3.1.0\npaths: {/a: {$ref: '#/paths/~1a'}}", "in a circle"),
-        ("openapi: 3.1.0\npaths: {/a: {$ref: '#/b'}}", "leads nowhere"),
-        ("openapi: 3.1.0\npaths: {/a: {post: {requestBody: {}}}}", "no `content`"),
-        ("openapi: 3.1.0\npaths: {/a: {get: {operationId: \"a\\nb\"}}}", "none of them a control"),
-    ] {
-        let faults = refused(text.as_bytes());
-        assert!(faults.iter().any(|fault| fault.what.contains(words)), "{text}: {faults:?}");
-    }
-}
-
-#[test]
-fn what_would_grow_without_bound_is_refused() {
-    let mut bomb = "openapi: 3.1.0\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
-    for level in 1..9 {
-        let below = format!("*a{}, ", level - 1).repeat(10);
-        bomb.push_str(&["a", &level.to_string(), ": &a", &level.to_string()].concat());
-        bomb.push_str(&[" [", &below, "]\n"].concat());
-    }
-    assert!(refused(bomb.as_bytes())[0].what.contains("not YAML"));
-    let deep = format!("{{\"a\": {}{}}}", "[".repeat(200), "]".repeat(200));
-    assert!(!refused(deep.as_bytes()).is_empty());
-    let deep = format!("a: {}{}", "[".repeat(200), "]".repeat(200));
-    assert!(!refused(deep.as_bytes()).is_empty());
-    assert!(refused(&vec![b' '; MAX_FILE + 1])[0].what.contains("larger than"));
+fn both(one: &str, other: &str) -> (String, String) {
+    (one.to_owned(), other.to_owned())
 }
 
 /// Any JSON, shaped like a document now and then.

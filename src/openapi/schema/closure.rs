@@ -69,6 +69,8 @@ pub(super) struct Closure {
     pub(super) names: HashSet<Box<str>>,
     /// How many schemas it is made of.
     pub(super) schemas: usize,
+    /// Where it says `dependencies`, which 2020-12 does not know.
+    pub(super) outdated: Vec<String>,
     /// Where each of its parts comes from: `""`, `/$defs/0`, and so on.
     origins: Vec<(String, String)>,
 }
@@ -83,6 +85,7 @@ impl Closure {
             schemas: 0,
             numbers: BTreeMap::new(),
             waiting: Vec::new(),
+            outdated: Vec::new(),
         };
         let mut schema = gatherer.rewrite(spot, 0)?;
         let mut origins = vec![(String::new(), spot.pointer.clone())];
@@ -104,7 +107,8 @@ impl Closure {
                  references that each lead to several others multiply",
             ));
         }
-        Ok(Self { schema, names: gatherer.names, schemas: gatherer.schemas, origins })
+        let Gatherer { names, schemas, outdated, .. } = gatherer;
+        Ok(Self { schema, names, schemas, outdated, origins })
     }
 
     /// Where in the document a place of this schema comes from.
@@ -128,6 +132,7 @@ struct Gatherer<'d> {
     /// What was referred to, by its pointer.
     numbers: BTreeMap<String, usize>,
     waiting: Vec<(usize, Spot<'d>)>,
+    outdated: Vec<String>,
 }
 
 impl Gatherer<'_> {
@@ -143,6 +148,9 @@ impl Gatherer<'_> {
         };
         if let Some(keyword) = REFUSED.iter().find(|keyword| members.contains_key(**keyword)) {
             return Err(spot.fault(format!("`{keyword}` is not supported")));
+        }
+        if members.contains_key("dependencies") {
+            self.outdated.push(spot.pointer.clone());
         }
         let mut out = Map::new();
         if let Some(reference) = members.get("$ref") {
