@@ -243,12 +243,12 @@ async fn a_quiet_connection_that_nobody_parks_wakes_nobody() {
     scene.link.leave_unread(); // So it is not parked.
     scene.answer().await;
     let count = Arc::<Count>::default();
-    let waker = std::task::Waker::from(Arc::clone(&count));
+    let task = std::task::Waker::from(Arc::clone(&count));
     let mut byte = [0];
     for _ in 0..100 {
         let mut buffer = ReadBuf::new(&mut byte);
         let read =
-            Pin::new(&mut scene.guard).poll_read(&mut Context::from_waker(&waker), &mut buffer);
+            Pin::new(&mut scene.guard).poll_read(&mut Context::from_waker(&task), &mut buffer);
         assert!(read.is_pending());
         tokio::time::advance(Duration::from_millis(10)).await;
     }

@@ -29,9 +29,9 @@ async fn files_take_every_line_and_errors_twice() {
 
     let content = |name| std::fs::read_to_string(logs.join(name)).unwrap();
     assert_eq!(content("combined.log").lines().count(), 2);
-    let mut line = Vec::new();
-    Format::new(&service(), Form::Json(Schema::Winston)).write(&entry(failed()), &mut line);
-    assert_eq!(content("error.log").as_bytes(), line);
+    let mut expected = Vec::new();
+    Format::new(&service(), Form::Json(Schema::Winston)).write(&entry(failed()), &mut expected);
+    assert_eq!(content("error.log").as_bytes(), expected);
     assert_eq!(lane.account().exported, 2);
     #[cfg(unix)]
     {

@@ -75,9 +75,9 @@ impl Line {
 
 /// Appends the ids of trace and span: the lower 64 bits, decimal.
 fn ids(trace: TraceId, span: SpanId, out: &mut Vec<u8>) {
-    let [.., a, b, c, d, e, f, g, h] = trace.0;
+    let lower = trace.0.last_chunk().copied().unwrap_or_default();
     out.extend_from_slice(b",\"dd.trace_id\":\"");
-    digits(u64::from_be_bytes([a, b, c, d, e, f, g, h]), out);
+    digits(u64::from_be_bytes(lower), out);
     out.extend_from_slice(b"\",\"dd.span_id\":\"");
     digits(u64::from_be_bytes(span.0), out);
     out.push(b'"');

@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
 
 use crate::config::model::LogLevel;
 use crate::http::sanitise;
-use crate::record::{Caller, Level, Record, StreamKind, User, Value};
+use crate::record::{Caller, Level, Record, Refusal, StreamKind, User, Value};
 use crate::telemetry::log::{Audited, Datum, Entry, Incoming, Said};
 
 /// The log record of this entry.
@@ -72,7 +72,7 @@ fn completed(log: &mut LogRecord, record: &Record) {
         all.push(text("error.message", &record.outcome.message(record.status)));
     }
     all.extend(record.rejection.map(|why| text("sidecar.identity_reason", why.as_str())));
-    let refusal = record.would_refuse.map(|refusal| refusal.error_type());
+    let refusal = record.would_refuse.map(Refusal::error_type);
     all.extend(refusal.map(|kind| text("sidecar.would_refuse", kind.as_str())));
     all.extend(record.limited_by.as_ref().map(|name| text("sidecar.rate_limit", name)));
     if let Some(stream) = &record.stream {
