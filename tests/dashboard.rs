@@ -35,7 +35,7 @@ fn series(page: &str) -> Series {
             None => (line.split_once(' ').expect("a value").0, ""),
         };
         let known = series.entry(name.to_owned()).or_default();
-        for pair in labels.split_terminator("\",").flat_map(|pair| pair.split_once("=\"")) {
+        for pair in labels.split_terminator("\",").filter_map(|pair| pair.split_once("=\"")) {
             let value = pair.1.trim_end_matches('"').to_owned();
             known.entry(pair.0.trim_start_matches(',').to_owned()).or_default().insert(value);
         }

@@ -108,9 +108,10 @@ async fn a_pattern_may_lie_in_several_frames_and_only_four_kibibytes_are_searche
 
 /// Sends a 500 with this body in pieces.
 async fn speak(wire: &mut Wire, body: &[u8], size: usize, is_chunked: bool) {
-    let framing = match is_chunked {
-        true => "transfer-encoding: chunked".to_owned(),
-        false => format!("content-length: {}", body.len()),
+    let framing = if is_chunked {
+        "transfer-encoding: chunked".to_owned()
+    } else {
+        format!("content-length: {}", body.len())
     };
     wire.say(format!("HTTP/1.1 500 X\r\n{framing}\r\n\r\n")).await;
     // The end is of no interest: it comes at once.

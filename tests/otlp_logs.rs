@@ -103,7 +103,7 @@ async fn a_log_record_carries_the_ids_of_its_span_and_the_words_of_the_conventio
     assert_eq!((&record.trace_id, &record.span_id), (&server.span.trace_id, &server.span.span_id));
     assert_eq!(record.flags & 0xff, server.span.flags & 0xff, "they say the same of the trace");
     assert_eq!(record.flags & SAMPLED, SAMPLED);
-    assert_eq!((said(log), &*record.severity_text), ("Request completed", "info"));
+    assert_eq!((said(log), &*record.severity_text), ("Request completed", "INFO"));
     assert_eq!(record.severity_number, 9);
     assert_eq!((&log.resource, &log.scope), (&server.resource, &server.scope));
     for (key, value) in [

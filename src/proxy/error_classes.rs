@@ -85,7 +85,7 @@ mod tests {
         assert!(classes.ask_for_body(502));
         let said = |name: &'static str| {
             let headers = [(ERROR_TYPE, http::HeaderValue::from_static(name))];
-            classes.named(&headers.into_iter().collect()).map(|n| n.to_string())
+            classes.named(&headers.into_iter().collect()).map(ToString::to_string)
         };
         assert_eq!(said("said").as_deref(), Some("said"));
         assert_eq!(said("Said"), None);

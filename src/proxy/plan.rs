@@ -34,6 +34,7 @@ use crate::telemetry::sampling::Sampling;
 
 /// The compiled configuration.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct Plan {
     /// Bounds of what a client may send.
     pub limits: ServerLimits,

@@ -105,14 +105,7 @@ impl Telemetry {
             voices.log_files = files.reopen();
             log.hear(voices.open(&mut ledger, files, "logs", LOG));
         }
-        if let Some(logs) = OtlpLogs::start(config, spool.as_ref())? {
-            log.hear(voices.open(&mut ledger, logs, "logs", LOG));
-        }
-        if let Some(datadog) =
-            DatadogSink::start(config, spool.as_ref()).map_err(StartError::Datadog)?
-        {
-            log.hear(voices.open(&mut ledger, datadog, "logs", LOG));
-        }
+        voices.ship(config, spool.as_ref(), &mut log, &mut ledger)?;
         if let Some(otlp) = Otlp::start(config, spool.as_ref())? {
             voices.spans = Some(voices.open(&mut ledger, otlp, "traces", SPANS));
         }
@@ -132,6 +125,23 @@ impl Telemetry {
         voices.metrics.register(sources::sinks(move || counts(&asked)));
         voices.alerts = Some(Alerts::start(config, &voices.metrics, &voices.ledger)?);
         Ok(voices)
+    }
+
+    /// Opens what sends the log elsewhere.
+    fn ship(
+        &self,
+        config: &Config,
+        spool: Option<&Arc<Spool>>,
+        log: &mut Log,
+        ledger: &mut Ledger,
+    ) -> Result<(), StartError> {
+        if let Some(collector) = OtlpLogs::start(config, spool)? {
+            log.hear(self.open(ledger, collector, "logs", LOG));
+        }
+        if let Some(datadog) = DatadogSink::start(config, spool).map_err(StartError::Datadog)? {
+            log.hear(self.open(ledger, datadog, "logs", LOG));
+        }
+        Ok(())
     }
 
     fn open<S: Sink>(

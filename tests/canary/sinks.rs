@@ -87,7 +87,10 @@ impl Sinks {
     /// Takes an array of entries of the log in.
     pub(super) fn take_entries(&mut self, name: &str, array: &[u8]) {
         let entries: Vec<Value> = serde_json::from_slice(array).expect("an array of entries");
-        let lines: String = entries.iter().map(|entry| format!("{entry}\n")).collect();
+        let mut lines = String::new();
+        for entry in entries {
+            writeln!(lines, "{entry}").ok();
+        }
         self.take_log(name, &lines);
     }
 
@@ -122,11 +125,15 @@ impl Sinks {
             let text = || String::from_utf8(bytes.clone()).expect("UTF-8");
             match &*name {
                 "sidecar.toml" => {}
-                name if is_in_spool(&path) && name.ends_with(".logs") => {
+                name if is_in_spool(&path)
+                    && path.extension().is_some_and(|kind| kind == "logs") =>
+                {
                     self.take("spool", name);
                     self.take_log_records("spool", &bytes[SPOOL_HEAD..]);
                 }
-                name if is_in_spool(&path) && name.ends_with(".datadog") => {
+                _ if is_in_spool(&path)
+                    && path.extension().is_some_and(|kind| kind == "datadog") =>
+                {
                     let mut array = Vec::new();
                     let sent = GzDecoder::new(&bytes[SPOOL_HEAD..]).read_to_end(&mut array);
                     sent.expect("gzip");

@@ -1,4 +1,4 @@
-//! As much of PromQL as tells which series an expression reads, and by which labels.
+//! As much of `PromQL` as tells which series an expression reads, and by which labels.
 //!
 //! It judges no syntax: `promtool` does, in the tier with real servers. Aggregations have their labels
 //! in front, `sum by (…) (…)`, as all expressions under `config/` do.

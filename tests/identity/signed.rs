@@ -36,7 +36,7 @@ fn public(pair: &KeyPair) -> DecodingKey {
     DecodingKey::from_ed_pem(pair.public_key_pem().as_bytes()).expect("a public key")
 }
 
-/// What the app makes of a token: only EdDSA, only for this service, and only while it holds.
+/// What the app makes of a token: only `EdDSA`, only for this service, and only while it holds.
 fn verified(token: &str, key: &DecodingKey) -> Result<Value, jsonwebtoken::errors::Error> {
     let mut rules = Validation::new(Algorithm::EdDSA);
     rules.set_issuer(&["vital-orchestrator"]);

@@ -376,7 +376,8 @@ fn inspect_log(record: &LogRecord, found: &mut Vec<String>) {
         found.push("a log record has no body".to_owned());
     }
     let has_ids = is_id(&record.trace_id, 16) && is_id(&record.span_id, 8);
-    if !has_ids && !(record.trace_id.is_empty() && record.span_id.is_empty()) {
+    let has_none = record.trace_id.is_empty() && record.span_id.is_empty();
+    if !has_ids && !has_none {
         found.push(format!("`{name}` has a malformed id"));
     }
     if record.time_unix_nano == 0 || record.observed_time_unix_nano < record.time_unix_nano {

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 /// The part of the configuration that reads answers.
-const TOKENS: &str = r#"# What the answer says of itself, whole or in its last event; counted in `gen_ai_client_token_usage`.
+const ANSWERS: &str = r#"# What the answer says of itself, whole or in its last event; counted in `gen_ai_client_token_usage`.
 [captures."gen_ai.usage.input_tokens"]
 from = "response.body:/metadata/tokens/input"
 take = "number"
@@ -15,6 +15,12 @@ take = "number"
 [captures."gen_ai.usage.output_tokens"]
 from = "response.body:/metadata/tokens/output"
 take = "number"
+
+# What the orchestrator says when its database has no connection left.
+[[errors.classify]]
+type = "db_pool_exhausted"
+status = [503]
+body = "too many connections"
 
 [genai]
 enabled = true
@@ -92,18 +98,12 @@ metric = true
 from = "request.body:/query"
 take = "length"
 
-{TOKENS}
+{ANSWERS}
 # Enough for the demo's steady traffic; a burst of {burst} questions at once meets its end.
 [rate_limits.per-ip]
 key = ["ip"]
 rate = "600/min"
 burst = 30
-
-# What the orchestrator says when its database has no connection left.
-[[errors.classify]]
-type = "db_pool_exhausted"
-status = [503]
-body = "too many connections"
 
 [audit]
 directory = {directory}

@@ -2,6 +2,7 @@
 //!
 //! It asks the admin port and words the answer; it needs no configuration but the port's.
 
+use std::fmt::Write;
 use std::net::SocketAddr;
 
 use serde_json::Value as Json;
@@ -71,7 +72,7 @@ fn told(document: &Json) -> String {
         word("spans"),
     );
     for (name, value) in document["facts"].as_object().into_iter().flatten() {
-        text.push_str(&format!("  fact       {name} = {value}\n"));
+        writeln!(text, "  fact       {name} = {value}").ok();
     }
     text.push('\n');
     for gate in document["gates"].as_array().into_iter().flatten() {

@@ -21,8 +21,9 @@ pub const TAKEN_LABELS: [&str; 12] = [
     "instance",
 ];
 
-/// The fields that a line of the log has already, in one schema or another, and the attributes of spans.
-pub const TAKEN_FIELDS: [&str; 47] = [
+/// The fields that a line of the log has already, in one schema or another or at Datadog, and the
+/// attributes of spans.
+pub const TAKEN_FIELDS: [&str; 51] = [
     "timestamp",
     "level",
     "message",
@@ -70,10 +71,14 @@ pub const TAKEN_FIELDS: [&str; 47] = [
     "exception.type",
     "exception.message",
     "exception.stacktrace",
+    "ddsource",
+    "ddtags",
+    "hostname",
+    "durationMs",
 ];
 
 /// How further such names begin.
-pub const TAKEN_BEGINNINGS: [&str; 4] = ["sidecar.", "http.", "headers.", "sampling."];
+pub const TAKEN_BEGINNINGS: [&str; 5] = ["sidecar.", "http.", "headers.", "sampling.", "dd."];
 
 /// One of `[captures]`.
 #[derive(Clone, Debug)]

@@ -45,6 +45,9 @@ pub enum Door {
     Scrapers,
 }
 
+/// Finds the document of an exchange by its request id.
+pub type Explain = Box<dyn Fn(&str) -> Option<serde_json::Value> + Send + Sync>;
+
 /// What the doors look into.
 pub struct House {
     /// The numbers.
@@ -54,7 +57,7 @@ pub struct House {
     /// Makes the document of `/status`. Takes a snapshot; must not wait.
     pub status: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
     /// Makes the document of `/explain/{request-id}`, where that exchange is remembered. Must not wait.
-    pub explain: Box<dyn Fn(&str) -> Option<serde_json::Value> + Send + Sync>,
+    pub explain: Explain,
     /// Cancelled by `POST /drain`.
     pub drain: CancellationToken,
     /// Asked by `POST /reload`.

@@ -76,9 +76,9 @@ struct Clocks {
 /// What the connection waits for from the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
-    /// The first byte of the next head, until then; parked from `quiet_at` on. The first head of all
-    /// has been timed since the connection was accepted.
-    Idle { until: Instant, is_first: bool, quiet_at: Instant },
+    /// The first byte of the next head, until then; to be parked from `quiet_at` on, which is said once.
+    /// The first head of all has been timed since the connection was accepted.
+    Idle { until: Instant, is_first: bool, quiet_at: Option<Instant> },
     /// The rest of a head, until then.
     Head { until: Instant },
     /// An exchange is running; its own clocks rule.
@@ -132,7 +132,7 @@ impl<IO> Guard<IO> {
             is_answered: false,
             refusal: None,
             turns: 0,
-            reading: Reading::Idle { until, is_first, quiet_at },
+            reading: Reading::Idle { until, is_first, quiet_at: Some(quiet_at) },
             stalled_since: None,
             timer: Timer::default(),
             limits: Clocks {
@@ -182,7 +182,7 @@ impl<IO> Guard<IO> {
     fn rest(&mut self) {
         let now = Instant::now();
         let quiet_after = if self.turns > 1 { QUIET_AFTER_MORE } else { QUIET_AFTER_ONE };
-        let (until, quiet_at) = (now + self.limits.idle, now + quiet_after);
+        let (until, quiet_at) = (now + self.limits.idle, Some(now + quiet_after));
         self.reading = Reading::Idle { until, is_first: false, quiet_at };
     }
 
@@ -273,14 +273,17 @@ impl<IO> Guard<IO> {
         };
         let write = self.stalled_since.map(|since| since + self.limits.write);
         let late = [read, write].into_iter().flatten().min();
-        if let Reading::Idle { quiet_at, .. } = self.reading
-            && self.stalled_since.is_none()
-            && late.is_some_and(|late| quiet_at < late)
-            && self.is_between()
+        let is_between = self.stalled_since.is_none() && self.is_between();
+        if let Reading::Idle { quiet_at, .. } = &mut self.reading
+            && let Some(quiet) = *quiet_at
+            && late.is_some_and(|late| quiet < late)
+            && is_between
         {
-            self.timer.set(Some(quiet_at));
+            self.timer.set(Some(quiet));
             ready!(self.timer.poll(cx));
             self.link.fall_quiet();
+            // A clock that has run out wakes whoever sets it again.
+            *quiet_at = None;
         }
         self.timer.set(late);
         ready!(self.timer.poll(cx));

@@ -225,6 +225,37 @@ async fn each_wait_for_the_client_has_its_own_clock() {
     assert_eq!(ends_after(&mut second).await, seconds(limits.header_timeout));
 }
 
+/// Counts its wakes.
+#[derive(Default)]
+struct Count(std::sync::atomic::AtomicUsize);
+
+impl std::task::Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_connection_that_nobody_parks_wakes_nobody() {
+    let mut scene = scene();
+    scene.say(GET).await;
+    scene.got().await;
+    scene.link.leave_unread(); // So it is not parked.
+    scene.answer().await;
+    let count = Arc::<Count>::default();
+    let task = std::task::Waker::from(Arc::clone(&count));
+    let mut byte = [0];
+    for _ in 0..100 {
+        let mut buffer = ReadBuf::new(&mut byte);
+        let read =
+            Pin::new(&mut scene.guard).poll_read(&mut Context::from_waker(&task), &mut buffer);
+        assert!(read.is_pending());
+        tokio::time::advance(Duration::from_millis(10)).await;
+    }
+    let wakes = count.0.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(wakes <= 1, "{wakes} wakes");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_is_given_up() {
     let mut scene = scene();

@@ -39,7 +39,9 @@ impl Feed {
     pub fn attach(&self, log: &Arc<Log>) {
         let before = std::mem::replace(&mut *self.0.lock(), State::During(Arc::clone(log)));
         if let State::Before(missed) = before {
-            missed.iter().for_each(|entry| log.say(entry));
+            for entry in &missed {
+                log.say(entry);
+            }
         }
     }
 

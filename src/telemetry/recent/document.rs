@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::record::{Failure, Kept, Outcome, Record, Refusal, Step, Value};
+use crate::record::{ErrorType, Failure, Kept, Outcome, Record, Refusal, Step, Value};
 use crate::telemetry::timestamp;
 
 /// The document of one exchange.
@@ -20,7 +20,7 @@ pub(super) fn of(record: &Record) -> Json {
         "operation": record.operation.as_deref(),
         "status": record.status,
         "outcome": record.outcome.as_str(),
-        "errorType": record.error_type().as_ref().map(|error| error.as_str()),
+        "errorType": record.error_type().as_ref().map(ErrorType::as_str),
         "durationMs": millis(record.duration),
         "gates": gates(record),
         "upstream": upstream(record),

@@ -115,7 +115,9 @@ mod tests {
         let (refused, record_of_it) = record(Outcome::Refused(Refusal::Csrf));
         recent.keep(&record_of_it);
         let served: Vec<_> = (0..=KEPT / 2).map(|_| record(Outcome::Served)).collect();
-        served.iter().for_each(|(_, record)| recent.keep(record));
+        for (_, record) in &served {
+            recent.keep(record);
+        }
         let is_known = |id: &str| recent.explain(id).is_some();
         assert!(is_known(&refused) && is_known(&served[1].0) && is_known(&served[KEPT / 2].0));
         assert!(!is_known(&served[0].0), "it made room for the last");

@@ -202,7 +202,7 @@ mod tests {
         let url = Some("https://hooks.example/x".to_owned());
         assert_eq!(webhooks("", "https://hooks.example/x"), vec![url.clone(); 5]);
         assert_eq!(webhooks("", ""), vec![None; 5]);
-        assert_eq!(webhooks(ONE, "https://hooks.example/x"), [url.clone()]);
+        assert_eq!(webhooks(ONE, "https://hooks.example/x"), vec![url.clone()]);
         let told = format!("{ONE}notify = [\"log\"]");
         assert_eq!(webhooks(&told, "https://hooks.example/x"), [None]);
         let told = format!("{ONE}notify = [\"webhook:${{ALERT_WEBHOOK}}\"]");

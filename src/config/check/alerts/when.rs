@@ -155,15 +155,11 @@ impl<'t> Reader<'t> {
             let known =
                 SHORT.iter().map(|short| short.name).chain(BOOKS.iter().map(|book| book.metric));
             let mut fault = self.fault(place, "no metric has this name");
-            fault.help = Some(match nearest(name, known) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => {
-                    let names: Vec<_> = SHORT.iter().map(|short| short.name).collect();
-                    format!(
-                        "there are {}, and the counters and histograms of /metrics",
-                        names.join(", ")
-                    )
-                }
+            let near = nearest(name, known).map(|near| format!("did you mean `{near}`?"));
+            fault.help = near.or_else(|| {
+                let names: Vec<_> = SHORT.iter().map(|short| short.name).collect();
+                let names = names.join(", ");
+                Some(format!("there are {names}, and the counters and histograms of /metrics"))
             });
             return Err(fault);
         };

@@ -27,11 +27,11 @@ async fn files_take_every_line_and_errors_twice() {
     assert!(lane.offer(entry(record())) && lane.offer(entry(failed())));
     worker.stop(Instant::now() + Duration::from_secs(10)).await;
 
-    let read = |name| std::fs::read_to_string(logs.join(name)).unwrap();
-    assert_eq!(read("combined.log").lines().count(), 2);
-    let mut line = Vec::new();
-    Format::new(&service(), Form::Json(Schema::Winston)).write(&entry(failed()), &mut line);
-    assert_eq!(read("error.log").as_bytes(), line);
+    let content = |name| std::fs::read_to_string(logs.join(name)).unwrap();
+    assert_eq!(content("combined.log").lines().count(), 2);
+    let mut expected = Vec::new();
+    Format::new(&service(), Form::Json(Schema::Winston)).write(&entry(failed()), &mut expected);
+    assert_eq!(content("error.log").as_bytes(), expected);
     assert_eq!(lane.account().exported, 2);
     #[cfg(unix)]
     {

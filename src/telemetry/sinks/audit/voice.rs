@@ -32,7 +32,9 @@ impl Voice {
     /// Tells this log from now on, and of what was closed before. Only the first log counts.
     pub(super) fn speak_through(&self, log: &Arc<Log>) {
         if self.log.set(Arc::clone(log)).is_ok() {
-            std::mem::take(&mut *self.early.lock()).into_iter().for_each(|early| say(log, early));
+            for early in std::mem::take(&mut *self.early.lock()) {
+                say(log, early);
+            }
         }
     }
 

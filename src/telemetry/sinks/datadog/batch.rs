@@ -21,13 +21,13 @@ pub(super) const INTAKE: Limits = Limits { bytes: 5_000_000, entries: 1000, entr
 pub(super) struct Arrays {
     limits: Limits,
     /// How many entries, and the array, without its closing bracket.
-    arrays: Vec<(u64, Vec<u8>)>,
+    open: Vec<(u64, Vec<u8>)>,
     too_large: u64,
 }
 
 impl Arrays {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, arrays: Vec::new(), too_large: 0 }
+        Self { limits, open: Vec::new(), too_large: 0 }
     }
 
     /// Adds an entry.
@@ -40,13 +40,13 @@ impl Arrays {
         let has_room = |(count, array): &(u64, Vec<u8>)| {
             *count < self.limits.entries && array.len() + 1 + entry.len() < self.limits.bytes
         };
-        match self.arrays.last_mut().filter(|last| has_room(last)) {
+        match self.open.last_mut().filter(|last| has_room(last)) {
             Some((count, array)) => {
                 *count += 1;
                 array.push(b',');
                 array.extend_from_slice(entry);
             }
-            None => self.arrays.push((1, [b"[", entry].concat())),
+            None => self.open.push((1, [b"[", entry].concat())),
         }
     }
 
@@ -56,7 +56,7 @@ impl Arrays {
             array.push(b']');
             (count, array)
         };
-        (self.arrays.into_iter().map(closed), self.too_large)
+        (self.open.into_iter().map(closed), self.too_large)
     }
 }
 
@@ -78,7 +78,9 @@ mod tests {
             let limits = Limits { bytes, entries, entry };
             let mut arrays = Arrays::new(limits);
             let written: Vec<_> = lengths.iter().map(|length| format!("\"{}\"", "x".repeat(*length))).collect();
-            written.iter().for_each(|entry| arrays.push(entry.as_bytes()));
+            for entry in &written {
+                arrays.push(entry.as_bytes());
+            }
             let (arrays, too_large) = arrays.finish();
 
             let mut found = Vec::new();

@@ -1,6 +1,6 @@
 //! A line of the log as the entry that Datadog wants, in a few copies.
 //!
-//! It is the same line that the files hold, behind what Datadog reserves: where it is from (`ddsource`,
+//! It is the line of the schema `winston`, whatever the files hold, behind what Datadog reserves: where it is from (`ddsource`,
 //! `ddtags`, `hostname`), how severe (`status`), and the ids that lead to its trace, which are decimal and
 //! of 64 bits there. Two names mean something else there and are renamed: our `status` is
 //! `http.status_code`, our `duration` is `durationMs`, and `duration` is in nanoseconds as Datadog counts.
@@ -75,9 +75,9 @@ impl Line {
 
 /// Appends the ids of trace and span: the lower 64 bits, decimal.
 fn ids(trace: TraceId, span: SpanId, out: &mut Vec<u8>) {
-    let [.., a, b, c, d, e, f, g, h] = trace.0;
+    let lower = trace.0.last_chunk().copied().unwrap_or_default();
     out.extend_from_slice(b",\"dd.trace_id\":\"");
-    digits(u64::from_be_bytes([a, b, c, d, e, f, g, h]), out);
+    digits(u64::from_be_bytes(lower), out);
     out.extend_from_slice(b"\",\"dd.span_id\":\"");
     digits(u64::from_be_bytes(span.0), out);
     out.push(b'"');

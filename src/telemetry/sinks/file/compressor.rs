@@ -24,11 +24,11 @@ pub(super) struct Compressor(SyncSender<()>);
 impl Compressor {
     /// Starts the thread for these logs, which it looks through at once.
     pub(super) fn start(shelves: Vec<Arc<Shelf>>) -> io::Result<Self> {
-        let (nudges, nudged) = sync_channel(1);
+        let (sender, nudged) = sync_channel(1);
         thread::Builder::new()
             .name("log-gzip".to_owned())
             .spawn(move || compress_all(&shelves, &nudged))?;
-        let compressor = Self(nudges);
+        let compressor = Self(sender);
         compressor.nudge();
         Ok(compressor)
     }

@@ -20,6 +20,9 @@ pub(super) trait Disk: fmt::Debug + Send + Sync + 'static {
     /// What has this name, a link itself rather than what it leads to. `None` if nothing has.
     fn identify(&self, name: &str) -> io::Result<Option<Identity>>;
 
+    /// Whether this name is a link to another. Not, if nothing has it.
+    fn is_link(&self, name: &str) -> io::Result<bool>;
+
     /// All names.
     fn list(&self) -> io::Result<Vec<String>>;
 
@@ -99,6 +102,14 @@ impl Disk for RealDisk {
         match fs::symlink_metadata(self.at(name)) {
             Ok(found) => Ok(Some(identity(&found))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn is_link(&self, name: &str) -> io::Result<bool> {
+        match fs::symlink_metadata(self.at(name)) {
+            Ok(found) => Ok(found.is_symlink()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -142,18 +142,22 @@ impl State {
 
 impl Disk for FakeDisk {
     fn open(&self, name: &str) -> io::Result<Box<dyn Out>> {
-        let file = self.look(|state| match state.names.get(name) {
-            Some(file) => Ok(*file),
-            None => {
-                state.burn()?;
-                Ok(state.make(name))
+        let file = self.look(|state| {
+            if let Some(file) = state.names.get(name) {
+                return Ok(*file);
             }
+            state.burn()?;
+            Ok(state.make(name))
         })?;
         Ok(Box::new(FakeFile { disk: self.clone(), file }))
     }
 
     fn identify(&self, name: &str) -> io::Result<Option<Identity>> {
         self.look(|state| Ok(state.names.get(name).map(|file| identity(*file))))
+    }
+
+    fn is_link(&self, _: &str) -> io::Result<bool> {
+        Ok(false)
     }
 
     fn list(&self) -> io::Result<Vec<String>> {

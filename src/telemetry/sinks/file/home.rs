@@ -54,11 +54,9 @@ impl Lines {
                 "A line that was cut by a crash is removed."
             );
         }
-        // What a link leads to is not ours to rename.
-        let is_ours = match out.identity() {
-            Some(identity) => home.shelf.is_named(identity)?,
-            None => false,
-        };
+        // What a link leads to is not ours to rename. A file that has lost its name already is, in that
+        // its successor is opened when it is full.
+        let is_ours = out.identity().is_some() && !home.shelf.is_link()?;
         self.size = out.length()?;
         self.limit = home.max_size.filter(|_| is_ours).unwrap_or(u64::MAX);
         self.torn = 0;

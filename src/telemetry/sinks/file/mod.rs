@@ -79,7 +79,9 @@ impl Lines {
         let keep = files.max_files.saturating_sub(1);
         let shelves = names.map(|name| Arc::new(Shelf::new(Arc::clone(&disk), name, keep)));
         if files.max_size.is_some() {
-            shelves.iter().for_each(|shelf| tidy(shelf));
+            for shelf in &shelves {
+                tidy(shelf);
+            }
         }
         let is_compressing = files.compress && files.max_size.is_some();
         let compressor = is_compressing

@@ -50,8 +50,13 @@ impl Shelf {
         self.disk.open(self.name)
     }
 
+    /// Whether the log's name leads elsewhere.
+    pub(super) fn is_link(&self) -> io::Result<bool> {
+        self.disk.is_link(self.name)
+    }
+
     /// Whether the log's name stands for this very file.
-    pub(super) fn is_named(&self, file: Identity) -> io::Result<bool> {
+    fn is_named(&self, file: Identity) -> io::Result<bool> {
         Ok(self.disk.identify(self.name)? == Some(file))
     }
 

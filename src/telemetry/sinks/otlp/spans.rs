@@ -163,12 +163,11 @@ fn client(span: &mut Writer, frame: &Frame<'_>, leg: &UpstreamLeg, parent: SpanI
             frame.end(span, Status::Unset, false);
         }
         Some(status) if outcome == Outcome::Served => {
-            match &record.class {
-                Some(class) => put(span, "error.type", &**class),
-                None => {
-                    let digits = |text: &mut Writer| text.digits(u64::from(status));
-                    attribute::write_shown(span, proto::ATTRIBUTES, "error.type", digits);
-                }
+            if let Some(class) = &record.class {
+                put(span, "error.type", &**class);
+            } else {
+                let digits = |text: &mut Writer| text.digits(u64::from(status));
+                attribute::write_shown(span, proto::ATTRIBUTES, "error.type", digits);
             }
             frame.end(span, Status::Error(""), false);
         }

@@ -179,7 +179,9 @@ fn there_is_no_step_at_which_a_kill_loses_or_doubles_a_line() {
     loop {
         let mut story = Story::new();
         story.disk.light(steps + 1);
-        acts.iter().for_each(|act| story.play(act));
+        for act in &acts {
+            story.play(act);
+        }
         let has_died = story.disk.is_revived();
         story.restart();
         story.check();

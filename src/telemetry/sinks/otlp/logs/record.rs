@@ -24,13 +24,13 @@ const USUAL_LENGTH: usize = 1024;
 /// Appends the log record of this entry, as a `log_records` field of a `ScopeLogs`.
 pub(super) fn write(entry: &Entry, out: &mut Writer) {
     out.reserve(USUAL_LENGTH);
-    let level = entry.level();
+    let (number, text) = severity(entry.level());
     // What comes from the process itself is observed when it happens.
     let time = nanos_since_1970(entry.at());
     out.message(proto::LOG_RECORDS, |log| {
         log.fixed64(proto::TIME, time);
-        log.uint(proto::SEVERITY_NUMBER, severity(level));
-        log.text(proto::SEVERITY_TEXT, [level.as_str()]);
+        log.uint(proto::SEVERITY_NUMBER, number);
+        log.text(proto::SEVERITY_TEXT, [text]);
         log.message(proto::BODY, |body| body.text(proto::STRING_VALUE, [entry.message()]));
         match entry {
             Entry::Completed(record) => completed(log, record),
@@ -93,7 +93,7 @@ fn ended(log: &mut Writer, record: &Record) {
     put(log, "sidecar.outcome", record.outcome.as_str());
     put(log, "sidecar.duration", record.duration.as_secs_f64());
     if let Some(ttfb) = record.ttfb {
-        put(log, "sidecar.time_to_first_byte", ttfb.as_secs_f64());
+        put(log, "sidecar.ttfb", ttfb.as_secs_f64());
     }
     put(log, "sidecar.overhead", record.overhead.as_secs_f64());
     if let Some(leg) = &record.upstream {
@@ -106,7 +106,7 @@ fn ended(log: &mut Writer, record: &Record) {
         put(log, "error.message", &*record.outcome.message(record.status));
     }
     if let Some(rejection) = record.rejection {
-        put(log, "sidecar.identity.reason", rejection.as_str());
+        put(log, "sidecar.identity_reason", rejection.as_str());
     }
     if let Some(refusal) = record.would_refuse {
         put(log, "sidecar.would_refuse", refusal.error_type().as_str());
@@ -159,12 +159,12 @@ fn sampled(is_kept: bool) -> u32 {
     if is_kept { proto::SAMPLED } else { 0 }
 }
 
-fn severity(level: LogLevel) -> u64 {
+fn severity(level: LogLevel) -> (u64, &'static str) {
     match level {
-        LogLevel::Error => proto::ERROR,
-        LogLevel::Warn => proto::WARN,
-        LogLevel::Info => proto::INFO,
-        LogLevel::Debug => proto::DEBUG,
+        LogLevel::Error => (proto::ERROR, "ERROR"),
+        LogLevel::Warn => (proto::WARN, "WARN"),
+        LogLevel::Info => (proto::INFO, "INFO"),
+        LogLevel::Debug => (proto::DEBUG, "DEBUG"),
     }
 }
 

@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
 
 use crate::config::model::LogLevel;
 use crate::http::sanitise;
-use crate::record::{Caller, Level, Record, StreamKind, User, Value};
+use crate::record::{Caller, Level, Record, Refusal, StreamKind, User, Value};
 use crate::telemetry::log::{Audited, Datum, Entry, Incoming, Said};
 
 /// The log record of this entry.
@@ -28,7 +28,7 @@ pub(super) fn of(entry: &Entry) -> LogRecord {
         time_unix_nano: time,
         observed_time_unix_nano: time,
         severity_number: severity as i32,
-        severity_text: entry.level().as_str().to_owned(),
+        severity_text: entry.level().as_str().to_ascii_uppercase(),
         body: Some(AnyValue { value: Some(Any::StringValue(entry.message().to_owned())) }),
         ..LogRecord::default()
     };
@@ -64,15 +64,15 @@ fn completed(log: &mut LogRecord, record: &Record) {
     all.extend(record.operation.as_ref().map(|name| text("sidecar.operation_id", name)));
     all.push(text("sidecar.outcome", record.outcome.as_str()));
     all.push(seconds("sidecar.duration", record.duration));
-    all.extend(record.ttfb.map(|ttfb| seconds("sidecar.time_to_first_byte", ttfb)));
+    all.extend(record.ttfb.map(|ttfb| seconds("sidecar.ttfb", ttfb)));
     all.push(seconds("sidecar.overhead", record.overhead));
     all.extend(record.upstream.map(|leg| seconds("sidecar.upstream.duration", leg.duration)));
     all.extend(record.error_type().map(|kind| text("error.type", kind.as_str())));
     if record.level() == Level::Error {
         all.push(text("error.message", &record.outcome.message(record.status)));
     }
-    all.extend(record.rejection.map(|why| text("sidecar.identity.reason", why.as_str())));
-    let refusal = record.would_refuse.map(|refusal| refusal.error_type());
+    all.extend(record.rejection.map(|why| text("sidecar.identity_reason", why.as_str())));
+    let refusal = record.would_refuse.map(Refusal::error_type);
     all.extend(refusal.map(|kind| text("sidecar.would_refuse", kind.as_str())));
     all.extend(record.limited_by.as_ref().map(|name| text("sidecar.rate_limit", name)));
     if let Some(stream) = &record.stream {

@@ -103,7 +103,9 @@ proptest! {
         let log_records = entries.iter().map(reference::of).collect();
         let expected = ScopeLogs { log_records, ..ScopeLogs::default() };
         let mut written = Writer::default();
-        entries.iter().for_each(|entry| record::write(entry, &mut written));
+        for entry in &entries {
+            record::write(entry, &mut written);
+        }
         prop_assert_eq!(ScopeLogs::decode(written.as_bytes()).unwrap(), expected.clone());
         prop_assert_eq!(written.into_bytes(), expected.encode_to_vec());
     }
