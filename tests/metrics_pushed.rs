@@ -364,6 +364,23 @@ async fn the_default_collector_is_asked_for_by_whoever_switches_the_push_on() {
 }
 
 #[tokio::test]
+async fn what_waits_in_the_spool_is_in_the_ledger_while_the_push_is_off() {
+    let upstream = upstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let (directory, nobody) = (tempfile::tempdir().expect("a directory"), upstream::nobody().await);
+    let spool = format!("[spool]\ndirectory = \"{}\"\n", directory.path().display());
+    let text = pushing(nobody, "1h") + &spool;
+    let mut on = config(upstream.address, &text);
+    on.server.drain.timeout = Duration::from_secs(2);
+    let left = account(&house::open(&on).await.close().await.ledger);
+    assert!(left.spooled > 0 && left.spooled == left.in_flight, "{left}");
+
+    let off = config(upstream.address, &text.replace("push = true", "push = false"));
+    let account = account(&house::open(&off).await.close().await.ledger);
+    assert_eq!((account.recovered, account.in_flight), (left.spooled, left.spooled), "{account}");
+    assert!(account.is_balanced() && account.spool_bytes > Some(0), "{account}");
+}
+
+#[tokio::test]
 async fn nothing_is_pushed_unless_it_is_asked_for() {
     let (collector, mut taken) = collecting().await;
     let upstream = upstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
