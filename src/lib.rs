@@ -12,6 +12,7 @@
 //! [`telemetry::export::outbox`] to the collector, or to the [`telemetry::export::spool`] until it is back.
 
 // Floor 0, ground: knows HTTP and tokens, knows nothing of us.
+pub mod base64;
 pub mod http;
 pub mod jwt;
 pub mod secret;

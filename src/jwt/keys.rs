@@ -12,7 +12,8 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::{base64url, is_symmetric, strict};
+use super::{is_symmetric, strict};
+use crate::base64::{self, Form};
 
 /// Keys of one set that are looked at; a set has two or three.
 const MOST_KEYS: usize = 64;
@@ -127,7 +128,7 @@ impl Key {
         if let Some(may) = jwk.get("key_ops") {
             may.as_array()?.iter().find(|operation| *operation == "verify")?;
         }
-        let number = |name: &str| base64url::decode(text(name)?.as_bytes());
+        let number = |name: &str| base64::decode(text(name)?.as_bytes(), Form::Url);
         let material = match (text("kty")?, text("crv")) {
             ("RSA", _) => DecodingKey::from_rsa_raw_components(&number("n")?, &number("e")?),
             ("EC", Some(curve @ ("P-256" | "P-384"))) => {

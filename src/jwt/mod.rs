@@ -9,7 +9,6 @@
 //!
 //! Everything here is pure: no clock, no file, no network. Nothing it says repeats a token.
 
-mod base64url;
 mod keys;
 mod sign;
 mod strict;

@@ -16,7 +16,7 @@ use rustls_pki_types::pem::PemObject;
 use serde::Serialize;
 use thiserror::Error;
 
-use super::base64url;
+use crate::base64::encode_url;
 
 /// How long a token of ours holds.
 pub const LIFETIME: Duration = Duration::from_mins(1);
@@ -75,7 +75,7 @@ impl Signer {
             .map_err(|_| BadSigningKey::NotEd25519)?;
         let id = thumbprint(pair.public_key().as_ref());
         let head = format!(r#"{{"alg":"EdDSA","kid":"{id}","typ":"JWT"}}"#);
-        let head = base64url::encode(head.as_bytes()) + ".";
+        let head = encode_url(head.as_bytes()) + ".";
         Ok(Self { pair, id: id.into(), head: head.into() })
     }
 
@@ -89,10 +89,10 @@ impl Signer {
         // Texts and numbers can always be written.
         let claims = serde_json::to_vec(statement).unwrap_or_default();
         let mut token = String::from(&*self.head);
-        token.push_str(&base64url::encode(&claims));
+        token.push_str(&encode_url(&claims));
         let signature = self.pair.sign(token.as_bytes());
         token.push('.');
-        token.push_str(&base64url::encode(signature.as_ref()));
+        token.push_str(&encode_url(signature.as_ref()));
         token
     }
 }
@@ -105,9 +105,9 @@ impl fmt::Debug for Signer {
 
 /// The thumbprint of an Ed25519 public key (RFC 7638 §3, RFC 8037 §2): its required members, in order.
 fn thumbprint(public: &[u8]) -> String {
-    let x = base64url::encode(public);
+    let x = encode_url(public);
     let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
-    base64url::encode(digest(&SHA256, jwk.as_bytes()).as_ref())
+    encode_url(digest(&SHA256, jwk.as_bytes()).as_ref())
 }
 
 #[cfg(test)]
@@ -132,11 +132,11 @@ mod tests {
     fn a_key_has_the_name_and_makes_the_signature_of_the_rfc() {
         let signer = signer();
         assert_eq!(signer.id(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k", "A.3");
-        assert_eq!(base64url::encode(signer.pair.public_key().as_ref()), PUBLIC);
+        assert_eq!(encode_url(signer.pair.public_key().as_ref()), PUBLIC);
         let message = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
         let signature = signer.pair.sign(message.as_bytes());
         assert_eq!(
-            base64url::encode(signature.as_ref()),
+            encode_url(signature.as_ref()),
             "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
             "A.4"
         );

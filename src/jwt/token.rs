@@ -13,7 +13,8 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::keys::Keys;
-use super::{base64url, strict};
+use super::strict;
+use crate::base64::{self, Form};
 
 /// The longest token that is looked at, in bytes. Longer than the usual 1 KiB by far, and below what
 /// a field may have.
@@ -83,7 +84,7 @@ pub fn verify(token: &[u8], keys: &Keys, rules: &Rules, now: u64) -> Result<Veri
     let token = std::str::from_utf8(token).map_err(|_| Rejected::Malformed)?;
     let (message, signature) = token.rsplit_once('.').ok_or(Rejected::Malformed)?;
     let (header, payload) = message.split_once('.').ok_or(Rejected::Malformed)?;
-    if payload.contains('.') || base64url::decode(signature.as_bytes()).is_none() {
+    if payload.contains('.') || base64::decode(signature.as_bytes(), Form::Url).is_none() {
         return Err(Rejected::Malformed);
     }
     let (claimed, id) = head(&object(header)?)?;
@@ -103,7 +104,7 @@ pub fn verify(token: &[u8], keys: &Keys, rules: &Rules, now: u64) -> Result<Veri
 }
 
 fn object(part: &str) -> Result<Map<String, Value>, Rejected> {
-    let text = base64url::decode(part.as_bytes()).ok_or(Rejected::Malformed)?;
+    let text = base64::decode(part.as_bytes(), Form::Url).ok_or(Rejected::Malformed)?;
     strict::object(&text).ok_or(Rejected::Malformed)
 }
 

@@ -18,7 +18,6 @@ use super::Carrier;
 use crate::config::model::{Datadog, OtlpProtocol, OtlpTarget, Signal};
 use crate::telemetry::export_client::CaFileError;
 
-mod base64;
 mod datadog;
 mod grpc;
 mod grpc_status;

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use http::header::RETRY_AFTER;
 use prost::Message;
 
-use super::base64;
+use crate::base64::{self, Form};
 
 const DETAILS: &str = "grpc-status-details-bin";
 const RETRY_INFO: &str = "google.rpc.RetryInfo";
@@ -65,7 +65,7 @@ pub(super) fn retry_info(trailers: &HeaderMap) -> Option<Option<Duration>> {
     let text = trailers.get(DETAILS)?.as_bytes();
     // Values of the same field may have been joined (gRPC over HTTP/2).
     let text = text.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
-    let status = Status::decode(&*base64::decode(text)?).ok()?;
+    let status = Status::decode(&*base64::decode(text, Form::Standard)?).ok()?;
     let is_one =
         |any: &&Any| any.type_url.rsplit(|b| *b == b'/').next() == Some(RETRY_INFO.as_bytes());
     let info = status.details.iter().find(is_one)?;
