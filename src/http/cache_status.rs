@@ -10,7 +10,7 @@ use http::header::{CACHE_STATUS, HeaderMap, HeaderName, HeaderValue};
 
 /// What caches say of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Cache {
     /// One of them had it; if stale, it was still the stored answer that went out.
     Hit,
     /// They looked, and the origin made it.
@@ -37,7 +37,7 @@ impl Fields {
 
     /// What the first of the fields that says anything says. One look at each field of an answer that
     /// has none of them.
-    pub fn judge(&self, headers: &HeaderMap) -> Option<Verdict> {
+    pub fn judge(&self, headers: &HeaderMap) -> Option<Cache> {
         let is_asked =
             |name: &HeaderName| self.lengths & bit(name) != 0 && self.names.contains(name);
         if !headers.keys().any(is_asked) {
@@ -54,11 +54,11 @@ fn bit(name: &HeaderName) -> u64 {
     1 << name.as_str().len().min(63)
 }
 
-fn combine(verdicts: impl Iterator<Item = Option<Verdict>>) -> Option<Verdict> {
+fn combine(verdicts: impl Iterator<Item = Option<Cache>>) -> Option<Cache> {
     let mut whole = None;
     for verdict in verdicts.flatten() {
-        if verdict == Verdict::Hit {
-            return Some(Verdict::Hit);
+        if verdict == Cache::Hit {
+            return Some(Cache::Hit);
         }
         whole = Some(verdict);
     }
@@ -66,16 +66,16 @@ fn combine(verdicts: impl Iterator<Item = Option<Verdict>>) -> Option<Verdict> {
 }
 
 /// What one cache says.
-fn judge(name: &HeaderName, member: &[u8]) -> Option<Verdict> {
+fn judge(name: &HeaderName, member: &[u8]) -> Option<Cache> {
     if *name == CACHE_STATUS { judge_status(member) } else { judge_word(name, member) }
 }
 
 /// A member of `Cache-Status`: the cache's name, then parameters (RFC 9211 §2).
-fn judge_status(member: &[u8]) -> Option<Verdict> {
+fn judge_status(member: &[u8]) -> Option<Cache> {
     let (mut reason, mut is_not_modified) = (None, false);
     for parameter in members(member, b';').skip(1) {
         match parameter {
-            b"hit" | b"hit=?1" => return Some(Verdict::Hit),
+            b"hit" | b"hit=?1" => return Some(Cache::Hit),
             b"fwd-status=304" => is_not_modified = true,
             _ => reason = parameter.strip_prefix(b"fwd=").or(reason),
         }
@@ -84,26 +84,26 @@ fn judge_status(member: &[u8]) -> Option<Verdict> {
         // It did not look (§2.2): told not to, or by the method.
         b"bypass" | b"method" => None,
         // The origin only said that what was stored is still right.
-        b"stale" if is_not_modified => Some(Verdict::Hit),
-        _ => Some(Verdict::Miss),
+        b"stale" if is_not_modified => Some(Cache::Hit),
+        _ => Some(Cache::Miss),
     }
 }
 
 /// A member of an `X-Cache`: the first word counts, as in `HIT`, `MISS from edge-1`,
 /// `TCP_REFRESH_HIT from …` or `RefreshHit from cloudfront`.
-fn judge_word(name: &HeaderName, member: &[u8]) -> Option<Verdict> {
+fn judge_word(name: &HeaderName, member: &[u8]) -> Option<Cache> {
     let is_end = |byte: &u8| !byte.is_ascii_alphabetic() && *byte != b'_' && *byte != b'-';
     let word = member.split(is_end).next()?.to_ascii_uppercase();
     match word.as_slice() {
         // Vercel and Next.js use the word for a page that was made anew, everybody else for one whose
         // stored form the origin has confirmed.
         b"REVALIDATED" if matches!(name.as_str(), "x-vercel-cache" | "x-nextjs-cache") => {
-            Some(Verdict::Miss)
+            Some(Cache::Miss)
         }
-        b"STALE" | b"UPDATING" | b"PRERENDER" | b"REVALIDATED" => Some(Verdict::Hit),
-        b"EXPIRED" => Some(Verdict::Miss),
-        word if word.ends_with(b"HIT") => Some(Verdict::Hit),
-        word if word.ends_with(b"MISS") => Some(Verdict::Miss),
+        b"STALE" | b"UPDATING" | b"PRERENDER" | b"REVALIDATED" => Some(Cache::Hit),
+        b"EXPIRED" => Some(Cache::Miss),
+        word if word.ends_with(b"HIT") => Some(Cache::Hit),
+        word if word.ends_with(b"MISS") => Some(Cache::Miss),
         _ => None,
     }
 }
@@ -131,12 +131,12 @@ mod tests {
 
     use super::*;
 
-    const HIT: Option<Verdict> = Some(Verdict::Hit);
-    const MISS: Option<Verdict> = Some(Verdict::Miss);
+    const HIT: Option<Cache> = Some(Cache::Hit);
+    const MISS: Option<Cache> = Some(Cache::Miss);
     const FIELDS: [&str; 5] =
         ["cache-status", "x-cache", "x-nextjs-cache", "x-vercel-cache", "cf-cache-status"];
 
-    fn verdict(fields: &[(&'static str, &str)]) -> Option<Verdict> {
+    fn verdict(fields: &[(&'static str, &str)]) -> Option<Cache> {
         let mut headers = HeaderMap::new();
         headers.insert("content-type", "text/plain".parse().unwrap());
         for (name, value) in fields {

@@ -4,8 +4,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::exchange::Exchange;
-use crate::http::cache_status::Verdict;
-use crate::record::{Cache, Failure, Outcome, Stream, StreamKind};
+use crate::record::{Failure, Outcome, Stream, StreamKind};
 
 /// The shape of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,10 +45,7 @@ pub fn head(
     headers: &HeaderMap,
 ) -> Shape {
     exchange.status = Some(status.as_u16());
-    exchange.cache = exchange.plan.cache_fields.judge(headers).map(|verdict| match verdict {
-        Verdict::Hit => Cache::Hit,
-        Verdict::Miss => Cache::Miss,
-    });
+    exchange.cache = exchange.plan.cache_fields.judge(headers);
     if let Some(captures) = &exchange.route.head_captures {
         exchange.facts.extend(captures.read(headers));
     }

@@ -32,6 +32,7 @@ mod store;
 pub mod stream;
 mod trail;
 
+pub use crate::http::cache_status::Cache;
 pub use caller::{Caller, Shown, User};
 pub use capture::{Fact, Value};
 pub use error_type::ErrorType;
@@ -172,15 +173,6 @@ pub struct UpstreamLeg {
     pub duration: Duration,
     /// The status the upstream sent.
     pub status: Option<u16>,
-}
-
-/// What the answer's cache headers said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cache {
-    /// Answered from a cache behind the sidecar.
-    Hit,
-    /// Looked up and not found there.
-    Miss,
 }
 
 impl Record {
