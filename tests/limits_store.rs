@@ -16,6 +16,8 @@ use crate::support::recorder::{Recorder, recording};
 use crate::support::store::{Manner, Store};
 use crate::support::{PATIENCE, eventually, sidecar, until};
 
+mod sentinels;
+
 /// What a request may wait here. Wide, because the tests share their processors.
 const BUDGET: Duration = Duration::from_millis(400);
 /// What a request may take beyond its budget for everything else.
@@ -99,13 +101,40 @@ async fn a_store_that_is_not_there_stops_neither_start_nor_requests() {
     let (passed, took) = timed(&house).await;
     assert!(passed == 200 && took < SLACK, "{passed} after {took:?}");
     assert_eq!(status(&house).await, 429, "a third of the burst");
+    let refused = house.client().await.get("/api/a").await;
+    assert_eq!(refused.field("ratelimit-policy"), Some("\"few\";q=1;w=180"), "what holds now");
     let reason = async || page(&house).await["reason"].as_str().map(str::to_owned);
     assert_eq!(until("a reason", reason).await, "it cannot be reached");
     assert_eq!(house.metric(DEGRADED).await.total_cmp(&1.0), Ordering::Equal);
-    assert_eq!(house.metric(LOCAL).await.total_cmp(&2.0), Ordering::Equal);
+    assert_eq!(house.metric(LOCAL).await.total_cmp(&3.0), Ordering::Equal);
     let page = page(&house).await;
     assert_eq!(page["degraded"], true);
-    assert_eq!(page["degraded_decisions"]["few"], 2);
+    assert_eq!(page["degraded_decisions"]["few"], 3);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn answers_say_this_replicas_share_while_the_store_is_away_and_the_whole_when_it_is_back() {
+    let (recorder, store) = (recording().await, Store::start().await);
+    let more = format!(
+        "replicas = 3\n[rate_limit_headers]\nform = \"both\"\n{}",
+        LIMIT.replace("= 3", "= 6")
+    );
+    let house = joined(&recorder, &store, &more).await;
+    let told = async || {
+        let answer = house.client().await.get("/api/a").await;
+        let of = |name: &str| answer.field(name).map(str::to_owned);
+        (of("ratelimit-policy"), of("x-ratelimit-limit"), of("x-ratelimit-remaining"))
+    };
+    let say = |policy: &str, limit: &str, left: &str| {
+        (Some(format!("\"few\";{policy}")), Some(limit.to_owned()), Some(left.to_owned()))
+    };
+    assert_eq!(told().await, say("q=6;w=360", "6", "5"));
+    store.behave(Manner::Closes);
+    assert_eq!(told().await, say("q=2;w=360", "2", "1"), "a third of six, at a third of the rate");
+    store.behave(Manner::Well);
+    house.until_metric(DEGRADED, 0.0).await;
+    assert_eq!(told().await.0, say("q=6;w=360", "", "").0);
     house.close().await;
 }
 
@@ -267,49 +296,6 @@ async fn a_store_that_hangs_does_not_hold_the_end_up() {
     let began = Instant::now();
     assert!(house.close().await.is_clean());
     assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
-}
-
-#[tokio::test]
-async fn sentinels_are_asked_for_the_master() {
-    let (recorder, store) = (recording().await, Store::start().await);
-    // The first is away, the second does not know, the third does.
-    let (away, unknowing, knowing) = (nobody(), sentinel(None).await, sentinel(Some(&store)).await);
-    let url = format!("redis+sentinel://{away},{unknowing},{knowing}/main");
-    let house = house::open(&shared(&recorder, &url, LIMIT)).await;
-    house.until_metric(DEGRADED, 0.0).await;
-    assert_eq!(status(&house).await, 200);
-    assert_eq!(store.asked().len(), 1);
-    house.close().await;
-}
-
-/// A sentinel that knows one master, or none.
-async fn sentinel(master: Option<&Store>) -> SocketAddr {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let answer = master.map_or("*-1\r\n".to_owned(), |store| {
-        let port = store.address.port().to_string();
-        format!("*2\r\n$9\r\n127.0.0.1\r\n${}\r\n{port}\r\n", port.len())
-    });
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
-    let address = listener.local_addr().expect("address");
-    #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
-    let _serving = tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let (mut bytes, mut introduced) = (Vec::new(), false);
-            let mut more = [0; 1024];
-            while let Ok(n @ 1..) = stream.read(&mut more).await {
-                bytes.extend_from_slice(&more[..n]);
-                if !introduced && memchr::memmem::find(&bytes, b"LIB-VER").is_some() {
-                    introduced = true;
-                    stream.write_all(b"+OK\r\n+OK\r\n").await.expect("a write");
-                }
-                if memchr::memmem::find(&bytes, b"main\r\n").is_some() {
-                    stream.write_all(answer.as_bytes()).await.expect("a write");
-                    bytes.clear();
-                }
-            }
-        }
-    });
-    address
 }
 
 #[tokio::test]

@@ -244,6 +244,41 @@ async fn identity_headers_of_clients_are_taken_out_and_counted() {
 }
 
 #[tokio::test]
+async fn fields_that_are_set_from_claims_count_too_and_what_the_operator_removes_does_not() {
+    let recorder = recording().await;
+    let policy = "[identity.forward]\nx-acting-for = \"sub\"\n\
+                  [security]\nremove_request_headers = [\"x-debug\"]\n";
+    let house = house::open(&config(recorder.upstream.address, policy)).await;
+    let mut client = house.client().await;
+    for fields in ["x-acting-for: eve\r\nx-debug: eve\r\n", "x_acting_for: eve\r\n"] {
+        client.say(format!("GET / HTTP/1.1\r\nhost: a\r\n{fields}\r\n")).await;
+        assert_eq!(client.answer().await.status, 200);
+    }
+    assert!(recorder.seen().iter().all(|seen| !seen.head.contains("eve")));
+    let removed = house.metric("sidecar_identity_headers_removed_total").await;
+    assert!((removed - 2.0).abs() < 0.1, "{removed}");
+}
+
+#[tokio::test]
+async fn an_exemplar_is_there_only_where_its_trace_can_have_arrived() {
+    let recorder = recording().await;
+    let exporting = "[otlp]\nendpoint = \"http://127.0.0.1:1\"\n";
+    for (more, has_exemplars) in [("", false), (exporting, true)] {
+        let house = house::open(&config(recorder.upstream.address, more)).await;
+        assert_eq!(house.client().await.get("/").await.status, 200);
+        house.lines(1).await;
+        let accept = "accept: application/openmetrics-text;version=1.0.0\r\n";
+        let page = house
+            .ask_as(&format!("GET /metrics HTTP/1.1\r\nhost: localhost\r\n{accept}\r\n"))
+            .await;
+        let text = String::from_utf8_lossy(&page.body).into_owned();
+        assert!(text.contains("http_server_request_duration_seconds_bucket"), "{text}");
+        assert_eq!(text.contains("# {trace_id="), has_exemplars, "{more}");
+        house.close().await;
+    }
+}
+
+#[tokio::test]
 async fn all_six_instruments_of_the_plan_move() {
     let upstream = upstream::scripted(async |mut wire| {
         while let Some(head) = wire.head().await {

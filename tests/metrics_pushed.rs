@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::support::house::{self, config};
 use crate::support::sidecar::{self, Sidecar};
+use crate::support::until;
 use crate::support::upstream::{self, Upstream};
 
 /// Whatever is wrong with a request; nothing, where it is as the specification wants it.
@@ -341,6 +342,42 @@ async fn what_no_collector_takes_is_counted_as_lost() {
     let account = account(&house.close().await.ledger);
     assert_eq!(account.exported, 0);
     assert!(account.accepted > 0 && account.lost() == account.accepted, "{account}");
+}
+
+#[tokio::test]
+async fn the_default_collector_is_asked_for_by_whoever_switches_the_push_on() {
+    let upstream = upstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let nobody = upstream::nobody().await;
+    let mut config = config(upstream.address, &pushing(nobody, "20ms"));
+    config.server.drain.timeout = Duration::from_secs(2);
+    config.otlp.metrics.as_mut().expect("a target").is_configured = false;
+    let house = house::open(&config).await;
+    let failing = async || {
+        let status = house.ask("/status").await.json();
+        let accounts = status["ledger"].as_array().expect("accounts").clone();
+        let account = accounts.into_iter().find(|account| account["signal"] == "metrics");
+        account.filter(|account| account["failing"].is_object())
+    };
+    let account = until("an attempt has failed", failing).await;
+    assert_eq!(account["dropped"], serde_json::json!({}), "it is waited for: {account}");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn what_waits_in_the_spool_is_in_the_ledger_while_the_push_is_off() {
+    let upstream = upstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let (directory, nobody) = (tempfile::tempdir().expect("a directory"), upstream::nobody().await);
+    let spool = format!("[spool]\ndirectory = \"{}\"\n", directory.path().display());
+    let text = pushing(nobody, "1h") + &spool;
+    let mut on = config(upstream.address, &text);
+    on.server.drain.timeout = Duration::from_secs(2);
+    let left = account(&house::open(&on).await.close().await.ledger);
+    assert!(left.spooled > 0 && left.spooled == left.in_flight, "{left}");
+
+    let off = config(upstream.address, &text.replace("push = true", "push = false"));
+    let account = account(&house::open(&off).await.close().await.ledger);
+    assert_eq!((account.recovered, account.in_flight), (left.spooled, left.spooled), "{account}");
+    assert!(account.is_balanced() && account.spool_bytes > Some(0), "{account}");
 }
 
 #[tokio::test]

@@ -125,9 +125,10 @@ fn production_requires_a_caller_once_its_identity_is_switched_on() {
     ];
     let env: BTreeMap<_, _> =
         env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let (summary, _) = check::verdict(Some(&path), env.clone(), Vec::new(), false)
+    let (summary, notes) = check::verdict(Some(&path), env.clone(), Vec::new(), false)
         .unwrap_or_else(|errors| panic!("{errors}"));
     assert!(summary.starts_with("The configuration is valid.\n"), "{summary}");
+    assert!(!notes.contains("limits nobody"), "a flood of bad tokens meets a limit: {notes}");
 
     let filled = env
         .iter()

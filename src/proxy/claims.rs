@@ -37,7 +37,10 @@ impl Claimed {
     pub fn among(taken: &[HeaderName], plan: &Plan, is_trusted: bool) -> Self {
         let is_forwarding =
             |name: &HeaderName| matches!(name.as_str(), "x-forwarded-proto" | "x-forwarded-host");
-        let is_identity = |name: &&HeaderName| hop::is_identity(name);
+        let own = plan.removed_fields.as_ref().map_or(&[][..], Removed::identities);
+        let is_own =
+            |name: &HeaderName| own.iter().any(|own| hop::is_twin(name.as_str(), own.as_str()));
+        let is_identity = |name: &&HeaderName| hop::is_identity(name) || is_own(name);
         // Where the proxy in front says who calls, its word is no claim.
         let is_believed = is_trusted && plan.believes_identities;
         let identities = if is_believed { 0 } else { taken.iter().filter(is_identity).count() };
@@ -48,26 +51,49 @@ impl Claimed {
     }
 }
 
-/// What clients may not send through by the configuration's word: what is set from claims, what names a
-/// tenant, and what the operator lists. The usual identity fields are known without it.
-pub(super) fn removed_fields(config: &Config) -> Option<Arc<[HeaderName]>> {
+/// Fields that clients may not send through by the configuration's word. The usual identity fields are
+/// known without it.
+#[derive(Debug)]
+pub struct Removed {
+    all: Box<[HeaderName]>,
+    /// How many of them, from the first on, are claims of an identity.
+    identities: usize,
+}
+
+impl Removed {
+    /// All of them.
+    pub fn all(&self) -> &[HeaderName] {
+        &self.all
+    }
+
+    /// What is set from claims: who sends that claims to be somebody. Naming a tenant is no claim, for a
+    /// caller may name its own.
+    fn identities(&self) -> &[HeaderName] {
+        self.all.get(..self.identities).unwrap_or_default()
+    }
+}
+
+/// What is set from claims, what names a tenant, and what the operator lists. `None` where that is
+/// nothing.
+pub(super) fn removed_fields(config: &Config) -> Option<Removed> {
     let identity = &config.identity;
-    let names = identity.forward.iter().map(|(name, _)| name).chain(&identity.tenant_header);
-    let names = names.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
-    let claimed = names.filter(|name| !hop::is_identity(name));
-    let listed = config.security.remove_request_headers.iter().cloned();
-    let all: Arc<[_]> = claimed.chain(listed).collect();
-    (!all.is_empty()).then_some(all)
+    let field = |name: &Arc<str>| HeaderName::from_bytes(name.as_bytes()).ok();
+    let is_new = |name: &HeaderName| !hop::is_identity(name);
+    let claimed = identity.forward.iter().filter_map(|(name, _)| field(name)).filter(is_new);
+    let mut all: Vec<_> = claimed.collect();
+    let identities = all.len();
+    all.extend(identity.tenant_header.iter().filter_map(field).filter(is_new));
+    all.extend(config.security.remove_request_headers.iter().cloned());
+    (!all.is_empty()).then(|| Removed { all: all.into(), identities })
 }
 
 /// What trailers of requests lose besides what all lose. The usual request id is among that.
 pub(super) fn removed_trailers(config: &Config) -> Option<Arc<[HeaderName]>> {
-    let removed = removed_fields(config);
     let request_id = HeaderName::from_bytes(config.request_id_header.as_bytes()).ok();
-    let Some(request_id) = request_id.filter(|name| *name != hop::REQUEST_ID) else {
-        return removed;
-    };
-    Some(removed.iter().flat_map(|all| all.iter().cloned()).chain([request_id]).collect())
+    let request_id = request_id.filter(|name| *name != hop::REQUEST_ID);
+    let mut all = removed_fields(config).map_or_else(Vec::new, |removed| removed.all.into_vec());
+    all.extend(request_id);
+    (!all.is_empty()).then(|| all.into())
 }
 
 impl Claims {

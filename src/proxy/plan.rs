@@ -9,7 +9,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
-use super::claims;
+use super::claims::{self, Removed};
 use super::error_classes::ErrorClasses;
 use super::inspect::{Captures, HeaderFacts, PathFacts};
 use super::limits::store::Store;
@@ -63,7 +63,7 @@ pub struct Plan {
     /// Fields whose values may be logged.
     pub log_headers: Option<Arc<[LogHeader]>>,
     /// Fields that clients may not send through.
-    pub removed_fields: Option<Arc<[HeaderName]>>,
+    pub removed_fields: Option<Removed>,
     /// The same for trailers, where a request id of the client's has no business at all.
     pub removed_trailers: Option<Arc<[HeaderName]>>,
     /// Origins whose pages may ask for anything.

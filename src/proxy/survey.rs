@@ -107,8 +107,10 @@ impl Survey {
             }
         }
         survey.conclude(&context, headers, plan.propagators);
-        for name in plan.removed_fields.iter().flat_map(|removed| hop::named(headers, removed)) {
-            survey.end(name);
+        if let Some(removed) = &plan.removed_fields {
+            for name in hop::named(headers, removed.all()) {
+                survey.end(name);
+            }
         }
         if let Some(logged) = &plan.log_headers {
             survey.logged = logged.iter().filter_map(|header| note(headers, header)).collect();

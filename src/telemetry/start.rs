@@ -15,11 +15,12 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use super::alerts::Alerts;
+use super::books::Books;
 use super::export::spool::Spool;
 use super::export::transport::ConnectError;
 use super::export_client::{CaFileError, ExportClient};
 use super::lane::Lane;
-use super::ledger::{Book, Ledger};
+use super::ledger::{Account, Book, Ledger};
 use super::log::Log;
 use super::metrics::{Metrics, sources};
 use super::sink::Sink;
@@ -108,6 +109,8 @@ impl Telemetry {
         voices.ship(config, spool.as_ref(), &mut log, &mut ledger)?;
         if let Some(otlp) = Otlp::start(config, spool.as_ref())? {
             voices.spans = Some(voices.open(&mut ledger, otlp, "traces", SPANS));
+        } else {
+            voices.metrics.leave_out_exemplars();
         }
         if let Some(sentry) = &config.sentry {
             let sink = SentrySink::new(sentry, Mail(ExportClient::new(None)?))?;
@@ -116,6 +119,13 @@ impl Telemetry {
         let push = MetricsPush::start(config, &voices.metrics, spool.as_ref())?;
         if let Some(push) = &push {
             ledger.add(push.book());
+        }
+        for (signal, books) in spool.iter().flat_map(|spool| spool.left_over()) {
+            tracing::info!(
+                signal,
+                "What an earlier run spooled waits: this one does not export it."
+            );
+            ledger.add(Arc::new(LeftOver(signal, books)));
         }
         voices.push = Mutex::new(push);
         voices.log = Arc::new(log);
@@ -174,6 +184,19 @@ fn counts(ledger: &Ledger) -> Vec<sources::SinkCounts> {
             last_success: account.last_success,
         })
         .collect()
+}
+
+/// The account of what waits in the spool while nobody exports its signal.
+struct LeftOver(&'static str, Arc<Books>);
+
+impl Book for LeftOver {
+    fn account(&self) -> Account {
+        let (signal, sink) = match self.0 {
+            "datadog" => ("logs", "datadog"),
+            signal => (signal, "otlp"),
+        };
+        self.1.account(signal, sink, 0)
+    }
 }
 
 /// The way out of Sentry's events and of webhooks: the same client as the other exporters'.

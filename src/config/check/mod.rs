@@ -20,6 +20,7 @@ mod datadog;
 mod doors;
 mod errors;
 mod files;
+mod floods;
 mod gates;
 mod identity;
 mod identity_jwt;
@@ -90,6 +91,9 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     log_headers::across(&root, &config.log.headers, &config.identity);
     captured_limits::check(&root, &config);
     idle::note(&root, &config, outside);
+    if let Some(notice) = floods::notice(&config) {
+        outside.note(notice);
+    }
     config
 }
 

@@ -31,10 +31,10 @@ pub fn dress(headers: &mut HeaderMap, verdict: &Verdict) {
     if matches!(form, RateLimitHeaders::Ietf | RateLimitHeaders::Both) {
         // One limit alone, the usual case, is made of values that are there already.
         let mut limits = written(first);
-        let mut policies = first.tariff().policy.clone();
+        let mut policies = promised(first);
         for budget in verdict.budgets().skip(1) {
             limits = listed(limits, &written(budget));
-            policies = listed(policies, &budget.tariff().policy);
+            policies = listed(policies, &promised(budget));
         }
         headers.append(LIMIT, limits);
         headers.append(POLICY, policies);
@@ -42,7 +42,7 @@ pub fn dress(headers: &mut HeaderMap, verdict: &Verdict) {
     if matches!(form, RateLimitHeaders::Legacy | RateLimitHeaders::Both) {
         // Of several limits, the one that comes to its end first.
         let tightest = verdict.budgets().min_by_key(|budget| budget.remaining).unwrap_or(first);
-        let burst = tightest.tariff().pace.quota().burst_size().get();
+        let burst = tightest.quota().burst_size().get();
         headers.insert(OLD_LIMIT, HeaderValue::from(burst));
         headers.insert(OLD_REMAINING, HeaderValue::from(tightest.remaining));
         headers.insert(OLD_RESET, HeaderValue::from(seconds(tightest.reset)));
@@ -53,6 +53,15 @@ pub fn dress(headers: &mut HeaderMap, verdict: &Verdict) {
 fn written(budget: &Budget) -> HeaderValue {
     let tariff = budget.tariff();
     tariff.written.of(&tariff.quoted, budget.remaining, seconds(budget.reset))
+}
+
+/// What an answer says of this limit: what holds now, also while the store of all replicas is away.
+fn promised(budget: &Budget) -> HeaderValue {
+    let tariff = budget.tariff();
+    match budget.divided {
+        None => tariff.policy.clone(),
+        Some(_) => policy(&tariff.quoted, budget.quota()),
+    }
 }
 
 impl Budget {

@@ -220,7 +220,7 @@ impl Limiter {
     pub(super) async fn take_shared(&self, place: &Place, waited: Duration) -> Told {
         let (Some(store), Some(key), Some(weight)) = (&self.store, place.shared, place.weight)
         else {
-            return Told { answer: self.take(place), call: None };
+            return Told { answer: self.take(place), divided: None, call: None };
         };
         let local = (&self.state.1, place.key);
         let (rule, quota) = (&self.name, self.quota(place.tariff));

@@ -167,7 +167,7 @@ pub fn admit(slots: &[Slot], request: &Keys<'_>, verdict: &mut Verdict) {
     for slot in slots {
         let place = slot.limiter.place(request);
         let answer = slot.limiter.take(&place);
-        if !verdict.take_in(slot, &place, answer) {
+        if !verdict.take_in(slot, &place, answer, None) {
             break;
         }
     }
@@ -185,10 +185,10 @@ pub async fn admit_shared(
 ) {
     for slot in slots {
         let place = slot.limiter.place(request);
-        let Told { answer, call } = slot.limiter.take_shared(&place, waited).await;
+        let Told { answer, divided, call } = slot.limiter.take_shared(&place, waited).await;
         waited += call.map_or(Duration::ZERO, |call| call.took);
         verdict.calls.extend(call);
-        if !verdict.take_in(slot, &place, answer) {
+        if !verdict.take_in(slot, &place, answer, divided) {
             break;
         }
     }

@@ -1,13 +1,16 @@
 //! What the limits of a route say about one request, stage by stage.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use governor::Quota;
+
 use super::Slot;
 use super::buckets::Answer;
 use super::limiter::{Limiter, Place};
-use super::store::Call;
+use super::store::{self, Call};
 use crate::config::model::Mode;
 use crate::record::{ConfigName, Fact, Limited};
 
@@ -45,6 +48,8 @@ pub struct Denial {
 pub struct Budget {
     pub(super) limiter: Arc<Limiter>,
     pub(super) tariff: usize,
+    /// Among how many replicas the quota is divided at present, where they should share it and cannot.
+    pub(super) divided: Option<NonZeroU32>,
     /// Whole tokens.
     pub remaining: u32,
     /// Until the bucket is full again; after a denial, until it has enough.
@@ -66,21 +71,40 @@ impl Due {
     }
 }
 
+impl Budget {
+    /// What holds at present.
+    pub(super) fn quota(&self) -> Quota {
+        quota(&self.limiter, self.tariff, self.divided)
+    }
+}
+
+fn quota(limiter: &Limiter, tariff: usize, divided: Option<NonZeroU32>) -> Quota {
+    let whole = limiter.quota(tariff);
+    divided.map_or(whole, |replicas| store::share(whole, replicas))
+}
+
 impl Verdict {
     /// What is left in every enforced limit that was asked, in order.
     pub fn budgets(&self) -> impl Iterator<Item = &Budget> {
         self.first.iter().chain(&self.others)
     }
 
-    /// Takes a limit's answer in. Whether the next limit is to be asked.
-    pub(super) fn take_in(&mut self, slot: &Slot, place: &Place, answer: Answer) -> bool {
+    /// Takes a limit's answer in. `divided` is as in [`store::Told`]. Whether the next limit is to be
+    /// asked.
+    pub(super) fn take_in(
+        &mut self,
+        slot: &Slot,
+        place: &Place,
+        answer: Answer,
+        divided: Option<NonZeroU32>,
+    ) -> bool {
         let limiter = &slot.limiter;
         let is_enforced = slot.mode == Mode::Enforce;
         self.limited.note(!matches!(answer, Answer::Taken { .. }));
         match answer {
             Answer::Taken { remaining } => {
                 limiter.counters.allow.fetch_add(1, Relaxed);
-                let quota = limiter.quota(place.tariff);
+                let quota = quota(limiter, place.tariff, divided);
                 let spent = quota.burst_size().get().saturating_sub(remaining);
                 let reset = quota.replenish_interval().saturating_mul(spent);
                 if limiter.is_due() {
@@ -88,14 +112,14 @@ impl Verdict {
                 }
                 if is_enforced {
                     let (limiter, tariff) = (Arc::clone(limiter), place.tariff);
-                    self.note(Budget { limiter, tariff, remaining, reset });
+                    self.note(Budget { limiter, tariff, divided, remaining, reset });
                 }
                 true
             }
             Answer::Empty { wait } if is_enforced => {
                 let (limiter, tariff) = (Arc::clone(limiter), place.tariff);
                 self.deny(&limiter, Some(wait));
-                self.note(Budget { limiter, tariff, remaining: 0, reset: wait });
+                self.note(Budget { limiter, tariff, divided, remaining: 0, reset: wait });
                 false
             }
             Answer::TooMuch if is_enforced => {

@@ -12,6 +12,7 @@
 //! It sends nothing anywhere by itself.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -78,6 +79,8 @@ struct House {
     origin: Origin,
     target: Vec<(String, String)>,
     max_series: usize,
+    /// Whether no span leaves, so that an exemplar would lead nowhere.
+    has_no_traces: AtomicBool,
     sources: Mutex<Vec<Source>>,
     instruments: Instruments,
     routes: Mutex<HashMap<RouteKey, Arc<RouteMetrics>>>,
@@ -114,6 +117,7 @@ impl Metrics {
                     started: SystemTime::now(),
                 },
                 max_series,
+                has_no_traces: AtomicBool::new(false),
                 sources: Mutex::default(),
                 routes: Mutex::default(),
                 upstreams: Mutex::default(),
@@ -125,6 +129,11 @@ impl Metrics {
                 instruments,
             }),
         }
+    }
+
+    /// From here on no observation comes with an exemplar: no span leaves this process.
+    pub fn leave_out_exemplars(&self) {
+        self.house.has_no_traces.store(true, Relaxed);
     }
 
     /// The same metrics, with `server_address` and `server_port` of this upstream on its legs.
@@ -154,7 +163,7 @@ impl Metrics {
     /// Counts all that a record says. Never waits but for the first use of a series.
     pub fn observe(&self, record: &Record, route: &RouteMetrics) {
         let house = &*self.house;
-        let witness = witness(record);
+        let witness = self.house.witness(record);
         route.observe(record, witness, &house.instruments);
         self.upstream.observe(record, witness, &house.instruments);
         house.overhead.observe(record);
@@ -276,11 +285,14 @@ impl Metrics {
     }
 }
 
-/// Where the observations of a record can be looked at: its trace, if that was kept.
-fn witness(record: &Record) -> Option<Witness> {
-    record.is_kept().then(|| Witness {
-        trace: record.trace.trace_id,
-        span: record.trace.server_span,
-        at: record.started + record.duration,
-    })
+impl House {
+    /// Where the observations of a record can be looked at: its trace, if that was kept and left.
+    fn witness(&self, record: &Record) -> Option<Witness> {
+        let is_there = record.is_kept() && !self.has_no_traces.load(Relaxed);
+        is_there.then(|| Witness {
+            trace: record.trace.trace_id,
+            span: record.trace.server_span,
+            at: record.started + record.duration,
+        })
+    }
 }

@@ -42,6 +42,8 @@ pub type Taking<'a> = Pin<Box<dyn Future<Output = Told> + Send + 'a>>;
 pub struct Told {
     /// The decision.
     pub answer: Answer,
+    /// Among how many replicas the quota was divided, where it was decided here for want of the store.
+    pub divided: Option<NonZeroU32>,
     /// The call, if the store was asked at all.
     pub call: Option<Call>,
 }

@@ -87,6 +87,19 @@ impl Spool {
         self.store.lock().join(signal, books);
         Desk::new(Arc::clone(self), signal, Arc::clone(books))
     }
+
+    /// Books what waits for an outbox that this process does not have, such as data points once their
+    /// push is switched off. Each comes with its signal. To be called when all others have joined.
+    pub fn left_over(&self) -> Vec<(&'static str, Arc<Books>)> {
+        let mut store = self.store.lock();
+        let signals = store.unclaimed().into_iter();
+        let mut joined = |signal| {
+            let books = Arc::default();
+            store.join(signal, &books);
+            (signal, books)
+        };
+        signals.map(&mut joined).collect()
+    }
 }
 
 impl std::fmt::Debug for Spool {

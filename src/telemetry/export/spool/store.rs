@@ -4,7 +4,7 @@
 //! durable when it says so; what it cannot take, it leaves to the caller. A file that will not go
 //! away is remembered and tried again: until it goes, its bytes count.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -173,6 +173,12 @@ impl Store {
             books.recovered(kept.items, kept.bytes);
         }
         self.books.insert(signal, Arc::clone(books));
+    }
+
+    /// The signals that have files here and nobody who joined for them.
+    pub(super) fn unclaimed(&self) -> BTreeSet<&'static str> {
+        let signals = self.files.values().map(|kept| kept.signal);
+        signals.filter(|signal| !self.books.contains_key(signal)).collect()
     }
 
     /// Takes a parcel. It is durable when this answers.

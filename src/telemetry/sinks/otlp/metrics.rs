@@ -40,7 +40,10 @@ impl MetricsPush {
         let target = config.otlp.metrics.as_ref().filter(|_| config.metrics.push);
         let Some(target) = target else { return Ok(None) };
         let carrier = transport::connect(target, Signal::Metrics)?;
-        let settings = outbox::Settings::of(target, Signal::Metrics);
+        // Whoever switched the push on asked for the collector, also for the default one.
+        let is_configured = true;
+        let settings =
+            outbox::Settings { is_configured, ..outbox::Settings::of(target, Signal::Metrics) };
         let (outbox, clerk) = outbox::start(settings, spool, carrier);
         let (books, compress) = (outbox.books(), target.compress);
         let kept = Arc::clone(&books);

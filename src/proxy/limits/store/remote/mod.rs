@@ -157,7 +157,7 @@ impl Remote {
     async fn ask(&self, ask: Ask<'_>) -> Told {
         let budget = self.budget().saturating_sub(ask.waited);
         let link = self.link.load_full().filter(|_| !budget.is_zero());
-        let Some(link) = link else { return Told { answer: self.decide(&ask), call: None } };
+        let Some(link) = link else { return self.decide(&ask, None) };
 
         let key = self.scoped(ask.key);
         let mut owed = Owed::of(self, key);
@@ -172,10 +172,11 @@ impl Remote {
         let ending =
             outcome.as_ref().map_or_else(|trouble| ending(*trouble), |_| StoreEnding::Answered);
         self.metrics.rate_limit_store_asked(took, ending);
-        let answer = match outcome {
+        let call = Some(Call { began, took, ending });
+        match outcome {
             Ok(answer) => {
                 owed.is_told();
-                answer
+                Told { answer, divided: None, call }
             }
             Err(trouble) => {
                 // A call that had less than its budget proves nothing.
@@ -183,10 +184,9 @@ impl Remote {
                     self.lose(&link, trouble);
                 }
                 drop(owed);
-                self.decide(&ask)
+                self.decide(&ask, call)
             }
-        };
-        Told { answer, call: Some(Call { began, took, ending }) }
+        }
     }
 
     async fn call(
@@ -200,7 +200,7 @@ impl Remote {
     }
 
     /// Decides here, at this replica's share.
-    fn decide(&self, ask: &Ask<'_>) -> Answer {
+    fn decide(&self, ask: &Ask<'_>, call: Option<Call>) -> Told {
         let replicas = NonZeroU32::new(self.share()).unwrap_or(NonZeroU32::MIN);
         let answer = ask.take_locally(replicas);
         if matches!(answer, Answer::Taken { .. }) {
@@ -208,7 +208,7 @@ impl Remote {
             self.owing.add(self.scoped(ask.key), time.saturating_mul(ask.weight.get()));
         }
         *self.degraded.lock().entry(ask.rule.clone()).or_default() += 1;
-        answer
+        Told { answer, divided: Some(replicas), call }
     }
 
     /// Closes this link, if it is still the one in use. The first who does so says why.
