@@ -222,7 +222,7 @@ async fn the_numbers_the_line_and_the_audit_name_the_mode() {
     assert_eq!(house.client().await.post(PATH, body).await.status, 200);
     assert_eq!(house.client().await.post(PATH, r#"{"mode":"x"}"#).await.status, 200);
 
-    let lines = house.lines(2).await;
+    let lines = house.exchanges(2).await;
     assert_eq!(lines[0]["orchestration.mode"], "rag_query");
     assert_eq!(lines[0]["orchestration.query_length"], 5);
     assert_eq!(lines[1]["orchestration.mode"], "_other");

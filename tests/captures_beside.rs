@@ -119,7 +119,7 @@ async fn facts_are_fields_of_the_line_and_the_audit_and_labels_of_the_metrics() 
     for path in ["/reports/ann/pdf", "/reports/ann/tiff"] {
         assert_eq!(client.post(path, r#"{"sessionId":42}"#).await.status, 200);
     }
-    let lines = house.lines(2).await;
+    let lines = house.exchanges(2).await;
     let (ann, session) = (key.pseudonym(b"ann").to_string(), key.pseudonym(b"42").to_string());
     assert_eq!(
         (&lines[0]["report.id"], &lines[1]["report.id"]),

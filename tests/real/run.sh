@@ -10,7 +10,7 @@ cd "$(dirname "$0")"
 
 scenarios=("$@")
 [ $# -gt 0 ] || scenarios=(traffic clients protocols grpc streams websocket autobahn tls slow
-                           prometheus alerts rotel outage durability redis sentry faults openapi logs)
+                           prometheus alerts agreement rotel outage durability redis sentry faults openapi logs)
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 

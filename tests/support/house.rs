@@ -178,6 +178,16 @@ impl House {
         self.paper.lines()
     }
 
+    /// The same for the lines of ended exchanges: others may stand between them.
+    pub async fn exchanges(&self, at_least: usize) -> Vec<Value> {
+        let ended = || -> Vec<Value> {
+            let lines = self.paper.lines().into_iter();
+            lines.filter(|line| line["message"] == "Request completed").collect()
+        };
+        eventually("the lines are written", || ended().len() >= at_least).await;
+        ended()
+    }
+
     /// Waits for the end of a house that was told to drain. Every account must balance, and nothing be
     /// in flight but what is spooled.
     pub async fn farewell(self) -> Farewell {

@@ -1,7 +1,7 @@
 //! The form of one line of the log: which schema, and for whom.
 //!
 //! Whatever the schema, a line is one line, it is printable, and what a client or an upstream sends can
-//! neither forge a field nor steer a terminal. What the fields are called is in [`super::schema`].
+//! neither forge a field nor steer a terminal. What the fields are called is in `schema` beside it.
 
 use super::entry::Entry;
 use super::schema::ecs::Ecs;

@@ -2,7 +2,7 @@
 //!
 //! A [`Log`] offers each [`Entry`] to the lane of every output: the console, the files, and what ships
 //! lines elsewhere. It waits for none of them and wakes nobody; an output that is full loses the entry,
-//! counted in its own books. What an output's line looks like is in [`line`].
+//! counted in its own books. What an output's line looks like is in [`mod@line`].
 
 use std::sync::Arc;
 
