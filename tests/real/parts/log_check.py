@@ -1,7 +1,7 @@
 """Reads a log's files, compressed or not. usage: log_check.py FILE…  |  log_check.py --ledger ERR SINK FILE…
 
-Every line of every file is one JSON object and ends with a newline, no request is there twice, and no half-made
-file is left. With a ledger (what the sidecar printed at exit) the files also have as many lines as it counts as
+Every line of every file is one JSON object and ends with a newline, no request is there twice, and a half-made file
+is left only beside what it is made of: the process ended meanwhile, and the next one begins again. With a ledger (what the sidecar printed at exit) the files also have as many lines as it counts as
 exported, and what the lines say is missing is what it counts as dropped.
 """
 
@@ -41,8 +41,11 @@ def main(arguments):
     entries = dropped = 0
     ids = collections.Counter()
     for path in arguments:
-        if path.endswith(".tmp"):
-            sys.exit(f"{path} is left")
+        if path.endswith(".gz.tmp"):
+            plain = re.escape(path.removesuffix(".gz.tmp")) + r"\.\d+"
+            if not any(re.fullmatch(plain, other) for other in arguments):
+                sys.exit(f"{path} is left, and not what it was made of")
+            continue
         for entry in lines_of(path):
             if entry["message"] == "Log lines were dropped":
                 dropped += entry["dropped"]
