@@ -190,8 +190,11 @@ fn incoming(fields: &mut Fields<'_>, incoming: &Incoming) {
 
 fn audited(fields: &mut Fields<'_>, audited: &Audited) {
     fields.text(key!("event"), &audited.event);
+    fields.token(key!("stage"), audited.result.stage().as_str().as_bytes());
+    fields.token(key!("result"), audited.result.as_str().as_bytes());
     fields.number(key!("seq"), audited.seq);
     audited.request_id.with_str(|id| fields.token(key!("requestId"), id.as_bytes()));
+    fields.token(key!("traceId"), &audited.trace_id.hex());
 }
 
 fn said(fields: &mut Fields<'_>, said: &Said) {

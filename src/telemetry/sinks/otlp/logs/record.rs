@@ -132,6 +132,10 @@ fn audited(log: &mut Writer, record: &Audited) {
     record.request_id.with_str(|id| put(log, "sidecar.request_id", id));
     put(log, "sidecar.audit.event", &*record.event);
     put(log, "sidecar.audit.seq", record.seq);
+    put(log, "sidecar.audit.stage", record.result.stage().as_str());
+    put(log, "sidecar.audit.result", record.result.as_str());
+    // Of a trace, and of none of its spans.
+    log.bytes(proto::TRACE_ID, &record.trace_id.0);
 }
 
 fn diagnostic(log: &mut Writer, said: &Said) {

@@ -115,7 +115,10 @@ fn audited(log: &mut LogRecord, record: &Audited) {
         text("sidecar.request_id", &record.request_id.with_str(str::to_owned)),
         text("sidecar.audit.event", &record.event),
         number("sidecar.audit.seq", record.seq),
+        text("sidecar.audit.stage", record.result.stage().as_str()),
+        text("sidecar.audit.result", record.result.as_str()),
     ];
+    log.trace_id = record.trace_id.0.to_vec();
 }
 
 fn said_fields(said: &Said) -> Vec<KeyValue> {

@@ -12,9 +12,11 @@ use proptest::test_runner::TestRunner;
 use prost::Message;
 
 use super::{record, reference};
+use crate::audit::AuditResult;
 use crate::config::model::{LogLevel, Schema};
 use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
+use crate::http::traceparent::TraceId;
 use crate::record::{Record, Refusal, Rejection};
 use crate::telemetry::log::line::{Form, Format};
 use crate::telemetry::log::{Audited, Datum, Entry, Incoming, Said, sample};
@@ -84,17 +86,23 @@ fn said() -> impl Strategy<Value = Said> {
     })
 }
 
-fn entries() -> impl Strategy<Value = Entry> {
-    let audited = (any::<u64>(), 1..1_u64 << 60).prop_map(|(seq, nanos)| Audited {
+fn audited() -> impl Strategy<Value = Audited> {
+    let result = proptest::sample::select(&AuditResult::ALL[..]);
+    (any::<u64>(), 1..1_u64 << 60, result).prop_map(|(seq, nanos, result)| Audited {
         at: SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos),
         event: "DATA_ACCESS".into(),
         seq,
+        result,
         request_id: RequestId::generate(),
-    });
+        trace_id: TraceId::generate(),
+    })
+}
+
+fn entries() -> impl Strategy<Value = Entry> {
     prop_oneof![
         3 => completed().prop_map(|record| Entry::Completed(Arc::new(record))),
         1 => incoming().prop_map(|request| Entry::Incoming(Arc::new(request))),
-        1 => audited.prop_map(|record| Entry::Audited(Arc::new(record))),
+        1 => audited().prop_map(|record| Entry::Audited(Arc::new(record))),
         1 => said().prop_map(|said| Entry::Said(Arc::new(said))),
     ]
 }
@@ -151,7 +159,9 @@ fn attributes_have_the_names_that_the_schema_otel_gives_them() {
         assert!(said.difference(&shipped).all(|name| is_elsewhere(name)), "{shipped:?}\n{said:?}");
     }
     let mut runner = TestRunner::deterministic();
-    let request = incoming().new_tree(&mut runner).unwrap().current();
-    let [shipped, said] = names(&Entry::Incoming(Arc::new(request)));
-    assert_eq!(shipped, said);
+    let (request, record) = (incoming(), audited()).new_tree(&mut runner).unwrap().current();
+    for entry in [Entry::Incoming(Arc::new(request)), Entry::Audited(Arc::new(record))] {
+        let [shipped, said] = names(&entry);
+        assert_eq!(shipped, said);
+    }
 }
