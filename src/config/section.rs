@@ -129,6 +129,11 @@ impl<'a> Section<'a> {
         self.node(key).map_or_else(|| self.origin.clone(), |node| node.origin.clone())
     }
 
+    /// The path of the table itself, for messages.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The path of a key, for messages.
     pub(crate) fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
