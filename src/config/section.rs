@@ -224,6 +224,13 @@ impl<'a> Section<'a> {
         match &node.value {
             Value::Text(text) => Some(text),
             Value::Broken => None,
+            Value::List(_) => {
+                let title = format!("`{}` has the wrong type", self.path_of(key));
+                let problem =
+                    Problem::at(&node.origin, title).label("expected a string, found a list");
+                self.problems.push(problem.help("write one string, without brackets"));
+                None
+            }
             _ => {
                 self.wrong_type(key, node, "a string");
                 None
