@@ -156,7 +156,8 @@ fn a_compressed_file_takes_the_place_that_the_other_has_by_then() {
         let disk = FakeDisk::default();
         let (mut lines, shelf) = log(&disk, 4, keep);
         write(&mut lines, &["one", "two"]);
-        let (one, mut content) = shelf.oldest_plain().unwrap().unwrap();
+        let (one, name) = shelf.oldest_plain(&[]).unwrap().unwrap();
+        let mut content = shelf.read(one, &name).unwrap().unwrap();
         write(&mut lines, &["3"]);
         compress(&shelf, &mut content).unwrap();
         shelf.publish(one).unwrap();

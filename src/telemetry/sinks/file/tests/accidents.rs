@@ -65,7 +65,9 @@ impl Story {
         match act {
             Act::Write(count) => self.write(*count),
             Act::Compress if self.drafted.is_none() => {
-                if let Ok(Some((file, mut content))) = self.shelf.oldest_plain() {
+                if let Ok(Some((file, name))) = self.shelf.oldest_plain(&[])
+                    && let Ok(Some(mut content)) = self.shelf.read(file, &name)
+                {
                     let drafted = compress(&self.shelf, &mut content);
                     self.drafted = drafted.is_ok().then_some(file);
                 }
