@@ -62,8 +62,8 @@ pub(super) fn compress_each(shelf: &Shelf) -> io::Result<()> {
             // It stays open until the end: no other file can be given its identity.
             Ok(Some(mut content)) => {
                 let compressed = compress(shelf, &mut content);
-                compressed.inspect_err(|_| drop(shelf.discard()))?;
-                shelf.publish(file)?;
+                let length = compressed.inspect_err(|_| drop(shelf.discard()))?;
+                shelf.publish(file, length)?;
             }
             // It was rotated meanwhile, which is the next nudge.
             Ok(None) => {}
@@ -73,15 +73,18 @@ pub(super) fn compress_each(shelf: &Shelf) -> io::Result<()> {
     unread
 }
 
-/// Makes the compressed form, durable but not published.
-pub(super) fn compress(shelf: &Shelf, content: &mut impl Read) -> io::Result<()> {
+/// Makes the compressed form of so many bytes, durable but not published.
+pub(super) fn compress(shelf: &Shelf, content: &mut impl Read) -> io::Result<u64> {
     // What logs repeat, the fastest level finds too.
     let mut encoder = GzEncoder::new(shelf.draft()?, Compression::fast());
-    let mut block = vec![0; BLOCK];
+    let (mut block, mut length) = (vec![0; BLOCK], 0);
     loop {
         match content.read(&mut block) {
-            Ok(0) => return encoder.finish()?.seal(),
-            Ok(count) => io::Write::write_all(&mut encoder, &block[..count])?,
+            Ok(0) => return encoder.finish()?.seal().map(|()| length),
+            Ok(count) => {
+                io::Write::write_all(&mut encoder, &block[..count])?;
+                length += count as u64;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

@@ -42,6 +42,8 @@ pub(super) trait Disk: fmt::Debug + Send + Sync + 'static {
 pub(super) struct Found {
     pub(super) kind: Kind,
     pub(super) identity: Identity,
+    /// Bytes.
+    pub(super) length: u64,
 }
 
 /// As far as it matters here.
@@ -123,7 +125,7 @@ impl Disk for RealDisk {
             kind if kind.is_symlink() => Kind::Link,
             _ => Kind::Other,
         };
-        Ok(Some(Found { kind, identity: identity(&found) }))
+        Ok(Some(Found { kind, identity: identity(&found), length: found.len() }))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {

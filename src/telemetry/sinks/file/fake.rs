@@ -154,8 +154,11 @@ impl Disk for FakeDisk {
 
     fn find(&self, name: &str) -> io::Result<Option<Found>> {
         self.look(|state| {
-            let file = state.names.get(name);
-            Ok(file.map(|file| Found { kind: Kind::File, identity: identity(*file) }))
+            Ok(state.names.get(name).map(|file| Found {
+                kind: Kind::File,
+                identity: identity(*file),
+                length: state.files[file].len() as u64,
+            }))
         })
     }
 

@@ -23,25 +23,25 @@ pub(super) struct Shelf {
     /// Old files at most.
     keep: u32,
     /// Held while names change: whoever rotates and whoever compresses take turns. Never while a file is
-    /// opened, read or forced to the disk.
-    names: Mutex<()>,
+    /// opened, read or forced to the disk. In it is the file that is written to, whatever its name.
+    names: Mutex<Option<Identity>>,
 }
 
 /// The forms in which an old file is there. Both, if the process died, or failed, between making the
 /// compressed one and removing the other.
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
-    plain: Option<Identity>,
+    plain: Option<Found>,
     gzip: bool,
-    /// What is no file of ours has a name of this number: a directory, a link, a pipe. It stays as it is,
-    /// and the number is passed over.
+    /// What is no old file of ours has a name of this number: a directory, a link, a pipe, or the very file
+    /// that is written to, if somebody moved it there. It stays as it is, and the number is passed over.
     is_foreign: bool,
 }
 
 impl Shelf {
     /// The files of this name on this disk, of which so many old ones are kept.
     pub(super) fn new(disk: Arc<dyn Disk>, name: &'static str, keep: u32) -> Self {
-        Self { disk, name, keep, names: Mutex::new(()) }
+        Self { disk, name, keep, names: Mutex::default() }
     }
 
     /// The name of the open file.
@@ -64,11 +64,16 @@ impl Shelf {
         Ok(self.disk.find(self.name)?.is_some_and(|found| found.identity == file))
     }
 
+    /// Says which file is written to from now on. It is not an old one while it is, whatever its name.
+    pub(super) fn hold(&self, open: Option<Identity>) {
+        *self.names.lock() = open;
+    }
+
     /// After a crash: removes what was half made. Nobody may compress meanwhile.
     pub(super) fn tidy(&self) -> io::Result<()> {
-        let _names = self.names.lock();
+        let names = self.names.lock();
         self.disk.remove(&self.unfinished())?;
-        self.slots().map(drop)
+        self.slots(*names).map(drop)
     }
 
     /// Makes the open file the newest of the old ones, so that a new one can be opened. `false` if the
@@ -76,14 +81,14 @@ impl Shelf {
     ///
     /// Every step leaves each line in one place, so that after an error the next call goes on.
     pub(super) fn rotate(&self, open: Identity) -> io::Result<bool> {
-        let _names = self.names.lock();
+        let names = self.names.lock();
         if !self.is_named(open)? {
             return Ok(false);
         }
         if self.keep == 0 {
             return self.disk.remove(self.name).map(|()| true);
         }
-        let slots = self.slots()?;
+        let slots = self.slots(*names)?;
         let numbers: Vec<u32> = (1..=self.keep)
             .filter(|number| slots.get(number).is_none_or(|slot| !slot.is_foreign))
             .collect();
@@ -111,11 +116,11 @@ impl Shelf {
 
     /// The oldest file that is not compressed and none of these, and its name.
     pub(super) fn oldest_plain(&self, but: &[Identity]) -> io::Result<Option<(Identity, String)>> {
-        let _names = self.names.lock();
-        let slots = self.slots()?;
+        let names = self.names.lock();
+        let slots = self.slots(*names)?;
         let mut waiting = slots
             .iter()
-            .filter_map(|(number, slot)| Some((slot.plain?, self.plain(*number))))
+            .filter_map(|(number, slot)| Some((slot.plain?.identity, self.plain(*number))))
             .filter(|(file, _)| !but.contains(file));
         Ok(waiting.next_back())
     }
@@ -140,11 +145,13 @@ impl Shelf {
     }
 
     /// Puts what was made last in the place of the file it was made of, wherever that is by now.
-    /// If it is gone, so is what was made of it.
-    pub(super) fn publish(&self, of: Identity) -> io::Result<()> {
-        let _names = self.names.lock();
-        for (number, slot) in self.slots()? {
-            if slot.plain == Some(of) {
+    /// If it is gone, so is what was made of it; and if it has not the `length` that was read, or is
+    /// written to, it stays and waits for the next time.
+    pub(super) fn publish(&self, of: Identity, length: u64) -> io::Result<()> {
+        let names = self.names.lock();
+        for (number, slot) in self.slots(*names)? {
+            let is_whole = |file: Found| file.identity == of && file.length == length;
+            if slot.plain.is_some_and(is_whole) {
                 self.disk.rename(&self.unfinished(), &self.compressed(number))?;
                 return self.disk.remove(&self.plain(number));
             }
@@ -158,15 +165,16 @@ impl Shelf {
     }
 
     /// The old files by number, the newest first: each in one form, and no more than are kept.
-    fn slots(&self) -> io::Result<BTreeMap<u32, Slot>> {
+    fn slots(&self, open: Option<Identity>) -> io::Result<BTreeMap<u32, Slot>> {
         let mut slots: BTreeMap<u32, Slot> = BTreeMap::new();
         for name in self.disk.list()? {
             let Some((number, is_compressed)) = self.number(&name) else { continue };
-            let Some(Found { kind, identity }) = self.disk.find(&name)? else { continue };
+            let Some(found) = self.disk.find(&name)? else { continue };
             let slot = slots.entry(number).or_default();
-            match (kind, is_compressed) {
+            match (found.kind, is_compressed) {
+                (Kind::File, _) if open == Some(found.identity) => slot.is_foreign = true,
                 (Kind::File, true) => slot.gzip = true,
-                (Kind::File, false) => slot.plain = Some(identity),
+                (Kind::File, false) => slot.plain = Some(found),
                 _ => slot.is_foreign = true,
             }
         }
