@@ -1,8 +1,9 @@
 //! The words of `alerts.when`.
 //!
 //! `COUNTER > N/min`, `pNN(HISTOGRAM[, LABEL=VALUE]) > DURATION over DURATION`, or
-//! `ratio(COUNTER, COUNTER) > N% over DURATION`; a counter may be followed by `{LABEL=VALUE, …}`. Every fault
-//! has its place.
+//! `ratio(COUNTER, COUNTER) > N% over DURATION`; a counter may be followed by `{LABEL=VALUE, …}`. A value may
+//! be quoted; one that is not ends at a comma, a space, or a bracket that it did not open: a route's template has
+//! some. Every fault has its place.
 
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub(super) fn parse(text: &str) -> Result<Condition, Fault> {
         reader.ratio()?
     } else if let (Some(percent), true) = (percentile(name), reader.next_is('(')) {
         reader.quantile(percent)?
+    } else if is_percentile(name) {
+        return Err(reader.fault(start..reader.at, "expected `p1` to `p99`, as in `p95(duration)`"));
     } else {
         reader.at = start;
         reader.rate()?
@@ -53,6 +56,12 @@ fn percentile(name: &str) -> Option<u8> {
     name.strip_prefix('p')?.parse().ok().filter(|percent| (1..=99).contains(percent))
 }
 
+/// Whether it is meant as a percentile; no metric has such a name.
+fn is_percentile(name: &str) -> bool {
+    let digits = name.strip_prefix('p').unwrap_or_default();
+    !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
 struct Reader<'t> {
     text: &'t str,
     at: usize,
@@ -61,10 +70,15 @@ struct Reader<'t> {
 impl<'t> Reader<'t> {
     fn rate(&mut self) -> Result<Condition, Fault> {
         let of = self.counter()?;
-        self.eat('>')?;
+        self.eat_above()?;
         let (place, number) = self.token();
         let Some((count, period)) = number.split_once('/') else {
-            return Err(self.fault(place, "expected a count per minute, as in `10/min`"));
+            let mut fault = self.fault(place, "expected a count per minute, as in `10/min`");
+            if matches!(of.book.kind, BookKind::Time { .. }) && units::duration(number).is_ok() {
+                let meant = format!("p95(duration) > {number} over 5m");
+                fault.help = Some(format!("a duration needs a percentile, as in `{meant}`"));
+            }
+            return Err(fault);
         };
         let Ok(above) = count.parse() else {
             return Err(self.fault(place, "expected a whole number, as in `10/min`"));
@@ -84,7 +98,7 @@ impl<'t> Reader<'t> {
             );
         };
         self.labels(&mut of, ')')?;
-        self.eat('>')?;
+        self.eat_above()?;
         let (place, above) = self.duration()?;
         if above >= last {
             let label = format!(
@@ -103,7 +117,7 @@ impl<'t> Reader<'t> {
         self.eat(',')?;
         let to = self.counter()?;
         self.eat(')')?;
-        self.eat('>')?;
+        self.eat_above()?;
         let (place, number) = self.token();
         let above = number.strip_suffix('%').and_then(|number| number.parse::<f64>().ok());
         // It also rejects what is no number.
@@ -195,15 +209,43 @@ impl<'t> Reader<'t> {
         self.eat('=')?;
         self.skip();
         let start = self.at;
-        let is_end = |c: char| matches!(c, ',' | '}' | ')') || c.is_whitespace();
-        let length = self.text[start..].find(is_end).unwrap_or(self.text.len() - start);
-        self.at += length;
-        let value = self.text[start..self.at].trim_matches('"');
+        let value = self.value()?;
         if value.is_empty() {
             return Err(self.fault(start..self.at, "expected the value of the label"));
         }
         of.labels.push((label, ConfigName::configured(value)));
         Ok(())
+    }
+
+    /// The value of a label, without its quotes.
+    fn value(&mut self) -> Result<&'t str, Fault> {
+        let start = self.at;
+        let rest = &self.text[start..];
+        if let Some(rest) = rest.strip_prefix('"') {
+            let Some(length) = rest.find('"') else {
+                let mut fault = self.fault(start..self.text.len(), "this quote is not closed");
+                fault.help = Some("add a `\"` behind the value".to_owned());
+                return Err(fault);
+            };
+            self.at += length + 2;
+            return Ok(&rest[..length]);
+        }
+        let mut open = Vec::new();
+        let is_end = |c: char| match c {
+            '{' => {
+                open.push('}');
+                false
+            }
+            '(' => {
+                open.push(')');
+                false
+            }
+            '}' | ')' => open.pop() != Some(c),
+            _ => c == ',' || c.is_whitespace(),
+        };
+        let length = rest.find(is_end).unwrap_or(rest.len());
+        self.at += length;
+        Ok(&rest[..length])
     }
 
     fn skip(&mut self) {
@@ -234,6 +276,21 @@ impl<'t> Reader<'t> {
     fn next_is(&mut self, sign: char) -> bool {
         self.skip();
         self.text[self.at..].starts_with(sign)
+    }
+
+    /// The one comparison there is.
+    fn eat_above(&mut self) -> Result<(), Fault> {
+        self.skip();
+        let start = self.at;
+        let sign = self.take(|c| "<>=!".contains(c));
+        if sign == ">" {
+            return Ok(());
+        }
+        let mut fault = self.fault(start..self.at, "expected `>` here");
+        if !sign.is_empty() {
+            fault.help = Some(format!("`{sign}` is not known: only `>` is"));
+        }
+        Err(fault)
     }
 
     fn eat(&mut self, sign: char) -> Result<(), Fault> {
