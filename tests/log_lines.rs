@@ -121,6 +121,19 @@ async fn each_audit_record_leaves_a_line() {
         said.iter().filter(|line| line.0 == event && line.2 == id && line.3 == &info).count()
     };
     assert_eq!((of(&access, &first), of(&admin, &second)), (2, 1), "{said:?}");
+    let traces = completed_traces(&lines);
+    let mut ends: Vec<_> = told.iter().map(|line| [&line["stage"], &line["result"]]).collect();
+    ends.sort_by_key(|[stage, result]| format!("{stage}{result}"));
+    let of_ends =
+        json!([["completed", "denied"], ["completed", "success"], ["initiated", "initiated"]]);
+    assert_eq!(json!(ends), of_ends);
+    assert!(told.iter().all(|line| traces.contains(&(&line["requestId"], &line["traceId"]))));
+}
+
+/// The request and the trace of each exchange.
+fn completed_traces(lines: &[Value]) -> Vec<(&Value, &Value)> {
+    let completed = lines.iter().filter(|line| line["message"] == "Request completed");
+    completed.map(|line| (&line["requestId"], &line["traceId"])).collect()
 }
 
 #[tokio::test]

@@ -186,6 +186,14 @@ impl AuditResult {
         }
     }
 
+    /// Which record of an exchange has this result.
+    pub fn stage(self) -> Stage {
+        match self {
+            Self::Initiated => Stage::Initiated,
+            Self::Success | Self::Failure | Self::Denied | Self::Aborted => Stage::Completed,
+        }
+    }
+
     /// This result's place in a table of `ALL.len()`.
     pub fn index(self) -> usize {
         self as usize

@@ -30,6 +30,9 @@ pub struct Line<'a> {
     /// Joins beginning and end.
     #[serde(borrow, rename = "requestId")]
     pub request_id: Cow<'a, str>,
+    /// The trace of the exchange.
+    #[serde(borrow, default, rename = "traceId")]
+    pub trace_id: Option<Cow<'a, str>>,
     /// The format's version.
     pub v: u64,
     /// The place in the chain.

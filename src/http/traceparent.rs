@@ -20,6 +20,11 @@ impl TraceId {
         Self((u128::from(fastrand::u64(..)) << 64 | u128::from(random())).to_be_bytes())
     }
 
+    /// Reads an id of 32 lower case digits; one of zeros only is none.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        read_hex(text).filter(|id| *id != [0; 16]).map(Self)
+    }
+
     /// Whether a head ratio keeps this trace: the rule of OpenTelemetry's `TraceIdRatioBased`, so
     /// that services with the same ratio agree. `threshold` is `ratio * 2^63`.
     pub fn is_below(self, threshold: u64) -> bool {

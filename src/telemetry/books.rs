@@ -86,6 +86,9 @@ impl Books {
         }
         counts.lose("unaccounted", rest);
         counts.export(exported);
+        if exported > 0 {
+            counts.failing = None;
+        }
         if delivery.handed_over == 0 {
             counts.attempt(weight, exported);
         }
@@ -119,8 +122,12 @@ impl Books {
     pub(super) fn failed(&self, error: &str) {
         let mut counts = self.0.lock();
         counts.attempt(1, 0);
-        let began = || Failing { since: SystemTime::now(), error: String::new() };
-        error.clone_into(&mut counts.failing.get_or_insert_with(began).error);
+        counts.fail(error);
+    }
+
+    /// What was settled last did not arrive, for this reason.
+    pub(super) fn fails(&self, error: &str) {
+        self.0.lock().fail(error);
     }
 
     /// A parcel will not be delivered.
@@ -222,6 +229,11 @@ impl Counts {
         if items > 0 {
             self.last_success = Some(SystemTime::now());
         }
+    }
+
+    fn fail(&mut self, error: &str) {
+        let began = || Failing { since: SystemTime::now(), error: String::new() };
+        error.clone_into(&mut self.failing.get_or_insert_with(began).error);
     }
 
     fn lose(&mut self, reason: &'static str, items: u64) {

@@ -186,6 +186,11 @@ impl<T> Lane<T> {
         self.held.fetch_sub(items, Ordering::Relaxed);
     }
 
+    /// Nothing arrives at present, for this reason.
+    pub(super) fn is_failing(&self, error: &str) {
+        self.books.fails(error);
+    }
+
     /// Gives up on everything that is left, in the shards and in the worker's hands, as `shutdown`.
     /// The lane must be closed.
     pub(super) fn abandon(&self) {

@@ -58,17 +58,18 @@ pub struct Account {
     /// When something last arrived.
     #[serde(serialize_with = "as_timestamp")]
     pub last_success: Option<SystemTime>,
-    /// Why nothing arrives at present; `None` after a success, and for sinks without an outbox.
+    /// Why nothing arrives at present; `None` after a success, and for sinks without an outbox other than
+    /// the log's own.
     pub failing: Option<Failing>,
 }
 
-/// A collector that takes nothing.
+/// A collector, or a disk, that takes nothing.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Failing {
     /// The first attempt in a row that failed.
     #[serde(serialize_with = "as_moment")]
     pub since: SystemTime,
-    /// What the last one found. It names no header and no body.
+    /// What the last one found. It names no header and no body; of a file, its path.
     pub error: String,
 }
 

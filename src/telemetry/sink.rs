@@ -46,6 +46,12 @@ pub trait Sink: Send + 'static {
     /// counts it as dropped then.
     async fn deliver(&mut self, batch: Vec<Self::Item>) -> Delivery;
 
+    /// Why nothing arrives at present, as the last delivery found. Only of sinks that bring things
+    /// where they belong themselves: an outbox keeps its own account.
+    fn trouble(&self) -> Option<&str> {
+        None
+    }
+
     /// Flushes what the sink itself holds, after the last batch.
     async fn close(&mut self) {}
 }

@@ -117,6 +117,9 @@ async fn run<S: Sink>(
             let delivery = calmly(sink.deliver(batch)).await;
             let panicked = || Delivery { dropped: vec![("panic", weight)], ..Delivery::default() };
             lane.settle(&delivery.unwrap_or_else(panicked), count, weight);
+            if let Some(error) = sink.trouble() {
+                lane.is_failing(error);
+            }
         }
         if last {
             break;

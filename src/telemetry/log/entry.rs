@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::audit::AuditResult;
 use crate::config::model::LogLevel;
 use crate::http::ids::RequestId;
 use crate::http::method::Method;
@@ -59,8 +60,12 @@ pub struct Audited {
     pub event: ConfigName,
     /// Its number in the chain.
     pub seq: u64,
+    /// How the exchange ended, or that it has begun.
+    pub result: AuditResult,
     /// The exchange it is of.
     pub request_id: RequestId,
+    /// The trace of the exchange.
+    pub trace_id: TraceId,
 }
 
 /// A diagnostic: what a `tracing` macro said.

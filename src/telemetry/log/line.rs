@@ -6,6 +6,7 @@
 use super::entry::Entry;
 use super::schema::ecs::Ecs;
 use super::schema::otel::Otel;
+use super::schema::pretty;
 use super::schema::winston::Winston;
 use crate::config::model::{Schema, Service};
 use crate::telemetry::timestamp::Clock;
@@ -32,6 +33,7 @@ enum Names {
     Winston(Winston),
     Otel(Otel),
     Ecs(Ecs),
+    Pretty,
 }
 
 impl Format {
@@ -40,7 +42,7 @@ impl Format {
             Form::Json(Schema::Winston) => Names::Winston(Winston::json(service)),
             Form::Json(Schema::Otel) => Names::Otel(Otel::new(service)),
             Form::Json(Schema::Ecs) => Names::Ecs(Ecs::new(service)),
-            Form::Pretty => Names::Winston(Winston::pretty(service)),
+            Form::Pretty => Names::Pretty,
         };
         Self { names, clock: Clock::default() }
     }
@@ -51,6 +53,7 @@ impl Format {
             Names::Winston(winston) => winston.write(entry, &mut self.clock, out),
             Names::Otel(otel) => otel.write(entry, out),
             Names::Ecs(ecs) => ecs.write(entry, &mut self.clock, out),
+            Names::Pretty => pretty::write(entry, &mut self.clock, out),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::line::{Form, Format};
-use super::sample::{failed, record, service};
+use super::sample::{failed, full, record, service};
 use super::*;
 use crate::config::model::Schema;
 use crate::record::{Record, Stream, StreamKind};
@@ -65,9 +65,33 @@ fn a_tunnel_does_not_say_that_no_events_passed() {
 #[test]
 fn the_pretty_form_is_for_people() {
     let line = line(Form::Pretty, &record());
-    let start = r#"2024-02-29T23:59:59.012Z [info]: Request completed {"service":"vital-"#;
+    let start = concat!(
+        r#"2024-02-29T23:59:59.012Z [info]: Request completed {"method":"POST","#,
+        r#""url":"/api/orchestrate","status":200,"duration":12.34,"#,
+    );
     assert!(line.starts_with(start), "{line}");
-    assert!(line.ends_with("7}\n"), "{line}");
+    for constant in ["null", "vital-orchestrator", "environment", "version", "outcome"] {
+        assert!(!line.contains(constant), "{constant}: {line}");
+    }
+}
+
+#[test]
+fn the_pretty_form_leaves_out_nothing_that_differs() {
+    let of = |line: String| {
+        let fields = &line[line.find('{').unwrap()..];
+        serde_json::from_str::<serde_json::Map<_, _>>(fields).unwrap()
+    };
+    for record in [full(), failed()] {
+        let (pretty, mut json) = (of(line(Form::Pretty, &record)), of(line(JSON, &record)));
+        for constant in ["timestamp", "level", "message", "service", "environment", "version"] {
+            json.remove(constant).unwrap();
+        }
+        if record.shape.is_none() {
+            assert_eq!(json.remove("route").as_ref(), Some(&pretty["url"]));
+        }
+        json.retain(|_, value| !value.is_null());
+        assert_eq!(pretty, json);
+    }
 }
 
 #[test]

@@ -176,6 +176,10 @@ fn audited(fields: &mut Fields<'_>, audited: &Audited) {
     audited.request_id.with_str(|id| fields.token(key!("http.request.id"), id.as_bytes()));
     fields.text(key!("event.action"), &audited.event);
     fields.number(key!("event.sequence"), audited.seq);
+    let result = audited.result;
+    fields.token(key!("sidecar.audit.stage"), result.stage().as_str().as_bytes());
+    fields.token(key!("sidecar.audit.result"), result.as_str().as_bytes());
+    fields.token(key!("trace.id"), &audited.trace_id.hex());
 }
 
 fn said(fields: &mut Fields<'_>, said: &Said) {

@@ -5,6 +5,7 @@
 
 pub(super) mod ecs;
 pub(super) mod otel;
+pub(super) mod pretty;
 pub(super) mod winston;
 
 #[cfg(test)]

@@ -44,8 +44,10 @@ impl Otel {
         fields.token(key!("SeverityText"), text);
         fields.number(key!("SeverityNumber"), number);
         fields.text(key!("Body"), entry.message());
-        if let Some((trace, span, is_sampled)) = context(entry) {
+        if let Some(trace) = trace(entry) {
             fields.token(key!("TraceId"), &trace.hex());
+        }
+        if let Some((span, is_sampled)) = span(entry) {
             fields.token(key!("SpanId"), &span.hex());
             fields.number(key!("TraceFlags"), u64::from(is_sampled));
         }
@@ -81,14 +83,21 @@ fn severity(level: LogLevel) -> (&'static [u8], u64) {
     }
 }
 
-/// The trace, the span, and whether it leaves, as far as that is known.
-fn context(entry: &Entry) -> Option<(TraceId, SpanId, bool)> {
+/// The trace, as far as there is one.
+fn trace(entry: &Entry) -> Option<TraceId> {
     match entry {
-        Entry::Completed(record) => {
-            let trace = &record.trace;
-            Some((trace.trace_id, trace.server_span, record.is_kept()))
-        }
-        Entry::Incoming(begun) => Some((begun.trace.0, begun.trace.1, begun.sampled)),
+        Entry::Completed(record) => Some(record.trace.trace_id),
+        Entry::Incoming(begun) => Some(begun.trace.0),
+        Entry::Audited(record) => Some(record.trace_id),
+        Entry::Said(_) => None,
+    }
+}
+
+/// The span, and whether it leaves, as far as that is known.
+fn span(entry: &Entry) -> Option<(SpanId, bool)> {
+    match entry {
+        Entry::Completed(record) => Some((record.trace.server_span, record.is_kept())),
+        Entry::Incoming(begun) => Some((begun.trace.1, begun.sampled)),
         Entry::Audited(_) | Entry::Said(_) => None,
     }
 }
@@ -176,6 +185,9 @@ fn audited(fields: &mut Fields<'_>, audited: &Audited) {
     audited.request_id.with_str(|id| fields.token(key!("sidecar.request_id"), id.as_bytes()));
     fields.text(key!("sidecar.audit.event"), &audited.event);
     fields.number(key!("sidecar.audit.seq"), audited.seq);
+    let result = audited.result;
+    fields.token(key!("sidecar.audit.stage"), result.stage().as_str().as_bytes());
+    fields.token(key!("sidecar.audit.result"), result.as_str().as_bytes());
 }
 
 fn said(fields: &mut Fields<'_>, said: &Said) {

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use serde_json::Value as Json;
 
 use self::strict_json::parse;
+use crate::audit::AuditResult;
 use crate::config::model::{LogLevel, Schema, TAKEN_BEGINNINGS, TAKEN_FIELDS};
 use crate::http::sanitise::UserAgent;
 use crate::http::traceparent::{SpanId, TraceId};
@@ -55,8 +56,14 @@ fn incoming() -> Entry {
 }
 
 fn audited() -> Entry {
-    let (event, request_id) = ("DATA_ACCESS".into(), record().request_id);
-    Entry::Audited(Arc::new(Audited { at: at(), event, seq: 7, request_id }))
+    Entry::Audited(Arc::new(Audited {
+        at: at(),
+        event: "DATA_ACCESS".into(),
+        seq: 7,
+        result: AuditResult::Denied,
+        request_id: record().request_id,
+        trace_id: TraceId([0xab; 16]),
+    }))
 }
 
 fn said(fields: Vec<(&'static str, Datum)>) -> Entry {
@@ -162,11 +169,16 @@ fn the_beginning_of_an_exchange_has_the_fields_of_the_contract() {
 }
 
 #[test]
-fn an_audit_line_names_the_event_its_number_and_its_request() {
+fn an_audit_line_names_the_event_its_number_its_stage_its_result_and_its_request() {
     let winston = json(Schema::Winston, &audited());
     assert_eq!((&winston["message"], &winston["event"]), (&"AUDIT".into(), &"DATA_ACCESS".into()));
     assert_eq!((&winston["seq"], &winston["requestId"]), (&7.into(), &"req-1".into()));
-    let otel = json(Schema::Otel, &audited())["Attributes"].take();
+    let trace = Json::from("ab".repeat(16));
+    assert_eq!((&winston["stage"], &winston["result"]), (&"completed".into(), &"denied".into()));
+    assert_eq!(winston["traceId"], trace);
+    let mut otel = json(Schema::Otel, &audited());
+    assert_eq!((&otel["TraceId"], otel.get("SpanId")), (&trace, None));
+    let otel = otel["Attributes"].take();
     assert_eq!(otel["sidecar.audit.event"], "DATA_ACCESS");
     assert_eq!(
         (&otel["sidecar.audit.seq"], &otel["sidecar.request_id"]),
@@ -174,7 +186,11 @@ fn an_audit_line_names_the_event_its_number_and_its_request() {
     );
     let ecs = json(Schema::Ecs, &audited());
     assert_eq!((&ecs["event.action"], &ecs["event.sequence"]), (&"DATA_ACCESS".into(), &7.into()));
-    assert_eq!(ecs["event.dataset"], "sidecar.audit");
+    assert_eq!((&ecs["event.dataset"], &ecs["trace.id"]), (&"sidecar.audit".into(), &trace));
+    for line in [&otel, &ecs] {
+        assert_eq!(line["sidecar.audit.stage"], "completed");
+        assert_eq!(line["sidecar.audit.result"], "denied");
+    }
 }
 
 #[test]

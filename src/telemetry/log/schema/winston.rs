@@ -2,7 +2,7 @@
 //!
 //! Field names and their order are the contract's. Optional fields without a value are left out, except
 //! those a query expects on every line (`status`, `ttfb`, `userId`, `tenantId`, `userAgent`), which are
-//! `null`. The pretty form has the same fields behind the message.
+//! `null`. The pretty form borrows fields from here.
 
 use crate::config::model::Service;
 use crate::http::sanitise;
@@ -19,7 +19,6 @@ const OF_EVERY_LINE: [&str; 6] =
 /// Writes lines of this schema.
 #[derive(Debug)]
 pub(in crate::telemetry::log) struct Winston {
-    is_pretty: bool,
     /// The fields that are the same on every line, already written.
     service: Vec<u8>,
 }
@@ -32,11 +31,7 @@ impl Winston {
         fields.text(key!("version"), &service.version);
         // What comes before them has its own way of ending: without the first comma.
         let service = fields.out.split_off(1);
-        Self { is_pretty: false, service }
-    }
-
-    pub(in crate::telemetry::log) fn pretty(service: &Service) -> Self {
-        Self { is_pretty: true, ..Self::json(service) }
+        Self { service }
     }
 
     pub(in crate::telemetry::log) fn write(
@@ -45,11 +40,8 @@ impl Winston {
         clock: &mut Clock,
         out: &mut Vec<u8>,
     ) {
-        self.open(entry, clock, out);
-        if let (true, Entry::Said(diagnostic)) = (self.is_pretty, entry) {
-            return said_to_people(diagnostic, out);
-        }
-        out.extend_from_slice(if self.is_pretty { &b" {"[..] } else { b"," });
+        open(entry, clock, out);
+        out.push(b',');
         out.extend_from_slice(&self.service);
         let mut fields = Fields { out };
         match entry {
@@ -57,14 +49,7 @@ impl Winston {
                 request(&mut fields, record);
                 answer(&mut fields, record);
                 telemetry(&mut fields, record);
-                for header in &record.headers {
-                    fields.name("headers.", &header.name);
-                    json::string(&header.text, fields.out);
-                }
-                for fact in &record.facts {
-                    fields.name("", &fact.name);
-                    fields.value(&fact.value);
-                }
+                own(&mut fields, record);
             }
             Entry::Incoming(begun) => incoming(&mut fields, begun),
             Entry::Audited(record) => audited(&mut fields, record),
@@ -72,32 +57,20 @@ impl Winston {
         }
         out.extend_from_slice(b"}\n");
     }
+}
 
-    /// When, how loud, and what.
-    fn open(&self, entry: &Entry, clock: &mut Clock, out: &mut Vec<u8>) {
-        let level = entry.level().as_str().as_bytes();
-        if self.is_pretty {
-            clock.write(entry.at(), out);
-            out.extend_from_slice(b" [");
-            out.extend_from_slice(level);
-            out.extend_from_slice(b"]: ");
-            json::inside(entry.message(), out);
-        } else {
-            out.extend_from_slice(b"{\"timestamp\":\"");
-            clock.write(entry.at(), out);
-            out.extend_from_slice(b"\",\"level\":\"");
-            out.extend_from_slice(level);
-            out.extend_from_slice(b"\",\"message\":");
-            json::string(entry.message(), out);
-        }
-    }
+/// When, how loud, and what.
+fn open(entry: &Entry, clock: &mut Clock, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"timestamp\":\"");
+    clock.write(entry.at(), out);
+    out.extend_from_slice(b"\",\"level\":\"");
+    out.extend_from_slice(entry.level().as_str().as_bytes());
+    out.extend_from_slice(b"\",\"message\":");
+    json::string(entry.message(), out);
 }
 
 fn request(fields: &mut Fields<'_>, record: &Record) {
-    record.request_id.with_str(|id| fields.token(key!("requestId"), id.as_bytes()));
-    if let Some(id) = &record.client_request_id {
-        fields.token(key!("clientRequestId"), id.as_str().as_bytes());
-    }
+    ids(fields, record);
     fields.token(key!("method"), record.method.as_str().as_bytes());
     fields.key(key!("url"));
     let start = fields.out.len();
@@ -110,6 +83,17 @@ fn request(fields: &mut Fields<'_>, record: &Record) {
     } else {
         fields.text(key!("route"), &record.route.template);
     }
+    operation(fields, record);
+}
+
+pub(super) fn ids(fields: &mut Fields<'_>, record: &Record) {
+    record.request_id.with_str(|id| fields.token(key!("requestId"), id.as_bytes()));
+    if let Some(id) = &record.client_request_id {
+        fields.token(key!("clientRequestId"), id.as_str().as_bytes());
+    }
+}
+
+pub(super) fn operation(fields: &mut Fields<'_>, record: &Record) {
     if let Some(operation) = &record.operation {
         fields.text(key!("operationId"), operation);
     }
@@ -126,6 +110,13 @@ fn answer(fields: &mut Fields<'_>, record: &Record) {
         None => fields.null(key!("ttfb")),
     }
     client(fields, &record.caller, record.user_agent.as_deref());
+    traffic(fields, record);
+    fields.token(key!("outcome"), record.outcome.as_str().as_bytes());
+    refusal(fields, record);
+}
+
+/// From where, and how much.
+pub(super) fn traffic(fields: &mut Fields<'_>, record: &Record) {
     fields.address(key!("clientIp"), sanitise::truncate_ip(record.client_ip));
     fields.number(key!("bytesIn"), record.bytes_in);
     fields.number(key!("bytesOut"), record.bytes_out);
@@ -134,7 +125,10 @@ fn answer(fields: &mut Fields<'_>, record: &Record) {
     if let Some(stream) = record.stream.as_ref().filter(|stream| stream.kind.is_counted()) {
         fields.number(key!("events"), stream.events);
     }
-    fields.token(key!("outcome"), record.outcome.as_str().as_bytes());
+}
+
+/// What broke, or who refused or would have.
+pub(super) fn refusal(fields: &mut Fields<'_>, record: &Record) {
     if let Some(error_type) = record.error_type() {
         fields.text(key!("errorType"), error_type.as_str());
     }
@@ -165,7 +159,32 @@ fn client(fields: &mut Fields<'_>, caller: &Caller, user_agent: Option<&str>) {
     }
 }
 
-fn telemetry(fields: &mut Fields<'_>, record: &Record) {
+/// Who asks, as far as that is known.
+pub(super) fn who(fields: &mut Fields<'_>, caller: &Caller, user_agent: Option<&str>) {
+    if let Some(user) = &caller.user {
+        user.with_str(|user| fields.text(key!("userId"), user));
+    }
+    if let Some(tenant) = &caller.tenant {
+        fields.text(key!("tenantId"), tenant);
+    }
+    if let Some(agent) = user_agent {
+        fields.text(key!("userAgent"), agent);
+    }
+}
+
+/// What the configuration takes out of a request.
+pub(super) fn own(fields: &mut Fields<'_>, record: &Record) {
+    for header in &record.headers {
+        fields.name("headers.", &header.name);
+        json::string(&header.text, fields.out);
+    }
+    for fact in &record.facts {
+        fields.name("", &fact.name);
+        fields.value(&fact.value);
+    }
+}
+
+pub(super) fn telemetry(fields: &mut Fields<'_>, record: &Record) {
     fields.token(key!("traceId"), &record.trace.trace_id.hex());
     fields.token(key!("spanId"), &record.trace.server_span.hex());
     fields.bool(key!("sampled"), record.is_kept());
@@ -188,25 +207,19 @@ fn incoming(fields: &mut Fields<'_>, incoming: &Incoming) {
     client(fields, &incoming.caller, incoming.user_agent.as_deref());
 }
 
-fn audited(fields: &mut Fields<'_>, audited: &Audited) {
+pub(super) fn audited(fields: &mut Fields<'_>, audited: &Audited) {
     fields.text(key!("event"), &audited.event);
+    fields.token(key!("stage"), audited.result.stage().as_str().as_bytes());
+    fields.token(key!("result"), audited.result.as_str().as_bytes());
     fields.number(key!("seq"), audited.seq);
     audited.request_id.with_str(|id| fields.token(key!("requestId"), id.as_bytes()));
+    fields.token(key!("traceId"), &audited.trace_id.hex());
 }
 
-fn said(fields: &mut Fields<'_>, said: &Said) {
+pub(super) fn said(fields: &mut Fields<'_>, said: &Said) {
     for (name, datum) in &said.fields {
         let prefix = if OF_EVERY_LINE.contains(name) { "field." } else { "" };
         fields.name(prefix, name);
         fields.datum(datum);
     }
-}
-
-/// A diagnostic's own fields, if it has any: who reads it on a terminal knows whose it is.
-fn said_to_people(diagnostic: &Said, out: &mut Vec<u8>) {
-    if !diagnostic.fields.is_empty() {
-        out.push(b' ');
-        Fields { out }.braced(|fields| said(fields, diagnostic));
-    }
-    out.push(b'\n');
 }

@@ -51,6 +51,8 @@ pub struct AccessLog {
     jobs: Jobs,
     /// What the lane has dropped for want of room.
     missed: u64,
+    /// Why the last batch did not arrive.
+    trouble: Option<String>,
 }
 
 /// Where the thread gets its jobs from; `None` once it shall end.
@@ -66,8 +68,8 @@ enum Job {
         entries: Vec<Entry>,
         /// What the lane had dropped before.
         missed: u64,
-        /// Gets the number of entries whose lines arrived.
-        arrived: oneshot::Sender<usize>,
+        /// Gets the number of entries whose lines arrived, and why others did not.
+        arrived: oneshot::Sender<(usize, Option<String>)>,
     },
     /// Leave the files for those that have their names now.
     Reopen {
@@ -131,7 +133,7 @@ impl AccessLog {
     fn start(name: &'static str, mut scribe: Scribe) -> io::Result<Self> {
         let (jobs, work) = sync_channel(WAITING);
         thread::Builder::new().name(format!("log-{name}")).spawn(move || scribe.run(&work))?;
-        Ok(Self { name, jobs: Arc::new(Mutex::new(Some(jobs))), missed: 0 })
+        Ok(Self { name, jobs: Arc::new(Mutex::new(Some(jobs))), missed: 0, trouble: None })
     }
 }
 
@@ -155,10 +157,15 @@ impl Sink for AccessLog {
         let job = Job::Write { entries: batch, missed: self.missed, arrived };
         // One batch at a time, so there is always room unless the thread is gone.
         let sent = self.jobs.lock().as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok());
-        let arrived = if sent { answer.await.unwrap_or(0) } else { 0 };
+        let (arrived, trouble) = if sent { answer.await.ok() } else { None }.unwrap_or_default();
+        self.trouble = trouble;
         let lost = (count - arrived) as u64;
         let dropped = if lost > 0 { vec![("io", lost)] } else { Vec::new() };
         Delivery { exported: arrived as u64, dropped, handed_over: 0 }
+    }
+
+    fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
     }
 
     /// Lets the thread end; every line it was given has been written or counted as lost by then.

@@ -42,7 +42,7 @@ impl Scribe {
                 Job::Write { entries, missed, arrived } => {
                     let count = self.write(&entries, missed);
                     // The worker may have given up waiting; then it has counted the batch as lost.
-                    arrived.send(count).ok();
+                    arrived.send((count, self.trouble())).ok();
                 }
                 Job::Reopen { asked } => {
                     // Whoever asks from here on is not answered by this time.
@@ -52,6 +52,13 @@ impl Scribe {
                 }
             }
         }
+    }
+
+    /// Why lines do not arrive in a file where they belong.
+    fn trouble(&self) -> Option<String> {
+        let errors = self.errors.as_ref();
+        let failing = self.all.lines.failing().or_else(|| errors?.lines.failing());
+        failing.map(str::to_owned)
     }
 
     /// Writes a line per entry, and says how many entries are in every file they belong in. So much

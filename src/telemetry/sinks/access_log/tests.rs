@@ -91,6 +91,31 @@ async fn a_reader_that_stalls_fills_the_lane_and_stops_nobody() {
     assert!(account.is_balanced());
 }
 
+#[tokio::test]
+async fn a_file_that_cannot_be_written_is_failing_until_it_can_be() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("combined.log");
+    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+    let sink = AccessLog::files(&service(), Schema::Winston, directory.path(), &FILES).unwrap();
+    let reopen = sink.reopen();
+    let (lane, worker) = worker::start(sink, "logs", 10, 1);
+    let settled = async |count| {
+        assert!(lane.offer(entry(record())));
+        while lane.account().attempts.values().sum::<u64>() < count {
+            tokio::task::yield_now().await;
+        }
+        lane.account().failing
+    };
+    let failing = settled(1).await.expect("a full disk");
+    let started = format!("{}: No space left", path.display());
+    assert!(failing.error.starts_with(&started), "{}", failing.error);
+    assert_eq!(settled(2).await.map(|failing| failing.since), Some(failing.since));
+    std::fs::remove_file(&path).unwrap();
+    reopen.ask();
+    assert_eq!(settled(3).await, None);
+    worker.stop(Instant::now() + Duration::from_secs(10)).await;
+}
+
 /// A console that takes so many bytes each time it is let.
 #[derive(Clone, Default)]
 struct Tap(Arc<Mutex<(Vec<u8>, usize)>>);

@@ -9,9 +9,10 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 
 use crate::audit::line::Line;
-use crate::audit::{Draft, Event};
+use crate::audit::{AuditResult, Draft, Event};
 use crate::config::model::LogLevel;
 use crate::http::ids::{ClientRequestId, RequestId};
+use crate::http::traceparent::TraceId;
 use crate::telemetry::log::{Audited, Entry, Log};
 
 /// The way to the log.
@@ -51,12 +52,14 @@ impl Voice {
 }
 
 impl Speaker<'_> {
-    /// Says that this record has this number.
-    pub(super) fn say(&mut self, draft: &Draft, seq: u64) {
+    /// Says that this record has this number; an end of which only the beginning is known has a result
+    /// of its own.
+    pub(super) fn say(&mut self, draft: &Draft, result: AuditResult, seq: u64) {
         if let Some(log) = self.log {
             let at = *self.now.get_or_insert_with(SystemTime::now);
             let event = draft.event.as_str().into();
-            say(log, Audited { at, event, seq, request_id: draft.request_id.clone() });
+            let (request_id, trace_id) = (draft.request_id.clone(), draft.trace_id);
+            say(log, Audited { at, event, seq, result, request_id, trace_id });
         }
     }
 }
@@ -65,11 +68,12 @@ fn say(log: &Log, audited: Audited) {
     log.say(&Entry::Audited(Arc::new(audited)));
 }
 
-/// What is said of the end of the exchange that this line began. `None` where its event or its id is
-/// none of ours: a forged line.
+/// What is said of the end of the exchange that this line began. `None` where its event or one of its ids
+/// is none of ours: a forged line.
 pub(super) fn audited(initiated: &[u8], seq: u64, at: SystemTime) -> Option<Audited> {
     let line = Line::parse(initiated)?;
     let event = Event::parse(&line.event)?.as_str().into();
     let request_id = RequestId::Inherited(ClientRequestId::parse(line.request_id.as_bytes())?);
-    Some(Audited { at, event, seq, request_id })
+    let trace_id = TraceId::parse(line.trace_id?.as_bytes())?;
+    Some(Audited { at, event, seq, result: AuditResult::Aborted, request_id, trace_id })
 }

@@ -180,7 +180,7 @@ impl Writer {
             match item {
                 Item::Begin { ticket, draft, waiter } => {
                     counters.recorded(&draft, AuditResult::Initiated);
-                    voice.say(&draft, seq);
+                    voice.say(&draft, AuditResult::Initiated, seq);
                     self.open.insert(ticket, draft);
                     // Nobody may be waiting any more; the seat will end it all the same.
                     waiter.send(()).ok();
@@ -190,11 +190,11 @@ impl Writer {
                     match (draft, begun) {
                         (Some(draft), _) => {
                             counters.recorded(&draft, draft.result);
-                            voice.say(&draft, seq);
+                            voice.say(&draft, draft.result, seq);
                         }
                         (None, Some(begun)) => {
                             counters.recorded(&begun, AuditResult::Aborted);
-                            voice.say(&begun, seq);
+                            voice.say(&begun, AuditResult::Aborted, seq);
                         }
                         (None, None) => {}
                     }
@@ -202,7 +202,7 @@ impl Writer {
                 }
                 Item::Deny(draft) => {
                     counters.recorded(&draft, draft.result);
-                    voice.say(&draft, seq);
+                    voice.say(&draft, draft.result, seq);
                 }
             }
         }

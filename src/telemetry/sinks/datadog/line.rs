@@ -58,13 +58,14 @@ impl Line {
         out.push(b'"');
         match entry {
             Entry::Completed(record) => {
-                ids(record.trace.trace_id, record.trace.server_span, out);
+                ids(record.trace.trace_id, Some(record.trace.server_span), out);
                 out.extend_from_slice(b",\"duration\":");
                 let nanos = u64::try_from(record.duration.as_nanos()).unwrap_or(u64::MAX);
                 digits(nanos, out);
             }
-            Entry::Incoming(request) => ids(request.trace.0, request.trace.1, out),
-            Entry::Audited(_) | Entry::Said(_) => {}
+            Entry::Incoming(request) => ids(request.trace.0, Some(request.trace.1), out),
+            Entry::Audited(record) => ids(record.trace_id, None, out),
+            Entry::Said(_) => {}
         }
         // All but the brace that opens it and the line's end.
         let fields = self.plain.get(1..).unwrap_or_default().trim_ascii_end();
@@ -74,13 +75,16 @@ impl Line {
 }
 
 /// Appends the ids of trace and span: the lower 64 bits, decimal.
-fn ids(trace: TraceId, span: SpanId, out: &mut Vec<u8>) {
+fn ids(trace: TraceId, span: Option<SpanId>, out: &mut Vec<u8>) {
     let lower = trace.0.last_chunk().copied().unwrap_or_default();
     out.extend_from_slice(b",\"dd.trace_id\":\"");
     digits(u64::from_be_bytes(lower), out);
-    out.extend_from_slice(b"\",\"dd.span_id\":\"");
-    digits(u64::from_be_bytes(span.0), out);
     out.push(b'"');
+    if let Some(span) = span {
+        out.extend_from_slice(b",\"dd.span_id\":\"");
+        digits(u64::from_be_bytes(span.0), out);
+        out.push(b'"');
+    }
 }
 
 fn digits(number: u64, out: &mut Vec<u8>) {

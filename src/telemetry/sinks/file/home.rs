@@ -1,6 +1,8 @@
 //! Where a log's file lives: how it is opened, how long it may get, and what becomes of it then.
 
+use std::borrow::Cow;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Lines;
@@ -12,6 +14,7 @@ use crate::config::model::LogFiles;
 /// The place of one log's files.
 pub(super) struct Home {
     shelf: Arc<Shelf>,
+    path: PathBuf,
     max_size: Option<u64>,
     compressor: Option<Compressor>,
     /// Whether the last rotation failed, so that only the change is told.
@@ -19,22 +22,29 @@ pub(super) struct Home {
 }
 
 impl Home {
-    pub(super) fn new(shelf: Arc<Shelf>, files: &LogFiles, compressor: Option<Compressor>) -> Self {
-        Self { shelf, max_size: files.max_size, compressor, is_stuck: false }
+    /// The place of the file of this path, which is that of the shelf.
+    pub(super) fn new(
+        shelf: Arc<Shelf>,
+        path: PathBuf,
+        files: &LogFiles,
+        compressor: Option<Compressor>,
+    ) -> Self {
+        Self { shelf, path, max_size: files.max_size, compressor, is_stuck: false }
     }
 
-    pub(super) fn name(&self) -> &'static str {
-        self.shelf.name()
+    /// The whole path.
+    pub(super) fn name(&self) -> Cow<'_, str> {
+        self.path.to_string_lossy()
     }
 
     fn told(&mut self, error: Option<&io::Error>) {
         let was_stuck = std::mem::replace(&mut self.is_stuck, error.is_some());
         match error {
             Some(error) if !was_stuck => {
-                tracing::warn!(output = self.name(), %error, "The log cannot be rotated; the file grows.");
+                tracing::warn!(output = %self.name(), %error, "The log cannot be rotated; the file grows.");
             }
             None if was_stuck => {
-                tracing::info!(output = self.name(), "The log can be rotated again.");
+                tracing::info!(output = %self.name(), "The log can be rotated again.");
             }
             _ => {}
         }
@@ -50,7 +60,7 @@ impl Lines {
         let torn = out.cut_tail()?;
         if torn > 0 {
             tracing::warn!(
-                output = home.name(),
+                output = %home.name(),
                 bytes = torn,
                 "A line that was cut by a crash is removed."
             );

@@ -9,6 +9,7 @@
 //! threads only. It does not buffer: the process may be killed after any write and loses no line that
 //! was said to have arrived.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,8 +54,8 @@ pub(super) struct Lines {
     limit: u64,
     /// `None` where lines go to a stream that was handed in.
     home: Option<Home>,
-    /// Whether the last write arrived, so that only the change is told.
-    is_failing: bool,
+    /// Which output it is, and why its last write did not arrive: only the change is told.
+    failing: Option<String>,
 }
 
 /// Why a write ended early: how many bytes had arrived by then, all of them whole lines, and the reason.
@@ -64,7 +65,7 @@ impl Lines {
     /// Lines to a stream.
     pub(super) fn stream(out: Box<dyn Write + Send>) -> Self {
         let out: Box<dyn Out> = Box::new(Stream(out));
-        Self { out: Some(out), torn: 0, size: 0, limit: u64::MAX, home: None, is_failing: false }
+        Self { out: Some(out), torn: 0, size: 0, limit: u64::MAX, home: None, failing: None }
     }
 
     /// Opens files of these names in a directory to append to them, and makes all of it where it is
@@ -88,7 +89,10 @@ impl Lines {
             .then(|| Compressor::start(shelves.to_vec()))
             .transpose()
             .map_err(failed)?;
-        let mut lines = shelves.map(|shelf| Self::at(Home::new(shelf, files, compressor.clone())));
+        let mut lines = shelves.map(|shelf| {
+            let path = directory.join(shelf.name());
+            Self::at(Home::new(shelf, path, files, compressor.clone()))
+        });
         for (lines, name) in lines.iter_mut().zip(names) {
             lines.open().map_err(|error| OpenError { path: directory.join(name), error })?;
         }
@@ -97,7 +101,7 @@ impl Lines {
 
     /// Lines to a file that is not open yet.
     fn at(home: Home) -> Self {
-        Self { out: None, torn: 0, size: 0, limit: 0, home: Some(home), is_failing: false }
+        Self { out: None, torn: 0, size: 0, limit: 0, home: Some(home), failing: None }
     }
 
     /// Writes the lines of `text` that end at `ends`, and says how many arrived. After a failure the
@@ -105,14 +109,15 @@ impl Lines {
     pub(super) fn write(&mut self, text: &[u8], ends: &[usize]) -> usize {
         match self.try_write(text, ends) {
             Ok(()) => {
-                if std::mem::take(&mut self.is_failing) {
-                    tracing::info!(output = self.name(), "The log can be written again.");
+                if self.failing.take().is_some() {
+                    tracing::info!(output = %self.name(), "The log can be written again.");
                 }
                 ends.len()
             }
             Err((arrived, error)) => {
-                if !std::mem::replace(&mut self.is_failing, true) {
-                    tracing::warn!(output = self.name(), %error, "The log cannot be written; its lines are dropped and counted.");
+                let found = format!("{}: {error}", self.name());
+                if self.failing.replace(found).is_none() {
+                    tracing::warn!(output = %self.name(), %error, "The log cannot be written; its lines are dropped and counted.");
                 }
                 ends.partition_point(|end| *end <= arrived)
             }
@@ -127,7 +132,7 @@ impl Lines {
         if self.home.is_some()
             && let Err(error) = self.open()
         {
-            tracing::warn!(output = self.name(), %error, "The log cannot be opened again; its lines go where they went.");
+            tracing::warn!(output = %self.name(), %error, "The log cannot be opened again; its lines go where they went.");
         }
     }
 
@@ -205,8 +210,14 @@ impl Lines {
         Ok(())
     }
 
-    fn name(&self) -> &'static str {
-        self.home.as_ref().map_or("console", Home::name)
+    /// Why the last write did not arrive.
+    pub(super) fn failing(&self) -> Option<&str> {
+        self.failing.as_deref()
+    }
+
+    /// The whole path of a file: it is somewhere on a disk that may be full.
+    fn name(&self) -> Cow<'_, str> {
+        self.home.as_ref().map_or(Cow::Borrowed("console"), Home::name)
     }
 }
 

@@ -93,7 +93,7 @@ fn ended(log: &mut Writer, record: &Record) {
     put(log, "sidecar.outcome", record.outcome.as_str());
     put(log, "sidecar.duration", record.duration.as_secs_f64());
     if let Some(ttfb) = record.ttfb {
-        put(log, "sidecar.ttfb", ttfb.as_secs_f64());
+        put(log, "sidecar.time_to_first_byte", ttfb.as_secs_f64());
     }
     put(log, "sidecar.overhead", record.overhead.as_secs_f64());
     if let Some(leg) = &record.upstream {
@@ -106,7 +106,7 @@ fn ended(log: &mut Writer, record: &Record) {
         put(log, "error.message", &*record.outcome.message(record.status));
     }
     if let Some(rejection) = record.rejection {
-        put(log, "sidecar.identity_reason", rejection.as_str());
+        put(log, "sidecar.identity.reason", rejection.as_str());
     }
     if let Some(refusal) = record.would_refuse {
         put(log, "sidecar.would_refuse", refusal.error_type().as_str());
@@ -132,6 +132,10 @@ fn audited(log: &mut Writer, record: &Audited) {
     record.request_id.with_str(|id| put(log, "sidecar.request_id", id));
     put(log, "sidecar.audit.event", &*record.event);
     put(log, "sidecar.audit.seq", record.seq);
+    put(log, "sidecar.audit.stage", record.result.stage().as_str());
+    put(log, "sidecar.audit.result", record.result.as_str());
+    // Of a trace, and of none of its spans.
+    log.bytes(proto::TRACE_ID, &record.trace_id.0);
 }
 
 fn diagnostic(log: &mut Writer, said: &Said) {

@@ -64,14 +64,14 @@ fn completed(log: &mut LogRecord, record: &Record) {
     all.extend(record.operation.as_ref().map(|name| text("sidecar.operation_id", name)));
     all.push(text("sidecar.outcome", record.outcome.as_str()));
     all.push(seconds("sidecar.duration", record.duration));
-    all.extend(record.ttfb.map(|ttfb| seconds("sidecar.ttfb", ttfb)));
+    all.extend(record.ttfb.map(|ttfb| seconds("sidecar.time_to_first_byte", ttfb)));
     all.push(seconds("sidecar.overhead", record.overhead));
     all.extend(record.upstream.map(|leg| seconds("sidecar.upstream.duration", leg.duration)));
     all.extend(record.error_type().map(|kind| text("error.type", kind.as_str())));
     if record.level() == Level::Error {
         all.push(text("error.message", &record.outcome.message(record.status)));
     }
-    all.extend(record.rejection.map(|why| text("sidecar.identity_reason", why.as_str())));
+    all.extend(record.rejection.map(|why| text("sidecar.identity.reason", why.as_str())));
     let refusal = record.would_refuse.map(Refusal::error_type);
     all.extend(refusal.map(|kind| text("sidecar.would_refuse", kind.as_str())));
     all.extend(record.limited_by.as_ref().map(|name| text("sidecar.rate_limit", name)));
@@ -115,7 +115,10 @@ fn audited(log: &mut LogRecord, record: &Audited) {
         text("sidecar.request_id", &record.request_id.with_str(str::to_owned)),
         text("sidecar.audit.event", &record.event),
         number("sidecar.audit.seq", record.seq),
+        text("sidecar.audit.stage", record.result.stage().as_str()),
+        text("sidecar.audit.result", record.result.as_str()),
     ];
+    log.trace_id = record.trace_id.0.to_vec();
 }
 
 fn said_fields(said: &Said) -> Vec<KeyValue> {

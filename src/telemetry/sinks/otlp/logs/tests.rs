@@ -1,18 +1,24 @@
 //! What we write is what the generated types make of the same entries, byte for byte.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::ScopeLogs;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 use prost::Message;
 
 use super::{record, reference};
-use crate::config::model::LogLevel;
+use crate::audit::AuditResult;
+use crate::config::model::{LogLevel, Schema};
 use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
+use crate::http::traceparent::TraceId;
 use crate::record::{Record, Refusal, Rejection};
+use crate::telemetry::log::line::{Form, Format};
 use crate::telemetry::log::{Audited, Datum, Entry, Incoming, Said, sample};
 use crate::telemetry::sinks::otlp::envelope::Envelope;
 use crate::telemetry::sinks::otlp::spans::tests::records;
@@ -80,17 +86,23 @@ fn said() -> impl Strategy<Value = Said> {
     })
 }
 
-fn entries() -> impl Strategy<Value = Entry> {
-    let audited = (any::<u64>(), 1..1_u64 << 60).prop_map(|(seq, nanos)| Audited {
+fn audited() -> impl Strategy<Value = Audited> {
+    let result = proptest::sample::select(&AuditResult::ALL[..]);
+    (any::<u64>(), 1..1_u64 << 60, result).prop_map(|(seq, nanos, result)| Audited {
         at: SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos),
         event: "DATA_ACCESS".into(),
         seq,
+        result,
         request_id: RequestId::generate(),
-    });
+        trace_id: TraceId::generate(),
+    })
+}
+
+fn entries() -> impl Strategy<Value = Entry> {
     prop_oneof![
         3 => completed().prop_map(|record| Entry::Completed(Arc::new(record))),
         1 => incoming().prop_map(|request| Entry::Incoming(Arc::new(request))),
-        1 => audited.prop_map(|record| Entry::Audited(Arc::new(record))),
+        1 => audited().prop_map(|record| Entry::Audited(Arc::new(record))),
         1 => said().prop_map(|said| Entry::Said(Arc::new(said))),
     ]
 }
@@ -125,4 +137,31 @@ fn log_records_stand_in_the_envelope_of_spans() {
     let [scope] = &resource.scope_logs[..] else { panic!("one scope") };
     assert_eq!(scope.scope.as_ref().unwrap().name, service.name);
     assert_eq!(scope.log_records, [reference::of(&entry)]);
+}
+
+/// The names of the attributes that a log record has, and those of the line of the schema `otel`.
+fn names(entry: &Entry) -> [BTreeSet<String>; 2] {
+    let mut line = Vec::new();
+    Format::new(&sample::service(), Form::Json(Schema::Otel)).write(entry, &mut line);
+    let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
+    let shipped = reference::of(entry).attributes.into_iter().map(|pair| pair.key).collect();
+    [shipped, line["Attributes"].as_object().unwrap().keys().cloned().collect()]
+}
+
+#[test]
+fn attributes_have_the_names_that_the_schema_otel_gives_them() {
+    for record in [sample::record(), sample::failed(), sample::full()] {
+        let [shipped, said] = names(&Entry::Completed(Arc::new(record)));
+        assert_eq!(shipped.difference(&said).count(), 0, "{shipped:?}\n{said:?}");
+        // Headers are for lines alone; the flags say what is sampled.
+        let is_elsewhere =
+            |name: &str| name == "sidecar.sampled" || name.starts_with("http.request.header.");
+        assert!(said.difference(&shipped).all(|name| is_elsewhere(name)), "{shipped:?}\n{said:?}");
+    }
+    let mut runner = TestRunner::deterministic();
+    let (request, record) = (incoming(), audited()).new_tree(&mut runner).unwrap().current();
+    for entry in [Entry::Incoming(Arc::new(request)), Entry::Audited(Arc::new(record))] {
+        let [shipped, said] = names(&entry);
+        assert_eq!(shipped, said);
+    }
 }
