@@ -41,6 +41,7 @@ macro_rules! refused {
 // Behind the macro, which they use.
 mod limits;
 mod routes;
+mod twice;
 mod values;
 mod voices;
 
@@ -152,7 +153,15 @@ fn a_file_of_roots_must_be_usable_and_used() {
 fn a_table_that_was_opened_by_a_dotted_key_says_how_to_go_on() {
     let text = "upstream.url = \"http://127.0.0.1:3000\"\n[upstream]\nhost = \"rewrite\"\n";
     let errors = errors_of_all(text);
-    assert_says(&errors, &["duplicate key", "--> sidecar.toml:2:2", "`upstream.host = …`"]);
+    assert_says(
+        &errors,
+        &[
+            "duplicate table `[upstream]`",
+            "--> sidecar.toml:2:2",
+            "written here before",
+            "`upstream.KEY = …`",
+        ],
+    );
 }
 
 #[test]

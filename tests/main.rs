@@ -4,6 +4,8 @@
 
 mod support;
 
+// What those who are told of an alert answer.
+mod alert_answers;
 // Alerts in the process.
 mod alerts;
 // What answers say of caches and of time.

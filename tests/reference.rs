@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use vital_sidecar::cli::check;
 use vital_sidecar::config::model::{IdentitySource, Need};
-use vital_sidecar::config::{Config, keys, live_keys};
+use vital_sidecar::config::{Config, SourceFile, Sources, keys, live_keys, load};
 
 fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config").join(name)
@@ -48,6 +48,21 @@ fn the_reference_holds_every_default() {
     assert!(config.otlp.logs.take().is_some_and(|target| target.is_configured));
     let defaults = Config::for_upstream(SocketAddr::from(([127, 0, 0, 1], 3000)));
     assert_eq!(format!("{config:#?}"), format!("{defaults:#?}"));
+}
+
+#[test]
+fn the_alerts_of_the_reference_tell_whom_those_of_nobody_would_tell() {
+    let env: BTreeMap<_, _> =
+        [("ALERT_WEBHOOK".to_owned(), "https://hooks.example/x".to_owned())].into();
+    let file = SourceFile { path: "sidecar.toml".to_owned(), text: text("sidecar.toml") };
+    let told = |file| {
+        let sources = Sources { file: Some(file), env: env.clone(), flags: Vec::new() };
+        let loaded = load(&sources).unwrap_or_else(|errors| panic!("{errors}"));
+        let alerts = loaded.config.alerts.into_iter();
+        alerts.map(|alert| (alert.name, alert.notify)).collect::<Vec<_>>()
+    };
+    let text = "upstream.url = \"http://127.0.0.1:3000\"".to_owned();
+    assert_eq!(told(file), told(SourceFile { path: "two.toml".to_owned(), text }));
 }
 
 #[test]

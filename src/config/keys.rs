@@ -243,8 +243,10 @@ fn refuse(key: &str, entry: &Entry, path: &str, known: &BTreeSet<&str>, problems
     } else {
         format!("in `{}`", shown(path))
     };
-    let near = meant(path, key).or_else(|| nearest(key, known.iter().copied()));
-    let help = if let Some(near) = near.or_else(|| longer(key, known)) {
+    let near = of_url(key, entry, known).or_else(|| nearest(key, known.iter().copied()));
+    let help = if let Some(meant) = meant(path, key) {
+        format!("did you mean {meant}?")
+    } else if let Some(near) = near.or_else(|| longer(key, known)) {
         format!("did you mean `{}`?", near.trim_end_matches("[]"))
     } else if let Some(tables) = tables_with(key) {
         format!("`{key}` belongs in {tables}")
@@ -257,17 +259,28 @@ fn refuse(key: &str, entry: &Entry, path: &str, known: &BTreeSet<&str>, problems
 }
 
 /// Words for a key that other words would be nearer to.
-const MEANT: [(&str, &str, &str); 4] = [
-    ("identity", "tenant", "tenant_claim"),
-    ("identity", "user", "user_claim"),
-    ("routes[]", "path", "match"),
-    ("routes[]", "route", "match"),
+const MEANT: [(&str, &str, &str); 8] = [
+    ("identity", "tenant", "`tenant_claim`"),
+    ("identity", "user", "`user_claim`"),
+    ("log", "file", "`directory`"),
+    ("log", "format", "`schema` (the names of fields) or `console` (lines or JSON)"),
+    ("log", "path", "`directory`"),
+    ("log", "rotate", "`max_size` or `max_files`"),
+    ("routes[]", "path", "`match`"),
+    ("routes[]", "route", "`match`"),
 ];
 
-/// The key that this word means in this table.
+/// The keys that this word means in this table.
 fn meant(path: &str, word: &str) -> Option<&'static str> {
     let is_it = |(table, said, _): &&(&str, &str, &str)| (*table, *said) == (path, word);
-    MEANT.iter().find(is_it).map(|(_, _, key)| *key)
+    MEANT.iter().find(is_it).map(|(_, _, keys)| *keys)
+}
+
+/// The key for a URL, where one is written: `jwks_url` for `jwks`.
+fn of_url<'k>(word: &str, entry: &Entry, known: &BTreeSet<&'k str>) -> Option<&'k str> {
+    let is_url = matches!(&entry.node.value, Value::Text(text) if text.contains("://"));
+    let is_it = |key: &&&str| key.strip_prefix(word) == Some("_url");
+    known.iter().find(is_it).filter(|_| is_url).copied()
 }
 
 /// The key that begins with this word: `token` for `token_file`.

@@ -26,6 +26,7 @@ mod raw;
 mod section;
 #[cfg(test)]
 mod tests;
+mod twice;
 mod value;
 
 pub use change::Written;

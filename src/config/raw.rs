@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::SourceFile;
 use super::error::{Origin, Problem, Problems};
 use super::expand::expand;
+use super::twice;
 
 /// A table: its entries by key.
 #[derive(Clone, Debug, Default)]
@@ -50,10 +51,6 @@ pub(crate) enum Value {
 /// Deeper than any key; a bound for what recurses over the tree.
 const DEEPEST: usize = 8;
 
-/// Whoever adds a table to the two-line file meets this.
-const ONE_PLACE: &str = "write a table in one place: after `upstream.url = …` its other keys follow as \
-                         `upstream.host = …`, or all of them stand under one `[upstream]`";
-
 impl Table {
     /// Reads a file. Every syntax error is a problem, and then there is no tree: what a broken file
     /// seems to say would only give rise to misleading errors.
@@ -66,10 +63,10 @@ impl Table {
         for error in &errors {
             let span = error.span().unwrap_or(0..0);
             mask_broken_line(&file.text, span.start, problems);
-            let problem = Problem::at(&Origin::File(span), error.message().trim());
+            let is_placed = file.text.get(span.clone()).is_some();
             problems.push(match error.message().trim() {
-                "duplicate key" => problem.help(ONE_PLACE),
-                _ => problem,
+                "duplicate key" if is_placed => twice::problem(&file.text, &span, problems),
+                message => Problem::at(&Origin::File(span), message),
             });
         }
         errors.is_empty().then(|| table(tree.get_ref(), env, problems))
@@ -172,7 +169,12 @@ impl Node {
     }
 }
 
-fn table(tree: &DeTable<'_>, env: &BTreeMap<String, String>, problems: &Problems) -> Table {
+/// A table as the parser has it.
+pub(super) fn table(
+    tree: &DeTable<'_>,
+    env: &BTreeMap<String, String>,
+    problems: &Problems,
+) -> Table {
     let entries = tree.iter().map(|(key, value)| {
         let node = node(value.get_ref(), Origin::File(value.span()), env, problems);
         (key.get_ref().to_string(), Entry { key: Origin::File(key.span()), node })

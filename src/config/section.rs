@@ -129,6 +129,11 @@ impl<'a> Section<'a> {
         self.node(key).map_or_else(|| self.origin.clone(), |node| node.origin.clone())
     }
 
+    /// The path of the table itself, for messages.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The path of a key, for messages.
     pub(crate) fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
@@ -219,6 +224,13 @@ impl<'a> Section<'a> {
         match &node.value {
             Value::Text(text) => Some(text),
             Value::Broken => None,
+            Value::List(_) => {
+                let title = format!("`{}` has the wrong type", self.path_of(key));
+                let problem =
+                    Problem::at(&node.origin, title).label("expected a string, found a list");
+                self.problems.push(problem.help("write one string, without brackets"));
+                None
+            }
             _ => {
                 self.wrong_type(key, node, "a string");
                 None

@@ -33,7 +33,8 @@ impl Section<'_> {
 
     /// A duration.
     pub(crate) fn duration(&self, key: &str, zero: Zero) -> Option<Duration> {
-        let duration = self.unit(key, "a duration", "s", units::duration)?;
+        let duration =
+            self.unit(key, "a duration", |number| format!("{number}s"), units::duration)?;
         if duration.is_zero() && zero == Zero::Refused {
             self.refuse(key, "must not be zero", "expected a duration above zero", None);
             return None;
@@ -50,7 +51,7 @@ impl Section<'_> {
 
     /// A size in bytes within a range.
     pub(crate) fn size(&self, key: &str, range: &RangeInclusive<u64>) -> Option<u64> {
-        let size = self.unit(key, "a size", "B", units::size)?;
+        let size = self.unit(key, "a size", units::shown_size, units::size)?;
         self.in_range(key, size, range, |bytes| units::shown_size(*bytes))
     }
 
@@ -99,7 +100,15 @@ impl Section<'_> {
             _ => None,
         };
         let Some(numbers) = numbers else {
-            self.wrong_type(key, node, "a list of whole numbers");
+            let expected = "a list of whole numbers";
+            match integer(node) {
+                Some(one) => {
+                    let label = format!("expected {expected}, found {}", node.kind());
+                    let help = format!("write it in brackets: [{one}]");
+                    self.refuse(key, "has the wrong type", label, Some(&help));
+                }
+                None => self.wrong_type(key, node, expected),
+            }
             return None;
         };
         let found = numbers.into_iter().map(|(item, number)| {
@@ -183,7 +192,7 @@ impl Section<'_> {
         let title = format!("`{}` is not one of its values", self.path_of(key));
         let label = format!("expected {}", one_of(choices.iter().map(|(word, _)| *word)));
         let mut problem = Problem::at(origin, title).label(label);
-        if let Some(near) = nearest(text, choices.iter().map(|(word, _)| *word)) {
+        if let Some(near) = near(text, choices.iter().map(|(word, _)| *word)) {
             problem = problem.help(format!("did you mean \"{near}\"?"));
         }
         self.problems.push(problem);
@@ -194,18 +203,28 @@ impl Section<'_> {
         &self,
         key: &str,
         kind: &str,
-        unit: &str,
-        parse: impl FnOnce(&str) -> Result<T, E>,
+        show: impl FnOnce(u64) -> String,
+        parse: impl Fn(&str) -> Result<T, E>,
     ) -> Option<T> {
         let node = self.node(key)?;
         if let Value::Integer(number) = node.value {
             // The commonest slip: the number is right, its unit is missing.
             let title = format!("`{}` must be a string with a unit", self.path_of(key));
             let problem = Problem::at(&node.origin, title).label("a number has no unit");
-            self.problems.push(problem.help(format!("write \"{number}{unit}\"")));
+            self.problems.push(match u64::try_from(number) {
+                Ok(number) => problem.help(format!("write \"{}\"", show(number))),
+                Err(_) => problem,
+            });
             return None;
         }
-        self.parsed(key, kind, parse)
+        let text = self.text(key)?;
+        let refuse = |error| {
+            // The next: a space before the unit.
+            let joined: String = text.split_whitespace().collect();
+            let help = parse(&joined).is_ok().then(|| format!("write \"{joined}\""));
+            self.refuse(key, &format!("is not {kind}"), error, help.as_deref());
+        };
+        parse(text).map_err(refuse).ok()
     }
 
     fn in_range(
@@ -238,6 +257,13 @@ impl Section<'_> {
         let title = format!("`{}` is out of range", self.path_of(key));
         self.problems.push(Problem::at(origin, title).label(label));
     }
+}
+
+/// The word that was most likely meant: in other letters, longer, shorter, or misspelt.
+fn near<'w>(text: &str, words: impl Iterator<Item = &'w str> + Clone) -> Option<&'w str> {
+    let text = text.to_ascii_lowercase();
+    let is_part = |word: &&str| word.len() >= 3 && text.starts_with(word);
+    nearest(&text, words.clone()).or_else(|| words.clone().find(is_part))
 }
 
 fn integer(node: &Node) -> Option<i64> {

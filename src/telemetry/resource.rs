@@ -1,5 +1,7 @@
-//! Who the facts are from: the resource attributes, the same on every signal that leaves by OTLP.
+//! Who the facts are from: the resource attributes, the same on every signal that leaves by OTLP; and the
+//! machine.
 
+use std::fs;
 use std::sync::LazyLock;
 
 use uuid::Uuid;
@@ -28,6 +30,14 @@ pub fn attributes(service: &Service) -> Vec<(String, String)> {
         }
     }
     attributes
+}
+
+/// What this machine calls itself; `None` where it does not say.
+pub fn host() -> Option<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let name = name.trim();
+    let is_name = !name.is_empty() && name.len() <= 255;
+    is_name.then(|| name.to_owned())
 }
 
 #[cfg(test)]

@@ -207,6 +207,20 @@ impl Mail {
     pub(super) fn new(client: ExportClient) -> Self {
         Self(client)
     }
+
+    /// Sends, and gives what is answered by its head: that says whether it was taken, so a body that is
+    /// too long, slow or cut changes nothing.
+    async fn send(
+        &self,
+        uri: Uri,
+        headers: HeaderMap,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Response<Bytes>, &'static str> {
+        let sent = self.0.exchange(uri, headers, body, limit).await;
+        let reply = sent.map_err(|error| error.reason)?;
+        Ok(Response::from_parts(reply.head, reply.body))
+    }
 }
 
 #[async_trait]
@@ -218,7 +232,7 @@ impl Carry for Mail {
         body: Bytes,
         limit: Duration,
     ) -> Result<Response<Bytes>, &'static str> {
-        self.0.post(uri, headers, body, limit).await.map_err(|error| error.reason)
+        self.send(uri, headers, body, limit).await
     }
 }
 
@@ -231,6 +245,6 @@ impl Post for Mail {
         body: Bytes,
         limit: Duration,
     ) -> Result<Response<Bytes>, &'static str> {
-        self.0.post(uri, headers, body, limit).await.map_err(|error| error.reason)
+        self.send(uri, headers, body, limit).await
     }
 }

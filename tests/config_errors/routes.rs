@@ -155,7 +155,14 @@ refused! {
         "request_id.header = \"tracestate\"", "1:21", "expected a header of its own";
     a_token_needs_a_key:
         "identity.source = \"jwt\"\nidentity.jwt = { issuer = \"*\", audience = \"*\" }",
-        "2:16", "`identity.jwt.jwks_url` is missing", "no key could check a token";
+        "2:16", "`identity.jwt` has no source of keys", "no key could check a token",
+        "set one of \"jwks_url\", \"jwks_file\"";
+    tokens_without_a_table_are_one_mistake_with_a_place:
+        "identity.source = \"jwt\"", "1:19", "`identity.source` needs `[identity.jwt]`",
+        "add `[identity.jwt]` with `jwks_url`, `issuer` and `audience`";
+    a_wrong_table_of_tokens_is_one_mistake:
+        "identity.source = \"jwt\"\nidentity.jwt = \"https://a.example\"", "2:16",
+        "`identity.jwt` has the wrong type", "expected a table";
     keys_come_over_a_safe_way:
         "identity.jwt.jwks_url = \"http://issuer.example/keys\"", "1:25",
         "`identity.jwt.jwks_url` is not a URL for keys", "expected https:// (http:// only on this machine)";

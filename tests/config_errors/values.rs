@@ -15,6 +15,15 @@ refused! {
     a_key_in_the_wrong_table_is_shown_the_right_one:
         "server.stream_idle = \"5m\"", "1:8",
         "unknown key `stream_idle` in `server`", "`stream_idle` belongs in `[upstream.timeouts]`";
+    a_file_of_the_log_is_its_directory:
+        "log.file = \"app.log\"", "1:5", "unknown key `file`", "did you mean `directory`?";
+    a_format_of_the_log_is_one_of_two_keys:
+        "log.format = \"json\"", "1:5", "unknown key `format`", "did you mean `schema` (", "or `console` (";
+    a_rotation_of_the_log_is_one_of_two_keys:
+        "log.rotate = \"daily\"", "1:5", "unknown key `rotate`", "did you mean `max_size` or `max_files`?";
+    keys_at_a_url_are_shown_the_key_for_one:
+        "identity.jwt.jwks = \"https://a.example/keys\"", "1:14",
+        "unknown key `jwks`", "did you mean `jwks_url`?";
     the_beginning_of_a_key_is_completed:
         "admin.token = \"hidden\"", "1:7", "unknown key `token`", "did you mean `token_file`?";
     an_unknown_key_without_neighbours_lists_the_keys:
@@ -51,6 +60,18 @@ refused! {
     a_wrong_duration_is_refused:
         "audit.deadline = \"250 ms\"", "1:18", "`audit.deadline` is not a duration",
         "expected a duration such as \"250ms\", \"10s\", \"1m30s\" or \"2h\"";
+    a_space_before_a_unit_is_taken_out:
+        "audit.deadline = \"250 ms\"", "1:18", "help: write \"250ms\"";
+    a_space_before_the_unit_of_a_size_is_taken_out:
+        "log.max_size = \"10 MB\"", "1:16", "`log.max_size` is not a size", "help: write \"10MB\"";
+    a_log_file_s_size_without_a_unit_is_shown_one:
+        "log.max_size = 10485760", "1:16", "a number has no unit", "help: write \"10MiB\"";
+    a_lone_number_is_shown_its_brackets:
+        "errors.classify = [{ type = \"a\", status = 503 }]", "1:43",
+        "expected a list of whole numbers, found an integer", "write it in brackets: [503]";
+    a_list_for_one_name_is_shown_the_name:
+        "identity.jwt.audience = [\"a\"]", "1:25",
+        "expected a string, found a list", "write one string, without brackets";
     a_zero_deadline_is_refused_where_it_would_break:
         "upstream.timeouts.connect = \"0s\"", "1:29",
         "`upstream.timeouts.connect` must not be zero", "expected a duration above zero";
@@ -62,7 +83,7 @@ refused! {
         "inspect.max_body = \"64kib\"", "1:20", "`inspect.max_body` is not a size",
         "expected a size such as \"512B\", \"64KiB\", \"10MiB\" or \"1GB\"";
     a_size_without_a_unit_is_refused:
-        "server.limits.max_request_body = 1048576", "1:34", "help: write \"1048576B\"";
+        "server.limits.max_request_body = 1048576", "1:34", "help: write \"1MiB\"";
     a_zero_size_is_refused:
         "server.limits.max_request_body = \"0B\"", "1:34", "is out of range", "expected at least 1B";
     a_head_that_hyper_cannot_hold_is_refused:
@@ -143,6 +164,10 @@ refused! {
     an_unknown_word_lists_the_known_ones:
         "log.level = \"inof\"", "1:13", "`log.level` is not one of its values",
         "expected \"error\", \"warn\", \"info\" or \"debug\"", "help: did you mean \"info\"?";
+    a_longer_word_is_shown_the_one_it_begins_with:
+        "log.level = \"warning\"", "1:13", "help: did you mean \"warn\"?";
+    a_word_in_capitals_is_shown_in_small_letters:
+        "log.schema = \"ECS\"", "1:14", "help: did you mean \"ecs\"?";
     an_unknown_mode_of_audit_is_refused:
         "audit.mode = \"blocking\"", "1:14", "expected \"strict\" or \"best_effort\"";
     an_unknown_trust_is_refused:

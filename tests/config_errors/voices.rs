@@ -90,6 +90,18 @@ refused! {
         "log.compress = \"zstd\"", "1:16", "`log.compress`", "gzip", "none";
 }
 
+// What is shipped to Datadog.
+refused! {
+    an_intake_has_a_url_though_nothing_is_shipped:
+        "log.datadog.url = \"intake\"", "1:19", "`log.datadog.url` is not a usable URL";
+    an_intake_has_a_url_also_where_it_is_off:
+        "log.datadog = { enabled = false, url = \"intake\" }", "1:40",
+        "`log.datadog.url` is not a usable URL";
+    the_environment_is_no_tag_of_one_s_own:
+        "log.datadog.tags = [\"team:shop\", \"env:x\"]", "1:34",
+        "`log.datadog.tags` has the environment twice", "`service.environment` says it";
+}
+
 // The spool.
 refused! {
     a_spool_holds_more_than_a_few_parcels:

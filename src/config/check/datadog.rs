@@ -144,7 +144,12 @@ fn tags(section: &Section<'_>) -> Vec<String> {
         let is_tag = !text.is_empty()
             && text.len() <= 200
             && !text.contains(|c: char| c == ',' || c.is_whitespace() || c.is_control());
-        if is_tag {
+        if is_tag && text.to_ascii_lowercase().starts_with("env:") {
+            let title = format!("`{}` has the environment twice", section.path_of("tags"));
+            let problem = Problem::at(&word.origin, title);
+            let problem = problem.label("`env:` is added to every entry");
+            section.problems.push(problem.help("leave it out; `service.environment` says it"));
+        } else if is_tag {
             tags.push(text.to_owned());
         } else {
             let title = format!("`{}` has an entry that is not a tag", section.path_of("tags"));

@@ -11,7 +11,7 @@ use http::HeaderName;
 use super::files;
 use super::identity_jwt;
 use crate::config::defaults;
-use crate::config::error::Problem;
+use crate::config::error::{Origin, Problem};
 use crate::config::keys::nearest;
 use crate::config::model::{Config, Identity, IdentitySource, SigningKey, TelemetryUser};
 use crate::config::section::{Section, Word, lay};
@@ -39,7 +39,14 @@ const SHORTEST_KEY: usize = 16;
 /// `[identity]` and what is below it.
 pub(super) fn identity(section: &Section<'_>, identity: &mut Identity) {
     let kind = section.choice("source", &SOURCES).unwrap_or(Kind::None);
-    let jwt = identity_jwt::jwt(&section.section("jwt"), kind == Kind::Jwt);
+    let table = section.section("jwt");
+    if kind == Kind::Jwt && !section.has("jwt") {
+        let label = "nothing says whose tokens count, and which keys check them";
+        let help = "add `[identity.jwt]` with `jwks_url`, `issuer` and `audience`";
+        section.refuse("source", "needs `[identity.jwt]`", label, Some(help));
+    }
+    let is_written = table.origin != Origin::Nowhere;
+    let jwt = identity_jwt::jwt(&table, kind == Kind::Jwt && is_written);
     identity.source = match kind {
         Kind::None => IdentitySource::None,
         // Without keys there is a problem already.

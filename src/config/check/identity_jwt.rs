@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{files, url};
+use crate::config::error::Problem;
 use crate::config::model::{Jwt, KeyForm, KeySource, Scheme};
 use crate::config::section::{Section, lay};
 use crate::config::value::{Zero, one_of};
@@ -27,8 +28,10 @@ pub(super) fn jwt(section: &Section<'_>, needed: bool) -> Option<Jwt> {
     }
     let place = named.first().copied();
     if needed && place.is_none() {
+        let title = format!("`{}` has no source of keys", section.path());
+        let problem = Problem::at(&section.origin, title).label("no key could check a token");
         let help = format!("set one of {}", one_of(PLACES.into_iter()));
-        section.refuse("jwks_url", "is missing", "no key could check a token", Some(&help));
+        section.problems.push(problem.help(help));
     }
     let algorithms = algorithms(section, place == Some("secret_file"));
     let issuer = expected(section, "issuer", needed, "tokens of any issuer would count");
@@ -97,7 +100,7 @@ fn algorithms(section: &Section<'_>, has_secret: bool) -> Vec<Algorithm> {
         };
         let title =
             format!("`{}` names an algorithm that cannot be used", section.path_of("algorithms"));
-        section.problems.push(crate::config::error::Problem::at(&word.origin, title).label(wrong));
+        section.problems.push(Problem::at(&word.origin, title).label(wrong));
     }
     if chosen.is_empty() { usual } else { chosen }
 }

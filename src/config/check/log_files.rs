@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use crate::config::model::LogFiles;
+use crate::config::raw::Value;
 use crate::config::section::{Section, lay};
 
 /// Less than 1 KiB would hold a line or two, and rotate all day.
@@ -13,13 +14,12 @@ const COMPRESSIONS: [(&str, bool); 2] = [("gzip", true), ("none", false)];
 
 /// What `[log]` says of its files.
 pub(super) fn log_files(section: &Section<'_>, files: &mut LogFiles) {
-    match section.text("max_size") {
-        Some("0" | "0B") => files.max_size = None,
-        Some(_) => {
-            let size = section.size("max_size", &FILE_BYTES);
-            lay(&mut files.max_size, size.map(Some));
-        }
-        None => {}
+    let max_size = section.node("max_size").map(|node| &node.value);
+    if matches!(max_size, Some(Value::Text(text)) if text == "0" || text == "0B") {
+        files.max_size = None;
+    } else {
+        let size = section.size("max_size", &FILE_BYTES);
+        lay(&mut files.max_size, size.map(Some));
     }
     let count = section.number("max_files", &FILES);
     lay(&mut files.max_files, count.and_then(|count| u32::try_from(count).ok()));

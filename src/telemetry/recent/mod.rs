@@ -1,7 +1,9 @@
 //! The last exchanges, for who asks what became of one (`explain REQUEST-ID`).
 //!
-//! Records are kept as they are, shared with the other voices. Of those that went smoothly the last
-//! [`KEPT`] at most, and as many of the others: a flood of the one kind does not push the other out.
+//! Records are kept as they are, shared with the other voices: the last [`SMOOTH`] of those that went
+//! smoothly at most, and the last [`ODD`] of the others. A flood of the one kind does not push the other
+//! out. Of the smooth ones few are kept, because a record that is freed late is cold by then: the next
+//! request gets its memory, and pays for it.
 //! Keeping one takes a short lock of the caller's own shard, wakes nobody and allocates nothing once a
 //! ring is full; what it displaces is freed.
 //!
@@ -12,12 +14,14 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde_json::Value as Json;
 
-use crate::record::{Outcome, Record};
+use crate::record::{Kept, Outcome, Record};
 
 mod document;
 
-/// Records kept of each kind, over all shards; some 0.7 KiB each.
-pub(super) const KEPT: usize = 512;
+/// Records kept of exchanges that went smoothly, over all shards.
+const SMOOTH: usize = 64;
+/// Records kept of the others.
+const ODD: usize = 512;
 
 /// See the module.
 pub(super) struct Recent {
@@ -38,13 +42,13 @@ struct Ring {
 impl Recent {
     pub(super) fn new() -> Self {
         let shards = std::thread::available_parallelism().map_or(1, usize::from);
-        Self::with_shards(shards.clamp(1, KEPT))
+        Self::with_shards(shards.clamp(1, SMOOTH))
     }
 
     fn with_shards(shards: usize) -> Self {
-        let capacity = (KEPT / shards).max(1);
-        let ring = || Ring { records: Vec::new(), capacity, next: 0 };
-        let shard = || Shard(Mutex::new([ring(), ring()]));
+        let ring =
+            |kept: usize| Ring { records: Vec::new(), capacity: (kept / shards).max(1), next: 0 };
+        let shard = || Shard(Mutex::new([SMOOTH, ODD].map(ring)));
         Self { shards: (0..shards).map(|_| shard()).collect() }
     }
 
@@ -69,10 +73,11 @@ impl Recent {
     }
 }
 
-/// Whether something was refused, cut or broken, or would have been.
+/// Whether something was refused, cut, broken or slow, or would have been refused.
 fn is_notable(record: &Record) -> bool {
     record.outcome != Outcome::Served
         || record.status.is_none_or(|status| status >= 400)
+        || matches!(record.kept, Some(Kept::End(_)))
         || record.limited_by.is_some()
         || record.trail.would_refuse != 0
 }
@@ -110,16 +115,22 @@ mod tests {
     }
 
     #[test]
+    fn all_that_is_kept_has_room_in_half_a_mebibyte() {
+        // But for what a record has beside itself: captured facts, and what a stream measured.
+        assert!((SMOOTH + ODD) * size_of::<Record>() < 512 << 10, "{}", size_of::<Record>());
+    }
+
+    #[test]
     fn the_last_are_kept_and_a_flood_of_one_kind_does_not_push_out_the_other() {
         let recent = Recent::with_shards(2);
         let (refused, record_of_it) = record(Outcome::Refused(Refusal::Csrf));
         recent.keep(&record_of_it);
-        let served: Vec<_> = (0..=KEPT / 2).map(|_| record(Outcome::Served)).collect();
+        let served: Vec<_> = (0..=SMOOTH / 2).map(|_| record(Outcome::Served)).collect();
         for (_, record) in &served {
             recent.keep(record);
         }
         let is_known = |id: &str| recent.explain(id).is_some();
-        assert!(is_known(&refused) && is_known(&served[1].0) && is_known(&served[KEPT / 2].0));
+        assert!(is_known(&refused) && is_known(&served[1].0) && is_known(&served[SMOOTH / 2].0));
         assert!(!is_known(&served[0].0), "it made room for the last");
         assert!(!is_known("another"));
         assert_eq!(Arc::strong_count(&served[0].1), 1, "and is held no longer");

@@ -4,7 +4,6 @@
 //! limits (`batch`); delivery, retries, the spool and every count from there on are `export`'s. An entry
 //! that is larger than the intake takes is dropped as `too_large`.
 
-use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +18,7 @@ use crate::telemetry::export::outbox::{Clerk, Settings};
 use crate::telemetry::export::spool::Spool;
 use crate::telemetry::export::transport::{self, ConnectError};
 use crate::telemetry::log::Entry;
+use crate::telemetry::resource;
 use crate::telemetry::sink::{Delivery, Sink};
 
 mod batch;
@@ -49,7 +49,7 @@ impl DatadogSink {
         let carrier = transport::to_datadog(datadog)?;
         let settings = Settings::to_datadog(&datadog.url, TIMEOUT);
         let dispatch = Dispatch::start(settings, spool, carrier, true);
-        let line = Line::new(&config.service, datadog, hostname().as_deref());
+        let line = Line::new(&config.service, datadog, resource::host().as_deref());
         Ok(Some(Self { line, dispatch }))
     }
 }
@@ -94,12 +94,4 @@ impl Sink for DatadogSink {
         }
         delivery
     }
-}
-
-/// What this machine calls itself; `None` where it does not say.
-fn hostname() -> Option<String> {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
-    let name = name.trim();
-    let is_name = !name.is_empty() && name.len() <= 255;
-    is_name.then(|| name.to_owned())
 }

@@ -2,7 +2,7 @@
 //!
 //! It shares nothing with whoever writes but the names of the files, for a few system calls. If it is
 //! behind, files wait as they are. What it cannot compress stays as it is, and is tried again at the
-//! next nudge.
+//! next nudge, not before.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -52,26 +52,39 @@ fn compress_all(shelves: &[Arc<Shelf>], nudged: &Receiver<()>) {
     }
 }
 
-/// Compresses every file of a log that waits for it.
+/// Tries once to compress every file of a log that waits for it. One that cannot be opened does not
+/// keep the others from it.
 pub(super) fn compress_each(shelf: &Shelf) -> io::Result<()> {
-    while let Some((file, mut content)) = shelf.oldest_plain()? {
-        // It stays open until the end: no other file can be given its identity.
-        let compressed = compress(shelf, &mut content);
-        compressed.inspect_err(|_| drop(shelf.discard()))?;
-        shelf.publish(file)?;
+    let (mut tried, mut unread) = (Vec::new(), Ok(()));
+    while let Some((file, name)) = shelf.oldest_plain(&tried)? {
+        tried.push(file);
+        match shelf.read(file, &name) {
+            // It stays open until the end: no other file can be given its identity.
+            Ok(Some(mut content)) => {
+                let compressed = compress(shelf, &mut content);
+                let length = compressed.inspect_err(|_| drop(shelf.discard()))?;
+                shelf.publish(file, length)?;
+            }
+            // It was rotated meanwhile, which is the next nudge.
+            Ok(None) => {}
+            Err(error) => unread = Err(error),
+        }
     }
-    Ok(())
+    unread
 }
 
-/// Makes the compressed form, durable but not published.
-pub(super) fn compress(shelf: &Shelf, content: &mut impl Read) -> io::Result<()> {
+/// Makes the compressed form of so many bytes, durable but not published.
+pub(super) fn compress(shelf: &Shelf, content: &mut impl Read) -> io::Result<u64> {
     // What logs repeat, the fastest level finds too.
     let mut encoder = GzEncoder::new(shelf.draft()?, Compression::fast());
-    let mut block = vec![0; BLOCK];
+    let (mut block, mut length) = (vec![0; BLOCK], 0);
     loop {
         match content.read(&mut block) {
-            Ok(0) => return encoder.finish()?.seal(),
-            Ok(count) => io::Write::write_all(&mut encoder, &block[..count])?,
+            Ok(0) => return encoder.finish()?.seal().map(|()| length),
+            Ok(count) => {
+                io::Write::write_all(&mut encoder, &block[..count])?;
+                length += count as u64;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

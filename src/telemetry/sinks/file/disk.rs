@@ -18,10 +18,7 @@ pub(super) trait Disk: fmt::Debug + Send + Sync + 'static {
     fn open(&self, name: &str) -> io::Result<Box<dyn Out>>;
 
     /// What has this name, a link itself rather than what it leads to. `None` if nothing has.
-    fn identify(&self, name: &str) -> io::Result<Option<Identity>>;
-
-    /// Whether this name is a link to another. Not, if nothing has it.
-    fn is_link(&self, name: &str) -> io::Result<bool>;
+    fn find(&self, name: &str) -> io::Result<Option<Found>>;
 
     /// All names.
     fn list(&self) -> io::Result<Vec<String>>;
@@ -32,11 +29,31 @@ pub(super) trait Disk: fmt::Debug + Send + Sync + 'static {
     /// Removes a file. Fine if there is none.
     fn remove(&self, name: &str) -> io::Result<()>;
 
-    /// Opens a file to read what it holds, all of which is durable then.
+    /// Opens a file to read what it holds until now, all of which is durable then. An error for what is
+    /// no regular file.
     fn read(&self, name: &str) -> io::Result<(Identity, Box<dyn Read + Send>)>;
 
     /// Makes a file that does not exist.
     fn create(&self, name: &str) -> io::Result<Box<dyn Draft>>;
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub(super) kind: Kind,
+    pub(super) identity: Identity,
+    /// Bytes.
+    pub(super) length: u64,
+}
+
+/// As far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A regular file.
+    File,
+    Link,
+    /// A directory, a pipe, a device.
+    Other,
 }
 
 /// A file that is made as a whole.
@@ -98,20 +115,17 @@ impl Disk for RealDisk {
         Ok(Box::new(RealFile { file, identity }))
     }
 
-    fn identify(&self, name: &str) -> io::Result<Option<Identity>> {
-        match fs::symlink_metadata(self.at(name)) {
-            Ok(found) => Ok(Some(identity(&found))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn is_link(&self, name: &str) -> io::Result<bool> {
-        match fs::symlink_metadata(self.at(name)) {
-            Ok(found) => Ok(found.is_symlink()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
+    fn find(&self, name: &str) -> io::Result<Option<Found>> {
+        let found = match fs::symlink_metadata(self.at(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            found => found?,
+        };
+        let kind = match found.file_type() {
+            kind if kind.is_file() => Kind::File,
+            kind if kind.is_symlink() => Kind::Link,
+            _ => Kind::Other,
+        };
+        Ok(Some(Found { kind, identity: identity(&found), length: found.len() }))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -132,9 +146,16 @@ impl Disk for RealDisk {
     }
 
     fn read(&self, name: &str) -> io::Result<(Identity, Box<dyn Read + Send>)> {
-        let file = File::open(self.at(name))?;
+        let path = self.at(name);
+        // Opening a pipe would wait for its writer.
+        let is_file = |found: &Metadata| found.is_file().then_some(());
+        is_file(&fs::symlink_metadata(&path)?).ok_or(io::ErrorKind::InvalidInput)?;
+        let file = File::open(path)?;
+        let found = file.metadata()?;
+        is_file(&found).ok_or(io::ErrorKind::InvalidInput)?;
         file.sync_data()?;
-        Ok((identity(&file.metadata()?), Box::new(file)))
+        // Whoever still writes to it could keep the reader busy for ever.
+        Ok((identity(&found), Box::new(file.take(found.len()))))
     }
 
     fn create(&self, name: &str) -> io::Result<Box<dyn Draft>> {

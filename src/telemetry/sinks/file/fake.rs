@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::disk::{Disk, Draft};
+use super::disk::{Disk, Draft, Found, Kind};
 use super::out::{Identity, Out};
 
 #[derive(Clone, Debug, Default)]
@@ -152,12 +152,14 @@ impl Disk for FakeDisk {
         Ok(Box::new(FakeFile { disk: self.clone(), file }))
     }
 
-    fn identify(&self, name: &str) -> io::Result<Option<Identity>> {
-        self.look(|state| Ok(state.names.get(name).map(|file| identity(*file))))
-    }
-
-    fn is_link(&self, _: &str) -> io::Result<bool> {
-        Ok(false)
+    fn find(&self, name: &str) -> io::Result<Option<Found>> {
+        self.look(|state| {
+            Ok(state.names.get(name).map(|file| Found {
+                kind: Kind::File,
+                identity: identity(*file),
+                length: state.files[file].len() as u64,
+            }))
+        })
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -173,7 +175,7 @@ impl Disk for FakeDisk {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        if self.identify(name)?.is_none() {
+        if self.find(name)?.is_none() {
             return Ok(());
         }
         self.rename_or_remove(|state| {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::Lines;
 use super::compressor::Compressor;
+use super::out::Out;
 use super::shelf::Shelf;
 use crate::config::model::LogFiles;
 
@@ -70,8 +71,20 @@ impl Lines {
         self.size = out.length()?;
         self.limit = home.max_size.filter(|_| is_ours).unwrap_or(u64::MAX);
         self.torn = 0;
-        self.out = Some(out);
+        self.switch(Some(out));
         Ok(())
+    }
+
+    /// Writes to this from now on. What was written to until now may be compressed, if it has the name of
+    /// an old file.
+    fn switch(&mut self, out: Option<Box<dyn Out>>) {
+        let identity = out.as_ref().and_then(|out| out.identity());
+        self.out = out;
+        let Some(home) = &self.home else { return };
+        home.shelf.hold(identity);
+        if let Some(compressor) = &home.compressor {
+            compressor.nudge();
+        }
     }
 
     /// Begins a new file. `false` if that cannot be: then the old one goes on, whatever its length. An
@@ -91,10 +104,7 @@ impl Lines {
             return Ok(false);
         }
         // Whoever has the name now: from here on the old file is no longer ours to write to.
-        self.out = None;
-        if let Some(compressor) = &home.compressor {
-            compressor.nudge();
-        }
+        self.switch(None);
         self.open().map(|()| true)
     }
 }

@@ -157,10 +157,11 @@ fn a_compressed_file_takes_the_place_that_the_other_has_by_then() {
         let disk = FakeDisk::default();
         let (mut lines, shelf) = log(&disk, 4, keep);
         write(&mut lines, &["one", "two"]);
-        let (one, mut content) = shelf.oldest_plain().unwrap().unwrap();
+        let (one, name) = shelf.oldest_plain(&[]).unwrap().unwrap();
+        let mut content = shelf.read(one, &name).unwrap().unwrap();
         write(&mut lines, &["3"]);
-        compress(&shelf, &mut content).unwrap();
-        shelf.publish(one).unwrap();
+        let length = compress(&shelf, &mut content).unwrap();
+        shelf.publish(one, length).unwrap();
         assert_eq!(shown(&disk), expected, "{keep} are kept");
     }
 }
@@ -177,6 +178,42 @@ fn what_somebody_else_has_moved_or_cut_is_left_alone() {
     disk.carry_off(NAME, "moved.2");
     write(&mut lines, &["four"]);
     assert_eq!(shown(&disk)[0], "app.log: \"four\\n\"");
+}
+
+#[test]
+fn the_file_that_is_written_to_is_no_old_one_whatever_its_name() {
+    for (number, keep) in [(1, 3), (3, 3), (9, 3)] {
+        let disk = FakeDisk::default();
+        let (mut lines, shelf) = log(&disk, 8, keep);
+        write(&mut lines, &["one"]);
+        let moved = format!("app.log.{number}");
+        disk.carry_off(NAME, &moved);
+        compress_each(&shelf).unwrap();
+        write(&mut lines, &["two"]);
+        compress_each(&shelf).unwrap();
+        assert_eq!(shown(&disk), [format!("{moved}: \"one\\ntwo\\n\"")]);
+        write(&mut lines, &["three"]);
+        compress_each(&shelf).unwrap();
+        let old =
+            if number > keep { vec![] } else { vec![format!("{moved}.gz: \"one\\ntwo\\n\"")] };
+        assert_eq!(shown(&disk), [vec!["app.log: \"three\\n\"".to_owned()], old].concat());
+    }
+}
+
+#[test]
+fn an_old_file_that_somebody_writes_to_while_it_is_compressed_stays() {
+    let disk = FakeDisk::default();
+    let (mut lines, shelf) = log(&disk, 4, 3);
+    write(&mut lines, &["one", "two"]);
+    let (one, name) = shelf.oldest_plain(&[]).unwrap().unwrap();
+    let mut content = shelf.read(one, &name).unwrap().unwrap();
+    let mut stranger = disk.open(&name).unwrap();
+    assert_eq!(stranger.write(b"more\n").unwrap(), 5);
+    let length = compress(&shelf, &mut content).unwrap();
+    shelf.publish(one, length).unwrap();
+    assert_eq!(shown(&disk), ["app.log: \"two\\n\"", "app.log.1: \"one\\nmore\\n\""]);
+    compress_each(&shelf).unwrap();
+    assert_eq!(shown(&disk), ["app.log: \"two\\n\"", "app.log.1.gz: \"one\\nmore\\n\""]);
 }
 
 #[test]

@@ -8,6 +8,9 @@ use super::*;
 /// More old files than any of these tests makes, so that none goes.
 const PLENTY: u32 = 1000;
 
+/// A number that no file gets unless somebody gives it one.
+const STRANGE: u32 = PLENTY - 100;
+
 /// Something that happens to a log.
 #[derive(Clone, Debug)]
 enum Act {
@@ -18,6 +21,8 @@ enum Act {
     Publish,
     /// Somebody takes the file away.
     CarryOff,
+    /// Somebody gives the file the name of an old one.
+    Number,
     Reopen,
     /// The process is killed at this step from now.
     Light(usize),
@@ -31,6 +36,7 @@ fn act() -> impl Strategy<Value = Act> {
         3 => Just(Act::Compress),
         3 => Just(Act::Publish),
         1 => Just(Act::CarryOff),
+        1 => Just(Act::Number),
         1 => Just(Act::Reopen),
         2 => (1..12usize).prop_map(Act::Light),
         1 => (0..60usize).prop_map(Act::Fill),
@@ -43,13 +49,13 @@ struct Story {
     lines: Lines,
     shelf: Arc<Shelf>,
     /// The compression that is under way.
-    drafted: Option<out::Identity>,
+    drafted: Option<(out::Identity, u64)>,
     next: usize,
     /// What was said to have arrived.
     arrived: Vec<usize>,
     /// What may be there or not: the process died while writing it.
     perhaps: Vec<usize>,
-    moved: usize,
+    moved: u32,
     refill: usize,
 }
 
@@ -65,19 +71,25 @@ impl Story {
         match act {
             Act::Write(count) => self.write(*count),
             Act::Compress if self.drafted.is_none() => {
-                if let Ok(Some((file, mut content))) = self.shelf.oldest_plain() {
+                if let Ok(Some((file, name))) = self.shelf.oldest_plain(&[])
+                    && let Ok(Some(mut content)) = self.shelf.read(file, &name)
+                {
                     let drafted = compress(&self.shelf, &mut content);
-                    self.drafted = drafted.is_ok().then_some(file);
+                    self.drafted = drafted.ok().map(|length| (file, length));
                 }
             }
             Act::Publish => {
-                if let Some(file) = self.drafted.take() {
-                    drop(self.shelf.publish(file));
+                if let Some((file, length)) = self.drafted.take() {
+                    drop(self.shelf.publish(file, length));
                 }
             }
             Act::CarryOff => {
                 self.moved += 1;
                 self.disk.carry_off(NAME, &format!("moved.{}", self.moved));
+            }
+            Act::Number => {
+                self.moved += 1;
+                self.disk.carry_off(NAME, &format!("{NAME}.{}", PLENTY - self.moved));
             }
             Act::Reopen => self.lines.reopen(),
             Act::Light(fuse) => self.disk.light(*fuse),
@@ -120,17 +132,21 @@ impl Story {
         let mut by_age: BTreeMap<std::cmp::Reverse<u32>, Vec<usize>> = BTreeMap::new();
         for (name, content) in self.disk.files() {
             let mut text = text(&name, &content);
-            if name.starts_with("moved") {
+            let rest = name.strip_prefix(NAME);
+            let age = rest.map(|rest| {
+                rest.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u32>().unwrap_or(0)
+            });
+            let age = age.filter(|age| *age < STRANGE);
+            if age.is_none() {
                 // Whoever was killed within a line of it, the next process does not know of this file.
                 text.truncate(text.rfind('\n').map_or(0, |newline| newline + 1));
             }
             assert!(text.is_empty() || text.ends_with('\n'), "{name} ends within a line: {text:?}");
             let numbers = text.lines().map(|line| line.strip_prefix("line ").unwrap());
             let numbers: Vec<usize> = numbers.map(|number| number.parse().unwrap()).collect();
-            assert!(content.len() <= 24 || is_compressed(&name) || name.starts_with("moved"));
+            assert!(content.len() <= 24 || is_compressed(&name) || age.is_none());
             found.extend(&numbers);
-            if let Some(rest) = name.strip_prefix(NAME) {
-                let age = rest.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap_or(0);
+            if let Some(age) = age {
                 by_age.entry(std::cmp::Reverse(age)).or_default().extend(numbers);
             }
         }

@@ -1,7 +1,7 @@
 //! On a real file system: modes, links, pipes, locks, and the thread that compresses.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::Command;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -12,6 +12,11 @@ const FILES: LogFiles = LogFiles { max_size: Some(8), max_files: 3, compress: tr
 
 fn open(directory: &Path, files: &LogFiles) -> Result<Lines, OpenError> {
     Lines::append(directory, [NAME], files).map(|[lines]| lines)
+}
+
+/// A shelf whose files nobody compresses but the test.
+fn shelf(directory: &Path, keep: u32) -> Arc<Shelf> {
+    Arc::new(Shelf::new(Arc::new(RealDisk::take(directory).unwrap()), NAME, keep))
 }
 
 /// Waits until a file is there.
@@ -144,4 +149,65 @@ fn a_directory_that_cannot_be_made_is_named() {
     fs::write(&file, "").unwrap();
     let error = open(&file.join("logs"), &FILES).err().unwrap();
     assert!(error.to_string().contains("file/logs` for the log: "), "{error}");
+}
+
+#[test]
+fn what_is_no_file_among_the_old_ones_is_passed_over_and_stays() {
+    for (number, names) in [
+        (1, ["app.log.2.gz", "app.log.3.gz"]),
+        (2, ["app.log.1.gz", "app.log.3.gz"]),
+        (3, ["app.log.1.gz", "app.log.2.gz"]),
+    ] {
+        for kind in ["directory", "link", "dangling link", "pipe"] {
+            let directory = tempfile::tempdir().unwrap();
+            let at = |name: &str| directory.path().join(name);
+            let foreign = format!("app.log.{number}");
+            fs::write(at("target"), "not ours").unwrap();
+            match kind {
+                "directory" => fs::create_dir(at(&foreign)).unwrap(),
+                "link" => symlink(at("target"), at(&foreign)).unwrap(),
+                "dangling link" => symlink(at("missing"), at(&foreign)).unwrap(),
+                _ => assert!(Command::new("mkfifo").arg(at(&foreign)).status().unwrap().success()),
+            }
+            let before = fs::symlink_metadata(at(&foreign)).unwrap();
+            let shelf = shelf(directory.path(), 3);
+            let mut lines = Lines::at(Home::new(Arc::clone(&shelf), NAME.into(), &FILES, None));
+            for text in ["lost", "oldest", "newest", "written"] {
+                assert_eq!(write(&mut lines, &[&format!("{text} {kind}")]), 1);
+                compress_each(&shelf).unwrap();
+            }
+            let read = |name: &str| text(name, &fs::read(at(name)).unwrap());
+            assert_eq!(read(names[0]), format!("newest {kind}\n"));
+            assert_eq!(read(names[1]), format!("oldest {kind}\n"));
+            assert_eq!(read(NAME), format!("written {kind}\n"));
+            let after = fs::symlink_metadata(at(&foreign)).unwrap();
+            assert_eq!((before.ino(), before.mode()), (after.ino(), after.mode()));
+            assert_eq!(read("target"), "not ours");
+        }
+    }
+}
+
+#[test]
+fn a_log_with_no_number_left_for_an_old_file_grows() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("app.log.1")).unwrap();
+    let shelf = shelf(directory.path(), 1);
+    let mut lines = Lines::at(Home::new(shelf, NAME.into(), &FILES, None));
+    assert_eq!(write(&mut lines, &["one", "two", "three"]), 3);
+    assert_eq!(fs::read(directory.path().join(NAME)).unwrap(), b"one\ntwo\nthree\n");
+}
+
+#[test]
+fn an_old_file_that_got_another_name_is_left_to_the_next_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    for name in ["app.log.1", "app.log.2"] {
+        fs::write(at(name), "one\n").unwrap();
+    }
+    let shelf = shelf(directory.path(), 3);
+    let (oldest, _) = shelf.oldest_plain(&[]).unwrap().unwrap();
+    assert!(shelf.read(oldest, "app.log.1").unwrap().is_none(), "another file by now");
+    assert!(shelf.read(oldest, "app.log.3").unwrap().is_none(), "none by now");
+    compress_each(&shelf).unwrap();
+    assert!(at("app.log.1.gz").exists() && at("app.log.2.gz").exists());
 }
