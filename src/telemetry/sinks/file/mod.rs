@@ -42,6 +42,9 @@ pub struct OpenError {
     pub error: io::Error,
 }
 
+/// What is wrong with a directory that is none.
+const NO_DIRECTORY: &str = "`log.directory` names a file, not a directory";
+
 /// A place that takes lines.
 pub(super) struct Lines {
     /// `None` while a file that was rotated has no successor.
@@ -75,7 +78,12 @@ impl Lines {
         names: [&'static str; N],
         files: &LogFiles,
     ) -> Result<[Self; N], OpenError> {
-        let failed = |error| OpenError { path: directory.to_owned(), error };
+        let failed = |error| {
+            let is_file = directory.exists() && !directory.is_dir();
+            let named = || io::Error::new(io::ErrorKind::NotADirectory, NO_DIRECTORY);
+            let error = if is_file { named() } else { error };
+            OpenError { path: directory.to_owned(), error }
+        };
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::take(directory).map_err(failed)?);
         let keep = files.max_files.saturating_sub(1);
         let shelves = names.map(|name| Arc::new(Shelf::new(Arc::clone(&disk), name, keep)));

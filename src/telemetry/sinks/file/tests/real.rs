@@ -211,3 +211,16 @@ fn an_old_file_that_got_another_name_is_left_to_the_next_time() {
     compress_each(&shelf).unwrap();
     assert!(at("app.log.1.gz").exists() && at("app.log.2.gz").exists());
 }
+
+#[test]
+fn a_directory_that_is_a_file_is_called_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("sidecar.toml");
+    fs::write(&path, "text").unwrap();
+    let error = open(&path, &FILES).err().unwrap().to_string();
+    assert!(
+        error.ends_with("for the log: `log.directory` names a file, not a directory"),
+        "{error}"
+    );
+    assert_eq!(fs::read(&path).unwrap(), b"text");
+}
