@@ -171,7 +171,7 @@ fn what_is_no_file_among_the_old_ones_is_passed_over_and_stays() {
             }
             let before = fs::symlink_metadata(at(&foreign)).unwrap();
             let shelf = shelf(directory.path(), 3);
-            let mut lines = Lines::at(Home::new(Arc::clone(&shelf), &FILES, None));
+            let mut lines = Lines::at(Home::new(Arc::clone(&shelf), at(NAME), &FILES, None));
             for text in ["lost", "oldest", "newest", "written"] {
                 assert_eq!(write(&mut lines, &[&format!("{text} {kind}")]), 1);
                 compress_each(&shelf).unwrap();
@@ -192,7 +192,7 @@ fn a_log_with_no_number_left_for_an_old_file_grows() {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("app.log.1")).unwrap();
     let shelf = shelf(directory.path(), 1);
-    let mut lines = Lines::at(Home::new(shelf, &FILES, None));
+    let mut lines = Lines::at(Home::new(shelf, directory.path().join(NAME), &FILES, None));
     assert_eq!(write(&mut lines, &["one", "two", "three"]), 3);
     assert_eq!(fs::read(directory.path().join(NAME)).unwrap(), b"one\ntwo\nthree\n");
 }
