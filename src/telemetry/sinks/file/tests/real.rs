@@ -65,10 +65,12 @@ fn a_log_without_a_limit_is_left_to_others() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("app.log.9");
     fs::write(&path, "not ours").unwrap();
+    let half_made = directory.path().join("app.log.gz.tmp");
+    fs::write(&half_made, "ours, of a time when it had a limit").unwrap();
     let mut lines = open(directory.path(), &LogFiles { max_size: None, ..FILES }).unwrap();
     write(&mut lines, &["one", "two", "three"]);
     assert_eq!(fs::read(directory.path().join(NAME)).unwrap(), b"one\ntwo\nthree\n");
-    assert!(path.exists());
+    assert!(path.exists() && !half_made.exists());
 }
 
 #[test]
