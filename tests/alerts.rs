@@ -160,6 +160,11 @@ async fn the_usual_five_fire_on_the_traffic_that_they_are_for() {
     };
     tokio::join!(slow, others);
     house.until_metric(&firing("performance_degradation"), 1.0).await;
+    let status = house.ask("/status").await.json();
+    let critical = status["alerts"].as_array().and_then(|alerts| alerts.get(1)).expect("five");
+    assert_eq!((&critical["name"], &critical["firing"]), (&"critical_errors".into(), &true.into()));
+    assert_eq!(critical["value"], 11.0, "{status}");
+    assert!(critical["since"].as_str().is_some_and(|since| since.ends_with('Z')), "{status}");
     ask(&house, "/limited", 102).await;
     house.until_metric(&firing("security_rate_limited"), 1.0).await;
     // A hundred fast answers, though refusals, are the end of a slow tail.
@@ -201,9 +206,17 @@ async fn an_alert_is_told_once_when_it_fires_and_once_when_it_is_over() {
     house.until_metric(&firing("failing"), 0.0).await;
     ask(&house, "/fail", 5).await;
     chat.until_told(&["failing firing"]).await;
+    let status = house.ask("/status").await.json();
+    let shown = &status["alerts"][0];
+    assert_eq!(shown["name"], "failing");
+    assert_eq!(shown["when"], "ratio(status_5xx, requests) > 50% over 2s");
+    assert!(shown["firing"].is_boolean() && status["alerts"][1].is_null(), "{status}");
     ask(&house, "/fail", 5).await;
     house.until_metric(&firing("failing"), 0.0).await;
     chat.until_told(&["failing firing", "failing resolved"]).await;
+    let after = house.ask("/status").await.json();
+    let shown = &after["alerts"][0];
+    assert_eq!((&shown["firing"], &shown["since"]), (&false.into(), &Value::Null), "{after}");
     let farewell = house.close().await;
 
     let post = chat.posts.lock()[0].clone();
@@ -211,6 +224,9 @@ async fn an_alert_is_told_once_when_it_fires_and_once_when_it_is_over() {
     assert_eq!((&post["value"], &post["threshold"]), (&100.0.into(), &50.0.into()));
     assert!(post["text"].as_str().expect("a text").starts_with("[firing] failing: "), "{post}");
     assert_eq!(post["environment"], "development");
+    let instance = status["service"]["instance"].as_str().expect("an instance");
+    assert_eq!(post["instance"], instance);
+    assert!(post["text"].as_str().expect("a text").ends_with(instance), "{post}");
     let head = chat.heads.lock()[0].to_lowercase();
     assert!(head.starts_with("post /services/t0/s3cret http/1.1\r\n"), "{head}");
     assert!(head.contains("content-type: application/json\r\n"), "{head}");

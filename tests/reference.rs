@@ -171,6 +171,52 @@ fn check_shows_where_everything_goes() {
 }
 
 #[test]
+fn check_shows_who_hears_of_what() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("sidecar.toml");
+    let shown = |text: &str| {
+        std::fs::write(&path, format!("upstream.url = \"http://127.0.0.1:3000\"\n{text}")).unwrap();
+        let verdict = check::verdict(Some(&path), BTreeMap::new(), Vec::new(), false);
+        verdict.unwrap_or_else(|errors| panic!("{errors}")).0
+    };
+    let usual = shown("");
+    for line in [
+        "  policy    0 routes (0 audited), 0 rate limits, 0 captures\n",
+        "  log       console, from info on, as winston\n",
+    ] {
+        assert!(usual.contains(line), "{usual}");
+    }
+    assert!(usual.contains("  csrf      shadow\n") && !usual.contains("errors"), "{usual}");
+
+    let summary = shown(
+        "log = { console = \"json\", schema = \"ecs\", directory = \"logs\", level = \"warn\" }\n\
+         otlp.endpoint = \"http://127.0.0.1:4318\"\n",
+    );
+    let line = "  log       console (JSON), files in logs, http://127.0.0.1:4318/v1/logs, \
+                from warn on, as ecs\n";
+    assert!(summary.contains(line), "{summary}");
+
+    let summary = shown(
+        "route_defaults.csrf = \"shadow\"\n\
+         rate_limits.a = { key = [\"ip\"], rate = \"1/s\" }\n\
+         routes = [{ match = \"POST /a\", csrf = \"enforce\" }]\n\
+         errors.classify = [{ type = \"a\", body = \"b\" }]\n\
+         alerts = [{ name = \"a\", when = \"errors > 1/min\", \
+         notify = [\"log\", \"sentry\", \"webhook:https://a.example/secret\"] },\n\
+         { name = \"b\", when = \"errors > 1/min\", environments = [\"elsewhere\"] }]\n",
+    );
+    for line in [
+        "  policy    1 route (0 audited), 1 rate limit, 0 captures\n",
+        "  csrf      shadow; enforce on 1 route\n",
+        "  errors    1 class, bodies are read: every route asks for `accept-encoding: identity`\n",
+        "  alerts    1 (log, webhook)\n",
+    ] {
+        assert!(summary.contains(line), "{summary}");
+    }
+    assert!(!summary.contains("secret"), "{summary}");
+}
+
+#[test]
 fn check_tells_of_a_file_that_cannot_be_read() {
     let path = PathBuf::from("/does/not/exist.toml");
     let errors = check::verdict(Some(&path), BTreeMap::new(), Vec::new(), false).unwrap_err();

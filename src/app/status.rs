@@ -18,9 +18,11 @@ use crate::proxy::limits::{Limiter, store};
 use crate::record::Reason;
 use crate::server::admin::{Health, Probe};
 use crate::server::reload;
+use crate::telemetry::alerts::Standing;
 use crate::telemetry::metrics::{Metrics, sources};
 use crate::telemetry::sampling::Counts;
 use crate::telemetry::sinks::audit::{Audit, Stats};
+use crate::telemetry::{resource, timestamp};
 
 /// What must hold for `/readyz`.
 pub(super) fn probes(proxy: &Arc<Proxy>) -> Vec<Probe> {
@@ -110,7 +112,7 @@ pub(super) fn document(
         let telemetry = proxy.telemetry();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
-            "service": { "name": service.name, "version": service.version, "environment": service.environment },
+            "service": { "name": service.name, "version": service.version, "environment": service.environment, "instance": resource::instance() },
             "uptime_seconds": began.elapsed().as_secs(),
             "started": health.is_started(),
             "draining": health.is_draining(),
@@ -118,6 +120,7 @@ pub(super) fn document(
             "last_reload": attempt(&reload.state()),
             "upstream": upstream_of(&proxy),
             "connections": { "open": telemetry.metrics().open_connections() },
+            "alerts": telemetry.alerts().iter().map(alert).collect::<Vec<_>>(),
             "ledger": telemetry.ledger().snapshot(),
             "identity": identity(&proxy),
             "limits": limits(&proxy),
@@ -126,6 +129,16 @@ pub(super) fn document(
             "sampling": kept(&proxy),
             "audit": proxy.audit().map(|audit| trail(&audit.stats())),
         })
+    })
+}
+
+fn alert(standing: &Standing) -> Value {
+    json!({
+        "name": &*standing.name,
+        "when": &*standing.when,
+        "firing": standing.firing_since.is_some(),
+        "since": standing.firing_since.map(timestamp::format),
+        "value": standing.value,
     })
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::source;
-use crate::config::model::{IdentitySource, OtlpProtocol, OtlpTarget};
+use crate::config::model::{Console, IdentitySource, Mode, OtlpProtocol, OtlpTarget, Schema};
 use crate::config::{self, Config, Loaded};
 
 /// The exit code of an invalid configuration (`EX_CONFIG` of sysexits).
@@ -65,21 +65,28 @@ fn summary(config: &Config) -> String {
          \x20 service   {} {} ({})\n\
          \x20 traffic   {}{tls} -> {}\n\
          \x20 admin     {}{metrics}\n\
-         \x20 policy    {} routes ({audited} audited), {} rate limits, {} captures\n\
-         {}\x20 spans     {}\n{}{spool}",
+         \x20 policy    {} ({audited} audited), {}, {}\n\
+         {}\x20 spans     {}\n{}{}{spool}",
         service.name,
         service.version,
         service.environment,
         config.server.listen,
         config.upstream.shown_url(),
         config.admin.listen,
-        config.routes.len(),
-        config.rate_limits.len(),
-        config.captures.len(),
+        counted(config.routes.len(), "route"),
+        counted(config.rate_limits.len(), "rate limit"),
+        counted(config.captures.len(), "capture"),
         gates(config),
         place(config.otlp.traces.as_ref()),
         pushed(config),
+        voices(config),
     )
+}
+
+/// So many of something: `1 route`, `2 routes`.
+fn counted(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }
 
 /// Whom and what requests are judged by, besides routes: one line for each that is on.
@@ -93,13 +100,84 @@ fn gates(config: &Config) -> String {
         IdentitySource::Jwt(jwt) => line("identity", &format!("jwt ({}){signed}", jwt.keys.key())),
         source => line("identity", &format!("{}{signed}", source.as_str())),
     }
+    if let Some(modes) = csrf(config) {
+        line("csrf", &modes);
+    }
     if let Some(document) = &config.openapi {
-        line("openapi", &format!("{} paths", document.paths().len()));
+        line("openapi", &counted(document.paths().len(), "path"));
     }
     if let Some(url) = &config.rate_limit_store.url {
         line("store", &url.to_string());
     }
     lines.concat()
+}
+
+/// How requests that a browser sent for another site are taken, and which routes differ.
+fn csrf(config: &Config) -> Option<String> {
+    let usual = config.default_gates.csrf;
+    let routes = |mode: Mode| config.routes.iter().filter(|route| route.gates.csrf == mode).count();
+    let others: Vec<_> = [Mode::Enforce, Mode::Shadow, Mode::Off]
+        .into_iter()
+        .filter(|mode| *mode != usual && routes(*mode) > 0)
+        .map(|mode| format!("; {} on {}", mode.as_str(), counted(routes(mode), "route")))
+        .collect();
+    let is_on = usual != Mode::Off || !others.is_empty();
+    is_on.then(|| format!("{}{}", usual.as_str(), others.concat()))
+}
+
+/// Where the log goes, what errors are called, and who is told of too many: one line for each.
+fn voices(config: &Config) -> String {
+    let mut lines = vec![format!("  log       {}\n", logged(config))];
+    let classes = &config.error_classes;
+    if !classes.is_empty() {
+        let plural = if classes.len() == 1 { "" } else { "es" };
+        let by_body = if classes.iter().any(|class| class.body.is_some()) {
+            ", bodies are read: every route asks for `accept-encoding: identity`"
+        } else {
+            ""
+        };
+        lines.push(format!("  errors    {} class{plural}{by_body}\n", classes.len()));
+    }
+    let environment = &config.service.environment;
+    let alerts: Vec<_> = config.alerts.iter().filter(|alert| alert.is_for(environment)).collect();
+    if !alerts.is_empty() {
+        let told = [
+            ("log", alerts.iter().any(|alert| alert.notify.log)),
+            ("sentry", config.sentry.is_some() && alerts.iter().any(|alert| alert.notify.sentry)),
+            ("webhook", alerts.iter().any(|alert| alert.notify.webhook.is_some())),
+        ];
+        let told: Vec<_> =
+            told.iter().filter(|(_, is_told)| *is_told).map(|(name, _)| *name).collect();
+        let told = if told.is_empty() { "nobody".to_owned() } else { told.join(", ") };
+        lines.push(format!("  alerts    {} ({told})\n", alerts.len()));
+    }
+    lines.concat()
+}
+
+/// The places of the log, and the names of its fields.
+fn logged(config: &Config) -> String {
+    let log = &config.log;
+    let console = match log.console {
+        Console::Auto => Some("console"),
+        Console::Pretty => Some("console (pretty)"),
+        Console::Json => Some("console (JSON)"),
+        Console::Off => None,
+    };
+    let mut places: Vec<String> = console.map(str::to_owned).into_iter().collect();
+    places.extend(
+        log.directory.as_ref().map(|directory| format!("files in {}", directory.display())),
+    );
+    places.extend(config.otlp.logs.as_ref().map(|target| place(Some(target))));
+    places.extend(config.datadog.as_ref().map(|datadog| format!("Datadog at {}", datadog.url)));
+    if places.is_empty() {
+        return "nowhere".to_owned();
+    }
+    let schema = match log.schema {
+        Schema::Winston => "winston",
+        Schema::Otel => "otel",
+        Schema::Ecs => "ecs",
+    };
+    format!("{}, from {} on, as {schema}", places.join(", "), log.level.as_str())
 }
 
 /// Where metrics are pushed to, if they are.

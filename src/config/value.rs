@@ -259,11 +259,11 @@ impl Section<'_> {
     }
 }
 
-/// The word that was most likely meant: in other letters, longer, shorter, or misspelt.
-fn near<'w>(text: &str, words: impl Iterator<Item = &'w str> + Clone) -> Option<&'w str> {
+/// The word that was most likely meant by one in capitals, a longer one, or a misspelt one.
+fn near<'w>(text: &str, mut words: impl Iterator<Item = &'w str> + Clone) -> Option<&'w str> {
     let text = text.to_ascii_lowercase();
     let is_part = |word: &&str| word.len() >= 3 && text.starts_with(word);
-    nearest(&text, words.clone()).or_else(|| words.clone().find(is_part))
+    nearest(&text, words.clone()).or_else(|| words.find(is_part))
 }
 
 fn integer(node: &Node) -> Option<i64> {

@@ -33,10 +33,10 @@ pub mod sampling;
 pub mod sink;
 pub mod sinks;
 mod start;
-mod timestamp;
+pub(crate) mod timestamp;
 pub mod worker;
 
-use alerts::Alerts;
+use alerts::{Alerts, Standing};
 use export::spool::Spool;
 use lane::Lane;
 use ledger::Ledger;
@@ -144,6 +144,11 @@ impl Telemetry {
         if let Some(alerts) = &self.alerts {
             alerts.adopt(config);
         }
+    }
+
+    /// Where the alerts stand.
+    pub fn alerts(&self) -> Vec<Standing> {
+        self.alerts.as_ref().map(Alerts::standing).unwrap_or_default()
     }
 
     /// Closes every lane and delivers what they hold. All sinks share the one deadline; what is not

@@ -32,6 +32,11 @@ pub fn attributes(service: &Service) -> Vec<(String, String)> {
     attributes
 }
 
+/// This process among its replicas: `service.instance.id` of all that leaves by OTLP.
+pub fn instance() -> &'static str {
+    &INSTANCE
+}
+
 /// What this machine calls itself; `None` where it does not say.
 pub fn host() -> Option<String> {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;

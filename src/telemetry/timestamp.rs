@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const LEN: usize = 24;
 
 /// Formats one time.
-pub(super) fn format(at: SystemTime) -> String {
+pub(crate) fn format(at: SystemTime) -> String {
     let mut out = Vec::with_capacity(LEN);
     Clock::default().write(at, &mut out);
     String::from_utf8(out).unwrap_or_default()

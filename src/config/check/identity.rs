@@ -307,11 +307,9 @@ fn audited_without_users(config: &Config) -> Option<String> {
     let audited = config.routes.iter().filter(|route| route.audit.is_some());
     let names: Vec<&ConfigName> = audited.map(|route| &route.name).collect();
     let first = names.first()?;
-    let others = match names.len() {
-        1 => String::new(),
-        more => format!(" and {} more", more - 1),
+    let are = match names.len() {
+        1 => " is".to_owned(),
+        more => format!(" and {} more are", more - 1),
     };
-    Some(format!(
-        "The route `{first}`{others} is audited without users: `identity.source` is \"none\"."
-    ))
+    Some(format!("The route `{first}`{are} audited without users: `identity.source` is \"none\"."))
 }

@@ -55,6 +55,15 @@ mod tests {
             ("otlp.endpoint = \"\"\nmetrics.push = true\n", "`metrics.push` does nothing"),
             ("[metrics.otlp]\ncompression = \"gzip\"\n", "`metrics.otlp` does nothing"),
             ("otlp.endpoint = \"\"\nspool.directory = \"spool\"\n", "`spool.directory` does"),
+            (
+                "routes = [{ name = \"a\", match = \"GET /a\", audit = \"DATA_ACCESS\" }]\n",
+                "The route `a` is audited without users",
+            ),
+            (
+                "routes = [{ name = \"a\", match = \"GET /a\", audit = \"DATA_ACCESS\" }, \
+                 { name = \"b\", match = \"GET /b\", audit = \"DATA_ACCESS\" }]\n",
+                "The route `a` and 1 more are audited without users",
+            ),
             ("genai.enabled = true\n", "`genai.enabled` does nothing"),
             ("identity.jwt.issuer = \"https://a.example\"\n", "`identity.jwt` does nothing"),
             ("identity.jwt.jwks_url = \"https://a.example\"\n", "`identity.jwt` does nothing"),

@@ -91,6 +91,7 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     log_headers::across(&root, &config.log.headers, &config.identity);
     captured_limits::check(&root, &config);
     idle::note(&root, &config, outside);
+    alerts::idle::note(&config, outside);
     if let Some(notice) = floods::notice(&config) {
         outside.note(notice);
     }

@@ -30,6 +30,7 @@ mod watch;
 mod window;
 
 pub use turn::Turn;
+pub use watch::Standing;
 
 /// Between two looks at most, and at least.
 const LOOKS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(100));
@@ -90,6 +91,11 @@ impl Alerts {
     pub fn adopt(&self, config: &Config) {
         self.house.board.lock().adopt(alerts_of(config).collect());
         self.house.changed.notify_one();
+    }
+
+    /// Where those stand that are watched for.
+    pub fn standing(&self) -> Vec<Standing> {
+        self.house.board.lock().watches.iter().map(Watch::standing).collect()
     }
 
     /// Looks no more, and tells what is still to be told until the deadline.

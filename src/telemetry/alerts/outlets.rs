@@ -14,6 +14,7 @@ use crate::config::model::{Alert, Notify, Sentry, Service};
 use crate::telemetry::export_client::ExportClient;
 use crate::telemetry::lane::Lane;
 use crate::telemetry::ledger::{Book, Ledger};
+use crate::telemetry::resource;
 use crate::telemetry::sink::Sink;
 use crate::telemetry::sinks::sentry::{AlertSink, BadDsn};
 use crate::telemetry::sinks::webhook::Webhook;
@@ -109,10 +110,10 @@ pub(super) async fn stop(workers: Vec<Worker>, deadline: Instant) {
 
 fn log(turn: &Turn) {
     let (alert, when, value) = (&*turn.name, &*turn.when, turn.shown_value());
-    let threshold = turn.threshold;
+    let (threshold, instance) = (turn.threshold, resource::instance());
     if turn.is_firing {
-        tracing::warn!(alert, when, %value, threshold, "An alert fires.");
+        tracing::warn!(alert, when, %value, threshold, instance, "An alert fires.");
     } else {
-        tracing::info!(alert, when, %value, threshold, "An alert is over.");
+        tracing::info!(alert, when, %value, threshold, instance, "An alert is over.");
     }
 }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::window::{Growth, Window, quantile};
 use crate::config::model::{Alert, Condition, Series};
+use crate::record::ConfigName;
 use crate::telemetry::metrics::Tally;
 
 /// An alert that is watched for.
@@ -18,6 +19,21 @@ pub(super) struct Watch {
     window: Window,
     /// Since when it fires, if it does.
     firing_since: Option<SystemTime>,
+    /// What was compared last.
+    value: Option<f64>,
+}
+
+/// Where an alert stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// The alert.
+    pub name: ConfigName,
+    /// Its condition, as it is written.
+    pub when: ConfigName,
+    /// Since when it fires; `None` where it does not.
+    pub firing_since: Option<SystemTime>,
+    /// What was compared at the last look, in the unit of the condition; `None` where nothing could be.
+    pub value: Option<f64>,
 }
 
 /// A change: it fires now, or no longer.
@@ -39,7 +55,7 @@ impl Watch {
             Some(at) => Window::from_zero(over, at),
             None => Window::new(over),
         };
-        Self { alert, window, firing_since: None }
+        Self { alert, window, firing_since: None, value: None }
     }
 
     /// The alert.
@@ -55,6 +71,16 @@ impl Watch {
     /// Whether it fires.
     pub(super) fn is_firing(&self) -> bool {
         self.firing_since.is_some()
+    }
+
+    /// Where it stands.
+    pub(super) fn standing(&self) -> Standing {
+        Standing {
+            name: self.alert.name.clone(),
+            when: self.alert.when.shown.clone(),
+            firing_since: self.firing_since,
+            value: self.value,
+        }
     }
 
     /// What it has to be shown.
@@ -77,6 +103,7 @@ impl Watch {
         let growth = self.window.slide(now, tallies)?;
         let condition = &self.alert.when.condition;
         let value = value(condition, tallies, &growth);
+        self.value = value;
         let is_firing = value.is_some_and(|value| value > condition.threshold());
         match (is_firing, self.firing_since) {
             (true, None) => {
@@ -191,6 +218,9 @@ mod tests {
         let mut firing = watch("errors > 0/min");
         assert_eq!(course(&mut firing, [counts(&[1])]), "+");
         assert!(firing.is_firing());
+        let standing = firing.standing();
+        assert_eq!((&*standing.when, standing.value), ("errors > 0/min", Some(1.0)));
+        assert_eq!(standing.firing_since, Some(SystemTime::UNIX_EPOCH));
         assert!(firing.end().is_some_and(|(_, change)| !change.is_firing));
         assert!(watch("errors > 0/min").end().is_none());
     }

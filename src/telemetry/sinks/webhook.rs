@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use crate::config::model::Service;
 use crate::telemetry::alerts::Turn;
 use crate::telemetry::sink::{Delivery, Sink};
-use crate::telemetry::timestamp;
+use crate::telemetry::{resource, timestamp};
 
 /// The longest that one attempt may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -45,6 +45,7 @@ pub struct Webhook<C> {
     service: String,
     version: String,
     environment: String,
+    host: Option<String>,
 }
 
 impl<C: Carry> Webhook<C> {
@@ -55,19 +56,22 @@ impl<C: Carry> Webhook<C> {
             service: service.name.clone(),
             version: service.version.clone(),
             environment: service.environment.clone(),
+            host: resource::host(),
         }
     }
 
     /// What is posted.
     fn body(&self, turn: &Turn) -> Bytes {
+        let place = self.host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
         let text = format!(
-            "[{}] {}: {} (at {}) on {} in {}",
+            "[{}] {}: {} (at {}) by {} in {}{place}, instance {}",
             turn.status(),
             turn.name,
             turn.when,
             turn.shown_value(),
             self.service,
             self.environment,
+            resource::instance(),
         );
         let body = json!({
             "text": escaped(&text),
@@ -80,6 +84,8 @@ impl<C: Carry> Webhook<C> {
             "service": self.service,
             "version": self.version,
             "environment": self.environment,
+            "host": self.host,
+            "instance": resource::instance(),
             "since": timestamp::format(turn.since),
             "at": timestamp::format(turn.at),
         });
@@ -205,7 +211,9 @@ mod tests {
             environment: "production".to_owned(),
             attributes: Vec::new(),
         };
-        (Webhook::new(&service, inbox.clone()), inbox)
+        let mut webhook = Webhook::new(&service, inbox.clone());
+        webhook.host = Some("web-1".to_owned());
+        (webhook, inbox)
     }
 
     #[tokio::test]
@@ -215,8 +223,9 @@ mod tests {
         let (uri, body) = inbox.posted.lock().pop().unwrap();
         assert_eq!(uri, "https://hooks.example/secret");
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let text = "[firing] high_error_rate: errors &gt; 10/min (at 12/min) by orchestrator in production on web-1";
         let expected = json!({
-            "text": "[firing] high_error_rate: errors &gt; 10/min (at 12/min) on orchestrator in production",
+            "text": format!("{text}, instance {}", resource::instance()),
             "alert": "high_error_rate",
             "status": "firing",
             "when": "errors > 10/min",
@@ -226,6 +235,8 @@ mod tests {
             "service": "orchestrator",
             "version": "1.0.0",
             "environment": "production",
+            "host": "web-1",
+            "instance": resource::instance(),
             "since": "2023-11-14T22:13:20.000Z",
             "at": "2023-11-14T22:13:20.000Z",
         });

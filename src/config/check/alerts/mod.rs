@@ -10,6 +10,7 @@ use crate::config::section::{Section, Word};
 use crate::record::ConfigName;
 use crate::secret::Secret;
 
+pub(super) mod idle;
 mod when;
 
 /// The webhook of whoever does not say whom to tell.

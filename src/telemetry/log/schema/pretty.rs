@@ -1,6 +1,6 @@
 //! The form for people: `TIMESTAMP [level]: message {fields}`.
 //!
-//! The fields are those of [`winston`](super::winston), in the order in which people ask: what was
+//! The fields are those of `winston`, in the order in which people ask: what was
 //! wanted, what became of it, who it was. What is the same on every line is left out, and what there is
 //! not. It promises one printable line and an object that can be read, no order and no completeness:
 //! whoever parses lines wants JSON.

@@ -87,10 +87,8 @@ impl Lines {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::take(directory).map_err(failed)?);
         let keep = files.max_files.saturating_sub(1);
         let shelves = names.map(|name| Arc::new(Shelf::new(Arc::clone(&disk), name, keep)));
-        if files.max_size.is_some() {
-            for shelf in &shelves {
-                tidy(shelf);
-            }
+        for shelf in &shelves {
+            tidy(shelf, files);
         }
         let is_compressing = files.compress && files.max_size.is_some();
         let compressor = is_compressing
@@ -229,8 +227,10 @@ impl Lines {
     }
 }
 
-fn tidy(shelf: &Shelf) {
-    if let Err(error) = shelf.tidy() {
+/// Old files are only ours if we rotate; what was half made is in any case.
+fn tidy(shelf: &Shelf, files: &LogFiles) {
+    let tidied = if files.max_size.is_some() { shelf.tidy() } else { shelf.discard() };
+    if let Err(error) = tidied {
         tracing::warn!(output = shelf.name(), %error, "Old log files cannot be put in order.");
     }
 }

@@ -19,7 +19,7 @@ const NAME: &str = "app.log";
 fn log(disk: &FakeDisk, max_size: u64, keep: u32) -> (Lines, Arc<Shelf>) {
     let shelf = Arc::new(Shelf::new(Arc::new(disk.clone()), NAME, keep));
     let files = LogFiles { max_size: Some(max_size), max_files: keep + 1, compress: true };
-    tidy(&shelf);
+    tidy(&shelf, &files);
     let mut lines =
         Lines::at(Home::new(Arc::clone(&shelf), "logs/combined.log".into(), &files, None));
     // It may die here.

@@ -65,10 +65,12 @@ fn a_log_without_a_limit_is_left_to_others() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("app.log.9");
     fs::write(&path, "not ours").unwrap();
+    let half_made = directory.path().join("app.log.gz.tmp");
+    fs::write(&half_made, "ours, of a time when it had a limit").unwrap();
     let mut lines = open(directory.path(), &LogFiles { max_size: None, ..FILES }).unwrap();
     write(&mut lines, &["one", "two", "three"]);
     assert_eq!(fs::read(directory.path().join(NAME)).unwrap(), b"one\ntwo\nthree\n");
-    assert!(path.exists());
+    assert!(path.exists() && !half_made.exists());
 }
 
 #[test]
@@ -171,7 +173,7 @@ fn what_is_no_file_among_the_old_ones_is_passed_over_and_stays() {
             }
             let before = fs::symlink_metadata(at(&foreign)).unwrap();
             let shelf = shelf(directory.path(), 3);
-            let mut lines = Lines::at(Home::new(Arc::clone(&shelf), NAME.into(), &FILES, None));
+            let mut lines = Lines::at(Home::new(Arc::clone(&shelf), at(NAME), &FILES, None));
             for text in ["lost", "oldest", "newest", "written"] {
                 assert_eq!(write(&mut lines, &[&format!("{text} {kind}")]), 1);
                 compress_each(&shelf).unwrap();
@@ -192,7 +194,7 @@ fn a_log_with_no_number_left_for_an_old_file_grows() {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("app.log.1")).unwrap();
     let shelf = shelf(directory.path(), 1);
-    let mut lines = Lines::at(Home::new(shelf, NAME.into(), &FILES, None));
+    let mut lines = Lines::at(Home::new(shelf, directory.path().join(NAME), &FILES, None));
     assert_eq!(write(&mut lines, &["one", "two", "three"]), 3);
     assert_eq!(fs::read(directory.path().join(NAME)).unwrap(), b"one\ntwo\nthree\n");
 }
