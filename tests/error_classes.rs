@@ -80,6 +80,39 @@ async fn the_upstream_may_name_a_configured_class_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_client_cannot_name_the_class_by_way_of_a_service_that_echoes_it() {
+    let upstream = upstream::scripted(async |mut wire: Wire| {
+        while let Some(head) = wire.head().await {
+            let said = head.lines().filter(|line| line.to_lowercase().starts_with("x-error-type"));
+            let fields: String = said.map(|line| format!("{line}\r\n")).collect();
+            wire.say(answer(500, &fields, "")).await;
+        }
+    })
+    .await;
+    let mut sidecar = classing(&upstream).await;
+    let mut client = sidecar.client().await;
+    client.say("GET / HTTP/1.1\r\nhost: a\r\nX-Error-Type: quota_spent\r\n\r\n").await;
+    assert_eq!(client.answer().await.status, 500);
+    assert_eq!(error_type(&sidecar.record().await).as_deref(), Some("500"));
+    assert!(!upstream.has_seen("quota_spent"));
+}
+
+#[tokio::test]
+async fn a_class_in_the_trailers_is_not_announced_to_the_client() {
+    let upstream = upstream::answering(
+        "HTTP/1.1 500 X\r\ntrailer: x-sum, x-error-type\r\ntransfer-encoding: chunked\r\n\r\n\
+         2\r\nno\r\n0\r\nx-sum: 7\r\nx-error-type: gateway\r\n\r\n",
+    )
+    .await;
+    let sidecar = classing(&upstream).await;
+    let mut client = sidecar.client().await;
+    client.say("GET / HTTP/1.1\r\nhost: a\r\nte: trailers\r\nconnection: close\r\n\r\n").await;
+    let answer = String::from_utf8(client.rest().await).expect("UTF-8").to_lowercase();
+    assert!(answer.contains("trailer: x-sum\r\n") && answer.contains("x-sum: 7\r\n"), "{answer}");
+    assert!(!answer.contains("x-error-type"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_pattern_may_lie_in_several_frames_and_only_four_kibibytes_are_searched() {
     for (before, expected) in
         [(0, "db_pool_exhausted"), (4096 - 16, "db_pool_exhausted"), (4096 - 15, "500")]

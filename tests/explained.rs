@@ -121,6 +121,7 @@ async fn the_command_tells_people_and_programs() {
     assert!(out.starts_with("GET /people/{id}\n"), "{out}");
     assert!(out.contains("answer     200, served"), "{out}");
     assert!(out.contains("limit tight        shadow    pass"), "{out}");
+    assert_eq!(said(&[&id.to_uppercase()]).await.1, out, "a UUID has no letter case");
     let (code, out, _) = said(&[&id, "--json"]).await;
     let document: Json = serde_json::from_str(&out).expect("JSON");
     assert_eq!((code, &document["requestId"]), (0, &id.into()));

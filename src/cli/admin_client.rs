@@ -66,9 +66,9 @@ pub fn ask(
     let address = reachable(address);
     let stream = TcpStream::connect_timeout(&address, PATIENCE)
         .map_err(|error| AskError::Connect { address, error })?;
-    let bytes = exchange(stream, &head(address, method, path, token))
-        .map_err(|error| AskError::Io { address, error })?;
-    parse(&bytes).ok_or(AskError::Malformed { address })
+    exchange(stream, &head(address, method, path, token))
+        .map_err(|error| AskError::Io { address, error })?
+        .ok_or(AskError::Malformed { address })
 }
 
 fn head(address: SocketAddr, method: &str, path: &str, token: Option<&str>) -> String {
@@ -80,7 +80,9 @@ fn head(address: SocketAddr, method: &str, path: &str, token: Option<&str>) -> S
     )
 }
 
-fn exchange(mut stream: TcpStream, head: &str) -> io::Result<Vec<u8>> {
+/// The answer as soon as all of it is there, whether or not the connection stays open; `None` where what
+/// came until its end is none.
+fn exchange(mut stream: TcpStream, head: &str) -> io::Result<Option<Answer>> {
     let deadline = Instant::now() + DEADLINE;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
@@ -88,17 +90,28 @@ fn exchange(mut stream: TcpStream, head: &str) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut chunk = [0; 16 * 1024];
     loop {
-        let count = stream.read(&mut chunk)?;
-        if count == 0 {
-            return Ok(bytes);
-        }
+        let count = stream.read(&mut chunk).map_err(late)?;
         bytes.extend_from_slice(chunk.get(..count).unwrap_or_default());
+        let answer = parse(&bytes);
+        if count == 0 || answer.is_some() {
+            return Ok(answer);
+        }
         if bytes.len() > MAX_ANSWER {
             return Err(io::Error::other("the answer is longer than 4 MiB"));
         }
         if Instant::now() > deadline {
             return Err(io::ErrorKind::TimedOut.into());
         }
+    }
+}
+
+/// The system calls a read that waited too long `Resource temporarily unavailable`.
+fn late(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            io::Error::new(io::ErrorKind::TimedOut, format!("nothing came for {PATIENCE:?}"))
+        }
+        _ => error,
     }
 }
 
@@ -225,6 +238,28 @@ mod against_a_sidecar {
         assert!(!house.drain.is_cancelled());
         assert_eq!(run(drain::run, Some("s3cret")).await, 0);
         assert!(house.drain.is_cancelled());
+    }
+
+    /// What `ask` says of a peer that answers so and keeps the connection.
+    fn asked_of(answer: &'static str) -> Result<Answer, AskError> {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let asking = std::thread::spawn(move || ask(address, "GET", "/status", None));
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.write_all(answer.as_bytes()).unwrap();
+        asking.join().unwrap()
+    }
+
+    #[test]
+    fn an_answer_that_is_complete_is_not_waited_for_longer() {
+        let answer = asked_of("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
+        assert_eq!(answer, Answer { status: 200, body: "ok".to_owned() });
+    }
+
+    #[test]
+    fn a_peer_that_stops_in_the_middle_is_said_to_be_late() {
+        let error = asked_of("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok").unwrap_err();
+        assert!(error.to_string().ends_with(": nothing came for 3s"), "{error}");
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@
 //! Nothing is removed here: the pipeline rebuilds a head from the fields that may pass.
 
 use http::HeaderMap;
-use http::header::{self, HeaderName};
+use http::header::{self, HeaderName, HeaderValue};
 
 use super::{b3, forwarded};
 
@@ -125,7 +125,7 @@ const IDENTITY: [&str; 5] =
     ["x-user-id", "x-user-roles", "x-user-email", "x-tenant-id", "x-identity"];
 
 /// Whether a field is one that a service says to us and not to the client: `x-audit-*` refines the
-/// audit record, `x-error-type` the error class.
+/// audit record, `x-error-type` the error class. A client has no word in that: a service might echo it.
 pub fn is_internal(name: &HeaderName) -> bool {
     let name = name.as_str();
     name.starts_with("x-audit-") || name == "x-error-type"
@@ -142,19 +142,37 @@ pub fn is_trace_context(name: &HeaderName) -> bool {
 /// request id under its usual name go whoever sent them: they were told in the head, and there they are
 /// ours.
 pub fn strip_trailers(trailers: &mut HeaderMap) {
-    let may_not = |name: &&HeaderName| {
-        is_hop_by_hop(name)
-            || is_identity(name)
-            || is_internal(name)
-            || is_trace_context(name)
-            || forwarded::is_forwarding(name)
-            || is_twin(name.as_str(), REQUEST_ID.as_str())
-            || matches!(**name, header::CONTENT_LENGTH | header::HOST | header::TRAILER)
-    };
-    let refused: Vec<_> = trailers.keys().filter(may_not).cloned().collect();
+    let refused: Vec<_> = trailers.keys().filter(|name| !may_trail(name)).cloned().collect();
     for name in refused {
         trailers.remove(name);
     }
+}
+
+/// Takes out of `Trailer` what [`strip_trailers`] will take out of the trailers, so that nobody hears
+/// of them.
+pub fn strip_announced(headers: &mut HeaderMap) {
+    let is_announced =
+        |name: &[u8]| HeaderName::from_bytes(name).is_ok_and(|name| may_trail(&name));
+    let lines = headers.get_all(header::TRAILER).into_iter().map(HeaderValue::as_bytes);
+    let names = lines.flat_map(|line| line.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    let (stay, go): (Vec<_>, Vec<_>) = names.partition(|name| is_announced(name));
+    if go.is_empty() {
+        return;
+    }
+    match HeaderValue::from_bytes(&stay.join(&b", "[..])) {
+        Ok(names) if !stay.is_empty() => drop(headers.insert(header::TRAILER, names)),
+        _ => drop(headers.remove(header::TRAILER)),
+    }
+}
+
+fn may_trail(name: &HeaderName) -> bool {
+    !(is_hop_by_hop(name)
+        || is_identity(name)
+        || is_internal(name)
+        || is_trace_context(name)
+        || forwarded::is_forwarding(name)
+        || is_twin(name.as_str(), REQUEST_ID.as_str())
+        || matches!(*name, header::CONTENT_LENGTH | header::HOST | header::TRAILER))
 }
 
 /// The fields of a message that have one of these names, or are an underscore twin of one.
@@ -263,6 +281,25 @@ mod tests {
         let mut left: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["grpc-message", "grpc-status", "x-sum"]);
+    }
+
+    #[test]
+    fn what_is_taken_out_of_the_trailers_is_not_announced_either() {
+        for (lines, expected) in [
+            (&["x-sum"][..], Some("x-sum")),
+            (&["X-Error-Type"], None),
+            (&["x-sum,x-error-type , grpc-status"], Some("x-sum, grpc-status")),
+            (&["x-audit-event", "x-sum", "no name"], Some("x-sum")),
+            (&[], None),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(header::TRAILER, line.parse().unwrap());
+            }
+            strip_announced(&mut headers);
+            let left: Vec<_> = headers.get_all(header::TRAILER).iter().collect();
+            assert_eq!(left, expected.into_iter().collect::<Vec<_>>(), "{lines:?}");
+        }
     }
 
     proptest! {

@@ -3,7 +3,9 @@
 //! Every answer carries the request id. An answer of our own never repeats a word of the client's or
 //! the upstream's.
 
-use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SERVER};
+use http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SERVER, TRAILER,
+};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::Body;
@@ -52,7 +54,7 @@ pub fn dress(exchange: &Exchange, verdict: &Verdict, headers: &mut HeaderMap) {
     // So does the first of these.
     let (mut has_server, mut has_powered_by) = (false, false);
     let mut ending = Vec::new();
-    let mut lists_fields = false;
+    let (mut lists_fields, mut has_trailer) = (false, false);
     for (name, value) in &*headers {
         match *name {
             CONNECTION => {
@@ -61,6 +63,7 @@ pub fn dress(exchange: &Exchange, verdict: &Verdict, headers: &mut HeaderMap) {
             }
             SERVER => has_server = true,
             _ if hop::is_usual(name) => {}
+            TRAILER => has_trailer = true,
             _ if *name == X_POWERED_BY => has_powered_by = true,
             _ if *name == hop::KEEP_ALIVE => has_keep_alive = true,
             _ if ends_here(name) => ending.push(name.clone()),
@@ -69,6 +72,9 @@ pub fn dress(exchange: &Exchange, verdict: &Verdict, headers: &mut HeaderMap) {
     }
     if lists_fields {
         ending.extend(hop::listed(headers));
+    }
+    if has_trailer {
+        hop::strip_announced(headers);
     }
     if has_connection {
         headers.remove(CONNECTION);

@@ -57,7 +57,7 @@ pub struct Survey {
     /// Whether the client understands trailers (RFC 9110 §10.1.4).
     pub accepts_trailers: bool,
     /// The fields that end at this hop, each once: hop-by-hop fields (RFC 9110 §7.6.1), what we write
-    /// anew, claims of an identity, and forwarding fields of a peer that is not believed.
+    /// anew, claims of an identity, words of the service to us, and forwarding fields of a peer that is not believed.
     pub ending: Vec<HeaderName>,
 }
 
@@ -182,6 +182,7 @@ fn ends_here(name: &HeaderName, is_trusted: bool) -> bool {
     hop::is_hop_by_hop(name)
         || *name == CONTENT_LENGTH
         || hop::is_identity(name)
+        || hop::is_internal(name)
         || (!is_trusted && forwarded::is_forwarding(name))
 }
 
@@ -230,14 +231,16 @@ mod tests {
             ("te", "gzip"),
             ("te", "trailers"),
             ("x-user-id", "eve"),
+            ("x-error-type", "mine"),
             ("x-forwarded-for", "192.0.2.1"),
             ("accept", "*/*"),
         ];
         let stranger = survey(&fields, false);
-        assert_eq!(stranger.ending, ["connection", "te", "x-user-id", "x-forwarded-for", "x-mine"]);
+        let ending = ["connection", "te", "x-user-id", "x-error-type", "x-forwarded-for", "x-mine"];
+        assert_eq!(stranger.ending, ending);
         assert!(stranger.accepts_trailers && !stranger.prefers_html);
         let friend = survey(&fields, true);
-        assert_eq!(friend.ending, ["connection", "te", "x-user-id", "x-mine"]);
+        assert_eq!(friend.ending, ["connection", "te", "x-user-id", "x-error-type", "x-mine"]);
     }
 
     #[test]

@@ -47,6 +47,9 @@ refused! {
     a_webhook_speaks_http:
         "alerts = [{ name = \"a\", when = \"errors > 1/min\", notify = [\"webhook:ftp://a\"] }]", "1:60",
         "expected a URL that begins with https://";
+    a_webhook_has_no_user_and_password:
+        "alerts = [{ name = \"a\", when = \"errors > 1/min\", notify = [\"webhook:https://user:pw@h/x\"] }]", "1:60",
+        "a webhook's URL cannot hold credentials";
     an_unset_webhook_is_an_error:
         "alerts = [{ name = \"a\", when = \"errors > 1/min\", notify = [\"webhook:${ALERT_WEBHOOK}\"] }]", "1:60",
         "the environment variable `ALERT_WEBHOOK` is not set";

@@ -73,7 +73,15 @@ async fn asked(sidecar: &mut Sidecar, path: &str, bodies: &[&str]) -> Vec<(u16, 
 async fn a_number_in_the_request_is_taken_at_once_and_no_request_may_name_an_absurd_one() {
     let (_upstream, mut sidecar) = costly().await;
     let mut client = sidecar.client().await;
-    for cost in ["11", "9007199254740992", "18446744073709551615"] {
+    for cost in [
+        "11",
+        "9007199254740992",
+        "9007199254740993.0",
+        "18446744073709551615",
+        "18446744073709551616",
+        "100000000000000000000000000000000",
+        "1e300",
+    ] {
         let answer = client.post("/asked", &format!("{{\"max_tokens\":{cost}}}")).await;
         assert_eq!((answer.status, answer.field("retry-after")), (429, None), "{cost}");
         let detail = answer.json()["detail"].clone();
@@ -98,7 +106,8 @@ async fn what_should_be_a_number_and_is_none_costs_the_whole_burst() {
         "{\"max_tokens\":\"9\"}",
         "{\"max_tokens\":-1}",
         "{\"max_tokens\":1.5}",
-        "{\"max_tokens\":1e300}",
+        "{\"max_tokens\":-1e300}",
+        "{\"max_tokens\":1e400}",
         "{\"max_tokens\":[1]}",
         "{\"max_tokens\":1",
         &long,

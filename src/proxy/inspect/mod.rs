@@ -306,7 +306,8 @@ impl<'de> Visitor<'de> for Walk<'_> {
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<(), E> {
         match whole(number) {
-            Some(number) => self.note(|taking| taking.count(number)),
+            Some(number) if number <= EXACT => self.note(|taking| taking.count(number)),
+            Some(number) => self.note(|taking| taking.vast(number)),
             None => self.other(),
         }
         Ok(())
@@ -336,15 +337,18 @@ impl<'a> Visitor<'_> for Member<'a> {
     }
 }
 
-/// A whole number that JSON happens to write as `12.0` or `1.2e1`, as far as floats are exact.
+/// Up to here a float is the number that was written, and no neighbour of it.
+const EXACT: u64 = (1 << 53) - 1;
+
+/// A whole number that JSON happens to write as `12.0` or `1.2e1`, or with more digits than a `u64` has;
+/// what is beyond that is the largest.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "only what is whole and from 0 to 2^53 is cast"
+    reason = "only what is whole and not negative is cast, and the cast saturates"
 )]
 fn whole(number: f64) -> Option<u64> {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    let is_whole = (0.0..=EXACT).contains(&number) && number.fract() == 0.0;
+    let is_whole = number >= 0.0 && number.fract() == 0.0;
     is_whole.then_some(number as u64)
 }
 

@@ -52,6 +52,14 @@ impl Taking {
         }
     }
 
+    /// Of a JSON number that is larger than floats are exact: about so many, and the digits of no id.
+    pub(super) fn vast(&self, about: u64) -> Option<Value> {
+        match self {
+            Self::Number => Some(Value::Number(about)),
+            Self::Value { .. } | Self::Length | Self::Hmac(_) => self.other(),
+        }
+    }
+
     /// Of any other value: it is in no list, and has neither length nor pseudonym.
     pub(super) fn other(&self) -> Option<Value> {
         match self {
@@ -66,8 +74,9 @@ impl Taking {
             (Self::Hmac(key), _) => Some(Value::Pseudonym(key.pseudonym(bytes))),
             (_, Err(_)) => self.other(),
             (Self::Number, Ok(text)) => {
-                let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
-                text.parse().ok().filter(|_| is_plain).map(Value::Number)
+                let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+                // Digits fail to be a number only where they are too many.
+                is_plain.then(|| Value::Number(text.parse().unwrap_or(u64::MAX)))
             }
             (_, Ok(text)) => self.text(text),
         }

@@ -90,10 +90,15 @@ fn numbers_are_counts_and_nothing_else() {
         ("12.0", "n=12"),
         ("1.2e1", "n=12"),
         ("18446744073709551615", "n=18446744073709551615"),
+        // Beyond that, and beyond what a float tells apart, it is about so many.
+        ("18446744073709551616", "n=18446744073709551615"),
+        ("1e300", "n=18446744073709551615"),
+        ("9007199254740991.0", "n=9007199254740991"),
+        ("9007199254740993.0", "n=9007199254740992"),
     ] {
         assert_eq!(facts(&captures, &format!(r#"{{"n":{json}}}"#)), [expected]);
     }
-    for json in ["-1", "1.5", "1e300", "-0.5", r#""12""#, "true", "[12]", "{}", "null"] {
+    for json in ["-1", "1.5", "-1e300", "-0.5", r#""12""#, "true", "[12]", "{}", "null"] {
         assert!(facts(&captures, &format!(r#"{{"n":{json}}}"#)).is_empty(), "{json}");
     }
 }
@@ -107,7 +112,9 @@ fn texts_and_whole_numbers_have_pseudonyms() {
     {
         assert_eq!(facts(&captures, &format!(r#"{{"id":{json}}}"#)), [known(text.as_bytes())]);
     }
-    for json in ["null", "true", "-1", "1.5", "[]", "{}"] {
+    for json in
+        ["null", "true", "-1", "1.5", "[]", "{}", "9007199254740992.0", "18446744073709551616"]
+    {
         assert!(facts(&captures, &format!(r#"{{"id":{json}}}"#)).is_empty(), "{json}");
     }
 }

@@ -61,12 +61,13 @@ impl Recent {
         drop(displaced); // Its last holder frees it: not under the lock.
     }
 
-    /// What became of the exchange with this id.
+    /// What became of the exchange with this id, in whatever letter case.
     pub(super) fn explain(&self, id: &str) -> Option<Json> {
         let record = self.shards.iter().find_map(|Shard(shard)| {
             let rings = shard.lock();
             let mut all = rings.iter().flat_map(|ring| &ring.records);
-            let found = all.find(|record| record.request_id.with_str(|known| known == id));
+            let found = all
+                .find(|record| record.request_id.with_str(|known| known.eq_ignore_ascii_case(id)));
             found.map(Arc::clone)
         })?;
         Some(document::of(&record))

@@ -151,8 +151,11 @@ fn refuse(table: &Section<'_>, word: &Word, label: &str) {
 }
 
 fn read(text: &str) -> Result<Secret, &'static str> {
-    let is_url = url::parse(text).is_ok();
-    is_url.then(|| Secret::new(text)).ok_or("expected a URL that begins with https:// or http://")
+    match url::parse(text) {
+        Ok(_) => Ok(Secret::new(text)),
+        Err(url::UrlError::Credentials) => Err("a webhook's URL cannot hold credentials"),
+        Err(_) => Err("expected a URL that begins with https:// or http://"),
+    }
 }
 
 /// The webhook that the environment names. One that is none stops nobody from starting.
