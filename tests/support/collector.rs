@@ -375,9 +375,14 @@ fn inspect_log(record: &LogRecord, found: &mut Vec<String>) {
     if record.body.is_none() || name.is_empty() {
         found.push("a log record has no body".to_owned());
     }
-    let has_ids = is_id(&record.trace_id, 16) && is_id(&record.span_id, 8);
-    let has_none = record.trace_id.is_empty() && record.span_id.is_empty();
-    if !has_ids && !has_none {
+    // A trace without a span is allowed, a span without its trace is not.
+    let has_trace = is_id(&record.trace_id, 16);
+    let is_fit = match (record.trace_id.is_empty(), record.span_id.is_empty()) {
+        (_, false) => has_trace && is_id(&record.span_id, 8),
+        (false, true) => has_trace,
+        (true, true) => true,
+    };
+    if !is_fit {
         found.push(format!("`{name}` has a malformed id"));
     }
     if record.time_unix_nano == 0 || record.observed_time_unix_nano < record.time_unix_nano {
