@@ -80,8 +80,8 @@ impl Lines {
     ) -> Result<[Self; N], OpenError> {
         let failed = |error| {
             let is_file = directory.exists() && !directory.is_dir();
-            let named = || io::Error::new(io::ErrorKind::NotADirectory, NO_DIRECTORY);
-            let error = if is_file { named() } else { error };
+            let plainly = || io::Error::new(io::ErrorKind::NotADirectory, NO_DIRECTORY);
+            let error = if is_file { plainly() } else { error };
             OpenError { path: directory.to_owned(), error }
         };
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::take(directory).map_err(failed)?);
