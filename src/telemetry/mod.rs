@@ -26,6 +26,7 @@ pub mod lane;
 pub mod ledger;
 pub mod log;
 pub mod metrics;
+pub mod post;
 pub mod push;
 mod recent;
 pub mod resource;

@@ -6,11 +6,7 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use http::{HeaderMap, Response, Uri};
 use parking_lot::Mutex;
 use thiserror::Error;
 
@@ -23,14 +19,14 @@ use super::lane::Lane;
 use super::ledger::{Account, Book, Ledger};
 use super::log::Log;
 use super::metrics::{Metrics, sources};
+use super::post::Mail;
 use super::sink::Sink;
 use super::sinks::access_log::{self, AccessLog, OpenError};
 use super::sinks::datadog::DatadogSink;
 use super::sinks::otlp::logs::OtlpLogs;
 use super::sinks::otlp::metrics::MetricsPush;
 use super::sinks::otlp::{Otlp, OtlpError};
-use super::sinks::sentry::{BadDsn, Post, SentrySink};
-use super::sinks::webhook::Carry;
+use super::sinks::sentry::{BadDsn, SentrySink};
 use super::{Telemetry, worker};
 use crate::config::Config;
 
@@ -113,7 +109,7 @@ impl Telemetry {
             voices.metrics.leave_out_exemplars();
         }
         if let Some(sentry) = &config.sentry {
-            let sink = SentrySink::new(sentry, Mail(ExportClient::new(None)?))?;
+            let sink = SentrySink::new(sentry, Mail::new(ExportClient::new(None)?))?;
             voices.errors = Some(voices.open(&mut ledger, sink, "errors", ERRORS));
         }
         let push = MetricsPush::start(config, &voices.metrics, spool.as_ref())?;
@@ -196,55 +192,5 @@ impl Book for LeftOver {
             signal => (signal, "otlp"),
         };
         self.1.account(signal, sink, 0)
-    }
-}
-
-/// The way out of Sentry's events and of webhooks: the same client as the other exporters'.
-#[derive(Debug)]
-pub(super) struct Mail(ExportClient);
-
-impl Mail {
-    pub(super) fn new(client: ExportClient) -> Self {
-        Self(client)
-    }
-
-    /// Sends, and gives what is answered by its head: that says whether it was taken, so a body that is
-    /// too long, slow or cut changes nothing.
-    async fn send(
-        &self,
-        uri: Uri,
-        headers: HeaderMap,
-        body: Bytes,
-        limit: Duration,
-    ) -> Result<Response<Bytes>, &'static str> {
-        let sent = self.0.exchange(uri, headers, body, limit).await;
-        let reply = sent.map_err(|error| error.reason)?;
-        Ok(Response::from_parts(reply.head, reply.body))
-    }
-}
-
-#[async_trait]
-impl Carry for Mail {
-    async fn carry(
-        &self,
-        uri: Uri,
-        headers: HeaderMap,
-        body: Bytes,
-        limit: Duration,
-    ) -> Result<Response<Bytes>, &'static str> {
-        self.send(uri, headers, body, limit).await
-    }
-}
-
-#[async_trait]
-impl Post for Mail {
-    async fn post(
-        &self,
-        uri: Uri,
-        headers: HeaderMap,
-        body: Bytes,
-        limit: Duration,
-    ) -> Result<Response<Bytes>, &'static str> {
-        self.send(uri, headers, body, limit).await
     }
 }

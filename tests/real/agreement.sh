@@ -10,7 +10,7 @@ read -r listen admin upstream_port prometheus_port told_port < <(free_ports 5)
 launch_server upstream "$upstream_port" "$PYTHON" "$PARTS/ailing.py" "$upstream_port"
 told=$RUN/told
 touch "$told"
-launch_server told "$told_port" "$PYTHON" "$PARTS/told.py" "$told_port" "$told"
+launch_server hook "$told_port" "$PYTHON" "$PARTS/hook.py" "$told_port" "$told"
 sed -e 's/_interval: 15s/_interval: 1s/' -e '/^alerting:/,/^$/d' \
   -e "s/127.0.0.1:9901/127.0.0.1:$admin/" "$config/prometheus.yml" >"$RUN/prometheus.yml"
 cp "$config"/{recording,alerts,burn_rate}.yml "$RUN"

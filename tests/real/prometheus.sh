@@ -5,12 +5,13 @@
 # whose name and unit are a promise to existing dashboards.
 . "$(dirname "$0")/lib.sh"
 
-read -r node_port listen admin metrics prometheus_port < <(free_ports 5)
+read -r node_port listen admin metrics prometheus_port nobody < <(free_ports 6)
 launch_server node "$node_port" node "$PARTS/server.js" "$node_port"
 write_config "$RUN/sidecar.toml" "$listen" "$admin" "$node_port"
 cat >>"$RUN/sidecar.toml" <<TOML
+# Exemplars name traces that somebody is to have: here a collector that is away.
 [otlp]
-endpoint = ""
+endpoint = "http://127.0.0.1:$nobody"
 [metrics]
 listen = "127.0.0.1:$metrics"
 [[routes]]

@@ -14,11 +14,12 @@ use crate::config::model::{Alert, Notify, Sentry, Service};
 use crate::telemetry::export_client::ExportClient;
 use crate::telemetry::lane::Lane;
 use crate::telemetry::ledger::{Book, Ledger};
+use crate::telemetry::post::Mail;
 use crate::telemetry::resource;
 use crate::telemetry::sink::Sink;
 use crate::telemetry::sinks::sentry::{AlertSink, BadDsn};
 use crate::telemetry::sinks::webhook::Webhook;
-use crate::telemetry::start::{Mail, StartError};
+use crate::telemetry::start::StartError;
 use crate::telemetry::worker::{self, Worker};
 
 /// The signal of the accounts.

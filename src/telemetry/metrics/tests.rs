@@ -1,6 +1,5 @@
 //! The metrics as a scraper sees them.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::SystemTime;
 
 use super::orchestrations::{MODE, SPAN};
@@ -12,9 +11,9 @@ use crate::http::shape::Words;
 use crate::http::traceparent::{SpanId, TraceId};
 use crate::record::name::spell;
 use crate::record::{
-    Cache, Caller, Fact, Failure, Kept, Outcome, Phase, Policy, Refusal, Stream, Trace, Trail,
-    UpstreamLeg, Value,
+    Cache, Fact, Failure, Outcome, Phase, Policy, Refusal, Stream, Trace, UpstreamLeg, Value,
 };
+use crate::telemetry::log::sample;
 
 mod pages;
 
@@ -41,22 +40,11 @@ fn names(template: &'static str) -> Arc<RouteNames> {
 }
 
 fn record(route: &Arc<RouteNames>) -> Record {
-    let span = SpanId([1; 8]);
+    let sample = sample::record();
+    let (trace_id, server_span) = (TraceId([1; 16]), SpanId([1; 8]));
     Record {
         request_id: RequestId::generate(),
-        client_request_id: None,
-        trace: Trace {
-            trace_id: TraceId([1; 16]),
-            server_span: span,
-            client_span: span,
-            internal_span: span,
-            parent: None,
-            link: None,
-            sampled: true,
-            is_random: true,
-            state: None,
-        },
-        kept: Some(Kept::Head),
+        trace: Trace { trace_id, server_span, ..sample.trace.clone() },
         started: SystemTime::UNIX_EPOCH,
         duration: 20 * MS,
         ttfb: Some(10 * MS),
@@ -68,28 +56,11 @@ fn record(route: &Arc<RouteNames>) -> Record {
             status: Some(200),
         }),
         method: Method::Get,
-        scheme: "http",
-        protocol: "1.1",
         route: Arc::clone(route),
-        shape: None,
-        status: Some(200),
-        outcome: Outcome::Served,
         bytes_in: 0,
         bytes_out: 300,
-        stream: None,
-        user_agent: None,
-        client_ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        caller: Caller::default(),
-        operation: None,
-        rejection: None,
-        trail: Trail::default(),
-        class: None,
-        would_refuse: None,
         facts: Vec::new(),
-        limited_by: None,
-        headers: Box::default(),
-        cache: None,
-        store_calls: Vec::new(),
+        ..sample
     }
 }
 

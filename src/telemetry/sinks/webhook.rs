@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::Uri;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
-use http::{Response, Uri};
 use serde_json::json;
 use tokio::time::sleep;
 
 use crate::config::model::Service;
 use crate::telemetry::alerts::Turn;
+use crate::telemetry::post::Post;
 use crate::telemetry::sink::{Delivery, Sink};
 use crate::telemetry::{resource, timestamp};
 
@@ -24,35 +25,21 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// The pauses before a second and a third attempt.
 const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 
-/// Sends one request, over the exporters' own client.
-#[async_trait]
-pub trait Carry: Send + Sync + 'static {
-    /// Posts a body and reads the answer within `limit`, or says why not (`unreachable`, `timeout`).
-    /// Dropping the future gives the request up.
-    async fn carry(
-        &self,
-        uri: Uri,
-        headers: HeaderMap,
-        body: Bytes,
-        limit: Duration,
-    ) -> Result<Response<Bytes>, &'static str>;
-}
-
 /// The sink of the alerts' lane to webhooks.
 #[derive(Debug)]
-pub struct Webhook<C> {
-    carry: C,
+pub struct Webhook<P> {
+    post: P,
     service: String,
     version: String,
     environment: String,
     host: Option<String>,
 }
 
-impl<C: Carry> Webhook<C> {
+impl<P: Post> Webhook<P> {
     /// Posts in the name of this service.
-    pub fn new(service: &Service, carry: C) -> Self {
+    pub fn new(service: &Service, post: P) -> Self {
         Self {
-            carry,
+            post,
             service: service.name.clone(),
             version: service.version.clone(),
             environment: service.environment.clone(),
@@ -111,7 +98,7 @@ impl<C: Carry> Webhook<C> {
         let json = HeaderValue::from_static("application/json");
         let agent = HeaderValue::from_static(concat!("vital-sidecar/", env!("CARGO_PKG_VERSION")));
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, json), (USER_AGENT, agent)]);
-        let answer = self.carry.carry(uri, headers, body, LIMIT).await?;
+        let answer = self.post.post(uri, headers, body, LIMIT).await?;
         match answer.status() {
             status if status.is_success() => Ok(()),
             // Worth another attempt.
@@ -124,7 +111,7 @@ impl<C: Carry> Webhook<C> {
 }
 
 #[async_trait]
-impl<C: Carry> Sink for Webhook<C> {
+impl<P: Post> Sink for Webhook<P> {
     type Item = Arc<Turn>;
 
     fn name(&self) -> &'static str {
@@ -157,6 +144,7 @@ mod tests {
     use std::collections::VecDeque;
     use std::time::SystemTime;
 
+    use http::Response;
     use parking_lot::Mutex;
     use tokio::time::Instant;
 
@@ -173,8 +161,8 @@ mod tests {
     }
 
     #[async_trait]
-    impl Carry for Inbox {
-        async fn carry(
+    impl Post for Inbox {
+        async fn post(
             &self,
             uri: Uri,
             _: HeaderMap,

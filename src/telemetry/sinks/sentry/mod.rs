@@ -13,13 +13,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName};
-use http::{Response, Uri};
+use http::header::HeaderName;
 use thiserror::Error;
 
 use crate::config::model::Sentry;
 use crate::record::Record;
+use crate::telemetry::post::Post;
 use crate::telemetry::sink::{Delivery, Sink};
 
 mod alert;
@@ -35,20 +34,6 @@ use project::Project;
 const LIMIT: Duration = Duration::from_secs(5);
 const AUTH: HeaderName = HeaderName::from_static("x-sentry-auth");
 const CLIENT: &str = concat!("vital-sidecar/", env!("CARGO_PKG_VERSION"));
-
-/// Sends one request at a time, over the exporters' own client.
-#[async_trait]
-pub trait Post: Send + Sync + 'static {
-    /// Posts a body and reads the answer within `limit`, or says why not (`unreachable`,
-    /// `timeout`). Dropping the future gives the request up.
-    async fn post(
-        &self,
-        uri: Uri,
-        headers: HeaderMap,
-        body: Bytes,
-        limit: Duration,
-    ) -> Result<Response<Bytes>, &'static str>;
-}
 
 /// The DSN cannot be used. The text does not repeat it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

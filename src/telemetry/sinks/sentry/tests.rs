@@ -1,21 +1,20 @@
 //! The sink against a Sentry that is a list of answers.
 
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
 use std::time::SystemTime;
 
+use bytes::Bytes;
+use http::{HeaderMap, Response, Uri};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::time::advance;
 
 use super::*;
 use crate::http::ids::RequestId;
-use crate::http::method::Method;
 use crate::http::traceparent::{SpanId, TraceId};
-use crate::record::{
-    Caller, Failure, Kept, Outcome, Policy, PseudonymKey, RouteNames, Trace, Trail, User,
-};
+use crate::record::{Caller, PseudonymKey, RouteNames, Trace, User};
 use crate::secret::Secret;
+use crate::telemetry::log::sample;
 
 type Answer = Result<Response<Bytes>, &'static str>;
 
@@ -54,55 +53,17 @@ fn answer(status: u16, limits: Option<&str>) -> Response<Bytes> {
 }
 
 fn failed(template: &'static str) -> Arc<Record> {
+    let failed = sample::failed();
+    let (trace_id, server_span) = (TraceId([0xab; 16]), SpanId([0xcd; 8]));
     Arc::new(Record {
         request_id: RequestId::generate(),
-        client_request_id: None,
-        trace: Trace {
-            trace_id: TraceId([0xab; 16]),
-            server_span: SpanId([0xcd; 8]),
-            client_span: SpanId([1; 8]),
-            internal_span: SpanId([2; 8]),
-            parent: None,
-            link: None,
-            sampled: true,
-            is_random: true,
-            state: None,
-        },
-        kept: Some(Kept::Head),
+        trace: Trace { trace_id, server_span, ..failed.trace.clone() },
         started: SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000),
         duration: Duration::from_millis(1500),
-        ttfb: None,
-        overhead: Duration::ZERO,
-        upstream: None,
-        method: Method::Post,
-        scheme: "http",
-        protocol: "1.1",
-        route: Arc::new(RouteNames {
-            template: template.into(),
-            name: None,
-            span: None,
-            audit: None,
-            policy: Policy::default(),
-        }),
+        route: Arc::new(RouteNames { template: template.into(), ..(*failed.route).clone() }),
         shape: Some("/secret-url".into()),
-        status: Some(502),
-        outcome: Outcome::Failed(Failure::UpstreamConnect),
-        bytes_in: 0,
-        bytes_out: 0,
-        stream: None,
         user_agent: Some("secret-agent".into()),
-        client_ip: Ipv4Addr::new(192, 0, 2, 77).into(),
-        caller: Caller::default(),
-        operation: None,
-        rejection: None,
-        trail: Trail::default(),
-        class: None,
-        would_refuse: None,
-        facts: Vec::new(),
-        limited_by: None,
-        headers: Box::default(),
-        cache: None,
-        store_calls: Vec::new(),
+        ..failed
     })
 }
 
