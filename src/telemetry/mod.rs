@@ -116,7 +116,7 @@ impl Telemetry {
         &self.ledger
     }
 
-    /// What the gates said to one of the last exchanges, by its id. It searches a thousand records.
+    /// What the gates said to one of the last exchanges, by its id. It searches hundreds of records.
     pub fn explain(&self, id: &str) -> Option<serde_json::Value> {
         self.recent.explain(id)
     }

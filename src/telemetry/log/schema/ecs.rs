@@ -5,9 +5,10 @@
 //! their names is `_`. What ECS has no name for begins with `sidecar.`, and its times are in seconds;
 //! `event.duration` is in nanoseconds, as ECS wants it.
 
+use super::alike;
 use crate::config::model::Service;
 use crate::http::sanitise;
-use crate::record::{Caller, Level, Outcome, Record, User};
+use crate::record::{Caller, Level, Outcome, Record};
 use crate::telemetry::json;
 use crate::telemetry::log::entry::{Audited, Entry, Incoming, Said};
 use crate::telemetry::log::fields::{Fields, key};
@@ -108,34 +109,8 @@ fn answer(fields: &mut Fields<'_>, record: &Record) {
     fields.number(key!("event.duration"), took);
     fields.token(key!("event.outcome"), outcome(record));
     fields.token(key!("sidecar.outcome"), record.outcome.as_str().as_bytes());
-    if let Some(ttfb) = record.ttfb {
-        fields.seconds(key!("sidecar.time_to_first_byte"), ttfb);
-    }
-    if let Some(leg) = record.upstream {
-        fields.seconds(key!("sidecar.upstream.duration"), leg.duration);
-    }
-    fields.seconds(key!("sidecar.overhead"), record.overhead);
-    if let Some(stream) = &record.stream {
-        fields.token(key!("sidecar.stream.kind"), stream.kind.as_str().as_bytes());
-        if stream.kind.is_counted() {
-            fields.number(key!("sidecar.stream.events"), stream.events);
-        }
-    }
-    if let Some(error_type) = record.error_type() {
-        fields.text(key!("error.type"), error_type.as_str());
-    }
-    if record.level() == Level::Error {
-        fields.text(key!("error.message"), &record.outcome.message(record.status));
-    }
-    if let Some(rejection) = record.rejection {
-        fields.token(key!("sidecar.identity.reason"), rejection.as_str().as_bytes());
-    }
-    if let Some(refusal) = record.would_refuse {
-        fields.token(key!("sidecar.would_refuse"), refusal.error_type().as_str().as_bytes());
-    }
-    if let Some(limit) = &record.limited_by {
-        fields.text(key!("sidecar.rate_limit"), limit);
-    }
+    alike::course(fields, record);
+    alike::verdicts(fields, record);
 }
 
 /// What ECS calls the outcome: of a client that left nobody knows what it would have been.
@@ -149,11 +124,7 @@ fn outcome(record: &Record) -> &'static [u8] {
 
 /// Who asks. ECS has the same two names of a user as we have, and calls a tenant an organization.
 fn client(fields: &mut Fields<'_>, caller: &Caller, user_agent: Option<&str>) {
-    match &caller.user {
-        Some(user @ User::Hash(_)) => user.with_str(|user| fields.text(key!("user.hash"), user)),
-        Some(user @ User::Raw(_)) => user.with_str(|user| fields.text(key!("user.id"), user)),
-        None => {}
-    }
+    alike::user(fields, caller);
     if let Some(tenant) = &caller.tenant {
         fields.text(key!("organization.id"), tenant);
     }

@@ -3,6 +3,7 @@
 //! A schema promises that no key is twice in a line: the names of captured facts are none of
 //! [`TAKEN_FIELDS`](crate::config::model::TAKEN_FIELDS), which a test holds against every schema.
 
+mod alike;
 pub(super) mod ecs;
 pub(super) mod otel;
 pub(super) mod pretty;

@@ -7,10 +7,11 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::alike;
 use crate::config::model::{LogLevel, Service};
 use crate::http::sanitise;
 use crate::http::traceparent::{SpanId, TraceId};
-use crate::record::{Caller, Level, Record, User};
+use crate::record::{Caller, Record};
 use crate::telemetry::json;
 use crate::telemetry::log::entry::{Audited, Entry, Incoming, Said};
 use crate::telemetry::log::fields::{Fields, key};
@@ -126,45 +127,15 @@ fn answer(fields: &mut Fields<'_>, record: &Record) {
     }
     fields.number(key!("http.response.body.size"), record.bytes_out);
     fields.seconds(key!("sidecar.duration"), record.duration);
-    if let Some(ttfb) = record.ttfb {
-        fields.seconds(key!("sidecar.time_to_first_byte"), ttfb);
-    }
-    if let Some(leg) = record.upstream {
-        fields.seconds(key!("sidecar.upstream.duration"), leg.duration);
-    }
-    fields.seconds(key!("sidecar.overhead"), record.overhead);
-    if let Some(stream) = &record.stream {
-        fields.token(key!("sidecar.stream.kind"), stream.kind.as_str().as_bytes());
-        if stream.kind.is_counted() {
-            fields.number(key!("sidecar.stream.events"), stream.events);
-        }
-    }
+    alike::course(fields, record);
     fields.token(key!("sidecar.outcome"), record.outcome.as_str().as_bytes());
-    if let Some(error_type) = record.error_type() {
-        fields.text(key!("error.type"), error_type.as_str());
-    }
-    if record.level() == Level::Error {
-        fields.text(key!("error.message"), &record.outcome.message(record.status));
-    }
-    if let Some(rejection) = record.rejection {
-        fields.token(key!("sidecar.identity.reason"), rejection.as_str().as_bytes());
-    }
-    if let Some(refusal) = record.would_refuse {
-        fields.token(key!("sidecar.would_refuse"), refusal.error_type().as_str().as_bytes());
-    }
-    if let Some(limit) = &record.limited_by {
-        fields.text(key!("sidecar.rate_limit"), limit);
-    }
+    alike::verdicts(fields, record);
     fields.bool(key!("sidecar.sampled"), record.is_kept());
 }
 
 /// Who asks, under the name that says whether it is a pseudonym.
 fn client(fields: &mut Fields<'_>, caller: &Caller, user_agent: Option<&str>) {
-    match &caller.user {
-        Some(user @ User::Hash(_)) => user.with_str(|user| fields.text(key!("user.hash"), user)),
-        Some(user @ User::Raw(_)) => user.with_str(|user| fields.text(key!("user.id"), user)),
-        None => {}
-    }
+    alike::user(fields, caller);
     if let Some(tenant) = &caller.tenant {
         fields.text(key!("tenant.id"), tenant);
     }
