@@ -1,5 +1,6 @@
 //! A thread that compresses old files, one after the other, the oldest first.
 //!
+//! It takes the processor time that nobody else wants: no request waits for the compression of a log.
 //! It shares nothing with whoever writes but the names of the files, for a few system calls. If it is
 //! behind, files wait as they are. What it cannot compress stays as it is, and is tried again at the
 //! next nudge, not before.
@@ -17,6 +18,10 @@ use super::shelf::Shelf;
 /// Bytes that are read at a time.
 const BLOCK: usize = 64 * 1024;
 
+/// See nice(2).
+#[cfg(target_os = "linux")]
+const LOWEST_PRIORITY: i32 = 19;
+
 /// How to tell the thread that there is something to do. It ends when the last of these is dropped.
 #[derive(Clone, Debug)]
 pub(super) struct Compressor(SyncSender<()>);
@@ -25,9 +30,10 @@ impl Compressor {
     /// Starts the thread for these logs, which it looks through at once.
     pub(super) fn start(shelves: Vec<Arc<Shelf>>) -> io::Result<Self> {
         let (sender, nudged) = sync_channel(1);
-        thread::Builder::new()
-            .name("log-gzip".to_owned())
-            .spawn(move || compress_all(&shelves, &nudged))?;
+        thread::Builder::new().name("log-gzip".to_owned()).spawn(move || {
+            give_way();
+            compress_all(&shelves, &nudged);
+        })?;
         let compressor = Self(sender);
         compressor.nudge();
         Ok(compressor)
@@ -37,6 +43,15 @@ impl Compressor {
     pub(super) fn nudge(&self) {
         // One that waits already will find this file too.
         self.0.try_send(()).ok();
+    }
+}
+
+/// Gives this thread the lowest priority: a hundredth of a core that others want, or a core that none
+/// does. Elsewhere than on Linux priorities are of whole processes.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(LOWEST_PRIORITY) {
+        tracing::debug!(%error, "Log files are compressed at the priority of requests.");
     }
 }
 

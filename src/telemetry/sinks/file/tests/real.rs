@@ -47,6 +47,32 @@ fn old_files_are_compressed_beside_the_writing() {
     }
 }
 
+/// The priorities of the threads of this name, as in nice(2).
+#[cfg(target_os = "linux")]
+fn priorities(name: &str) -> Vec<i32> {
+    let threads = fs::read_dir("/proc/self/task").unwrap();
+    let accounts =
+        threads.filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("stat")).ok());
+    accounts
+        .filter_map(|account| {
+            // The name is in brackets; the rest are numbers, of which the seventeenth is asked for.
+            let (head, numbers) = account.rsplit_once(") ")?;
+            head.ends_with(&format!("({name}")).then(|| numbers.split(' ').nth(16)?.parse().ok())?
+        })
+        .collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn compression_gives_way_to_whoever_wants_the_core() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut lines = open(directory.path(), &FILES).unwrap();
+    write(&mut lines, &["one", "two", "three"]);
+    // It was at work, so it has its priority. Those of other tests may only just begin.
+    await_file(&directory.path().join("app.log.1.gz"));
+    assert!(priorities("log-gzip").contains(&19));
+}
+
 #[test]
 fn files_that_shall_stay_plain_do() {
     let directory = tempfile::tempdir().unwrap();
