@@ -43,6 +43,7 @@ mod limits;
 mod routes;
 mod twice;
 mod values;
+mod variables;
 mod voices;
 
 // What to do about an upstream that fails.

@@ -100,7 +100,8 @@ fn load_over(sources: &Sources, start: Option<&Written>) -> Result<Loaded, Error
     let mut outside = env::Outside::read(&env, &problems);
     outside.lay_under(&mut root);
     if let Some(file) = &sources.file {
-        match Table::parse(file, &env, &problems) {
+        // `${VAR}` tells an empty variable from none, if only to say so.
+        match Table::parse(file, &sources.env, &problems) {
             Some(tree) => root.lay(tree),
             None => return Err(problems.errors(Some(file))),
         }
