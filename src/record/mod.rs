@@ -78,7 +78,7 @@ pub struct Record {
     pub route: Arc<RouteNames>,
     /// Who called, from a verified identity.
     pub caller: Caller,
-    /// Why it has no identity, where that refused it.
+    /// Why it was refused for who sent it.
     pub rejection: Option<Rejection>,
     /// The `OpenAPI` operation the request is one of.
     pub operation: Option<ConfigName>,
