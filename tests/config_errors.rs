@@ -39,6 +39,7 @@ macro_rules! refused {
 }
 
 // Behind the macro, which they use.
+mod directories;
 mod limits;
 mod routes;
 mod twice;

@@ -79,7 +79,7 @@ impl fmt::Display for Notice {
 
 /// Makes a configuration, or says everything that is wrong with it.
 ///
-/// Reads the files that the configuration names for secrets and certificates.
+/// Reads the files that the configuration names for secrets and certificates, and looks at its directories.
 pub fn load(sources: &Sources) -> Result<Loaded, Errors> {
     load_over(sources, None)
 }
