@@ -65,7 +65,7 @@ const MAKERS: [(&str, &[&str]); 10] = [
 const DATA_PATH: [&str; 3] = ["http/", "proxy/", "server/"];
 
 /// What diagnostics of the data path show, and why it may be seen.
-const SHOWN: [(&str, &str); 23] = [
+const SHOWN: [(&str, &str); 24] = [
     ("route = %exchange.route.names.template", "a template of the configuration"),
     ("limit = %self.name", "the same"),
     ("%error", "what the system, or our own TLS, says"),
@@ -75,6 +75,7 @@ const SHOWN: [(&str, &str); 23] = [
     ("why = refusal.why", "static"),
     ("?what", "a closed set: http::answer::Malformed"),
     ("cause = cause.as_str()", "a closed set"),
+    ("= ErrorType::INVALID_CONFIGURATION.as_str()", "static"),
     ("cause = %why", "why our own fetch of keys failed, without the issuer's words"),
     ("changed", "keys of the configuration"),
     ("errors", "the configuration's, secrets masked"),
