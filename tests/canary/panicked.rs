@@ -7,7 +7,8 @@ use vital_sidecar::config::Config;
 use vital_sidecar::proxy::exchange::Stop;
 use vital_sidecar::proxy::{answer, pipeline};
 use vital_sidecar::telemetry::metrics::{Format, Metrics};
-use vital_sidecar::telemetry::{Console, Telemetry};
+use vital_sidecar::telemetry::sinks::access_log::AccessLog;
+use vital_sidecar::telemetry::{Console, Opened, Telemetry};
 
 use super::markers::{Markers, Shape};
 use super::receiver::Receiver;
@@ -32,7 +33,9 @@ async fn nothing_of_a_request_comes_out_where_a_stage_panics_over_it() {
     config.log.directory = Some(directory.path().to_owned());
     let (paper, metrics) = (Paper::default(), Metrics::new(&config.service));
     let console = Console::To(Box::new(paper.clone()));
-    let voices = Telemetry::start(&config, metrics, console, None).expect("voices");
+    let log_files = AccessLog::files_of(&config.service, &config.log).expect("files");
+    let opened = Opened { log_files, ..Opened::default() };
+    let voices = Telemetry::start(&config, metrics, console, opened).expect("voices");
     let house = sidecar::telling(&config, voices, None);
     let address = panicking(&house, |exchange, asked| async move {
         let walk = async {
