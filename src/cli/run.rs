@@ -181,6 +181,7 @@ fn note_panics() {
     std::panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let stack = is_time(&last).then(diagnostics::stack);
+        diagnostics::leave_stack(stack.as_deref());
         tracing::error!("error.type" = "panic", place, stack, "A panic was caught.");
     }));
 }

@@ -35,7 +35,7 @@ mod tests;
 mod voice;
 
 pub use feed::Feed;
-pub use stack::stack;
+pub use stack::{leave_stack, stack, take_stack};
 use voice::Voice;
 
 /// Lines that wait for stderr.

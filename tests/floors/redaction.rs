@@ -38,11 +38,14 @@ const FREE: [&str; 16] = [
 ];
 
 /// The types that hold a text there, and say where it comes from.
-const HOLDERS: [(&str, &str); 2] =
-    [("record/name.rs", "struct ConfigName"), ("record/caller.rs", "struct Shown")];
+const HOLDERS: [(&str, &str); 3] = [
+    ("record/name.rs", "struct ConfigName"),
+    ("record/caller.rs", "struct Shown"),
+    ("record/stack.rs", "struct Stack"),
+];
 
 /// Makers of the types that hold a text, and who may call them.
-const MAKERS: [(&str, &[&str]); 10] = [
+const MAKERS: [(&str, &[&str]); 11] = [
     // The configuration, and a name's own parts.
     ("ConfigName::configured", &["config/", "openapi/"]),
     ("UserAgent::sanitised", &["proxy/peer.rs"]),
@@ -56,6 +59,8 @@ const MAKERS: [(&str, &[&str]); 10] = [
     // And of an audit line that a crash left open.
     ("ClientRequestId::parse", &["proxy/survey.rs", "telemetry/sinks/audit/voice.rs"]),
     ("TraceState::parse", &["proxy/trace.rs"]),
+    // Of the program's own functions.
+    ("Stack::caught", &["telemetry/diagnostics/stack.rs"]),
     // Static text is taken for our own, so nothing may be made static.
     ("::leak", &[]),
     (".leak()", &[]),
