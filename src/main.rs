@@ -106,6 +106,9 @@ struct Demo {
     /// Where operators connect, if not at 127.0.0.1:9901.
     #[arg(long, value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
+    /// A collector that gets spans and log, such as http://localhost:4318. No environment variable counts.
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -128,9 +131,7 @@ fn main() -> ExitCode {
             cli::check::run(from.config.as_deref(), environment(), flags)
         }
         Command::Explain(explain) => explain.run(),
-        Command::Demo(demo) => {
-            cli::demo::run(demo.no_failures, demo.listen, demo.admin, environment())
-        }
+        Command::Demo(demo) => cli::demo::run(&demo.asked()),
         Command::Health(running) => running.ask(cli::health::run),
         Command::Status(running) => running.ask(cli::status::run),
         Command::Reload(running) => running.ask(cli::reload::run),
@@ -147,6 +148,13 @@ impl Configured {
             ("admin.listen", &self.admin),
         ];
         pairs.into_iter().filter_map(|(key, flag)| Some((key.into(), flag.clone()?))).collect()
+    }
+}
+
+impl Demo {
+    fn asked(self) -> cli::demo::Asked {
+        let Self { no_failures, listen, admin, otlp } = self;
+        cli::demo::Asked { no_failures, listen, admin, otlp }
     }
 }
 

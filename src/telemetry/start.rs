@@ -111,8 +111,6 @@ impl Telemetry {
         voices.ship(config, spool.as_ref(), &mut log, &mut ledger)?;
         if let Some(otlp) = Otlp::start(config, spool.as_ref())? {
             voices.spans = Some(voices.open(&mut ledger, otlp, "traces", SPANS));
-        } else {
-            voices.metrics.leave_out_exemplars();
         }
         if let Some(sentry) = &config.sentry {
             let sink = SentrySink::new(sentry, Mail::new(ExportClient::new(None)?))?;

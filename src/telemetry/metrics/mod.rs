@@ -12,7 +12,6 @@
 //! It sends nothing anywhere by itself.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -79,8 +78,6 @@ struct House {
     origin: Origin,
     target: Vec<(String, String)>,
     max_series: usize,
-    /// Whether no span leaves, so that an exemplar would lead nowhere.
-    has_no_traces: AtomicBool,
     sources: Mutex<Vec<Source>>,
     instruments: Instruments,
     routes: Mutex<HashMap<RouteKey, Arc<RouteMetrics>>>,
@@ -117,7 +114,6 @@ impl Metrics {
                     started: SystemTime::now(),
                 },
                 max_series,
-                has_no_traces: AtomicBool::new(false),
                 sources: Mutex::default(),
                 routes: Mutex::default(),
                 upstreams: Mutex::default(),
@@ -129,11 +125,6 @@ impl Metrics {
                 instruments,
             }),
         }
-    }
-
-    /// From here on no observation comes with an exemplar: no span leaves this process.
-    pub fn leave_out_exemplars(&self) {
-        self.house.has_no_traces.store(true, Relaxed);
     }
 
     /// The same metrics, with `server_address` and `server_port` of this upstream on its legs.
@@ -286,10 +277,9 @@ impl Metrics {
 }
 
 impl House {
-    /// Where the observations of a record can be looked at: its trace, if that was kept and left.
+    /// Where the observations of a record can be looked at: its trace, if that was kept.
     fn witness(&self, record: &Record) -> Option<Witness> {
-        let is_there = record.is_kept() && !self.has_no_traces.load(Relaxed);
-        is_there.then(|| Witness {
+        record.is_kept().then(|| Witness {
             trace: record.trace.trace_id,
             span: record.trace.server_span,
             at: record.started + record.duration,
