@@ -43,6 +43,7 @@ mod directories;
 mod limits;
 mod routes;
 mod twice;
+mod unread;
 mod values;
 mod variables;
 mod voices;

@@ -192,7 +192,7 @@ fn node(
         DeValue::String(text) => match expand(text, env) {
             Ok(text) => Value::Text(text),
             Err(error) => {
-                problems.push(error.problem(&origin));
+                problems.push_unread(error.problem(&origin));
                 Value::Broken
             }
         },

@@ -117,6 +117,17 @@ impl<'a> Section<'a> {
         self.node(key).is_some()
     }
 
+    /// Whether the key says nothing: it is absent, or empty. What could not be read has said something, and
+    /// nobody should be asked for it again.
+    pub(crate) fn is_silent(&self, key: &str) -> bool {
+        match self.node(key).map(|node| &node.value) {
+            None => true,
+            Some(Value::Text(text)) => text.is_empty(),
+            Some(Value::List(list)) => list.is_empty(),
+            Some(_) => false,
+        }
+    }
+
     /// Keeps the key's value out of every quoted line.
     pub(crate) fn mask(&self, key: &str) {
         if let Some(node) = self.node(key) {

@@ -50,7 +50,7 @@ pub(super) fn server(section: &Section<'_>, server: &mut Server) {
 pub(super) fn admin(section: &Section<'_>, admin: &mut Admin) {
     lay(&mut admin.listen, address(section, "listen"));
     admin.token = files::secret(section, "token_file");
-    if !admin.listen.ip().to_canonical().is_loopback() && section.optional("token_file").is_none() {
+    if !admin.listen.ip().to_canonical().is_loopback() && section.is_silent("token_file") {
         let help =
             "set `admin.token_file`, or listen on 127.0.0.1; scrapers can use `metrics.listen`";
         section.refuse("listen", "needs a token", "is not a loopback address", Some(help));

@@ -105,7 +105,7 @@ fn cost(section: &Section<'_>, burst: NonZeroU32) -> Option<Cost> {
     let reserve = section.number("reserve", &(1..=u64::from(burst.get())));
     let reserve = reserve.and_then(|reserve| NonZeroU32::new(u32::try_from(reserve).ok()?));
     let is_more = reserve.is_some_and(|reserve| reserve > NonZeroU32::MIN);
-    if is_more && !matches!(name, Some(Some(_))) {
+    if is_more && (matches!(name, Some(None)) || section.is_silent("cost")) {
         let label = "every request costs one token, which is known at once";
         section.refuse(
             "reserve",
