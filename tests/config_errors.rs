@@ -43,6 +43,7 @@ mod directories;
 mod limits;
 mod routes;
 mod twice;
+mod unknown;
 mod unread;
 mod values;
 mod variables;

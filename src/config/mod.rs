@@ -17,6 +17,7 @@ pub mod certificate;
 mod change;
 mod check;
 pub mod defaults;
+mod discretion;
 mod env;
 mod error;
 mod expand;
@@ -27,6 +28,7 @@ mod section;
 #[cfg(test)]
 mod tests;
 mod twice;
+mod unknown;
 mod value;
 
 pub use change::Written;
