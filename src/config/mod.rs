@@ -18,6 +18,7 @@ mod change;
 mod check;
 pub mod defaults;
 mod discretion;
+mod dotted;
 mod env;
 mod error;
 mod expand;
@@ -118,6 +119,7 @@ fn load_over(sources: &Sources, start: Option<&Written>) -> Result<Loaded, Error
         }
     }
 
+    dotted::mend(&mut root, &problems);
     keys::refuse_unknown(&root, &problems);
     let config = check::check(&root, &mut outside, &problems);
     if let Some(start) = start

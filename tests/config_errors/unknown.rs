@@ -65,3 +65,30 @@ fn of_two_values_both_are_shown_unless_they_may_be_secret() {
         assert!(!errors.to_string().contains("hidden"), "{errors}");
     }
 }
+
+#[test]
+fn a_name_with_a_dot_is_told_to_be_quoted_and_nothing_else() {
+    let text = "[captures.gen_ai.model]\nfrom = \"request.body:/model\"\ntake = \"length\"\n\
+                [[routes]]\nname = \"a\"\nmatch = \"GET /a\"\ncaptures = [\"gen_ai.model\"]\n\
+                [upstream]\nurl = \"http://127.0.0.1:3000\"\n";
+    let errors = errors_of_all(text);
+    assert_eq!(errors.count(), 1, "{errors}");
+    let said = [
+        "the name `gen_ai.model` needs quotes",
+        "sidecar.toml:1:18\n",
+        "`[captures.\"gen_ai.model\"]`",
+    ];
+    assert_says(&errors, &said);
+
+    let text = "[rate_limits.a.b.c]\nkey = [\"ip\"]\nrate = \"1/s\"\n\
+                [rate_limits.a]\nkey = [\"ip\"]\nrate = \"1/s\"\ntiers = { gold = \"2/s\" }\ntier_claim = \"t\"\n\
+                [upstream]\nurl = \"http://127.0.0.1:3000\"\n";
+    let errors = errors_of_all(text);
+    assert_eq!(errors.count(), 1, "{errors}");
+    assert_says(&errors, &["`[rate_limits.\"a.b.c\"]`"]);
+
+    // What else is wrong with it is told, too.
+    let errors = errors_of("captures.a.b = { from = \"body\", take = \"length\" }");
+    assert_eq!(errors.count(), 2, "{errors}");
+    assert_says(&errors, &["`captures.\"a.b\".from` is not a place to capture from"]);
+}
