@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 use vital_sidecar::cli;
 
@@ -121,7 +122,8 @@ enum Audit {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    let cli = Cli::try_parse().unwrap_or_else(|error| hinted(error).exit());
+    match cli.command {
         Command::Run(from) => {
             let flags = from.flags();
             cli::run::run(from.config.as_deref(), environment(), flags)
@@ -138,6 +140,18 @@ fn main() -> ExitCode {
         Command::Drain(running) => running.ask(cli::drain::run),
         Command::Audit(Audit::Verify { directory }) => cli::audit::run(&directory),
     }
+}
+
+/// Who writes the file behind the command means `--config`.
+fn hinted(mut error: clap::Error) -> clap::Error {
+    let is_file = |argument: &str| !argument.starts_with('-') && argument.ends_with(".toml");
+    let file = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) if is_file(argument) => argument.clone(),
+        _ => return error,
+    };
+    let tip = format!("the configuration is named by `--config {file}`");
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    error
 }
 
 impl Configured {

@@ -133,6 +133,31 @@ async fn a_file_that_cannot_be_read_is_78_and_named() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_no_text_is_told_where() {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("sidecar.toml"), b"a = 1\n\xc3\xa9 = \"\xff\"\n").unwrap();
+    let (code, _, err) = said(place.path(), &["check", "--config", "sidecar.toml"]).await;
+    assert_eq!(code, 78);
+    assert!(
+        err.contains("`sidecar.toml` cannot be read: it is not UTF-8 at line 2, column 6"),
+        "{err}"
+    );
+}
+
+#[tokio::test]
+async fn a_file_behind_the_command_is_shown_its_flag() {
+    let place = directory("");
+    for verb in ["check", "run"] {
+        let (code, _, err) = said(place.path(), &[verb, "sidecar.toml"]).await;
+        assert_eq!(code, 2, "{err}");
+        assert!(
+            err.contains("tip: the configuration is named by `--config sidecar.toml`"),
+            "{err}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn no_upstream_is_78_and_says_how_to_name_one() {
     let place = tempfile::tempdir().unwrap();
     let (code, _, err) = said(place.path(), &["run"]).await;

@@ -42,7 +42,7 @@ pub fn environment(
 
 fn read(path: &Path) -> Result<SourceFile, Unreadable> {
     let shown = path.display().to_string();
-    match fs::read_to_string(path) {
+    match fs::read(path).and_then(text) {
         // An editor's byte order mark is no part of the text.
         Ok(text) => Ok(SourceFile {
             path: shown,
@@ -50,4 +50,17 @@ fn read(path: &Path) -> Result<SourceFile, Unreadable> {
         }),
         Err(error) => Err(Unreadable { path: shown, error }),
     }
+}
+
+/// The text, or where it stops being one.
+fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let before = &error.as_bytes()[..at];
+        let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let column = String::from_utf8_lossy(&before[line_start..]).chars().count() + 1;
+        let words = format!("it is not UTF-8 at line {line}, column {column}");
+        io::Error::new(io::ErrorKind::InvalidData, words)
+    })
 }

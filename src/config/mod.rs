@@ -17,6 +17,7 @@ pub mod certificate;
 mod change;
 mod check;
 pub mod defaults;
+mod dialect;
 mod discretion;
 mod dotted;
 mod env;
@@ -26,6 +27,7 @@ mod keys;
 pub mod model;
 mod raw;
 mod section;
+mod slips;
 #[cfg(test)]
 mod tests;
 mod twice;

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::SourceFile;
 use super::error::{Origin, Problem, Problems};
 use super::expand::expand;
-use super::twice;
+use super::{dialect, twice};
 
 /// A table: its entries by key.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +60,12 @@ impl Table {
         problems: &Problems,
     ) -> Option<Self> {
         let (tree, errors) = DeTable::parse_recoverable(&file.text);
+        if !errors.is_empty()
+            && let Some(problem) = dialect::problem(&file.text, problems)
+        {
+            problems.push(problem);
+            return None;
+        }
         for error in &errors {
             let span = error.span().unwrap_or(0..0);
             mask_broken_line(&file.text, span.start, problems);

@@ -8,6 +8,7 @@ use crate::config::defaults::BURST;
 use crate::config::error::Problem;
 use crate::config::model::{Cost, LimitKey, Mode, Overload, RateLimit, RateLimitHeaders, Share};
 use crate::config::section::{Section, Word, lay};
+use crate::config::slips;
 use crate::config::value::Zero;
 use crate::record::ConfigName;
 use crate::units::{self, Rate};
@@ -77,7 +78,7 @@ fn rate_limit(section: &Section<'_>, name: &Word) -> Option<RateLimit> {
         }
     }
     let key = keys(section);
-    let rate = section.parsed("rate", "a rate", units::rate);
+    let rate = section.rate("rate");
     let burst = section.number("burst", &(1..=u64::from(u32::MAX)));
     let burst = burst.and_then(|burst| NonZeroU32::new(u32::try_from(burst).ok()?));
     let burst = burst.unwrap_or(BURST);
@@ -132,7 +133,11 @@ fn tiers(section: &Section<'_>) -> Vec<(ConfigName, Rate)> {
             Ok(rate) => tiers.push((ConfigName::configured(&name.text), rate)),
             Err(error) => {
                 let title = format!("the tier `{}` is not a rate", name.text);
-                section.problems.push(Problem::at(&rate.origin, title).label(error));
+                let problem = Problem::at(&rate.origin, title).label(error);
+                section.problems.push(match slips::rate(&rate.text) {
+                    Some(help) => problem.help(help),
+                    None => problem,
+                });
             }
         }
     }
