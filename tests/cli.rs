@@ -312,7 +312,7 @@ async fn the_trail_of_a_run_verifies_and_a_second_run_is_refused_its_directory()
     assert!(remains.stderr.contains("\"audit\":\"closed at seq 10\""), "{}", remains.stderr);
     let (code, out, _) = said(&remains.path(""), &["audit", "verify", "audit"]).await;
     assert_eq!(code, 0, "{out}");
-    assert!(out.starts_with("10 records in 1 segments, last seq 10\n"), "{out}");
+    assert!(out.starts_with("10 records in 1 segment, last seq 10\n"), "{out}");
 
     let segment = remains.path("audit").join(vital_sidecar::audit::segment_name(1));
     let changed = std::fs::read_to_string(&segment).unwrap().replacen("GET", "PUT", 1);
