@@ -1,7 +1,8 @@
 //! Configuration errors as a person reads them: the line, a caret, a label and a hint; all at once.
 //!
 //! Promises: a value of a secret is never printed. What [`Problems::mask`] covers appears as stars
-//! in the quoted line, and no message repeats a value.
+//! in the quoted line, and a message repeats a value only where a number, a unit or a route was expected,
+//! or where `discretion` finds nothing secret about it.
 //! It does not decide what is wrong; that is `check`'s work.
 
 use std::cell::RefCell;

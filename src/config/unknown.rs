@@ -83,6 +83,10 @@ const ADVICE: [(&str, &str, &str); 11] = [
     ("metrics", "enabled", "`/metrics` is always there; `push = true` pushes metrics as well"),
     ("metrics", "path", "the path is `/metrics`; `listen` opens it at a port of its own"),
     ("sentry", "enabled", "Sentry is told of errors where `dsn` is set"),
+    ("server", "response_header", "`response_header` belongs in `[upstream.timeouts]`"),
+    ("server", "stream_idle", "`stream_idle` belongs in `[upstream.timeouts]`"),
+    ("server", "stream_max", "`stream_max` belongs in `[upstream.timeouts]`"),
+    ("server", "upgrade_idle", "`upgrade_idle` belongs in `[upstream.timeouts]`"),
     (
         "tracing",
         "enabled",
