@@ -1,7 +1,8 @@
 //! The hall: what happens to a request between the door and the upstream.
 //!
 //! [`pipeline`] tells the story; every other file is one of its stages or one of its nouns. Stages
-//! never import each other: only `pipeline` calls them, only `plan` compiles their policies.
+//! never import each other: `pipeline` calls them, `plan` compiles their policies, an [`exchange`]
+//! begins and ends with some, and [`explain`] asks them about a request that nobody has sent.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
