@@ -1,7 +1,8 @@
 //! The span of a call to the shared rate-limit store.
 
+use super::exchange::put;
 use super::frame::{Frame, Status, kind_and_times, nanos};
-use super::{proto, put};
+use super::proto;
 use crate::record::{StoreCall, StoreEnding};
 use crate::telemetry::sinks::otlp::wire::Writer;
 
