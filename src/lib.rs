@@ -17,6 +17,7 @@ pub mod base64;
 pub mod http;
 pub mod jwt;
 pub mod secret;
+pub mod strict_json;
 pub mod units;
 
 // Floor 1, facts: plain data about what happened.

@@ -16,7 +16,6 @@ pub mod records;
 pub mod sentry_inbox;
 pub mod sidecar;
 pub mod store;
-pub mod strict_json;
 pub mod upstream;
 
 use std::time::Duration;
