@@ -13,7 +13,7 @@
 
 use std::sync::Arc;
 
-use super::frame::{Frame, Status, kind_and_times, nanos};
+use super::frame::{Frame, Parent, Status, kind_and_times, nanos};
 use super::site::Site;
 use super::{proto, store_call};
 use crate::http::method::Method;
@@ -96,14 +96,14 @@ fn server(span: &mut Writer, frame: &Frame<'_>) {
             link.fixed32(proto::LINK_FLAGS, proto::HAS_REMOTE | proto::REMOTE);
         });
     }
-    let is_remote = record.trace.parent.is_some();
+    let parent = if record.trace.parent.is_some() { Parent::Remote } else { Parent::Here };
     if !record.is_error() {
-        frame.end(span, Status::Unset, is_remote);
+        frame.end(span, Status::Unset, parent);
     } else if record.outcome == Outcome::Served {
         // An upstream's own 5xx needs no words: the status code says it.
-        frame.end(span, Status::Error(""), is_remote);
+        frame.end(span, Status::Error(""), parent);
     } else {
-        frame.end(span, Status::Error(&record.outcome.message(record.status)), is_remote);
+        frame.end(span, Status::Error(&record.outcome.message(record.status)), parent);
     }
 }
 
@@ -127,11 +127,11 @@ fn internal(span: &mut Writer, frame: &Frame<'_>, name: &str) {
             attribute::write(event, proto::EVENT_ATTRIBUTES, "exception.type", error_type);
             attribute::write(event, proto::EVENT_ATTRIBUTES, "exception.message", &*message);
         });
-        frame.end(span, Status::Error(&message), false);
+        frame.end(span, Status::Error(&message), Parent::Here);
     } else if record.outcome == Outcome::Served {
-        frame.end(span, Status::Ok, false);
+        frame.end(span, Status::Ok, Parent::Here);
     } else {
-        frame.end(span, Status::Unset, false);
+        frame.end(span, Status::Unset, Parent::Here);
     }
 }
 
@@ -152,7 +152,7 @@ fn client(span: &mut Writer, frame: &Frame<'_>, leg: &UpstreamLeg, parent: SpanI
     let outcome = record.outcome;
     match leg.status {
         Some(status) if outcome == Outcome::Served && status < 400 => {
-            frame.end(span, Status::Unset, false);
+            frame.end(span, Status::Unset, Parent::Here);
         }
         Some(status) if outcome == Outcome::Served => {
             if let Some(class) = &record.class {
@@ -161,16 +161,16 @@ fn client(span: &mut Writer, frame: &Frame<'_>, leg: &UpstreamLeg, parent: SpanI
                 let digits = |text: &mut Writer| text.digits(u64::from(status));
                 attribute::write_shown(span, proto::ATTRIBUTES, "error.type", digits);
             }
-            frame.end(span, Status::Error(""), false);
+            frame.end(span, Status::Error(""), Parent::Here);
         }
         _ => {
             if let Some(error_type) = record.error_type() {
                 put(span, "error.type", error_type.as_str());
             }
             if record.is_error() {
-                frame.end(span, Status::Error(&outcome.message(record.status)), false);
+                frame.end(span, Status::Error(&outcome.message(record.status)), Parent::Here);
             } else {
-                frame.end(span, Status::Unset, false);
+                frame.end(span, Status::Unset, Parent::Here);
             }
         }
     }
