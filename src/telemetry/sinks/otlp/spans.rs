@@ -51,7 +51,7 @@ impl OtlpSpans {
         let carrier = transport::connect(target, Signal::Traces)?;
         let encoder = Encoder::new(&config.service)?;
         let settings = Settings::of(target, Signal::Traces);
-        let dispatch = Dispatch::start(settings, spool, carrier, target.compress);
+        let dispatch = Dispatch::start(settings, spool, carrier);
         Ok(Some(Self { encoder, site: Site::new(&config.upstream), dispatch }))
     }
 }
