@@ -1,4 +1,7 @@
 //! `[captures."…"]`.
+//!
+//! What may leave is closed: a value needs the list of its values, and a capture no name that a line, a
+//! span or a label has already.
 
 use http::HeaderName;
 

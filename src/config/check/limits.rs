@@ -1,4 +1,7 @@
 //! `[rate_limits.…]`, `[rate_limit_headers]` and `[overload]`.
+//!
+//! Each limit by itself; whether the captures that it reads are there in time is judged by
+//! `captured_limits`.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

@@ -1,4 +1,7 @@
 //! `[[routes]]` and `[route_defaults]`.
+//!
+//! A route whose requests an earlier one takes is an error, and so is the name of a limit or a capture
+//! that is not there.
 
 use super::limits::check_name;
 use super::template::{self, Template};

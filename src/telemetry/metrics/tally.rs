@@ -1,4 +1,7 @@
 //! What an alert asks of the books: some series of one metric, added up.
+//!
+//! It reads what a scrape reads. Counts and histograms are added up; of what comes and goes a sum would
+//! say nothing.
 
 use super::Metrics;
 use super::labels::Labels;
