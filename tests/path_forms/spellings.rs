@@ -81,16 +81,16 @@ const PARTS: [&[&str]; 5] = [&BEFORE, &FIRST, &BETWEEN, &SECOND, &AFTER];
 /// Every spelling that differs from the plain one in at most two places.
 fn spellings() -> BTreeSet<String> {
     let mut all = BTreeSet::new();
-    for one in 0..PARTS.len() {
-        for other in one + 1..PARTS.len() {
-            for here in 0..PARTS[one].len() {
-                for there in 0..PARTS[other].len() {
-                    let choice = |part: usize| match part {
+    for (one, here_of) in PARTS.iter().enumerate() {
+        for (other, there_of) in PARTS.iter().enumerate().skip(one + 1) {
+            for here in *here_of {
+                for there in *there_of {
+                    let spelt = PARTS.iter().enumerate().map(|(part, spellings)| match part {
                         _ if part == one => here,
                         _ if part == other => there,
-                        _ => 0,
-                    };
-                    all.insert((0..PARTS.len()).map(|part| PARTS[part][choice(part)]).collect());
+                        _ => &spellings[0],
+                    });
+                    all.insert(spelt.copied().collect());
                 }
             }
         }
