@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::names::label;
 use super::{LEVELS, files, log_files, log_headers, url};
 use crate::config::env::Outside;
 use crate::config::model::{AuditMode, Console, Log, Schema, Sentry, Service, Spool};
@@ -70,14 +71,6 @@ pub(super) fn sentry(
     }
     let release = format!("{}@{}", service.name, service.version);
     Some(Sentry { dsn, environment, release, sample_rate })
-}
-
-/// Text that becomes an attribute on every signal.
-pub(super) fn label(text: &str) -> Result<String, &'static str> {
-    if text.is_empty() || text.len() > 255 || text.chars().any(char::is_control) {
-        return Err("expected 1 to 255 bytes without control characters");
-    }
-    Ok(text.to_owned())
 }
 
 /// `https://KEY@HOST/PROJECT`, with or without a port and a path before the project.
