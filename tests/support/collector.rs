@@ -10,11 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http::request::Parts;
+use http::{HeaderMap, Response};
+use http_body_util::Full;
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
@@ -24,13 +22,12 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 mod judge;
 
+use super::receiver::{Answered, Receiver};
 use judge::{decode, identity, inspect, inspect_log, text};
 
 /// How long a test waits for what should come at once.
@@ -106,7 +103,7 @@ struct State {
 pub(crate) struct Collector {
     address: SocketAddr,
     shared: Arc<Shared>,
-    tasks: JoinSet<()>,
+    receiver: Receiver,
 }
 
 #[derive(Default)]
@@ -123,32 +120,21 @@ impl Shared {
 
 impl Collector {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut collector =
-            Self { address, shared: Arc::new(Shared::default()), tasks: JoinSet::new() };
-        collector.open(listener);
-        collector
-    }
-
-    fn open(&mut self, listener: TcpListener) {
-        let state = Arc::clone(&self.shared);
-        self.tasks.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, Arc::clone(&state)));
-            }
-        });
+        let shared = Arc::<Shared>::default();
+        let told = Arc::clone(&shared);
+        let receiver =
+            Receiver::start(move |head, body| answer(head, body, Arc::clone(&told))).await;
+        Self { address: receiver.address, shared, receiver }
     }
 
     /// Dies: closes its port and every connection. It remembers what it got.
     pub(crate) async fn go_away(&mut self) {
-        self.tasks.shutdown().await;
+        self.receiver.go_away().await;
     }
 
     /// Comes back on the same port.
     pub(crate) async fn come_back(&mut self) {
-        self.open(TcpListener::bind(self.address).await.unwrap());
+        self.receiver.come_back().await;
     }
 
     /// The full URL of the traces endpoint.
@@ -222,25 +208,7 @@ impl Drop for Collector {
     }
 }
 
-async fn serve(stream: TcpStream, shared: Arc<Shared>) {
-    let service = service_fn(|request| answer(request, Arc::clone(&shared)));
-    let served = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    drop(served); // A reset is scripted; a client that left is its own business.
-}
-
-async fn answer(
-    request: Request<Incoming>,
-    shared: Arc<Shared>,
-) -> Result<Response<Full<Bytes>>, std::io::Error> {
-    let (head, mut body) = request.into_parts();
-    let mut bytes = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(std::io::Error::other)?;
-        bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
-    }
+async fn answer(head: Parts, bytes: Vec<u8>, shared: Arc<Shared>) -> Answered {
     let signal = match (head.method.as_str(), head.uri.path()) {
         ("POST", SPANS) => Signal::Spans,
         ("POST", LOGS) => Signal::Logs,

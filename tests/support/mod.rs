@@ -11,6 +11,7 @@ pub mod http2;
 pub mod intake;
 pub mod issuer;
 pub mod process;
+pub mod receiver;
 pub mod recorder;
 pub mod records;
 pub mod sentry_inbox;
