@@ -108,6 +108,8 @@ mod parking;
 mod overload;
 // What holds under pressure: back-pressure, full pools, dying connections, old dialects.
 mod pressure;
+// What the pool keeps of its connections, and for how long.
+mod pool;
 // The files under `config/`, and that they name every key at its default.
 mod reference;
 // Another configuration for a sidecar that runs.

@@ -45,6 +45,9 @@ pub struct Followed {
     /// Whether an event of ours may follow the upstream's.
     takes_events: bool,
     cut: Cut,
+    /// When the last of the upstream's bytes was handed on; its connection goes back once they are let go
+    /// of, and can take the next answer where they lay.
+    handed_on: Option<Instant>,
 }
 
 /// How far an answer that broke has been cut. On an error hyper drops what it has buffered, so it
@@ -83,6 +86,7 @@ impl Followed {
             takes_events: shape.takes_events,
             waiting_since: None,
             cut: Cut::Not,
+            handed_on: None,
             body,
             exchange,
             idle,
@@ -162,7 +166,8 @@ impl Followed {
                 self.naming = None;
             }
             if self.body.is_end_stream() {
-                self.finish(now, Outcome::Served);
+                self.end(now, Outcome::Served);
+                self.handed_on = Some(now);
             }
         } else if let Some(trailers) = frame.trailers_mut() {
             hop::strip_trailers(trailers);
@@ -248,15 +253,25 @@ impl Followed {
     }
 
     fn finish(&mut self, now: Instant, outcome: Outcome) {
+        self.end(now, outcome);
+        self.body.finish(now);
+    }
+
+    fn end(&mut self, now: Instant, outcome: Outcome) {
         self.conclude(true);
         self.exchange.end_at(now, outcome);
-        self.body.finish(now);
     }
 }
 
 impl Drop for Followed {
     fn drop(&mut self) {
-        if self.exchange.is_over() || std::thread::panicking() {
+        if std::thread::panicking() {
+            return;
+        }
+        if let Some(now) = self.handed_on {
+            self.body.finish(now);
+        }
+        if self.exchange.is_over() {
             return;
         }
         // A client may close as soon as it has the announced length, before hyper asks again.

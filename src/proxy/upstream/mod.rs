@@ -49,6 +49,10 @@ const FRESH: Duration = Duration::from_millis(100);
 /// How often the pool is looked after.
 const TEND_INTERVAL: Duration = Duration::from_secs(1);
 
+/// What the pool has beyond `max_idle` is closed once nobody has wanted it for so long. A crowd that is
+/// larger than that would else have connections closed behind it and made anew before it, all the time.
+const UNWANTED: Duration = TEND_INTERVAL;
+
 /// The upstream and its pool.
 #[derive(Debug)]
 pub struct Upstream {
@@ -153,6 +157,7 @@ impl Upstream {
     /// Cancel safe: a dropped call gives back what it holds.
     async fn check_out_alone(self: &Arc<Self>) -> Result<Line, NoConnection> {
         let place = self.place().await?;
+        self.make_room();
         let began = Instant::now();
         let (stream, protocol) = self.dialler.dial_http1(began + self.connect_timeout).await?;
         if protocol != Protocol::Http1 {
@@ -222,13 +227,28 @@ impl Upstream {
         self.shared.reap(self.pool.idle_timeout, self.pool.max_idle);
         let old = {
             let mut idle = self.idle.lock();
-            let (keep, old) = std::mem::take(&mut *idle)
-                .into_iter()
-                .partition(|idle| idle.since.elapsed() < self.pool.idle_timeout);
+            let mut surplus = idle.len().saturating_sub(self.pool.max_idle);
+            // The one that was used last is the last, and the first to be used again.
+            let (keep, old) = std::mem::take(&mut *idle).into_iter().partition(|idle| {
+                let age = idle.since.elapsed();
+                let is_unwanted = surplus > 0 && age >= UNWANTED;
+                surplus -= usize::from(is_unwanted);
+                !is_unwanted && age < self.pool.idle_timeout
+            });
             *idle = keep;
             old
         };
         drop::<Vec<Idle>>(old); // Outside the lock: closing a socket is a system call.
+    }
+
+    /// Closes the idle connection that was used least recently, if the bound leaves no room for another
+    /// one beside it. The place of that other one is taken already.
+    fn make_room(&self) {
+        let unused = {
+            let mut idle = self.idle.lock();
+            (idle.len() > self.free.available_permits()).then(|| idle.remove(0))
+        };
+        drop(unused);
     }
 
     async fn place(&self) -> Result<OwnedSemaphorePermit, NoConnection> {
@@ -252,7 +272,8 @@ impl Upstream {
 
     fn push_idle(&self, connection: Box<Connection>, now: Instant) {
         let mut idle = self.idle.lock();
-        if idle.len() < self.pool.max_idle {
+        // The place of this one is not free yet.
+        if self.pool.max_idle > 0 && idle.len() <= self.free.available_permits() {
             let counted = self.metrics.upstream_idle();
             idle.push(Idle { connection, since: now, _counted: counted });
         }

@@ -162,7 +162,7 @@ async fn talk<IO: Socket>(
 fn builder(limits: &ServerLimits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder.header_read_timeout(None); // The guard times the head.
-    builder.half_close(false); // An end of file is a client that left.
+    builder.half_close(true); // The guard sees a client leave.
     builder.max_header_size(limits.max_header_bytes);
     builder.max_buf_size(BUFFER.max(limits.max_header_bytes));
     // A small answer is copied for less than a vectored write costs to set up (docs/performance.md).

@@ -1,15 +1,21 @@
 //! The guard as hyper sees it: a stream of bytes that have been judged.
 //!
-//! Reading gives what may go on and waits for what may not; writing passes through and is timed. What
-//! the bytes mean and which clock runs is decided in the parent.
+//! Reading gives what may go on and waits for what may not; writing passes through and is timed. While an
+//! exchange runs, hyper does not read (`half_close`): it would make room for another head each time, beside
+//! the one that is in use. It flushes and writes, and that is when the guard looks whether the client is
+//! still there. What the bytes mean and which clock runs is decided in the parent.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Broken, Guard, Reading};
+
+/// How much is read of a request that comes before the last one is answered, in bytes.
+const EARLY: usize = 4 * 1024;
 
 impl<IO: AsyncRead + Unpin> AsyncRead for Guard<IO> {
     fn poll_read(
@@ -64,7 +70,41 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Guard<IO> {
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Guard<IO> {
+impl<IO: AsyncRead + Unpin> Guard<IO> {
+    fn settle_write(
+        &mut self,
+        written: Poll<io::Result<usize>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        match self.watch_write(written, cx) {
+            // Nothing is flushed meanwhile.
+            Poll::Pending if self.reading == Reading::Exchange => self.poll_departure(cx).map(Err),
+            settled => settled,
+        }
+    }
+
+    /// Ready once the client has left the exchange that runs, with how hyper hears of it. What comes early
+    /// is held back; behind it, nothing is looked for.
+    fn poll_departure(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if !self.framing.is_done() || self.is_answered || !self.held.is_empty() {
+            return Poll::Pending;
+        }
+        let mut room = [MaybeUninit::uninit(); EARLY];
+        let mut early = ReadBuf::uninit(&mut room);
+        let error = match ready!(Pin::new(&mut self.io).poll_read(cx, &mut early)) {
+            Ok(()) if early.filled().is_empty() => io::ErrorKind::UnexpectedEof.into(),
+            Ok(()) => {
+                self.hold(0, &mut early, 0);
+                return Poll::Pending;
+            }
+            Err(error) => error,
+        };
+        self.broken = Some(Broken::Ended);
+        Poll::Ready(error)
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guard<IO> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -72,7 +112,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Guard<IO> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.io).poll_write(cx, bytes);
-        this.watch_write(written, cx)
+        this.settle_write(written, cx)
     }
 
     fn poll_write_vectored(
@@ -82,7 +122,7 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Guard<IO> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.io).poll_write_vectored(cx, slices);
-        this.watch_write(written, cx)
+        this.settle_write(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -106,12 +146,15 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Guard<IO> {
                 this.rest();
             }
         }
-        if matches!(this.reading, Reading::Idle { .. })
-            && let Poll::Ready(late) = this.poll_clocks(cx)
-        {
-            return Poll::Ready(Err(late));
+        let broken = match this.reading {
+            Reading::Idle { .. } => this.poll_clocks(cx),
+            Reading::Head { .. } => Poll::Pending,
+            Reading::Exchange => this.poll_departure(cx),
+        };
+        match broken {
+            Poll::Ready(error) => Poll::Ready(Err(error)),
+            Poll::Pending => flushed,
         }
-        flushed
     }
 
     /// Only flushes: the owner of the connection closes the socket, after answering or lingering if it

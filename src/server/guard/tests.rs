@@ -62,7 +62,11 @@ impl Scene {
     }
 
     async fn flush(&mut self) {
-        poll_fn(|cx| Pin::new(&mut self.guard).poll_flush(cx)).await.unwrap();
+        self.try_flush().await.unwrap();
+    }
+
+    async fn try_flush(&mut self) -> io::Result<()> {
+        poll_fn(|cx| Pin::new(&mut self.guard).poll_flush(cx)).await
     }
 
     async fn answer(&mut self) {
@@ -123,6 +127,54 @@ async fn a_client_that_leaves_is_seen_while_its_answer_is_made() {
     drop(std::mem::replace(&mut scene.client, duplex(1).0));
     assert_eq!(scene.got().await, b"");
     assert_eq!(scene.guard.finish().broken_head, None);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_seen_though_nobody_reads() {
+    let mut scene = scene();
+    scene.say(GET).await;
+    scene.got().await;
+    scene.flush().await;
+    let (left, _) = tokio::join!(
+        poll_fn(|cx| match Pin::new(&mut scene.guard).poll_flush(cx) {
+            Poll::Ready(Ok(())) => Poll::Pending, // Woken by the client, it is asked again.
+            ended => ended,
+        }),
+        async { drop(std::mem::replace(&mut scene.client, duplex(1).0)) },
+    );
+    assert_eq!(left.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    assert_eq!(scene.guard.finish().broken_head, None);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_seen_while_a_write_waits() {
+    let mut scene = scene();
+    scene.say(GET).await;
+    scene.got().await;
+    let full = vec![0; 64 * 1024];
+    assert_eq!(scene.guard.write(&full).await.unwrap(), full.len());
+    // Only its own side: what it was sent can still be read.
+    scene.client.shutdown().await.unwrap();
+    let error = scene.guard.write(b"more").await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+}
+
+#[tokio::test]
+async fn a_message_that_comes_early_is_held_though_nobody_reads_and_what_follows_it_waits() {
+    let mut scene = scene();
+    scene.say(GET).await;
+    scene.got().await;
+    scene.say(&[GET; 400].concat()).await;
+    scene.flush().await;
+    scene.flush().await;
+    let held = scene.guard.held.len();
+    assert!((1..=4096).contains(&held), "one read, {held} bytes");
+    assert!(scene.link.is_waited_for());
+    for _ in 0..400 {
+        assert!(scene.read().await.is_none());
+        scene.answer().await;
+        assert_eq!(scene.got().await, GET);
+    }
 }
 
 #[tokio::test]
