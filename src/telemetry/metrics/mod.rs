@@ -155,7 +155,7 @@ impl Metrics {
     /// Counts all that a record says. Never waits but for the first use of a series.
     pub fn observe(&self, record: &Record, route: &RouteMetrics) {
         let shared = &*self.shared;
-        let witness = self.shared.witness(record);
+        let witness = witness(record);
         route.observe(record, witness, &shared.instruments);
         self.upstream.observe(record, witness, &shared.instruments);
         shared.overhead.observe(record);
@@ -277,13 +277,11 @@ impl Metrics {
     }
 }
 
-impl Shared {
-    /// Where the observations of a record can be looked at: its trace, if that was kept.
-    fn witness(&self, record: &Record) -> Option<Witness> {
-        record.is_kept().then(|| Witness {
-            trace: record.trace.trace_id,
-            span: record.trace.server_span,
-            at: record.started + record.duration,
-        })
-    }
+/// Where the observations of a record can be looked at: its trace, if that was kept.
+fn witness(record: &Record) -> Option<Witness> {
+    record.is_kept().then(|| Witness {
+        trace: record.trace.trace_id,
+        span: record.trace.server_span,
+        at: record.started + record.duration,
+    })
 }
