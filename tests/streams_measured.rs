@@ -219,6 +219,21 @@ async fn a_stream_that_the_drain_cuts_is_measured() {
 }
 
 #[tokio::test]
+async fn a_stream_encoded_as_identity_shows_its_events_and_its_error() {
+    let upstream = upstream::answering(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
+         content-encoding: identity\r\ncontent-length: 24\r\n\r\nevent: error\ndata: boo\n\n",
+    )
+    .await;
+    let mut sidecar = sidecar::in_front_of(&upstream).await;
+    assert_eq!(sidecar.client().await.get("/").await.status, 200);
+    let record = sidecar.record().await;
+    let stream = record.stream.as_ref().expect("a stream");
+    assert_eq!((stream.kind, stream.events), (StreamKind::Events, 1));
+    assert!(stream.has_error_event);
+}
+
+#[tokio::test]
 async fn an_ordinary_answer_is_no_stream_and_an_encoded_stream_hides_its_events() {
     let ordinary = upstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
     let mut sidecar = sidecar::in_front_of(&ordinary).await;

@@ -51,7 +51,7 @@ pub fn head(
     }
     let media_type = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
     let kind = stream_of(media_type);
-    let is_encoded = kind.is_some() && headers.contains_key(CONTENT_ENCODING);
+    let is_encoded = kind.is_some() && is_encoded(headers);
     if kind.is_some() || status == StatusCode::SWITCHING_PROTOCOLS {
         let visible = kind.filter(|_| !is_encoded).unwrap_or(StreamKind::Opaque);
         exchange.stream = Some(Box::new(Stream::of(visible)));
@@ -119,10 +119,13 @@ fn text(kind: Option<StreamKind>, essence: &[u8], headers: &HeaderMap) -> Text {
     }
 }
 
-/// Whether a body must be decoded before it can be read.
+/// Whether a body must be decoded before it can be read. `identity` is no coding (RFC 9110 §8.4.1).
 fn is_encoded(headers: &HeaderMap) -> bool {
-    let is_plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
-    headers.get(CONTENT_ENCODING).is_some_and(|coding| !is_plain(coding))
+    let is_plain = |coding: &[u8]| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity");
+    let lines = headers.get_all(CONTENT_ENCODING).into_iter().map(HeaderValue::as_bytes);
+    let mut codings =
+        lines.flat_map(|line| line.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    codings.any(|coding| !is_plain(coding))
 }
 
 /// A media type without its parameters.
@@ -199,6 +202,23 @@ mod tests {
             let text = |headers| text(stream_of(media_type), essence(media_type), headers);
             assert_eq!(text(&plain), expected, "{media_type:?}");
             assert_eq!(text(&encoded), Text::Unreadable, "{media_type:?}");
+        }
+    }
+
+    #[test]
+    fn identity_is_no_coding_and_one_real_coding_is_enough() {
+        for (lines, expected) in [
+            (&[][..], false),
+            (&["identity"], false),
+            (&["Identity, identity", ""], false),
+            (&["gzip"], true),
+            (&["identity, br"], true),
+            (&["identity", "zstd"], true),
+        ] {
+            let line = |line: &&'static str| (CONTENT_ENCODING, HeaderValue::from_static(line));
+            let mut headers = HeaderMap::new();
+            lines.iter().map(line).for_each(|(name, value)| drop(headers.append(name, value)));
+            assert_eq!(is_encoded(&headers), expected, "{lines:?}");
         }
     }
 

@@ -88,6 +88,8 @@ fn assert_is_counted_without_a_status(sidecar: &Sidecar, method: &str) {
     let of_server = "http_server_request_duration_seconds_count";
     let counts: Vec<_> = page.lines().filter(|line| line.starts_with(of_server)).collect();
     assert_eq!(counts.len(), 1, "{counts:?}");
-    let labels = format!("http_request_method=\"{method}\",http_route=\"_unmatched\",error_type=\"client_abort\"");
+    let labels = format!(
+        "http_request_method=\"{method}\",http_route=\"_unmatched\",error_type=\"client_abort\""
+    );
     assert!(counts[0].contains(&labels), "{counts:?}");
 }
