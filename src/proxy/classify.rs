@@ -128,9 +128,9 @@ fn is_encoded(headers: &HeaderMap) -> bool {
     codings.any(|coding| !is_plain(coding))
 }
 
-/// A media type without its parameters.
+/// A media type without its parameters, nor the blanks before them (RFC 9110 §5.6.3: spaces and tabs).
 fn essence(media_type: &[u8]) -> &[u8] {
-    let end = memchr::memchr2(b';', b' ', media_type).unwrap_or(media_type.len());
+    let end = memchr::memchr3(b';', b' ', b'\t', media_type).unwrap_or(media_type.len());
     &media_type[..end]
 }
 
@@ -170,6 +170,8 @@ mod tests {
     fn streams_are_known_at_the_head() {
         for (media_type, expected) in [
             ("text/event-stream; charset=utf-8", Some(StreamKind::Events)),
+            ("text/event-stream\t; charset=utf-8", Some(StreamKind::Events)),
+            ("application/x-ndjson \t;charset=utf-8", Some(StreamKind::Lines)),
             ("application/grpc+proto", Some(StreamKind::Grpc)),
             ("application/grpc-web", Some(StreamKind::Grpc)),
             ("application/grpc-web-text+proto", Some(StreamKind::Opaque)),
