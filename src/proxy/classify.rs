@@ -50,14 +50,15 @@ pub fn head(
         exchange.facts.extend(captures.read(headers));
     }
     let media_type = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-    let kind = stream_of(media_type);
+    let has_no_body = method == Method::HEAD
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    // What never comes is no stream, whatever it would have been.
+    let kind = if has_no_body { None } else { stream_of(media_type) };
     let is_encoded = kind.is_some() && is_encoded(headers);
     if kind.is_some() || status == StatusCode::SWITCHING_PROTOCOLS {
         let visible = kind.filter(|_| !is_encoded).unwrap_or(StreamKind::Opaque);
         exchange.stream = Some(Box::new(Stream::of(visible)));
     }
-    let has_no_body = method == Method::HEAD
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let tells_class = status.is_server_error() && is_told_by_body(exchange, headers, has_no_body);
     Shape {
         has_no_body,
