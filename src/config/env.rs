@@ -146,22 +146,21 @@ impl Outside {
         }
         let name = "OTEL_METRICS_EXPORTER";
         // One of several is enough: what else is there, Prometheus, scrapes here in any case.
-        let is_otlp = |exporters: &String| exporters.split(',').any(|word| word.trim() == "otlp");
-        if env.get(name).is_some_and(is_otlp) {
+        if env.get(name).is_some_and(|value| words(value).iter().any(|word| word == "otlp")) {
             self.over.push(("metrics.push".to_owned(), from_env(name, "true")));
         }
     }
 
     fn sampler(&mut self, env: &BTreeMap<String, String>) {
-        let argument = env.get("OTEL_TRACES_SAMPLER_ARG").map(String::as_str);
-        let Some(sampler) = env.get("OTEL_TRACES_SAMPLER") else {
+        let argument = env.get("OTEL_TRACES_SAMPLER_ARG").map(|value| value.trim());
+        let Some(sampler) = env.get("OTEL_TRACES_SAMPLER").map(|value| word(value)) else {
             if argument.is_some() {
                 self.note("OTEL_TRACES_SAMPLER_ARG is ignored: no OTEL_TRACES_SAMPLER.".to_owned());
             }
             return;
         };
         let based = sampler.strip_prefix("parentbased_");
-        let (name, ratio) = match based.unwrap_or(sampler) {
+        let (name, ratio) = match based.unwrap_or(&sampler) {
             "always_on" => ("OTEL_TRACES_SAMPLER", "1.0"),
             "always_off" => ("OTEL_TRACES_SAMPLER", "0.0"),
             "traceidratio" => {
@@ -202,9 +201,10 @@ impl Outside {
         let name = "OTEL_PROPAGATORS";
         let Some(value) = env.get(name) else { return };
         let mut known = Vec::new();
-        for word in value.split(',').map(str::trim).filter(|word| !word.is_empty()) {
-            if PROPAGATORS.iter().any(|(known, _)| *known == word) {
-                known.push(word);
+        let words = words(value);
+        for word in &words {
+            if let Some((name, _)) = PROPAGATORS.iter().find(|(name, _)| name == word) {
+                known.push(*name);
             } else if word != "none" {
                 // An unknown one takes nothing from those that are known.
                 self.note(format!(
@@ -212,7 +212,7 @@ impl Outside {
                 ));
             }
         }
-        let is_none = known.is_empty() && value.split(',').all(|word| word.trim() == "none");
+        let is_none = !words.is_empty() && words.iter().all(|word| word == "none");
         if is_none || !known.is_empty() {
             self.over.push(("tracing.propagators".to_owned(), from_env(name, &known.join(","))));
         }
@@ -252,6 +252,16 @@ fn decoded(text: &str) -> Option<String> {
         bytes.push(u8::try_from(value).ok()?);
     }
     String::from_utf8(bytes).ok()
+}
+
+/// A word as the specification wants it read: in any letter case.
+fn word(value: &str) -> String {
+    value.trim().to_ascii_lowercase()
+}
+
+/// The words of a list, without those that are empty.
+fn words(value: &str) -> Vec<String> {
+    value.split(',').map(word).filter(|word| !word.is_empty()).collect()
 }
 
 fn from_env(name: &str, value: &str) -> Node {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::model::{Capture, LimitKey, LogLevel, Place, Scheme, Take};
+use super::model::{Capture, LimitKey, LogLevel, OtlpProtocol, Place, Scheme, Take};
 use super::*;
 
 const UPSTREAM: &str = "[upstream]\nurl = \"http://127.0.0.1:3000\"\n";
@@ -127,6 +127,33 @@ fn open_telemetrys_variables_are_honoured() {
     assert_eq!(traces.timeout, Duration::from_millis(1500));
     assert!((config.tracing.ratio - 0.5).abs() < f64::EPSILON);
     assert!(!format!("{config:?}").contains("s3cret"));
+}
+
+#[test]
+fn open_telemetrys_words_are_known_in_any_letter_case_and_between_blanks() {
+    let env = [
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", " GRPC"),
+        ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "GZIP "),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4317"),
+        ("OTEL_TRACES_SAMPLER", "ParentBased_TraceIdRatio"),
+        ("OTEL_TRACES_SAMPLER_ARG", " 0.5 "),
+        ("OTEL_PROPAGATORS", "B3, Baggage"),
+        ("OTEL_METRICS_EXPORTER", "OTLP"),
+        ("OTEL_LOGS_EXPORTER", "None"),
+        ("OTEL_SDK_DISABLED", " False"),
+    ];
+    assert_eq!(notices(&env), [""; 0]);
+    let set = config("", &env);
+    let traces = set.otlp.traces.as_ref().unwrap();
+    assert!(traces.protocol == OtlpProtocol::Grpc && traces.compress);
+    assert!((set.tracing.ratio - 0.5).abs() < f64::EPSILON);
+    let spoken = set.tracing.propagators;
+    assert!(spoken.b3 && spoken.baggage && !spoken.tracecontext);
+    assert!(set.metrics.push && set.otlp.logs.is_none());
+    let off = |name, value| config("", &[(name, value)]);
+    assert!(off("OTEL_TRACES_EXPORTER", "None").otlp.traces.is_none());
+    assert!(off("OTEL_SDK_DISABLED", "TRUE ").otlp.traces.is_none());
+    assert_eq!(off("OTEL_TRACES_SAMPLER", "ALWAYS_OFF").tracing.keep.per_second, 0);
 }
 
 #[test]
