@@ -12,6 +12,7 @@ use super::error::{Origin, Problem, Problems};
 use super::raw::{Node, Table};
 use crate::secret::Secret;
 
+mod idle;
 mod otlp;
 
 const PREFIX: &str = "VITAL_SIDECAR__";
@@ -27,6 +28,8 @@ pub(crate) struct Outside {
     pub(crate) datadog_key: Option<Secret>,
     /// `OTEL_LOGS_EXPORTER` asks for OTLP.
     pub(crate) pushes_logs: bool,
+    /// `OTEL_METRICS_EXEMPLAR_FILTER` asks for no exemplars.
+    pub(crate) leaves_out_exemplars: bool,
     /// Resource attributes that are no key of ours.
     pub(crate) attributes: Vec<(String, String)>,
     /// The webhook of `ALERT_WEBHOOK`: a secret.
@@ -45,6 +48,7 @@ impl Outside {
         outside.propagators(env);
         outside.sampler(env);
         outside.metrics(env);
+        outside.idle(env);
         outside.alert_webhook = env.get("ALERT_WEBHOOK").map(|url| Secret::new(url.as_str()));
         outside
     }
@@ -143,6 +147,12 @@ impl Outside {
                 }
                 _ => self.note(format!("{name} is ignored: not a number of milliseconds.")),
             }
+        }
+        let name = "OTEL_METRICS_EXEMPLAR_FILTER";
+        match env.get(name).map(|value| word(value)).as_deref() {
+            Some("always_off") => self.leaves_out_exemplars = true,
+            None | Some("trace_based") => {}
+            Some(_) => self.note(format!("{name} is ignored: exemplars are of kept traces.")),
         }
         let name = "OTEL_METRICS_EXPORTER";
         // One of several is enough: what else is there, Prometheus, scrapes here in any case.
@@ -271,3 +281,6 @@ fn from_env(name: &str, value: &str) -> Node {
 fn path(key: &str) -> Vec<String> {
     key.split('.').map(str::to_owned).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,27 +29,6 @@ const EXPORTERS: [(&str, &str, &[&str]); 3] = [
 
 const LOGS_EXPORTER: &str = "OTEL_LOGS_EXPORTER";
 
-/// Variables of the specification that have nothing to set here, the one value of each that is so
-/// anyway, and why. Whoever sets them shall know.
-const WITHOUT_EFFECT: [(&str, &str, &str); 7] = [
-    ("OTEL_BSP_SCHEDULE_DELAY", "", QUEUE),
-    ("OTEL_BSP_EXPORT_TIMEOUT", "", QUEUE),
-    ("OTEL_BSP_MAX_QUEUE_SIZE", "", QUEUE),
-    ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "", QUEUE),
-    (
-        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
-        "cumulative",
-        "sums are pushed as they are scraped, cumulative",
-    ),
-    (
-        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
-        "explicit_bucket_histogram",
-        "histograms have explicit buckets",
-    ),
-    ("OTEL_METRICS_EXEMPLAR_FILTER", "trace_based", "exemplars are of kept traces"),
-];
-const QUEUE: &str = "spans wait in bounded queues that are not tuned; see [spool]";
-
 type Env = BTreeMap<String, String>;
 
 impl Outside {
@@ -86,11 +65,6 @@ impl Outside {
             }
             if let Some((name, value)) = of("INSECURE") {
                 self.insecure(name, value, table);
-            }
-        }
-        for (name, already, why) in WITHOUT_EFFECT {
-            if env.get(name).is_some_and(|value| !value.trim().eq_ignore_ascii_case(already)) {
-                self.note(format!("{name} is ignored: {why}."));
             }
         }
         self.switches(env);
