@@ -82,6 +82,7 @@ impl Config {
                 push: false,
                 interval: Duration::from_mins(1),
                 max_series: MAX_SERIES,
+                has_exemplars: true,
             },
             cache: Cache { headers: CACHE_HEADERS.map(Into::into).into() },
             log: log(),
