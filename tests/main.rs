@@ -24,6 +24,8 @@ mod captures_beside;
 mod canary;
 // The operators' door of a whole sidecar.
 mod admin;
+// The commands that speak with a running sidecar, whatever its file says by now.
+mod admin_commands;
 // The commit protocol through the whole proxy, on a disk that forgets.
 mod audit;
 // Attacks that once worked.

@@ -121,6 +121,11 @@ impl Problems {
         }
     }
 
+    /// Forgets what was found anywhere else.
+    pub(crate) fn retain_at(&self, places: &[Origin]) {
+        self.list.borrow_mut().retain(|problem| places.contains(&problem.origin));
+    }
+
     /// Whether nothing is wrong so far.
     pub(crate) fn is_empty(&self) -> bool {
         self.list.borrow().is_empty()

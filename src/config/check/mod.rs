@@ -43,6 +43,7 @@ mod url;
 mod voices;
 
 pub(crate) use alerts::defaults as usual_alerts;
+pub(crate) use doors::reach;
 pub(crate) use tracing::PROPAGATORS;
 
 /// The levels of `log.level` and `LOG_LEVEL`.
