@@ -1,6 +1,7 @@
 //! Another configuration for a sidecar that runs: what changes, what must not, and who is told.
 
 mod followed;
+mod level;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
