@@ -211,7 +211,7 @@ mod against_a_sidecar {
             status: Box::new(|| json!({ "version": "test" })),
             explain: Box::new(|id| (id == "known").then(|| json!({ "requestId": id }))),
             drain: CancellationToken::new(),
-            reload: reload::channel().0,
+            reload: reload::channel(None).0,
             token: ArcSwapOption::from_pointee(Secret::new("s3cret")),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
