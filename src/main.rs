@@ -93,6 +93,9 @@ struct Explain {
     /// The file with its token; overrides `admin.token_file`.
     #[arg(long, value_name = "FILE", conflicts_with = "url")]
     token_file: Option<PathBuf>,
+    /// The service behind; overrides `upstream.url`. It is not asked, and need not be named.
+    #[arg(long, value_name = "URL", requires = "url")]
+    upstream: Option<String>,
     /// As one JSON document.
     #[arg(long)]
     json: bool,
@@ -167,7 +170,8 @@ impl Explain {
         };
         let config = self.config.as_deref();
         let request = cli::explain::Ask { method: self.method, url, headers: self.headers };
-        cli::explain::run(&request, self.json, config, environment())
+        let basis = cli::explain::Basis { config, upstream: self.upstream, env: environment() };
+        cli::explain::run(&request, self.json, basis)
     }
 }
 
