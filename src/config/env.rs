@@ -12,6 +12,7 @@ use super::error::{Origin, Problem, Problems};
 use super::raw::{Node, Table};
 use crate::secret::Secret;
 
+mod misspelt;
 mod otlp;
 
 const PREFIX: &str = "VITAL_SIDECAR__";
@@ -45,6 +46,7 @@ impl Outside {
         outside.propagators(env);
         outside.sampler(env);
         outside.metrics(env);
+        outside.misspelt(env);
         outside.alert_webhook = env.get("ALERT_WEBHOOK").map(|url| Secret::new(url.as_str()));
         outside
     }
@@ -85,6 +87,14 @@ impl Outside {
         let notice = Notice(notice);
         if !self.notices.contains(&notice) {
             self.notices.push(notice);
+        }
+    }
+
+    fn misspelt(&mut self, env: &BTreeMap<String, String>) {
+        for name in env.keys().filter(|name| !name.starts_with(PREFIX)) {
+            if let Some((key, variable)) = misspelt::meant(name) {
+                self.note(format!("{name} is ignored: for `{key}` write {variable}."));
+            }
         }
     }
 

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use super::env::Outside;
-use super::error::Problems;
+use super::error::{Origin, Problems};
 use super::model::{Capture, Config, LogLevel, Place};
 use super::raw::Table;
 use super::section::{Section, lay};
@@ -108,6 +108,13 @@ fn service(root: &Section<'_>, config: &mut Config, outside: &mut Outside) {
     lay(&mut service.version, section.parsed("version", "a usable version", voices::label));
     let environment = section.parsed("environment", "a usable name", voices::label);
     lay(&mut service.environment, environment);
+    let said = &service.environment;
+    if section.origin_of("environment") == Origin::Env("NODE_ENV".into())
+        && let Some(whole) = voices::abbreviated(said)
+    {
+        let other = format!("`{said}` is not `{whole}`, and has nothing of what is for that alone");
+        outside.note(format!("NODE_ENV is taken as it is: {other}."));
+    }
     service.attributes = std::mem::take(&mut outside.attributes);
 }
 
