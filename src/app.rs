@@ -132,7 +132,8 @@ impl App {
             audit.speak_through(telemetry.log());
         }
         let proxy = Arc::new(Proxy::new(config, telemetry, audit));
-        let (reload, asks) = reload::channel();
+        let file = given.source.as_ref().and_then(|source| source.file.as_deref());
+        let (reload, asks) = reload::channel(file);
         status::register(&proxy, &reload, &metrics);
 
         let health = Arc::new(Health::new(status::probes(&proxy)));

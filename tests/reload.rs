@@ -184,6 +184,19 @@ async fn buckets_survive_while_their_quota_is_the_same() {
 }
 
 #[tokio::test]
+async fn status_names_the_file_and_when_it_was_last_read() {
+    let upstream = upstream::answering(OK).await;
+    let place = Place::new(&upstream);
+    place.write("");
+    let house = place.open_watching().await;
+    let status = house.ask("/status").await.json();
+    assert_eq!(status["config"]["file"].as_str().map(Path::new), Some(&*place.file()));
+    let since = status["last_reload"]["last_success"].as_str().expect("a time").to_owned();
+    assert!(since.len() == 24 && since.starts_with("20") && since.ends_with('Z'), "{since}");
+    house.close().await;
+}
+
+#[tokio::test]
 async fn a_mistake_keeps_the_old_plan_and_is_told_in_full() {
     let upstream = upstream::answering(OK).await;
     let place = Place::new(&upstream);
