@@ -31,13 +31,13 @@ use crate::telemetry::ledger::Ledger;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::sinks::access_log::Reopen;
 use crate::telemetry::sinks::audit::{self, Audit};
-use crate::telemetry::{Console, Telemetry};
+use crate::telemetry::{Console, Opened, Telemetry};
 
 mod parts;
 mod status;
 
 pub use parts::{Given, NotStarted};
-use parts::{address, bind, bind_port, load_tls, open_audit, open_spool};
+use parts::{address, bind, bind_port, load_tls, open_audit, open_log_files, open_spool};
 
 /// The last part of the drain deadline, kept for the sinks.
 const FOR_SINKS: Duration = Duration::from_secs(5);
@@ -125,7 +125,8 @@ impl App {
 
         let audit = open_audit(config).await?;
         let spool = open_spool(config).await?;
-        let telemetry = Telemetry::start(config, metrics.clone(), console, spool)?;
+        let opened = Opened { spool, log_files: open_log_files(config).await? };
+        let telemetry = Telemetry::start(config, metrics.clone(), console, opened)?;
         let telemetry = Arc::new(telemetry);
         if let Some(audit) = &audit {
             audit.speak_through(telemetry.log());

@@ -39,10 +39,12 @@ macro_rules! refused {
 }
 
 // Behind the macro, which they use.
+mod directories;
 mod limits;
 mod routes;
 mod twice;
 mod values;
+mod variables;
 mod voices;
 
 // What to do about an upstream that fails.

@@ -278,6 +278,26 @@ async fn a_token_is_judged_by_the_keys_of_a_file() {
 }
 
 #[tokio::test]
+async fn a_refused_caller_is_told_which_check_failed() {
+    let key = Key::ec("a");
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("jwks.json");
+    std::fs::write(&file, set(&[&key])).unwrap();
+    let keys = format!("jwks_file = \"{}\"", file.display());
+    let good = key.token(&claims(&json!({})));
+    let foreign = Key::ec("a").token(&claims(&json!({})));
+    for (url, token, fact) in [
+        ("/own/other", Some(&good), "(tenant_mismatch: tenant_path_param)"),
+        ("/own/acme", Some(&foreign), "(unauthenticated: signature)"),
+        ("/own/acme", None, "(unauthenticated: no_token)"),
+    ] {
+        let said = of_caller(&keys, url, token.map(String::as_str)).await;
+        let gate = gate(&said, "identity");
+        assert!(gate["facts"].as_str().unwrap().ends_with(fact), "{url}: {gate}");
+    }
+}
+
+#[tokio::test]
 async fn a_limit_by_callers_says_what_of_its_key_nobody_knows() {
     let key = Key::ec("a");
     let place = tempfile::tempdir().unwrap();

@@ -286,9 +286,12 @@ async fn a_spool_that_cannot_be_used_refuses_to_start() {
     let mut run = command(directory.path(), &arguments);
     run.env("VITAL_SIDECAR__SPOOL__DIRECTORY", &spool);
     let (code, _, stderr) = output(run).await;
-    assert_eq!(code, 1, "{stderr}");
-    let words = format!("error: opening the spool directory `{}`: ", spool.display());
-    assert!(stderr.contains(&words), "{stderr}");
+    assert_eq!(code, 78, "{stderr}");
+    for words in
+        ["`spool.directory` is not a directory", &format!("`{}` is a file", file.display())]
+    {
+        assert!(stderr.contains(words), "{stderr}");
+    }
 }
 
 #[tokio::test]

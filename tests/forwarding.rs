@@ -1,5 +1,6 @@
 //! What reaches the upstream, and what comes back.
 
+use crate::support::house::config;
 use crate::support::upstream::{Wire, content_length};
 use crate::support::{sidecar, upstream};
 
@@ -127,6 +128,36 @@ async fn trailers_of_a_request_pass_but_cannot_claim_an_identity() {
     let seen = String::from_utf8(client.answer().await.body).unwrap();
     assert!(seen.contains("x-sum: 7"), "{seen}");
     assert!(!seen.contains("root"), "{seen}");
+}
+
+#[tokio::test]
+async fn only_the_trailers_that_pass_are_announced_to_the_upstream() {
+    let upstream = upstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let more = "[security]\nremove_request_headers = [\"x-private\"]\n\
+                [request_id]\nheader = \"x-trace-token\"\n";
+    let sidecar = sidecar::with(&config(upstream.address, more)).await;
+    for (announced, expected) in [
+        ("trailer: x-sum\r\n", Some("x-sum")),
+        (
+            "trailer: x-sum, x-user-id, x_tenant_id\r\nTrailer: X-Forwarded-For,grpc-status\r\n",
+            Some("x-sum, grpc-status"),
+        ),
+        ("trailer: X-Private, x_private, x-trace-token, x-sum\r\n", Some("x-sum")),
+        ("trailer: content-length, traceparent\r\n", None),
+    ] {
+        let mut client = sidecar.client().await;
+        let chunked = "host: a\r\ntransfer-encoding: chunked\r\n";
+        client
+            .say(format!("POST / HTTP/1.1\r\n{chunked}{announced}\r\n0\r\nx-sum: 7\r\n\r\n"))
+            .await;
+        assert_eq!(client.answer().await.status, 200);
+        // The end of a body looks like a head to this upstream.
+        let mut heads = upstream.heads().into_iter().rev();
+        let head = heads.find(|head| head.starts_with("POST")).expect("a request").to_lowercase();
+        let lines: Vec<_> =
+            head.lines().filter_map(|line| line.strip_prefix("trailer: ")).collect();
+        assert_eq!(lines, expected.into_iter().collect::<Vec<_>>(), "{announced}");
+    }
 }
 
 #[tokio::test]

@@ -194,3 +194,19 @@ async fn a_hangup_opens_moved_files_again_and_reloads_the_configuration() {
     process.signal("INT").await;
     process.remains().await.assert_balanced();
 }
+
+#[tokio::test]
+async fn who_waits_for_a_predecessor_to_leave_the_directory_keeps_the_runtime_running() {
+    let upstream = upstream::answering(OK).await;
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(upstream.address, "");
+    config.log.directory = Some(directory.path().to_owned());
+    let predecessor = fs::File::open(directory.path()).unwrap();
+    predecessor.lock().unwrap();
+    // There is one thread: it gets to the second only if the first gives it up, and then in good time.
+    let (house, ()) = tokio::join!(house::open(&config), async { drop(predecessor) });
+    assert_eq!(house.client().await.get("/").await.status, 200);
+    let farewell = house.close().await;
+    let account = farewell.ledger.snapshot().into_iter().find(|one| one.sink == "file").unwrap();
+    assert_eq!((account.accepted, account.exported), (1, 1), "{account}");
+}

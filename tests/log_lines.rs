@@ -6,7 +6,7 @@ use vital_sidecar::config::model::Schema;
 
 use crate::support::client::Client;
 use crate::support::house::{self, config, lines};
-use crate::support::process::Process;
+use crate::support::process::{Process, command, output};
 use crate::support::upstream::{self, Upstream};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
@@ -159,4 +159,71 @@ async fn diagnostics_are_in_the_files_too_in_the_schema_of_the_log() {
             assert_eq!(of(said), 1, "{name}: {said}: {lines:?}");
         }
     }
+}
+
+/// The last line on standard error, with its message and its fields whatever they are called.
+fn last_line(stderr: &str) -> (Value, Value, impl Fn(&str) -> Value) {
+    let line = lines(stderr.as_bytes()).pop().expect("a last line");
+    let [message, level] = [["message", "Body"], ["level", "SeverityText"]]
+        .map(|names| names.iter().map(|name| line[name].clone()).find(|value| !value.is_null()));
+    let level = level.unwrap_or_else(|| line["log.level"].clone());
+    let field = move |name: &str| {
+        let flat = format!("labels.{}", name.replace('.', "_"));
+        let places = [&line[name], &line["Attributes"][name], &line[flat]];
+        places.into_iter().find(|value| !value.is_null()).cloned().unwrap_or_default()
+    };
+    (message.expect("a message"), level, field)
+}
+
+#[tokio::test]
+async fn the_last_words_are_a_line_in_the_schema_of_the_log() {
+    for name in ["winston", "otel", "ecs"] {
+        let upstream = upstream::answering(OK).await;
+        let process = Process::start(&format!(
+            "[upstream]\nurl = \"http://{}\"\n[otlp]\nendpoint = \"\"\n[log]\nschema = \"{name}\"\n\
+             directory = \"logs\"\n[server.drain]\ndelay = \"0s\"\n",
+            upstream.address
+        ))
+        .await;
+        assert_eq!(Client::connect(process.data).await.get("/a").await.status, 200);
+        process.signal("TERM").await;
+        let remains = process.remains().await;
+        assert_eq!(remains.code, Some(0), "{}", remains.stderr);
+        remains.assert_balanced();
+        let (message, level, field) = last_line(&remains.stderr);
+        assert_eq!(message, "Tracing terminated", "{}", remains.stderr);
+        assert_eq!(level.as_str().map(str::to_lowercase).as_deref(), Some("info"));
+        let ledger = field("ledger");
+        let ledger = ledger.as_str().expect("a ledger");
+        assert!(
+            ledger.starts_with("logs to console: 1 accepted = 1 exported + 0 dropped"),
+            "{ledger}"
+        );
+        assert!(ledger.contains("; logs to file: "), "{ledger}");
+        assert_eq!((field("dropped"), field("in_flight")), (json!(0), json!(0)), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn who_cannot_start_says_why_in_a_line_and_a_wrong_configuration_in_words() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let listen = taken.local_addr().expect("an address").to_string();
+    let run = ["run", "--upstream", "http://127.0.0.1:3000", "--listen", &listen];
+    let mut quiet = command(directory.path(), &run);
+    quiet.env("LOG_LEVEL", "error");
+    let (code, stdout, stderr) = output(quiet).await;
+    assert_eq!((code, &*stdout), (1, ""), "{stderr}");
+    let (message, level, field) = last_line(&stderr);
+    assert_eq!((message, level), (json!("The sidecar did not start."), json!("error")));
+    assert_eq!(field("error.type"), "_OTHER");
+    let why = field("error.message");
+    assert!(
+        why.as_str().is_some_and(|why| why.starts_with(&format!("listening on {listen}"))),
+        "{why}"
+    );
+
+    let (code, _, stderr) = output(command(directory.path(), &["run", "--upstream", "none"])).await;
+    assert_eq!(code, 78, "{stderr}");
+    assert!(stderr.contains("error: `upstream.url`"), "{stderr}");
 }

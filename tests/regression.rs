@@ -163,6 +163,7 @@ async fn a_request_id_of_the_service_does_not_reach_the_client_in_trailers() {
     let wire = String::from_utf8(client.until(b"x-sum: 7\r\n\r\n").await).expect("ASCII");
 
     assert!(!wire.contains("other"), "{wire}");
+    assert!(wire.contains("\r\ntrailer: x-sum\r\n"), "{wire}");
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use crate::server::tls::{NotServed, Tls};
 use crate::telemetry::StartError;
 use crate::telemetry::diagnostics::Feed;
 use crate::telemetry::export::spool::{Spool, SpoolError};
+use crate::telemetry::sinks::access_log::AccessLog;
 use crate::telemetry::sinks::audit::{self, Audit, RealDisk};
 
 /// What the start is given besides its configuration.
@@ -82,6 +83,19 @@ pub(super) async fn open_spool(config: &Config) -> Result<Option<Arc<Spool>>, No
     let max_size = config.spool.max_size;
     match spawn_blocking(move || Spool::open(directory, max_size)).await {
         Ok(opened) => Ok(Some(opened?)),
+        Err(panicked) => Err(NotStarted::Panicked(panicked)),
+    }
+}
+
+/// Opens the log's files where there are some. They may be those of a predecessor on its way out, for which
+/// it waits, so not on a worker.
+pub(super) async fn open_log_files(config: &Config) -> Result<Option<AccessLog>, NotStarted> {
+    if config.log.directory.is_none() {
+        return Ok(None);
+    }
+    let (service, log) = (config.service.clone(), config.log.clone());
+    match spawn_blocking(move || AccessLog::files_of(&service, &log)).await {
+        Ok(opened) => Ok(opened.map_err(StartError::from)?),
         Err(panicked) => Err(NotStarted::Panicked(panicked)),
     }
 }

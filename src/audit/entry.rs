@@ -54,7 +54,8 @@ pub struct Draft {
     pub duration: Option<Duration>,
     /// Captured facts, in the order of the route's `captures`.
     pub facts: Vec<Fact>,
-    /// Why it ended badly, from a closed set of ours (an `error.type`, `crash`, `abandoned`, …).
+    /// Why it ended badly, from a closed set of ours (the check of who calls that
+    /// refused it, `crash`, `abandoned`, …).
     pub reason: Option<&'static str>,
 }
 

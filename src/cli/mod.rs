@@ -7,6 +7,7 @@ pub mod demo;
 pub mod drain;
 pub mod explain;
 pub mod health;
+mod last_words;
 pub mod reload;
 pub mod run;
 pub mod running;

@@ -4,7 +4,7 @@
 //! is not valid.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,17 +15,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::last_words::{LAST_WORDS, fail, part, say};
 use super::{check, source};
 use crate::app::{App, Ask, Farewell, Given, NotStarted};
 use crate::config::{self, Config, Loaded};
 use crate::server::port;
 use crate::server::reload::{self, Cause, Gather, Source};
 use crate::telemetry::sinks::access_log::Reopen;
-use crate::telemetry::sinks::audit;
 use crate::telemetry::{Console, diagnostics};
-
-/// How long the last diagnostics may take to leave.
-pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// One stack in this time is enough to find what panics.
 const BETWEEN_STACKS: Duration = Duration::from_secs(1);
@@ -52,7 +49,7 @@ pub fn run(
             let source = Some(Source { gather: Arc::new(gather), file, text, written });
             serve(&loaded, Given { inherited, source, feed: None })
         }
-        (Ok(_), Err(error)) => fail(&NotStarted::Inherited(error).to_string()),
+        (Ok(_), Err(error)) => fail(&NotStarted::Inherited(error).to_string(), None),
         (Err(complaint), _) => {
             say(&complaint);
             ExitCode::from(check::INVALID)
@@ -70,7 +67,7 @@ fn serve(loaded: &Loaded, mut given: Given) -> ExitCode {
     let config = &loaded.config;
     let diagnostics = match diagnostics::init(&config.log, &config.service) {
         Ok(diagnostics) => diagnostics,
-        Err(error) => return fail(&error.to_string()),
+        Err(error) => return fail(&error.to_string(), None),
     };
     given.feed = Some(diagnostics.feed());
     note_panics();
@@ -83,11 +80,10 @@ fn serve(loaded: &Loaded, mut given: Given) -> ExitCode {
         runtime.shutdown_timeout(LAST_WORDS);
         ended
     });
-    diagnostics.close(LAST_WORDS);
     match ended {
-        Ok(Ok(farewell)) => part(&farewell),
-        Ok(Err(not_started)) => fail(&not_started.to_string()),
-        Err(error) => fail(&format!("starting the runtime: {error}")),
+        Ok(Ok(farewell)) => part(&farewell, Some(diagnostics)),
+        Ok(Err(not_started)) => fail(&not_started.to_string(), Some(diagnostics)),
+        Err(error) => fail(&format!("starting the runtime: {error}"), Some(diagnostics)),
     }
 }
 
@@ -185,6 +181,7 @@ fn note_panics() {
     std::panic::set_hook(Box::new(move |panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let stack = is_time(&last).then(diagnostics::stack);
+        diagnostics::leave_stack(stack.as_deref());
         tracing::error!("error.type" = "panic", place, stack, "A panic was caught.");
     }));
 }
@@ -199,59 +196,4 @@ fn is_time(last: &Mutex<Option<Instant>>) -> bool {
         *last = Some(now);
     }
     is_time
-}
-
-/// Prints the last words: the ledger, balanced to the last item.
-pub(super) fn part(farewell: &Farewell) -> ExitCode {
-    let mut words = farewell.audit.as_ref().map(audit_words).unwrap_or_default();
-    if !farewell.all_finished {
-        words.push_str("not every exchange could end by itself; what still ran was cut\n");
-    }
-    let ledger = farewell.ledger.to_string();
-    let is_clean = farewell.is_clean();
-    let title = if is_clean { "Tracing terminated" } else { "Error terminating tracing" };
-    say(&format!("{title}\n{ledger}\n{words}"));
-    if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn audit_words(audit: &audit::Report) -> String {
-    let state = if audit.is_finished { "closed" } else { "NOT closed in time" };
-    let lost = match audit.stats.lost {
-        0 => String::new(),
-        lost => format!(", {lost} records LOST"),
-    };
-    format!("audit {state} at seq {}{lost}\n", audit.stats.sequence)
-}
-
-fn fail(why: &str) -> ExitCode {
-    say(&format!("error: {why}\n"));
-    ExitCode::FAILURE
-}
-
-/// Writes to stderr. One that is closed, or that nobody reads, changes nothing about how we end.
-fn say(words: &str) {
-    let words = words.to_owned();
-    let (done, is_done) = std::sync::mpsc::sync_channel(1);
-    let write = move || {
-        drop(io::stderr().write_all(words.as_bytes()));
-        let _nobody_waits = done.send(());
-    };
-    // A thread that hangs in the write ends with the process.
-    if std::thread::Builder::new().spawn(write).is_ok() {
-        let _in_time = is_done.recv_timeout(LAST_WORDS);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lost_audit_records_are_among_the_last_words() {
-        let stats = audit::Stats { sequence: 7, ..audit::Stats::default() };
-        let mut report = audit::Report { is_finished: true, stats };
-        assert_eq!(audit_words(&report), "audit closed at seq 7\n");
-        report.stats.lost = 2;
-        assert_eq!(audit_words(&report), "audit closed at seq 7, 2 records LOST\n");
-    }
 }

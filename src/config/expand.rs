@@ -10,8 +10,10 @@ use super::error::{Origin, Problem};
 /// Why a string could not be expanded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ExpandError {
-    /// The variable is unset or empty, and there is no default.
+    /// The variable is unset, and there is no default.
     Unset(String),
+    /// The variable is set, but to nothing, and there is no default.
+    Empty(String),
     /// `${` without `}`, or without a variable's name.
     Malformed,
 }
@@ -25,6 +27,12 @@ impl ExpandError {
                     .label("used here, without a default")
                     .help(format!("set it, or give a default: `${{{name}:-…}}`"))
             }
+            Self::Empty(name) => {
+                let title = format!("the environment variable `{name}` is set, but empty");
+                Problem::at(origin, title)
+                    .label("used here, without a default")
+                    .help(format!("give it a value, or give a default: `${{{name}:-…}}`"))
+            }
             Self::Malformed => Problem::at(origin, "a `${` is not followed by `NAME}`")
                 .label("expected `${NAME}` or `${NAME:-default}`")
                 .help("write `$${` for a literal `${`"),
@@ -32,7 +40,7 @@ impl ExpandError {
     }
 }
 
-/// Expands every variable in `text`. An empty variable counts as unset.
+/// Expands every variable in `text`. An empty variable has no value: a default takes its place.
 pub(crate) fn expand(text: &str, env: &BTreeMap<String, String>) -> Result<String, ExpandError> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -52,8 +60,12 @@ pub(crate) fn expand(text: &str, env: &BTreeMap<String, String>) -> Result<Strin
         if !is_name(name) {
             return Err(ExpandError::Malformed);
         }
-        let set = env.get(name).map(String::as_str).filter(|value| !value.is_empty());
-        out.push_str(set.or(default).ok_or_else(|| ExpandError::Unset(name.to_owned()))?);
+        match (env.get(name).map(String::as_str), default) {
+            (Some(value), _) if !value.is_empty() => out.push_str(value),
+            (_, Some(default)) => out.push_str(default),
+            (Some(_), None) => return Err(ExpandError::Empty(name.to_owned())),
+            (None, None) => return Err(ExpandError::Unset(name.to_owned())),
+        }
         rest = after;
     }
     out.push_str(rest);
@@ -89,9 +101,9 @@ mod tests {
     }
 
     #[test]
-    fn an_unset_variable_without_a_default_is_named() {
+    fn an_unset_or_empty_variable_without_a_default_is_named() {
         assert_eq!(expanded("${PORT}"), Err(ExpandError::Unset("PORT".to_owned())));
-        assert_eq!(expanded("${EMPTY}"), Err(ExpandError::Unset("EMPTY".to_owned())));
+        assert_eq!(expanded("${EMPTY}"), Err(ExpandError::Empty("EMPTY".to_owned())));
         assert_eq!(expanded("${HOST"), Err(ExpandError::Malformed));
         assert_eq!(expanded("${}"), Err(ExpandError::Malformed));
         assert_eq!(expanded("${A B}"), Err(ExpandError::Malformed));

@@ -79,7 +79,7 @@ impl fmt::Display for Notice {
 
 /// Makes a configuration, or says everything that is wrong with it.
 ///
-/// Reads the files that the configuration names for secrets and certificates.
+/// Reads the files that the configuration names for secrets and certificates, and looks at its directories.
 pub fn load(sources: &Sources) -> Result<Loaded, Errors> {
     load_over(sources, None)
 }
@@ -100,7 +100,8 @@ fn load_over(sources: &Sources, start: Option<&Written>) -> Result<Loaded, Error
     let mut outside = env::Outside::read(&env, &problems);
     outside.lay_under(&mut root);
     if let Some(file) = &sources.file {
-        match Table::parse(file, &env, &problems) {
+        // `${VAR}` tells an empty variable from none, if only to say so.
+        match Table::parse(file, &sources.env, &problems) {
             Some(tree) => root.lay(tree),
             None => return Err(problems.errors(Some(file))),
         }

@@ -148,11 +148,12 @@ pub fn strip_trailers(trailers: &mut HeaderMap) {
     }
 }
 
-/// Takes out of `Trailer` what [`strip_trailers`] will take out of the trailers, so that nobody hears
-/// of them.
-pub fn strip_announced(headers: &mut HeaderMap) {
-    let is_announced =
-        |name: &[u8]| HeaderName::from_bytes(name).is_ok_and(|name| may_trail(&name));
+/// Takes out of `Trailer` what [`strip_trailers`] will take out of the trailers, and what else is, so that
+/// nobody waits for fields that will not come (RFC 9110 §6.6.2).
+pub fn strip_announced(headers: &mut HeaderMap, is_removed: impl Fn(&HeaderName) -> bool) {
+    let is_announced = |name: &[u8]| {
+        HeaderName::from_bytes(name).is_ok_and(|name| may_trail(&name) && !is_removed(&name))
+    };
     let lines = headers.get_all(header::TRAILER).into_iter().map(HeaderValue::as_bytes);
     let names = lines.flat_map(|line| line.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
     let (stay, go): (Vec<_>, Vec<_>) = names.partition(|name| is_announced(name));
@@ -290,13 +291,14 @@ mod tests {
             (&["X-Error-Type"], None),
             (&["x-sum,x-error-type , grpc-status"], Some("x-sum, grpc-status")),
             (&["x-audit-event", "x-sum", "no name"], Some("x-sum")),
+            (&["X-Own", "x-sum"], Some("x-sum")),
             (&[], None),
         ] {
             let mut headers = HeaderMap::new();
             for line in lines {
                 headers.append(header::TRAILER, line.parse().unwrap());
             }
-            strip_announced(&mut headers);
+            strip_announced(&mut headers, |name| *name == "x-own");
             let left: Vec<_> = headers.get_all(header::TRAILER).iter().collect();
             assert_eq!(left, expected.into_iter().collect::<Vec<_>>(), "{lines:?}");
         }

@@ -74,7 +74,7 @@ pub fn dress(exchange: &Exchange, verdict: &Verdict, headers: &mut HeaderMap) {
         ending.extend(hop::listed(headers));
     }
     if has_trailer {
-        hop::strip_announced(headers);
+        hop::strip_announced(headers, |name| *name == exchange.plan.request_id_header);
     }
     if has_connection {
         headers.remove(CONNECTION);

@@ -25,7 +25,7 @@ use super::{Proxy, admission, csrf, identify, operations, preflight, screen, tar
 use crate::config::model::Mode;
 use crate::http::method;
 use crate::openapi::Violation;
-use crate::record::Refusal;
+use crate::record::{Refusal, Rejection};
 
 /// What was decided about a request.
 #[derive(Debug)]
@@ -38,7 +38,9 @@ pub struct Trial {
     pub operation: Option<Arc<OperationPlan>>,
     /// Who calls, where the token in its head holds.
     pub identity: Option<Arc<Identity>>,
-    /// Whether that cannot be judged here: the keys are fetched by a running sidecar.
+    /// Why it is refused for who sent it, where it is.
+    pub rejection: Option<Rejection>,
+    /// Whether who sent it cannot be judged here: the keys are fetched by a running sidecar.
     pub needs_keys: bool,
     /// Whether a page of another origin asks, as the rule of `csrf` sees it.
     pub is_foreign: bool,
@@ -58,6 +60,7 @@ impl Trial {
             route: Arc::clone(route),
             operation: None,
             identity: None,
+            rejection: None,
             needs_keys: false,
             is_foreign: false,
             violations: Vec::new(),
@@ -141,6 +144,7 @@ pub async fn judge(proxy: &Arc<Proxy>, head: &Parts) -> Trial {
         is_foreign: csrf::is_foreign(&exchange, head, &survey),
         violations: notes.violations,
         identity: exchange.identity.clone(),
+        rejection: exchange.rejection,
         needs_keys: notes.needs_keys,
         would_refuse: exchange.would_refuse.is_some(),
         refusals: notes.refusals,

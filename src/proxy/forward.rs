@@ -25,6 +25,7 @@ use super::exchange::{Exchange, Stop};
 use super::identity::Identity;
 use super::patience::Patience;
 use super::peer::Peer;
+use super::plan::Plan;
 use super::request_body::{Meter, RequestBody, State};
 use super::survey::Survey;
 use super::target::{self, Target};
@@ -34,7 +35,7 @@ use super::upstream::send::{NoResponse, send};
 use super::upstream::{NoConnection, Upstream};
 use crate::http::answer::judge;
 use crate::http::hop::SIGNED_IDENTITY;
-use crate::http::{forwarded, http2, upgrade};
+use crate::http::{forwarded, hop, http2, upgrade};
 use crate::record::{Failure, Refusal};
 
 /// How long an upstream may leave a client's `Expect: 100-continue` unanswered.
@@ -65,9 +66,7 @@ pub fn prepare(
     let expects = survey.has_expectation && head.version == Version::HTTP_11 && body.is_untouched();
     let offers = survey.ending.contains(&UPGRADE);
     let offer = if offers { offer(head.version, headers, &body) } else { None };
-    for name in &survey.ending {
-        headers.remove(name);
-    }
+    leave_out(plan, survey, headers);
     let host = plan.rewritten_host.clone().or(named_host);
     if host.is_some() || client_host.is_none() {
         headers.insert(HOST, host.unwrap_or_else(|| plan.authority.clone()));
@@ -105,6 +104,19 @@ pub fn prepare(
         hold(&mut request, exchange.route.response_header);
     }
     (request, offer)
+}
+
+/// Takes out what ends here, and does not announce the trailers that will.
+fn leave_out(plan: &Plan, survey: &Survey, headers: &mut HeaderMap) {
+    for name in &survey.ending {
+        headers.remove(name);
+    }
+    if survey.announces_trailers {
+        let removed = plan.removed_trailers.as_deref().unwrap_or_default();
+        hop::strip_announced(headers, |name| {
+            removed.iter().any(|other| hop::is_twin(name.as_str(), other.as_str()))
+        });
+    }
 }
 
 /// Says who calls. What the client said of it has been removed.

@@ -41,13 +41,12 @@ pub async fn identify(
         Err(rejection) => return refuse(identities, exchange, rejection),
     };
     exchange.caller = identity.caller().clone();
-    let is_foreign = names_another_tenant(identities, exchange, &identity, head, path);
+    let elsewhere = names_another_tenant(identities, exchange, &identity, head, path);
     exchange.identity = Some(identity);
-    if is_foreign {
-        exchange.note_path(path);
-        return Err(Refusal::TenantMismatch.into());
+    match elsewhere {
+        Some(place) => Err(refuse_tenant(exchange, place, path).into()),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Whether the body of this request could name a tenant, so that it has to be read.
@@ -90,11 +89,7 @@ pub fn judge_body(
         Some(Value::Number(named)) => Some(named.to_string().as_str()) != identity.tenant(),
         Some(_) => true,
     };
-    if is_foreign {
-        exchange.note_path(path);
-        return Err(Refusal::TenantMismatch);
-    }
-    Ok(())
+    if is_foreign { Err(refuse_tenant(exchange, Rejection::TenantBody, path)) } else { Ok(()) }
 }
 
 /// Whether another reader could find an object in a body that is no JSON here: one that forgives a byte
@@ -128,7 +123,14 @@ fn refuse(
     Err(Stop::Refused(refusal, identities.explain(rejection)))
 }
 
-/// Whether the head names a tenant that is not the identity's. Every word of it counts: which of two
+/// It speaks of another tenant, in this place. What it says there is nobody's business.
+fn refuse_tenant(exchange: &mut Exchange, place: Rejection, path: &str) -> Refusal {
+    exchange.rejection = Some(place);
+    exchange.note_path(path);
+    Refusal::TenantMismatch
+}
+
+/// Where the head names a tenant that is not the identity's. Every word of it counts: which of two
 /// the upstream would take, nobody knows.
 fn names_another_tenant(
     identities: &Identities,
@@ -136,15 +138,15 @@ fn names_another_tenant(
     identity: &Identity,
     head: &Parts,
     path: &str,
-) -> bool {
+) -> Option<Rejection> {
     let own = identity.tenant().map(str::as_bytes);
     if let Some(name) = &identities.tenant_header
         && !identities.believes_headers()
         && head.headers.get_all(name).iter().any(|claimed| Some(claimed.as_bytes()) != own)
     {
-        return true;
+        return Some(Rejection::TenantHeader);
     }
-    let Some(asked) = &identities.tenant_path_param else { return false };
+    let asked = identities.tenant_path_param.as_ref()?;
     let is_foreign =
         |(name, value): (&str, &str)| name == &**asked && Some(&*unescaped(value)) != own;
     // A route may call the tail `{*rest}` in which the document of the API names the tenant.
@@ -152,6 +154,7 @@ fn names_another_tenant(
     let mut templates = exchange.route.template.iter().chain(of_operation);
     templates
         .any(|template| template.has_params() && template.params(path).into_iter().any(is_foreign))
+        .then_some(Rejection::TenantPathParam)
 }
 
 /// A path parameter without its escapes. The path is canonical, so each escape is whole.

@@ -13,7 +13,7 @@ use super::identity::Identity;
 use crate::audit::facts::{resource_id, resource_type};
 use crate::audit::{AuditResult, Draft, Event, Evidence, Stage};
 use crate::config::model::AuditMode;
-use crate::record::{Failure, Phase, Record, Step};
+use crate::record::{Failure, Phase, Record, Rejection, Step};
 use crate::telemetry::sinks::audit::{Audit, Seat, Unavailable};
 
 /// Reserves a seat and waits for the durable `initiated` record.
@@ -84,6 +84,7 @@ pub fn complete(audit: &Audit, seat: Option<Seat>, mut draft: Draft, record: &Re
     draft.result = AuditResult::of(record.outcome, record.status);
     draft.status = record.status;
     draft.duration = Some(record.duration);
+    draft.reason = record.rejection.map(Rejection::as_str);
     match seat {
         Some(seat) => seat.complete(draft),
         None => audit.deny(draft),

@@ -8,7 +8,7 @@
 
 use http::header::{
     ACCEPT, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN,
-    TE, USER_AGENT,
+    TE, TRAILER, USER_AGENT,
 };
 
 use super::peer::Peer;
@@ -56,6 +56,8 @@ pub struct Survey {
     pub is_of_browser: bool,
     /// Whether the client understands trailers (RFC 9110 §10.1.4).
     pub accepts_trailers: bool,
+    /// Whether it says which trailers its body will have (RFC 9110 §6.6.2).
+    pub announces_trailers: bool,
     /// The fields that end at this hop, each once: hop-by-hop fields (RFC 9110 §7.6.1), what we write
     /// anew, claims of an identity, words of the service to us, and forwarding fields of a peer that is not believed.
     pub ending: Vec<HeaderName>,
@@ -89,6 +91,7 @@ impl Survey {
                     survey.end(name);
                 }
                 _ if hop::is_usual(name) => {}
+                TRAILER => survey.announces_trailers = true,
                 _ if *name == SEC_FETCH_SITE => survey.is_of_browser = true,
                 _ => match Field::of(name) {
                     Some(field) => {

@@ -17,7 +17,7 @@ enum Name {
 }
 
 /// The words of this program, which no class may have for its name.
-const OWN: [&str; 32] = [
+const OWN: [&str; 33] = [
     "client_abort",
     "bad_request",
     "not_found",
@@ -49,6 +49,7 @@ const OWN: [&str; 32] = [
     "stream_max_duration",
     "panic",
     "drain",
+    "invalid_configuration",
     "_OTHER",
 ];
 
@@ -57,6 +58,8 @@ impl ErrorType {
     pub const CLIENT_ABORT: Self = Self::own("client_abort");
     /// A panic in a stage.
     pub const PANIC: Self = Self::own("panic");
+    /// A configuration that was not put in force: no exchange ends so, but the sidecar says it of itself.
+    pub const INVALID_CONFIGURATION: Self = Self::own("invalid_configuration");
 
     /// A word of this program.
     pub(super) const fn own(word: &'static str) -> Self {
@@ -121,6 +124,7 @@ mod tests {
             Abort::StreamMaxDuration.error_type(),
             ErrorType::CLIENT_ABORT,
             ErrorType::PANIC,
+            ErrorType::INVALID_CONFIGURATION,
             ErrorType::upstream_status(599),
         ];
         for own in &ours {

@@ -28,6 +28,7 @@ pub mod name;
 pub mod outcome;
 pub mod pseudonym;
 mod rejection;
+mod stack;
 mod store;
 pub mod stream;
 mod trail;
@@ -42,6 +43,7 @@ pub use name::ConfigName;
 pub use outcome::{Abort, Failure, Level, Outcome, Phase, Refusal};
 pub use pseudonym::{Pseudonym, PseudonymKey};
 pub use rejection::Rejection;
+pub use stack::Stack;
 pub use store::{StoreCall, StoreEnding};
 pub use stream::{Gaps, Stream, StreamKind};
 pub use trail::{Limited, Policy, Step, Trail};
@@ -78,7 +80,7 @@ pub struct Record {
     pub route: Arc<RouteNames>,
     /// Who called, from a verified identity.
     pub caller: Caller,
-    /// Why it has no identity, where that refused it.
+    /// Why it was refused for who sent it.
     pub rejection: Option<Rejection>,
     /// The `OpenAPI` operation the request is one of.
     pub operation: Option<ConfigName>,
@@ -92,6 +94,8 @@ pub struct Record {
     pub status: Option<u16>,
     /// How it ended.
     pub outcome: Outcome,
+    /// The way to the panic that ended it, where that was taken.
+    pub stack: Option<Stack>,
     /// The class of the upstream's error, where the configuration names it; only of a served answer.
     pub class: Option<ConfigName>,
     /// Bytes of the request body that were read.

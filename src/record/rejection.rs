@@ -1,8 +1,9 @@
-//! Why a request has no identity, for logs and metrics.
+//! Why a request was refused for who sent it, for logs, metrics and the audit.
 //!
 //! A closed set: it says which check failed, and nothing of what was checked. The client is told less.
 
-/// Why nobody is known to have sent a request that had to say so, or that said so in vain.
+/// Why nobody is known to have sent a request that had to say so, or that said so in vain; or in which
+/// place whoever sent it spoke of another tenant. Such a place has the name of its key in `[identity]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rejection {
     /// Nothing in it says who sent it.
@@ -31,6 +32,12 @@ pub enum Rejection {
     Claims,
     /// The keys that would tell are not there, or too old.
     NoKeys,
+    /// `identity.tenant_header` names another tenant.
+    TenantHeader,
+    /// `identity.tenant_path_param` does.
+    TenantPathParam,
+    /// `identity.tenant_body` does.
+    TenantBody,
 }
 
 impl Rejection {
@@ -50,6 +57,9 @@ impl Rejection {
             Self::NotYetValid => "not_yet_valid",
             Self::Claims => "claims",
             Self::NoKeys => "no_keys",
+            Self::TenantHeader => "tenant_header",
+            Self::TenantPathParam => "tenant_path_param",
+            Self::TenantBody => "tenant_body",
         }
     }
 }

@@ -25,6 +25,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Config, Loaded, Sources, Written};
+use crate::record::ErrorType;
 
 /// Between two looks at the file.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -206,6 +207,7 @@ impl<F: Fn(&Config)> Reloads<F> {
             Err(errors) if cause == Cause::File && self.is_known(errors) => {}
             Err(errors) => {
                 tracing::error!(
+                    "error.type" = ErrorType::INVALID_CONFIGURATION.as_str(),
                     cause = cause.as_str(),
                     errors,
                     "The configuration was not reloaded; the old one stays in force."

@@ -24,8 +24,8 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-use super::log::Entry;
 use super::log::line::{Form, Format};
+use super::log::{Entry, Said};
 use crate::config::model::{Console, Log, LogLevel, Service};
 
 mod feed;
@@ -35,7 +35,7 @@ mod tests;
 mod voice;
 
 pub use feed::Feed;
-pub use stack::stack;
+pub use stack::{leave_stack, stack, take_stack};
 use voice::Voice;
 
 /// Lines that wait for stderr.
@@ -52,6 +52,7 @@ const MUTE: [&str; 3] = ["hyper", "h2", "rustls"];
 pub struct Diagnostics {
     lines: SyncSender<Job>,
     feed: Feed,
+    is_json: bool,
 }
 
 /// The log could not be started.
@@ -67,8 +68,9 @@ pub enum InitError {
 
 /// Sends diagnostics of the log's level and louder to stderr, for the whole process.
 pub fn init(log: &Log, service: &Service) -> Result<Diagnostics, InitError> {
-    let format = Format::new(service, form(log));
-    let (voice, diagnostics) = start(format, Box::new(io::stderr()))?;
+    let form = form(log);
+    let (voice, mut diagnostics) = start(Format::new(service, form), Box::new(io::stderr()))?;
+    diagnostics.is_json = form != Form::Pretty;
     tracing_subscriber::registry().with(voice.with_filter(filter(log.level))).try_init()?;
     Ok(diagnostics)
 }
@@ -86,6 +88,16 @@ impl Diagnostics {
     /// The way to the outputs of a sidecar's log, for who starts the sidecar.
     pub fn feed(&self) -> Feed {
         self.feed.clone()
+    }
+
+    /// Whether lines on stderr are for programs.
+    pub fn is_json(&self) -> bool {
+        self.is_json
+    }
+
+    /// Says something on stderr alone, whatever the log's level. `false` if there was no room for it.
+    pub fn say(&self, said: Said) -> bool {
+        self.lines.try_send(Job::Line(Entry::Said(Arc::new(said)))).is_ok()
     }
 
     /// Waits until all lines so far are written, but not longer than `limit`. Blocks; call it when
@@ -120,7 +132,7 @@ fn start(format: Format, out: Box<dyn Write + Send>) -> io::Result<(Voice, Diagn
         .name("diagnostics".to_owned())
         .spawn(move || write_lines(&work, &counted, format, out))?;
     let voice = Voice { lines: lines.clone(), lost, feed: feed.clone() };
-    Ok((voice, Diagnostics { lines, feed }))
+    Ok((voice, Diagnostics { lines, feed, is_json: false }))
 }
 
 enum Job {

@@ -46,7 +46,7 @@ use metrics::{Metrics, RouteMetrics};
 use recent::Recent;
 use sinks::access_log::Reopen;
 use sinks::otlp::metrics::MetricsPush;
-pub use start::{Console, StartError};
+pub use start::{Console, Opened, StartError};
 use worker::Worker;
 
 /// A lane of shared records.

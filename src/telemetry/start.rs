@@ -51,6 +51,15 @@ impl fmt::Debug for Console {
     }
 }
 
+/// What was opened on the disk before the voices start: that may block, and they start on a runtime worker.
+#[derive(Debug, Default)]
+pub struct Opened {
+    /// Where parcels wait, if on disk.
+    pub spool: Option<Arc<Spool>>,
+    /// The log's own files, if there are some; see [`AccessLog::files_of`].
+    pub log_files: Option<AccessLog>,
+}
+
 /// Why the voices cannot start.
 #[derive(Debug, Error)]
 pub enum StartError {
@@ -78,13 +87,12 @@ pub enum StartError {
 }
 
 impl Telemetry {
-    /// Starts every voice that the configuration asks for, with the spool that was opened for it.
-    /// Needs a runtime.
+    /// Starts every voice that the configuration asks for, with what was opened for it. Needs a runtime.
     pub fn start(
         config: &Config,
         metrics: Metrics,
         console: Console,
-        spool: Option<Arc<Spool>>,
+        Opened { spool, log_files }: Opened,
     ) -> Result<Self, StartError> {
         let mut voices = Self::silent(metrics);
         let mut log = Log::silent(config.log.level);
@@ -96,9 +104,7 @@ impl Telemetry {
             };
             log.hear_on_console(voices.open(&mut ledger, console, "logs", LOG));
         }
-        if let Some(directory) = &config.log.directory {
-            let (schema, files) = (config.log.schema, &config.log.files);
-            let files = AccessLog::files(&config.service, schema, directory, files)?;
+        if let Some(files) = log_files {
             voices.log_files = files.reopen();
             log.hear(voices.open(&mut ledger, files, "logs", LOG));
         }

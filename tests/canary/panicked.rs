@@ -7,13 +7,14 @@ use vital_sidecar::config::Config;
 use vital_sidecar::proxy::exchange::Stop;
 use vital_sidecar::proxy::{answer, pipeline};
 use vital_sidecar::telemetry::metrics::{Format, Metrics};
-use vital_sidecar::telemetry::{Console, Telemetry};
+use vital_sidecar::telemetry::sinks::access_log::AccessLog;
+use vital_sidecar::telemetry::{Console, Opened, Telemetry};
 
 use super::markers::{Markers, Shape};
 use super::receiver::Receiver;
 use super::sinks::Sinks;
 use super::traffic::Writer;
-use crate::endings::panicked::panicking;
+use crate::endings::panicked::{keep_stacks, panicking};
 use crate::support::PATIENCE;
 use crate::support::client::Client;
 use crate::support::house::Paper;
@@ -32,8 +33,11 @@ async fn nothing_of_a_request_comes_out_where_a_stage_panics_over_it() {
     config.log.directory = Some(directory.path().to_owned());
     let (paper, metrics) = (Paper::default(), Metrics::new(&config.service));
     let console = Console::To(Box::new(paper.clone()));
-    let voices = Telemetry::start(&config, metrics, console, None).expect("voices");
+    let log_files = AccessLog::files_of(&config.service, &config.log).expect("files");
+    let opened = Opened { log_files, ..Opened::default() };
+    let voices = Telemetry::start(&config, metrics, console, opened).expect("voices");
     let house = sidecar::telling(&config, voices, None);
+    keep_stacks();
     let address = panicking(&house, |exchange, asked| async move {
         let walk = async {
             tokio::task::yield_now().await;
@@ -63,6 +67,13 @@ async fn nothing_of_a_request_comes_out_where_a_stage_panics_over_it() {
     sinks.stacks.extend(receiver.haystacks("spans", "/v1/traces"));
     sinks.stacks.extend(receiver.haystacks("events", "/api/42/envelope/").into_iter().take(1));
     assert_eq!(sinks.endings.iter().collect::<Vec<_>>(), ["panic"]);
+    let lines = paper.lines().into_iter();
+    let ended: Vec<_> = lines.filter(|line| line["message"] == "Request completed").collect();
+    assert_eq!(ended.len(), Shape::ALL.len());
+    for line in ended {
+        let stack = line["stack"].as_str().expect("a stack");
+        assert!(stack.contains("vital_sidecar::proxy::pipeline::contain"), "{stack}");
+    }
     let leaks = markers.leaks(&sinks.stacks);
     assert!(leaks.is_empty(), "{leaks:#?}");
     let events = sinks.stacks.iter().find(|stack| stack.name == "events").expect("events");

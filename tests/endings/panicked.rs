@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -18,6 +18,7 @@ use vital_sidecar::proxy::pipeline;
 use vital_sidecar::proxy::reply::ReplyBody;
 use vital_sidecar::proxy::survey::Survey;
 use vital_sidecar::record::Outcome;
+use vital_sidecar::telemetry::diagnostics;
 
 use super::GET;
 use crate::support::client::Client;
@@ -28,6 +29,7 @@ use crate::support::{sidecar, upstream};
 async fn a_panic_in_a_stage_is_500_and_the_connection_survives() {
     let upstream = upstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
     let mut sidecar = sidecar::in_front_of(&upstream).await;
+    keep_stacks();
     let address = panicking(&sidecar, |exchange, asked| async move {
         let stopped = pipeline::contain(pin!(async {
             tokio::task::yield_now().await;
@@ -45,6 +47,9 @@ async fn a_panic_in_a_stage_is_500_and_the_connection_survives() {
         assert_eq!((answer.status, &answer.json()["error_type"]), (500, &"panic".into()));
         let record = sidecar.record().await;
         assert_eq!((record.outcome, record.status), (Outcome::Panicked, Some(500)));
+        let stack = record.stack.as_deref().expect("a stack");
+        assert!(stack.contains("vital_sidecar::proxy::pipeline::contain"), "{stack}");
+        assert!(!stack.contains("tokio") && !stack.contains("a stage panics"), "{stack}");
     }
     sidecar.assert_no_more_records();
 }
@@ -67,6 +72,18 @@ async fn a_panic_that_nobody_contains_still_leaves_its_record() {
     assert_eq!(client.rest().await, b"", "the connection is closed");
     assert_eq!(sidecar.record().await.outcome, Outcome::Panicked);
     sidecar.assert_no_more_records();
+}
+
+/// Whatever panics from now on leaves its stack, as in a sidecar that runs; and is told as before.
+pub(crate) fn keep_stacks() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let tell = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            diagnostics::leave_stack(Some(&diagnostics::stack()));
+            tell(panic);
+        }));
+    });
 }
 
 fn panic_now<T>() -> Result<T, Stop> {

@@ -38,11 +38,14 @@ const FREE: [&str; 16] = [
 ];
 
 /// The types that hold a text there, and say where it comes from.
-const HOLDERS: [(&str, &str); 2] =
-    [("record/name.rs", "struct ConfigName"), ("record/caller.rs", "struct Shown")];
+const HOLDERS: [(&str, &str); 3] = [
+    ("record/name.rs", "struct ConfigName"),
+    ("record/caller.rs", "struct Shown"),
+    ("record/stack.rs", "struct Stack"),
+];
 
 /// Makers of the types that hold a text, and who may call them.
-const MAKERS: [(&str, &[&str]); 10] = [
+const MAKERS: [(&str, &[&str]); 11] = [
     // The configuration, and a name's own parts.
     ("ConfigName::configured", &["config/", "openapi/"]),
     ("UserAgent::sanitised", &["proxy/peer.rs"]),
@@ -56,6 +59,8 @@ const MAKERS: [(&str, &[&str]); 10] = [
     // And of an audit line that a crash left open.
     ("ClientRequestId::parse", &["proxy/survey.rs", "telemetry/sinks/audit/voice.rs"]),
     ("TraceState::parse", &["proxy/trace.rs"]),
+    // Of the program's own functions.
+    ("Stack::caught", &["telemetry/diagnostics/stack.rs"]),
     // Static text is taken for our own, so nothing may be made static.
     ("::leak", &[]),
     (".leak()", &[]),
@@ -65,7 +70,7 @@ const MAKERS: [(&str, &[&str]); 10] = [
 const DATA_PATH: [&str; 3] = ["http/", "proxy/", "server/"];
 
 /// What diagnostics of the data path show, and why it may be seen.
-const SHOWN: [(&str, &str); 23] = [
+const SHOWN: [(&str, &str); 24] = [
     ("route = %exchange.route.names.template", "a template of the configuration"),
     ("limit = %self.name", "the same"),
     ("%error", "what the system, or our own TLS, says"),
@@ -75,6 +80,7 @@ const SHOWN: [(&str, &str); 23] = [
     ("why = refusal.why", "static"),
     ("?what", "a closed set: http::answer::Malformed"),
     ("cause = cause.as_str()", "a closed set"),
+    ("= ErrorType::INVALID_CONFIGURATION.as_str()", "static"),
     ("cause = %why", "why our own fetch of keys failed, without the issuer's words"),
     ("changed", "keys of the configuration"),
     ("errors", "the configuration's, secrets masked"),

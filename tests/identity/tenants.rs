@@ -1,13 +1,13 @@
 //! Whose data a request may speak of: the token's tenant, and no other that it names.
 
 use serde_json::json;
-use vital_sidecar::record::{Outcome, Refusal};
+use vital_sidecar::record::{Outcome, Refusal, Rejection};
 use vital_sidecar::telemetry::sinks::audit::Audit;
 use vital_sidecar::telemetry::sinks::audit::fake::FakeDisk;
 
 use super::{Scene, bearer, file, good, jwt, knowing};
 use crate::support::eventually;
-use crate::support::house::{config, lines};
+use crate::support::house::{self, config, lines};
 use crate::support::issuer::{Key, claims, set};
 use crate::support::recorder::recording;
 use crate::support::sidecar;
@@ -39,12 +39,15 @@ async fn a_header_that_names_another_tenant_is_refused() {
     ] {
         let answer = scene.get("/api/a", &(token.clone() + field)).await;
         assert_eq!(answer.status, status, "{field}");
-        let outcome = scene.record().await.outcome;
+        let record = scene.record().await;
         if status == 403 {
             assert_eq!(answer.json()["error_type"], "tenant_mismatch");
-            assert_eq!(outcome, Outcome::Refused(Refusal::TenantMismatch));
+            assert_eq!(record.outcome, Outcome::Refused(Refusal::TenantMismatch));
         }
+        assert_eq!(record.rejection, (status == 403).then_some(Rejection::TenantHeader), "{field}");
     }
+    let refused = "sidecar_identity_rejections_total{reason=\"tenant_header\"}";
+    assert!((scene.sidecar.metric(refused) - 5.0).abs() < f64::EPSILON);
     assert_eq!(scene.seen().len(), 1);
     // Who has no tenant may not name one.
     let without = key.token(&claims(&json!({"tenant_id": null})));
@@ -89,9 +92,11 @@ async fn a_path_that_names_another_tenant_is_refused_and_audited() {
         assert_eq!(line["result"], "denied");
         assert_eq!((&line["userId"], &line["tenantId"]), (&json!("u-4711"), &json!("acme")));
         assert_ne!(line["path"], "");
+        assert_eq!(line["reason"], "tenant_path_param");
     }
     let passed = records().into_iter().find(|line| line["result"] == "success").expect("a record");
     assert_eq!((&passed["userId"], &passed["tenantId"]), (&json!("u-4711"), &json!("acme")));
+    assert!(passed.get("reason").is_none(), "{passed}");
 }
 
 #[tokio::test]
@@ -174,4 +179,44 @@ async fn a_tenant_in_the_path_of_an_operation_counts_below_a_route_that_does_not
         assert_eq!(answer.status, status, "{path}");
         scene.record().await;
     }
+}
+
+#[tokio::test]
+async fn the_log_and_explain_say_in_which_place_another_tenant_is_named_and_not_which() {
+    let key = Key::ec("a");
+    let file = file(&set(&[&key]));
+    let recorder = recording().await;
+    let text = jwt("jwks_file", &file, "tenant_body = \"/tenantId\"")
+        + "[[routes]]\nmatch = \"* /tenants/{tenant}/{*rest}\"\n";
+    let house = house::open(&config(recorder.upstream.address, &text)).await;
+    let token = bearer(&key.token(&good()));
+    let json = format!("content-type: application/json\r\n{token}");
+    let body = r#"{"tenantId":"zebra-9"}"#;
+    let asks = [
+        ("GET /a", format!("x-tenant-id: zebra-9\r\n{token}"), "", "tenant_header", "identity"),
+        ("GET /tenants/zebra-9/a", token.clone(), "", "tenant_path_param", "identity"),
+        ("POST /a", json, body, "tenant_body", "validation"),
+    ];
+    for (index, (line, fields, body, place, gate)) in asks.into_iter().enumerate() {
+        let mut client = house.client().await;
+        let length = format!("content-length: {}\r\n", body.len());
+        client.say(format!("{line} HTTP/1.1\r\nhost: a\r\n{length}{fields}\r\n{body}")).await;
+        let answer = client.answer().await;
+        assert_eq!(answer.status, 403, "{place}");
+        assert!(!String::from_utf8_lossy(&answer.body).contains(place), "the client is told less");
+
+        let line = house.lines(index + 1).await.remove(index);
+        assert_eq!(line["errorType"], "tenant_mismatch");
+        assert_eq!(line["identityReason"], place);
+        let id = answer.field("x-request-id").expect("an id");
+        let told = house.until(&format!("/explain/{id}"), 200).await.json();
+        let gates = told["gates"].as_array().expect("gates");
+        let refused = gates.iter().find(|gate| gate["decision"] == "refuse").expect("a refusal");
+        assert_eq!(refused["gate"], gate, "{told}");
+        assert!(refused["facts"].as_str().is_some_and(|facts| facts.ends_with(place)), "{told}");
+        assert!(!told.to_string().contains("zebra-9"), "{told}");
+    }
+    let log = String::from_utf8(house.paper.bytes()).expect("UTF-8");
+    assert!(!log.contains("zebra-9"), "{log}");
+    house.close().await;
 }

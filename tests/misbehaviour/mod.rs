@@ -26,7 +26,7 @@ use vital_sidecar::config::Config;
 use vital_sidecar::config::model::Console;
 use vital_sidecar::record::{Abort, Failure, Outcome, Record, Refusal};
 use vital_sidecar::telemetry::metrics::Metrics;
-use vital_sidecar::telemetry::{Console as Out, Telemetry};
+use vital_sidecar::telemetry::{Console as Out, Opened, Telemetry};
 
 use crate::support::{PATIENCE, eventually, sidecar};
 use client::{Asked, Told};
@@ -107,7 +107,8 @@ async fn play(scenario: Scenario) -> Result<(), String> {
     let upstream = upstream::start(scenario.upstream.clone()).await;
     let config = config(upstream.address);
     let metrics = Metrics::new(&config.service);
-    let telemetry = Telemetry::start(&config, metrics, Out::To(Box::new(Vec::new())), None);
+    let telemetry =
+        Telemetry::start(&config, metrics, Out::To(Box::new(Vec::new())), Opened::default());
     let telemetry = telemetry.map_err(|error| error.to_string())?;
     let sidecar = sidecar::telling(&config, telemetry, None);
 

@@ -1,5 +1,7 @@
 //! What makes a sidecar load again by itself: a changed file, a swapped directory, a signal, the command.
 
+use serde_json::Value;
+
 use super::{OK, Place, write};
 use crate::support::house::{self, House};
 use crate::support::process::{Process, command, output};
@@ -112,4 +114,10 @@ async fn sighup_and_the_command_reload_a_real_process() {
     ] {
         assert!(remains.stderr.contains(words), "`{words}` is missing in:\n{}", remains.stderr);
     }
+    let refused =
+        |line: &Value| line["message"].as_str().is_some_and(|said| said.contains("not reloaded"));
+    let mut said = remains.stderr.lines().filter_map(|line| serde_json::from_str(line).ok());
+    let refused = said.find(refused).expect("the refusal");
+    assert_eq!(refused["error.type"], "invalid_configuration", "{refused}");
+    assert_eq!(refused["level"], "error");
 }

@@ -58,6 +58,7 @@ pub(crate) fn orchestration() -> Record {
         caller: Caller::default(),
         operation: None,
         rejection: None,
+        stack: None,
         trail: Trail::default(),
         class: None,
         would_refuse: None,

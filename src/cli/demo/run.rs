@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::{Failures, Options, Stage};
 use crate::app::{App, Ask, Farewell, Given};
-use crate::cli::{check, run};
+use crate::cli::{check, last_words, run};
 use crate::config::{self, Config, Sources};
 use crate::telemetry::Console;
 use crate::telemetry::diagnostics::{self, Diagnostics};
@@ -32,7 +32,7 @@ pub fn run(
     let threads = run::runtime(&Config::for_upstream(options.listen));
     let shown = threads.map(|runtime| runtime.block_on(show(&options, env)));
     match shown {
-        Ok(Ok(farewell)) => run::part(&farewell),
+        Ok(Ok(farewell)) => last_words::part(&farewell, None),
         Ok(Err(Trouble { code, words })) => {
             say(&words);
             code
@@ -89,7 +89,7 @@ async fn show(
     };
     stage.strike().await;
     if let Some(diagnostics) = diagnostics {
-        let flushed = tokio::task::spawn_blocking(|| diagnostics.close(run::LAST_WORDS));
+        let flushed = tokio::task::spawn_blocking(|| diagnostics.close(last_words::LAST_WORDS));
         drop(flushed.await);
     }
     Ok(farewell)

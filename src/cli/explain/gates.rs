@@ -211,12 +211,14 @@ impl Maker<'_> {
         }
         let refusal = self.trial.refusals.iter().find(|(by, _)| *by == Gate::Identity);
         if let Some((_, refusal)) = refusal {
-            let error = refusal.error_type();
+            let (title, error) = (refusal.title(), refusal.error_type());
+            let check = self.trial.rejection.map(|check| format!(": {}", check.as_str()));
             let asked = match source {
                 IdentitySource::Headers => ", as asked from this machine",
                 _ => "",
             };
-            return ("refuse", format!("{} ({}){asked}", refusal.title(), error.as_str()));
+            let facts = format!("{title} ({}{}){asked}", error.as_str(), check.unwrap_or_default());
+            return ("refuse", facts);
         }
         match (source, &self.trial.identity) {
             (IdentitySource::None, _) => ("pass", "`identity.source` is none".into()),

@@ -17,6 +17,7 @@ mod alerts;
 mod captured_limits;
 mod captures;
 mod datadog;
+mod directories;
 mod doors;
 mod errors;
 mod files;
@@ -87,6 +88,7 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     lay(&mut config.genai, root.section("genai").flag("enabled"));
     config.alerts = alerts::alerts(&root, outside);
     across::check(&root, &config);
+    directories::check(&root, &config);
     identity::across(&root, &config);
     log_headers::across(&root, &config.log.headers, &config.identity);
     captured_limits::check(&root, &config);

@@ -10,6 +10,7 @@ use crate::audit::Event;
 use crate::proxy::request_body::{Meter, State};
 use crate::proxy::seat;
 use crate::record::{Abort, Outcome, Record, Refusal, UpstreamLeg};
+use crate::telemetry::diagnostics;
 use crate::telemetry::sampling::Ending;
 
 impl Exchange {
@@ -102,6 +103,7 @@ impl Exchange {
             would_refuse: self.would_refuse,
             status,
             outcome,
+            stack: if outcome == Outcome::Panicked { diagnostics::take_stack() } else { None },
             // An answer that did not arrive whole is an error of another kind.
             class: self.class.take().filter(|_| outcome == Outcome::Served),
             bytes_in: self.meter.as_ref().map_or(0, |meter| meter.bytes()),

@@ -60,7 +60,7 @@ pub struct Exchange {
     pub trace: Trace,
     /// Who called, as telemetry may show it.
     pub caller: Caller,
-    /// Why it has no identity, where that refuses it.
+    /// Why it is refused for who sent it.
     pub rejection: Option<Rejection>,
     /// The `OpenAPI` operation the request is one of.
     pub operation: Option<Arc<OperationPlan>>,

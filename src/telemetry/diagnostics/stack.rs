@@ -4,6 +4,9 @@
 //! a client's is. Frames of libraries are left out, and so is where the source lay when it was built.
 
 use std::backtrace::Backtrace;
+use std::cell::Cell;
+
+use crate::record::Stack;
 
 /// Bytes of a stack at most.
 const MOST: usize = 8 * 1024;
@@ -12,6 +15,24 @@ const OURS: &str = "vital_sidecar";
 
 /// How this one begins.
 const HERE: &str = "vital_sidecar::telemetry::diagnostics::stack::stack";
+
+thread_local! {
+    /// What the last panic of this thread has left.
+    static LEFT: Cell<Option<Stack>> = const { Cell::new(None) };
+}
+
+/// Keeps the stack of a panic for the exchange that it ends, in place of what this thread kept before.
+/// `None` where it was not taken. For the panic hook alone: it runs on the thread that panics.
+pub fn leave_stack(stack: Option<&str>) {
+    // A thread that ends has no place for it any more, and no exchange.
+    let stack = stack.filter(|frames| !frames.is_empty()).map(Stack::caught);
+    let _is_over = LEFT.try_with(|left| left.set(stack));
+}
+
+/// The stack of the panic that this thread has just caught, or is still in. It is handed out once.
+pub fn take_stack() -> Option<Stack> {
+    LEFT.try_with(Cell::take).ok().flatten()
+}
 
 /// The frames of ours on this thread's stack, innermost first, one a line. Costs milliseconds: for who
 /// panics.
@@ -80,5 +101,19 @@ mod tests {
         let found = stack();
         assert!(found.contains("a_running_thread_has_a_stack"), "{found}");
         assert!(!found.contains("/home") && !found.contains("/work"), "{found}");
+    }
+
+    #[test]
+    fn a_stack_is_handed_out_once_and_a_later_panic_takes_its_place() {
+        assert_eq!(take_stack(), None);
+        leave_stack(Some("vital_sidecar::a"));
+        leave_stack(Some("vital_sidecar::b"));
+        assert_eq!(take_stack().as_deref(), Some("vital_sidecar::b"));
+        assert_eq!(take_stack(), None);
+        leave_stack(Some("vital_sidecar::c"));
+        leave_stack(None);
+        assert_eq!(take_stack(), None, "the one that was not taken is no other's");
+        leave_stack(Some(""));
+        assert_eq!(take_stack(), None, "none of the frames was ours");
     }
 }

@@ -123,6 +123,27 @@ fn a_text_without_an_end_is_cut_between_two_characters() {
     assert!(text.len() == 8 * 1024 && text.chars().all(|letter| letter == 'ä'));
 }
 
+#[test]
+fn last_words_are_said_whatever_the_level_of_the_log() {
+    let paper = Paper::default();
+    let format = Format::new(&service(), Form::Json(Schema::Winston));
+    let (_voice, diagnostics) = start(format, Box::new(paper.clone())).unwrap();
+    let said = |level, message: &str| Said {
+        at: std::time::SystemTime::now(),
+        level,
+        message: message.to_owned(),
+        fields: vec![("in_flight", log::Datum::Unsigned(0))],
+    };
+    assert!(diagnostics.say(said(LogLevel::Debug, "Good")));
+    assert!(diagnostics.say(said(LogLevel::Info, "bye.")));
+    diagnostics.close(Duration::from_secs(20));
+    let text = String::from_utf8(paper.0.lock().clone()).unwrap();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[0]["message"], &lines[1]["message"]), (&"Good".into(), &"bye.".into()));
+    assert_eq!((&lines[0]["in_flight"], lines.len()), (&0.into(), 2));
+}
+
 /// A log with one output that hears diagnostics.
 fn log() -> (Arc<log::Log>, Arc<Lane<Entry>>) {
     let mut log = log::Log::silent(LogLevel::Info);

@@ -9,7 +9,7 @@ use crate::http::method::Method;
 use crate::http::traceparent::{SpanId, TraceId};
 use crate::record::{
     Caller, Fact, Failure, Kept, LoggedHeader, Outcome, Policy, Record, Refusal, Rejection,
-    RouteNames, Stream, StreamKind, Trace, Trail, UpstreamLeg, User, Value,
+    RouteNames, Stack, Stream, StreamKind, Trace, Trail, UpstreamLeg, User, Value,
 };
 
 pub(in crate::telemetry) fn service() -> Service {
@@ -68,6 +68,7 @@ pub(in crate::telemetry) fn record() -> Record {
         caller: Caller::default(),
         operation: None,
         rejection: None,
+        stack: None,
         trail: Trail::default(),
         class: None,
         would_refuse: None,
@@ -95,6 +96,9 @@ pub(in crate::telemetry) fn full() -> Record {
         headers: [LoggedHeader { name: "x-kind".into(), text: "a b".into() }].into(),
         operation: Some("orchestrate".into()),
         rejection: Some(Rejection::NoToken),
+        stack: Some(Stack::caught(
+            "vital_sidecar::proxy::a (src/proxy/a.rs:1:1)\nvital_sidecar::b",
+        )),
         would_refuse: Some(Refusal::Forbidden),
         limited_by: Some("per-user".into()),
         stream: Some(Box::new(Stream { events: 3, ..Stream::of(StreamKind::Lines) })),

@@ -101,7 +101,7 @@ declare! {
     GATE_DECISIONS: Counter "sidecar.gate.decisions" in "{request}" by [GATE, DECISION, ROUTE],
         "Requests that a gate refused, or in shadow mode would have";
     IDENTITY_REJECTIONS: Counter "sidecar.identity.rejections" in "{request}" by [REASON],
-        "Requests refused for want of an identity, by the check that failed";
+        "Requests refused for who sent them, by the check that failed";
 
     // Rate limits.
     DECISIONS: Counter "sidecar.rate_limit.decisions" in "{request}" by [RULE, DECISION],

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::record::{ErrorType, Failure, Kept, Outcome, Record, Refusal, Step, Value};
+use crate::record::{ErrorType, Failure, Kept, Outcome, Record, Refusal, Rejection, Step, Value};
 use crate::telemetry::timestamp;
 
 /// The document of one exchange.
@@ -134,17 +134,22 @@ fn refused_at(record: &Record) -> Option<Step> {
 fn said(record: &Record, step: Step) -> Option<String> {
     match step {
         Step::Identity => caller(record),
+        // The tenant of a body is judged once that has been read.
+        Step::Validation if record.rejection == Some(Rejection::TenantBody) => {
+            Some(Rejection::TenantBody.as_str().to_owned())
+        }
         Step::Validation => record.trail.broken.map(|(place, rule)| format!("{place}: {rule}")),
         Step::Audit => record.route.audit.as_ref().map(ToString::to_string),
         _ => None,
     }
 }
 
+/// Who calls, and why that did not help.
 fn caller(record: &Record) -> Option<String> {
-    if let Some(rejection) = record.rejection {
-        return Some(rejection.as_str().to_owned());
-    }
-    let user = record.caller.user.as_ref()?.with_str(|user| format!("user {user}"));
+    let why = record.rejection.filter(|why| *why != Rejection::TenantBody).map(Rejection::as_str);
+    let Some(user) = &record.caller.user else { return why.map(str::to_owned) };
+    let user = user.with_str(|user| format!("user {user}"));
     let tenant = record.caller.tenant.as_ref().map(|tenant| format!(", tenant {tenant}"));
-    Some(user + &tenant.unwrap_or_default())
+    let why = why.map(|why| format!("; {why}"));
+    Some(user + &tenant.unwrap_or_default() + &why.unwrap_or_default())
 }

@@ -111,6 +111,9 @@ fn answer(fields: &mut Fields<'_>, record: &Record) {
     fields.token(key!("sidecar.outcome"), record.outcome.as_str().as_bytes());
     alike::course(fields, record);
     alike::verdicts(fields, record);
+    if let Some(stack) = &record.stack {
+        fields.text(key!("error.stack_trace"), stack);
+    }
 }
 
 /// What ECS calls the outcome: of a client that left nobody knows what it would have been.

@@ -130,6 +130,9 @@ fn answer(fields: &mut Fields<'_>, record: &Record) {
     alike::course(fields, record);
     fields.token(key!("sidecar.outcome"), record.outcome.as_str().as_bytes());
     alike::verdicts(fields, record);
+    if let Some(stack) = &record.stack {
+        fields.text(key!("exception.stacktrace"), stack);
+    }
     fields.bool(key!("sidecar.sampled"), record.is_kept());
 }
 

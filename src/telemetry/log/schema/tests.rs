@@ -237,6 +237,18 @@ fn nasty() -> impl Strategy<Value = String> {
     ]
 }
 
+#[test]
+fn a_panicked_exchange_has_the_way_to_its_panic_in_every_schema() {
+    let stack = "vital_sidecar::proxy::a (src/proxy/a.rs:1:1)\nvital_sidecar::b";
+    let panicked = completed(full());
+    let said = |schema| json(schema, &panicked);
+    assert_eq!(said(Schema::Winston)["stack"], stack);
+    assert_eq!(said(Schema::Otel)["Attributes"]["exception.stacktrace"], stack);
+    assert_eq!(said(Schema::Ecs)["error.stack_trace"], stack);
+    assert_eq!(said(Schema::Winston)["error.type"], "upstream_reset");
+    assert!(json(Schema::Winston, &completed(failed())).get("stack").is_none());
+}
+
 /// A name made of any text, though the configuration would refuse most.
 fn name(text: &str) -> ConfigName {
     ConfigName::configured(text)

@@ -197,6 +197,9 @@ pub(super) fn telemetry(fields: &mut Fields<'_>, record: &Record) {
             fields.text(key!("error.type"), error_type.as_str());
         }
         fields.text(key!("error.message"), &record.outcome.message(record.status));
+        if let Some(stack) = &record.stack {
+            fields.text(key!("stack"), stack);
+        }
     }
 }
 

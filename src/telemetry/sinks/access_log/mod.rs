@@ -12,7 +12,7 @@
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -112,8 +112,14 @@ impl AccessLog {
         Self::start("console", Scribe::new(service, form, Lines::stream(out), None))
     }
 
+    /// The files that `[log]` asks for, if it does. See [`Self::files`].
+    pub fn files_of(service: &Service, log: &Log) -> Result<Option<Self>, OpenError> {
+        let open = |directory: &PathBuf| Self::files(service, log.schema, directory, &log.files);
+        log.directory.as_ref().map(open).transpose()
+    }
+
     /// JSON lines to `combined.log`, and those of level error to `error.log` as well. Makes the
-    /// directory where it is missing.
+    /// directory where it is missing. Blocks, for half a second where another process has the directory.
     pub fn files(
         service: &Service,
         schema: Schema,

@@ -75,7 +75,7 @@ impl RealDisk {
     const LOCK_TRIES: u32 = 25;
 
     /// Takes the directory for this process until the disk is dropped: two that gave the same files
-    /// other names would lose lines.
+    /// other names would lose lines. Waits for it while it blocks, so no runtime worker may call it.
     ///
     /// # Errors
     /// `WouldBlock` if another process has it. File systems without locks are taken without one.

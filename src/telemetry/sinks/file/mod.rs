@@ -5,8 +5,8 @@
 //! newline. A file's rest of a line that a crash left is cut off when it is opened.
 //!
 //! Files rotate between two lines, see [`home`]; what is not a file of its own, such as a link to
-//! `/dev/stdout`, never does. Nothing here blocks a runtime worker, because it is called from writer
-//! threads only. It does not buffer: the process may be killed after any write and loses no line that
+//! `/dev/stdout`, never does. Nothing here blocks a runtime worker: files are opened on a thread that may
+//! block, and all else is called from writer threads only. It does not buffer: the process may be killed after any write and loses no line that
 //! was said to have arrived.
 
 use std::borrow::Cow;

@@ -20,6 +20,8 @@ use crate::telemetry::sinks::otlp::wire::Writer;
 
 /// The bytes that most log records take.
 const USUAL_LENGTH: usize = 1024;
+/// The frames of a panic, as the semantic conventions of exceptions call them.
+const STACK: &str = "exception.stacktrace";
 
 /// Appends the log record of this entry, as a `log_records` field of a `ScopeLogs`.
 pub(super) fn write(entry: &Entry, out: &mut Writer) {
@@ -105,6 +107,9 @@ fn ended(log: &mut Writer, record: &Record) {
     if record.level() == Level::Error {
         put(log, "error.message", &*record.outcome.message(record.status));
     }
+    if let Some(stack) = &record.stack {
+        put(log, STACK, &**stack);
+    }
     if let Some(rejection) = record.rejection {
         put(log, "sidecar.identity.reason", rejection.as_str());
     }
@@ -140,6 +145,7 @@ fn audited(log: &mut Writer, record: &Audited) {
 
 fn diagnostic(log: &mut Writer, said: &Said) {
     for (key, datum) in &said.fields {
+        let key = if *key == Said::STACK { STACK } else { *key };
         match datum {
             Datum::Text(text) => put(log, key, &**text),
             Datum::Signed(number) => put(log, key, *number),

@@ -71,6 +71,7 @@ fn completed(log: &mut LogRecord, record: &Record) {
     if record.level() == Level::Error {
         all.push(text("error.message", &record.outcome.message(record.status)));
     }
+    all.extend(record.stack.as_deref().map(|stack| text("exception.stacktrace", stack)));
     all.extend(record.rejection.map(|why| text("sidecar.identity.reason", why.as_str())));
     let refusal = record.would_refuse.map(Refusal::error_type);
     all.extend(refusal.map(|kind| text("sidecar.would_refuse", kind.as_str())));
@@ -123,6 +124,7 @@ fn audited(log: &mut LogRecord, record: &Audited) {
 
 fn said_fields(said: &Said) -> Vec<KeyValue> {
     let fields = said.fields.iter().map(|(key, datum)| match datum {
+        Datum::Text(value) if *key == "stack" => text("exception.stacktrace", value),
         Datum::Text(value) => text(key, value),
         Datum::Signed(value) => pair(key, Any::IntValue(*value)),
         Datum::Unsigned(value) => number(key, *value),

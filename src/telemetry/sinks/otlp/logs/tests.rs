@@ -17,7 +17,7 @@ use crate::config::model::{LogLevel, Schema};
 use crate::http::ids::{ClientRequestId, RequestId};
 use crate::http::method::Method;
 use crate::http::traceparent::TraceId;
-use crate::record::{Record, Refusal, Rejection};
+use crate::record::{Record, Refusal, Rejection, Stack};
 use crate::telemetry::log::line::{Form, Format};
 use crate::telemetry::log::{Audited, Datum, Entry, Incoming, Said, sample};
 use crate::telemetry::sinks::otlp::envelope::Envelope;
@@ -29,7 +29,8 @@ prop_compose! {
     fn completed()(
         record in records(),
         (bytes_in, bytes_out) in any::<(u64, u64)>(),
-        [has_agent, has_id, has_operation, has_limit, is_rejected, is_shadowed] in any::<[bool; 6]>(),
+        [has_agent, has_id, has_operation, has_limit, is_rejected, is_shadowed, has_stack] in
+            any::<[bool; 7]>(),
         ttfb in proptest::option::of((0..1_u64 << 50).prop_map(Duration::from_nanos)),
     ) -> Record {
         Record {
@@ -41,6 +42,7 @@ prop_compose! {
             client_request_id: has_id.then(|| ClientRequestId::parse(b"theirs-1").unwrap()),
             operation: has_operation.then(|| "createOrder".into()),
             limited_by: has_limit.then(|| "per-caller".into()),
+            stack: has_stack.then(|| Stack::caught("vital_sidecar::a\nvital_sidecar::b")),
             rejection: is_rejected.then_some(Rejection::NoToken),
             would_refuse: is_shadowed.then_some(Refusal::RateLimited),
             ..record

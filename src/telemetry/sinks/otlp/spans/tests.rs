@@ -222,6 +222,7 @@ prop_compose! {
             caller,
             operation: None,
             rejection: None,
+            stack: None,
             trail: Trail::default(),
             class: None,
             would_refuse: None,
