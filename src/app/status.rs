@@ -280,6 +280,7 @@ fn trail(stats: &Stats) -> Value {
         "failures": stats.failures,
         "denied_dropped": stats.denied_dropped,
         "lost": stats.lost,
+        "waiting": stats.waiting,
         "closed_after_crash": stats.closed_after_crash,
         "commits": stats.commits,
     })
