@@ -92,9 +92,8 @@ impl Dialler {
                 return connected.map(Stream::Unix).map_err(trouble);
             }
         };
-        let unknown = |why: &dyn std::fmt::Display| {
-            Trouble::new(Kind::Resolve, format!("{host}: {why}"))
-        };
+        let unknown =
+            |why: &dyn std::fmt::Display| Trouble::new(Kind::Resolve, format!("{host}: {why}"));
         let found = timeout_at(deadline, lookup_host((host.as_str(), port))).await;
         let found = found.map_err(|_late| unknown(&"no answer in time"))?;
         let mut trouble = unknown(&"no address");

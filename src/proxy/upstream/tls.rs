@@ -45,7 +45,12 @@ impl Tls {
         client.alpn_protocols = vec![HTTP11.to_vec()];
         let http1 = TlsConnector::from(Arc::new(client.clone()));
         client.alpn_protocols = vec![HTTP2.to_vec(), HTTP11.to_vec()];
-        Ok(Self { connector: TlsConnector::from(Arc::new(client)), http1, name, host: config.host.to_string() })
+        Ok(Self {
+            connector: TlsConnector::from(Arc::new(client)),
+            http1,
+            name,
+            host: config.host.to_string(),
+        })
     }
 
     /// Shakes hands, offering HTTP/2 or not. The caller sets the deadline.
@@ -92,10 +97,12 @@ fn distrust(error: &CertificateError) -> String {
         Wrong::NotValidYet | Wrong::NotValidYetContext { .. } => "is not valid yet",
         Wrong::NotValidForName | Wrong::NotValidForNameContext { .. } => "is for another name",
         Wrong::UnknownIssuer => {
-            "is signed by nobody who is trusted here; `upstream.ca_file` can name its authority"
+            "is not signed by anybody trusted here; `upstream.ca_file` can name its authority"
         }
         Wrong::Revoked => "was revoked",
-        Wrong::BadSignature => "has a signature that is wrong",
+        Wrong::BadSignature => {
+            "is not signed with the key of its authority, as that is trusted here"
+        }
         Wrong::BadEncoding => "cannot be read",
         Wrong::InvalidPurpose | Wrong::InvalidPurposeContext { .. } => "is not for servers",
         // The library has no name of its own for this one.
