@@ -288,7 +288,7 @@ mod tests {
         books.accept(10);
         assert_eq!(books.hand_over(8), Some(8));
         books.settle(
-            &Delivery { handed_over: 8, dropped: vec![("unencodable", 2)], exported: 0 },
+            &Delivery { handed_over: 8, dropped: vec![("unencodable", 2)], ..Delivery::default() },
             10,
         );
         assert_eq!(account(&books).attempts, BTreeMap::new(), "nobody has tried yet");
