@@ -126,9 +126,8 @@ pub async fn judge(proxy: &Arc<Proxy>, head: &Parts) -> Trial {
     let identities = proxy.identities();
     if !is_preflight {
         if identities.are_asked_for(exchange.route.gates.identity) {
-            let (is_trusted, path) = (survey.is_trusted, target.path());
-            let sender = Sender { is_trusted, certified: None };
-            let known = identify::identify(identities, &mut exchange, head, sender, path);
+            let sender = Sender { is_trusted: survey.is_trusted, certified: None };
+            let known = identify::identify(identities, &mut exchange, head, sender, target.path());
             note(Gate::Identity, known.await);
         }
         let known = admission::admit(Stage::Known, &mut exchange, &head.headers, &mut verdict);
@@ -138,8 +137,7 @@ pub async fn judge(proxy: &Arc<Proxy>, head: &Parts) -> Trial {
         && !is_preflight
         && exchange.route.gates.validation != Mode::Off
     {
-        let path = target.path();
-        let judged = validation::judge_parameters(&mut exchange, operation, head, path);
+        let judged = validation::judge_parameters(&mut exchange, operation, head, target.path());
         note(Gate::Validation, judged);
     }
     Trial {

@@ -184,19 +184,19 @@ impl Standing {
             outage.silent_until = Some(now + SILENCE);
         }
         let since = outage.trouble.as_ref().map_or(now, |(_, since)| *since);
-        outage.trouble = Some((trouble.clone(), since));
+        let (kind, detail, upstream) = (trouble.kind, trouble.detail.clone(), &self.url);
+        outage.trouble = Some((trouble, since));
         drop(outage);
-        let (kind, upstream) = (trouble.kind, &self.url);
         if is_news {
             tracing::warn!(
                 upstream,
                 "error.type" = kind.error_type(),
-                error = trouble.detail,
+                error = detail,
                 "The upstream {}.",
                 kind.words()
             );
         } else {
-            tracing::debug!(upstream, error = trouble.detail, "The upstream {}.", kind.words());
+            tracing::debug!(upstream, error = detail, "The upstream {}.", kind.words());
         }
     }
 }
