@@ -134,6 +134,8 @@ mod trace_context;
 mod tracing;
 // Upstreams that are not there, break, stall or talk nonsense: one test per fault and protocol.
 mod upstream_faults;
+// Why the upstream cannot be reached, in readiness, `status` and the log.
+mod upstream_reasons;
 // What RFC 9110 and 9112 ask of an intermediary.
 mod intermediary;
 // Which spans leave: decided at the start, or for a reason at the end.
