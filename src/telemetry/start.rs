@@ -113,6 +113,9 @@ impl Telemetry {
         if let Some(otlp) = OtlpSpans::start(config, spool.as_ref())? {
             voices.spans = Some(voices.open(&mut ledger, otlp, "traces", SPANS));
         }
+        if voices.spans.is_none() || !config.metrics.has_exemplars {
+            voices.metrics.leave_out_exemplars();
+        }
         if let Some(sentry) = &config.sentry {
             let sink = SentrySink::new(sentry, Mail::new(ExportClient::new(None)?))?;
             voices.errors = Some(voices.open(&mut ledger, sink, "errors", ERRORS));

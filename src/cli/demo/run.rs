@@ -63,7 +63,7 @@ async fn show(options: &Options, asked: &Asked) -> Result<Farewell, Trouble> {
     let mut stage =
         Stage::set(options).await.map_err(|error| trouble("setting the stage", error))?;
     let config = configure(&stage, asked)?;
-    let diagnostics = diagnostics::init(&config.log, &config.service).ok();
+    let diagnostics = diagnostics::init(&config.log, &config.service).ok().map(|(said, _)| said);
     let feed = diagnostics.as_ref().map(Diagnostics::feed);
     let app = App::start_with(&config, Console::Stdout, Given { feed, ..Given::default() })
         .await

@@ -12,6 +12,7 @@
 //! It sends nothing anywhere by itself.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -79,6 +80,8 @@ struct Shared {
     origin: Origin,
     target: Vec<(String, String)>,
     max_series: usize,
+    /// Whether no span leaves, so that an exemplar would lead nowhere.
+    has_no_traces: AtomicBool,
     sources: Mutex<Vec<Source>>,
     instruments: Instruments,
     routes: Mutex<HashMap<RouteKey, Arc<RouteMetrics>>>,
@@ -115,6 +118,7 @@ impl Metrics {
                     started: SystemTime::now(),
                 },
                 max_series,
+                has_no_traces: AtomicBool::new(false),
                 sources: Mutex::default(),
                 routes: Mutex::default(),
                 upstreams: Mutex::default(),
@@ -126,6 +130,11 @@ impl Metrics {
                 instruments,
             }),
         }
+    }
+
+    /// From here on no observation comes with an exemplar: no span leaves this process, or none shall be named.
+    pub fn leave_out_exemplars(&self) {
+        self.shared.has_no_traces.store(true, Relaxed);
     }
 
     /// The same metrics, with `server_address` and `server_port` of this upstream on its legs.
@@ -155,7 +164,7 @@ impl Metrics {
     /// Counts all that a record says. Never waits but for the first use of a series.
     pub fn observe(&self, record: &Record, route: &RouteMetrics) {
         let shared = &*self.shared;
-        let witness = witness(record);
+        let witness = self.shared.witness(record);
         route.observe(record, witness, &shared.instruments);
         self.upstream.observe(record, witness, &shared.instruments);
         shared.overhead.observe(record);
@@ -277,11 +286,14 @@ impl Metrics {
     }
 }
 
-/// Where the observations of a record can be looked at: its trace, if that was kept.
-fn witness(record: &Record) -> Option<Witness> {
-    record.is_kept().then(|| Witness {
-        trace: record.trace.trace_id,
-        span: record.trace.server_span,
-        at: record.started + record.duration,
-    })
+impl Shared {
+    /// Where the observations of a record can be looked at: its trace, if that was kept and left.
+    fn witness(&self, record: &Record) -> Option<Witness> {
+        let is_there = record.is_kept() && !self.has_no_traces.load(Relaxed);
+        is_there.then(|| Witness {
+            trace: record.trace.trace_id,
+            span: record.trace.server_span,
+            at: record.started + record.duration,
+        })
+    }
 }
