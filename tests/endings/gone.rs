@@ -32,11 +32,7 @@ async fn a_client_leaving_mid_body_is_gone_and_takes_its_upstream_request_with_i
 
 #[tokio::test]
 async fn a_client_leaving_before_the_head_is_gone_in_its_phase() {
-    let upstream = upstream::scripted(async |mut wire| {
-        wire.head().await;
-        wire.closed().await;
-    })
-    .await;
+    let upstream = upstream::stalling("").await;
     let mut sidecar = sidecar::in_front_of(&upstream).await;
 
     let mut client = sidecar.client().await;
@@ -52,11 +48,7 @@ async fn a_client_leaving_before_the_head_is_gone_in_its_phase() {
 
 #[tokio::test]
 async fn a_client_leaving_in_the_middle_of_its_body_is_gone() {
-    let upstream = upstream::scripted(async |mut wire| {
-        wire.head().await;
-        wire.closed().await;
-    })
-    .await;
+    let upstream = upstream::stalling("").await;
     let mut sidecar = sidecar::in_front_of(&upstream).await;
 
     let mut client = sidecar.client().await;

@@ -11,12 +11,12 @@ pub mod http2;
 pub mod intake;
 pub mod issuer;
 pub mod process;
+pub mod receiver;
 pub mod recorder;
 pub mod records;
 pub mod sentry_inbox;
 pub mod sidecar;
 pub mod store;
-pub mod strict_json;
 pub mod upstream;
 
 use std::time::Duration;

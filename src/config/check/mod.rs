@@ -30,6 +30,7 @@ mod limits;
 mod log_files;
 mod log_headers;
 mod metrics;
+mod names;
 mod openapi;
 mod otlp;
 mod routes;
@@ -104,13 +105,13 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
 fn service(root: &Section<'_>, config: &mut Config, outside: &mut Outside) {
     let section = root.section("service");
     let service = &mut config.service;
-    lay(&mut service.name, section.parsed("name", "a usable name", voices::label));
-    lay(&mut service.version, section.parsed("version", "a usable version", voices::label));
-    let environment = section.parsed("environment", "a usable name", voices::label);
+    lay(&mut service.name, section.parsed("name", "a usable name", names::label));
+    lay(&mut service.version, section.parsed("version", "a usable version", names::label));
+    let environment = section.parsed("environment", "a usable name", names::label);
     lay(&mut service.environment, environment);
     let said = &service.environment;
     if section.origin_of("environment") == Origin::Env("NODE_ENV".into())
-        && let Some(whole) = voices::abbreviated(said)
+        && let Some(whole) = names::abbreviated(said)
     {
         let other = format!("`{said}` is not `{whole}`, and has nothing of what is for that alone");
         outside.note(format!("NODE_ENV is taken as it is: {other}."));
