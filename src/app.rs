@@ -29,7 +29,7 @@ use crate::server::port::Port;
 use crate::server::redirect::Redirect;
 use crate::server::reload::{self, Asks, Source};
 use crate::server::tls::Tls;
-use crate::telemetry::diagnostics::Feed;
+use crate::telemetry::diagnostics::{Feed, Volume};
 use crate::telemetry::ledger::Ledger;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::sinks::access_log::Reopen;
@@ -135,7 +135,8 @@ impl App {
             audit.speak_through(telemetry.log());
         }
         let proxy = Arc::new(Proxy::new(config, telemetry, audit));
-        let (reload, asks) = reload::channel();
+        let file = given.source.as_ref().and_then(|source| source.file.as_deref());
+        let (reload, asks) = reload::channel(file);
         status::register(&proxy, &reload, &metrics);
 
         let health = Arc::new(Health::new(status::probes(&proxy)));
@@ -157,7 +158,7 @@ impl App {
         app.feed.attach(app.proxy.telemetry().log());
         let house = app.open_doors(config, metrics, operators, scrapers);
         if let Some(source) = given.source {
-            app.listen_for_reloads(source, asks, house);
+            app.listen_for_reloads(source, asks, house, given.volume);
         }
         let entrance = app.entrance(config, tls);
         app.open_traffic(data, entrance, redirecting);
@@ -313,11 +314,20 @@ impl App {
         house
     }
 
-    fn listen_for_reloads(&mut self, source: Source, asks: Asks, house: Arc<House>) {
+    fn listen_for_reloads(
+        &mut self,
+        source: Source,
+        asks: Asks,
+        house: Arc<House>,
+        volume: Option<Volume>,
+    ) {
         let proxy = Arc::clone(&self.proxy);
         let adopt = move |config: &Config| {
             proxy.adopt(config);
             proxy.telemetry().adopt(config);
+            if let Some(volume) = &volume {
+                volume.turn_to(config.log.level);
+            }
             house.token.store(config.admin.token.clone().map(Arc::new));
         };
         self.doors.spawn(reload::run(source, asks, adopt, self.doors_stop.clone()));

@@ -24,6 +24,8 @@ mod captures_beside;
 mod canary;
 // The operators' door of a whole sidecar.
 mod admin;
+// The commands that speak with a running sidecar, whatever its file says by now.
+mod admin_commands;
 // The commit protocol through the whole proxy, on a disk that forgets.
 mod audit;
 // Attacks that once worked.
@@ -34,6 +36,8 @@ mod audit_writer;
 mod cli;
 // What a wrong configuration says, word by word and column by column.
 mod config_errors;
+// What can be a configuration file, and what cannot.
+mod config_files;
 // The embedded orchestrator and the demo's traffic.
 mod demo_orchestrator;
 // How an exchange can end: one test per row of the table in docs/ARCHITECTURE.md.

@@ -4,7 +4,6 @@
 //! that two sidecars can live and die in one process.
 
 use std::sync::{Arc, Weak};
-use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -117,7 +116,7 @@ pub(super) fn document(
             "uptime_seconds": began.elapsed().as_secs(),
             "started": health.is_started(),
             "draining": health.is_draining(),
-            "config": { "listen": listen, "upstream": upstream, "routes": proxy.plan().route_count() },
+            "config": { "file": reload.file(), "listen": listen, "upstream": upstream, "routes": proxy.plan().route_count() },
             "last_reload": attempt(&reload.state()),
             "upstream": upstream_of(&proxy),
             "connections": { "open": telemetry.metrics().open_connections() },
@@ -206,10 +205,9 @@ fn limit_store(health: &store::Health) -> Value {
 }
 
 fn attempt(state: &reload::State) -> Value {
-    let since = state.last_success.duration_since(UNIX_EPOCH).unwrap_or_default();
     json!({
         "successful": state.complaint.is_none(),
-        "last_success_seconds": since.as_secs(),
+        "last_success": timestamp::format(state.last_success),
         "errors": state.complaint,
     })
 }

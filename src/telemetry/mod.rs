@@ -148,8 +148,10 @@ impl Telemetry {
         }
     }
 
-    /// Puts in force what another configuration says of what can change while they speak: the alerts.
+    /// Puts in force what another configuration says of what can change while they speak: the level of
+    /// the log, the alerts.
     pub fn adopt(&self, config: &Config) {
+        self.log.listen_from(config.log.level);
         if let Some(alerts) = &self.alerts {
             alerts.adopt(config);
         }

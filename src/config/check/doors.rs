@@ -49,13 +49,18 @@ pub(super) fn server(section: &Section<'_>, server: &mut Server) {
 
 /// `[admin]`.
 pub(super) fn admin(section: &Section<'_>, admin: &mut Admin) {
-    lay(&mut admin.listen, address(section, "listen"));
-    admin.token = files::secret(section, "token_file");
+    reach(section, admin);
     if !admin.listen.ip().to_canonical().is_loopback() && section.optional("token_file").is_none() {
         let help =
             "set `admin.token_file`, or listen on 127.0.0.1; scrapers can use `metrics.listen`";
         section.refuse("listen", "needs a token", "is not a loopback address", Some(help));
     }
+}
+
+/// `[admin]`, as far as it says how operators are let in.
+pub(crate) fn reach(section: &Section<'_>, admin: &mut Admin) {
+    lay(&mut admin.listen, address(section, "listen"));
+    admin.token = files::secret(section, "token_file");
 }
 
 /// `[request_id] header`, in lower case: a field that means nothing else to anybody on the way.

@@ -132,7 +132,7 @@ impl Metrics {
         }
     }
 
-    /// From here on no observation comes with an exemplar: no span leaves this process.
+    /// From here on no observation comes with an exemplar: no span leaves this process, or none shall be named.
     pub fn leave_out_exemplars(&self) {
         self.shared.has_no_traces.store(true, Relaxed);
     }
