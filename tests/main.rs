@@ -38,6 +38,8 @@ mod cli;
 mod config_errors;
 // What can be a configuration file, and what cannot.
 mod config_files;
+// The demo as a shell starts it.
+mod demo;
 // The embedded orchestrator and the demo's traffic.
 mod demo_orchestrator;
 // How an exchange can end: one test per row of the table in docs/ARCHITECTURE.md.

@@ -27,6 +27,7 @@ use crate::record::Record;
 pub mod alerts;
 pub mod books;
 pub mod diagnostics;
+mod directory;
 pub mod export;
 pub mod export_client;
 mod json;

@@ -26,7 +26,7 @@ pub(super) fn of(record: &Record) -> Json {
         "upstream": upstream(record),
         "facts": facts(record),
         "spans": match record.kept {
-            None => "dropped",
+            None | Some(Kept::Unsent(_)) => "dropped",
             Some(Kept::Head) => "kept",
             Some(Kept::End(reason)) => reason.as_str(),
         },

@@ -25,7 +25,11 @@ fn two_processes_cannot_share_a_directory() {
     let error = Spool::open(path.clone(), 1 << 20).unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("spool directory `{}` is in use by another process", path.display())
+        format!(
+            "spool directory `{}` is in use by another process; give each sidecar its own \
+             `spool.directory`",
+            path.display()
+        )
     );
     drop(first);
     Spool::open(path, 1 << 20).unwrap();
@@ -38,6 +42,8 @@ fn a_directory_that_cannot_be_used_says_why() {
     let error = Spool::open(path.clone(), 1 << 20).unwrap_err().to_string();
     let opening = format!("opening the spool directory `{}`: ", path.display());
     assert!(error.starts_with(&opening), "{error}");
+    assert!(error.contains("a file is in its place"), "{error}");
+    assert!(error.ends_with("(`spool.directory`)"), "{error}");
 }
 
 #[test]

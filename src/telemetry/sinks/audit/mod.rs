@@ -48,6 +48,7 @@ use tokio::time::Instant;
 
 use crate::audit::Draft;
 use crate::config::model;
+use crate::telemetry::directory::explained;
 use crate::telemetry::log::Log;
 
 pub mod disk;
@@ -174,7 +175,10 @@ pub enum OpenError {
     )]
     Locked(PathBuf),
     /// The disk said no.
-    #[error("{doing} in audit directory `{}`: {source}", .directory.display())]
+    #[error(
+        "{doing} in audit directory `{}`: {} (`audit.directory`)",
+        .directory.display(), explained(.source)
+    )]
     Io {
         /// What was tried, as a gerund.
         doing: &'static str,
