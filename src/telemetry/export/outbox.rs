@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use super::clerk::Clerk;
@@ -21,6 +21,7 @@ use super::spool::Spool;
 use super::{Carrier, Parcel};
 use crate::config::model::{OtlpTarget, Signal};
 use crate::telemetry::books::{Books, Place};
+use crate::telemetry::deadline::Deadline;
 
 /// What is remembered while the collector is slow or away: minutes of spans, compressed.
 const REMEMBERED: Bound = Bound { bytes: 16 << 20, parcels: 1024 };
@@ -81,7 +82,23 @@ pub(super) struct Shared {
     pub(super) posted: Notify,
     pub(super) stopping: CancellationToken,
     /// When to give up, once stopping.
-    ends: OnceLock<Instant>,
+    ends: OnceLock<Ends>,
+}
+
+/// How much time a clerk has who is to stop.
+#[derive(Debug)]
+pub(super) struct Ends {
+    pub(super) deadline: Deadline,
+    pub(super) began: Instant,
+    /// The last part of the time, for what is left: at most this, at most a quarter of it.
+    pub(super) reserve: Duration,
+}
+
+impl Ends {
+    /// When to give up, for a deadline.
+    fn before(&self, deadline: Instant) -> Instant {
+        deadline - self.reserve.min(deadline.saturating_duration_since(self.began) / 4)
+    }
 }
 
 /// Opens an outbox, and starts the clerk who empties it: first of what the spool has of an earlier
@@ -165,19 +182,21 @@ impl Shared {
     }
 
     /// Lets the clerk know that it has until then.
-    pub(super) fn stop(&self, at: Instant) {
-        self.ends.get_or_init(|| at);
+    pub(super) fn stop(&self, ends: Ends) {
+        self.ends.get_or_init(|| ends);
         self.stopping.cancel();
     }
 
     /// Whether there will be time then.
     pub(super) fn is_open_at(&self, at: Instant) -> bool {
-        self.ends.get().is_none_or(|ends| at < *ends)
+        self.ends.get().is_none_or(|ends| at < ends.before(ends.deadline.at()))
     }
 
     /// Returns when the clerk's time is up.
     pub(super) async fn time_is_up(&self) {
         self.stopping.cancelled().await;
-        sleep_until(self.ends.get().copied().unwrap_or_else(Instant::now)).await;
+        if let Some(ends) = self.ends.get() {
+            ends.deadline.passes(|at| ends.before(at)).await;
+        }
     }
 }

@@ -165,11 +165,14 @@ impl Rounds {
         {
             until = until.min(Instant::now() + pause);
         }
-        let is_worth_it = shared.is_open_at(until);
-        if is_worth_it {
-            sleep_until(until).await;
+        if !shared.is_open_at(until) {
+            return false;
         }
-        is_worth_it
+        tokio::select! {
+            biased;
+            () = shared.time_is_up() => false,
+            () = sleep_until(until) => true,
+        }
     }
 
     async fn attempt(&mut self, held: Held) {
