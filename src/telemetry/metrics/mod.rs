@@ -279,7 +279,8 @@ impl Metrics {
         readings.extend(self.house.sources.lock().iter().flat_map(Source::read));
         let mut readings = reading::join(readings);
         for reading in &mut readings {
-            reading.bound(self.house.max_series);
+            let beyond = reading.bound(self.house.max_series);
+            self.house.instruments.note_beyond(reading.instrument, beyond);
         }
         readings
     }
