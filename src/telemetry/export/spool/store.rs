@@ -90,9 +90,6 @@ impl Store {
         max_files: usize,
     ) -> io::Result<(Self, Found)> {
         disk.lock()?;
-        // An empty file: a full disk still has room for one, a read-only one has not.
-        let probe = segment::draft(&segment::name(0, "traces"));
-        disk.write(&probe, &[])?;
         let mut store = Self {
             disk,
             max_bytes,
@@ -104,16 +101,27 @@ impl Store {
         };
         let mut found = Found::default();
         for (name, length) in store.disk.list()? {
-            if segment::is_draft(&name) {
-                store.erase(name, length); // Never acknowledged.
-            } else if let Some((order, signal)) = segment::parse(&name) {
-                // A name far ahead of all others is not of our counting, and must not lead it astray.
-                if order < segment::FAR {
-                    found.next = found.next.max(order + 1);
-                }
-                store.adopt(&name, length, order, signal, &mut found);
+            let Some((order, signal)) = segment::parse(segment::without_draft(&name)) else {
+                continue;
+            };
+            // A name far ahead of all others is not of our counting, and must not lead it astray. One of
+            // a directory, or of whatever else is in the way, is no less taken than one of a file.
+            if order < segment::FAR {
+                found.next = found.next.max(order + 1);
+            }
+            match length {
+                Some(length) if segment::is_draft(&name) => store.erase(name, length), // Never acknowledged.
+                Some(length) => store.adopt(&name, length, order, signal, &mut found),
+                None => tracing::warn!(
+                    name,
+                    "What is no file has the name of one in the spool; it is left alone."
+                ),
             }
         }
+        // An empty file: a full disk still has room for one, a read-only one has not.
+        let probe = segment::draft(&segment::name(found.next, "traces"));
+        store.disk.write(&probe, &[])?;
+        store.disk.remove(&probe)?;
         Ok((store, found))
     }
 
