@@ -78,6 +78,8 @@ pub(super) struct Shared {
     orders: Arc<AtomicU64>,
     /// There is a spool, and it takes nothing: what finds no room is its fault.
     spool_fails: AtomicBool,
+    /// Parcels wait for a collector that takes none.
+    is_held_up: AtomicBool,
     /// Something was posted.
     pub(super) posted: Notify,
     pub(super) stopping: CancellationToken,
@@ -113,6 +115,7 @@ pub fn start(
         ring: Mutex::new(Ring::new(settings.remembered)),
         orders: spool.map(|spool| spool.orders()).unwrap_or_default(),
         spool_fails: AtomicBool::new(false),
+        is_held_up: AtomicBool::new(false),
         posted: Notify::new(),
         stopping: CancellationToken::new(),
         ends: OnceLock::new(),
@@ -134,6 +137,11 @@ impl Outbox {
         drop(ring);
         self.0.posted.notify_one();
         items
+    }
+
+    /// Whether parcels wait for a collector that takes none at present.
+    pub fn is_held_up(&self) -> bool {
+        self.0.is_held_up.load(Ordering::Relaxed)
     }
 
     /// The books in which its items are settled.
@@ -173,6 +181,11 @@ impl Shared {
     /// The reason of what finds no room.
     fn no_room(&self) -> &'static str {
         if self.spool_fails.load(Ordering::Relaxed) { "spool_io" } else { "ring_full" }
+    }
+
+    /// Says whether parcels wait for a collector that takes none.
+    pub(super) fn note_held_up(&self, is_held_up: bool) {
+        self.is_held_up.store(is_held_up, Ordering::Relaxed);
     }
 
     pub(super) fn lose(&self, lost: &[Posted], reason: &'static str) {

@@ -175,6 +175,7 @@ impl Rounds {
         }
     }
 
+        self.shared.note_held_up(self.is_failing && self.is_patient);
     async fn attempt(&mut self, held: Held) {
         let answer = self.carry(&held.posted.parcel).await;
         let (books, items) = (&self.shared.books, held.posted.parcel.items);

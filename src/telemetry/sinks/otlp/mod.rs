@@ -33,7 +33,7 @@ pub mod metrics;
 pub mod spans;
 mod wire;
 
-/// How long a span or a log record waits for others.
+/// How long a span or a log record waits for others, usually.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Sends the spans of records to a collector.
@@ -81,7 +81,7 @@ impl Sink for Otlp {
 
     /// A request to the collector, and a compressor for it, cost as much as many spans.
     fn patience(&self) -> Duration {
-        PATIENCE
+        self.dispatch.patience(PATIENCE)
     }
 
     fn weight(record: &Arc<Record>) -> u64 {
