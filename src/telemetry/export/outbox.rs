@@ -156,6 +156,11 @@ impl Shared {
         self.ring.lock().pop()
     }
 
+    /// Takes the oldest parcel but this one.
+    pub(super) fn take_but(&self, but: Option<u64>) -> Option<Posted> {
+        self.ring.lock().pop_but(but)
+    }
+
     /// Puts back what was taken; without room for it, it is lost.
     pub(super) fn put_back(&self, posted: Posted) {
         let pushed_out = self.ring.lock().put_back(posted);
@@ -178,14 +183,14 @@ impl Shared {
         self.spool_fails.store(fails, Ordering::Relaxed);
     }
 
-    /// The reason of what finds no room.
-    fn no_room(&self) -> &'static str {
-        if self.spool_fails.load(Ordering::Relaxed) { "spool_io" } else { "ring_full" }
-    }
-
     /// Says whether parcels wait for a collector that takes none.
     pub(super) fn note_held_up(&self, is_held_up: bool) {
         self.is_held_up.store(is_held_up, Ordering::Relaxed);
+    }
+
+    /// The reason of what finds no room.
+    fn no_room(&self) -> &'static str {
+        if self.spool_fails.load(Ordering::Relaxed) { "spool_io" } else { "ring_full" }
     }
 
     pub(super) fn lose(&self, lost: &[Posted], reason: &'static str) {

@@ -245,12 +245,16 @@ impl Store {
         Ok(())
     }
 
-    /// Gives out the oldest parcel of a signal, with the length of its file; those that let others go
-    /// first come last. It stays in the spool until it is [`Store::done`]. What turns out to be damaged
-    /// is dropped, and the next is given.
-    pub(super) fn oldest(&mut self, signal: &str) -> io::Result<Option<(u64, Parcel, u64)>> {
+    /// Gives out the oldest parcel of a signal but this one, with the length of its file; those that let
+    /// others go first come last. It stays in the spool until it is [`Store::done`]. What turns out to be
+    /// damaged is dropped, and the next is given.
+    pub(super) fn oldest_but(
+        &mut self,
+        signal: &str,
+        but: Option<u64>,
+    ) -> io::Result<Option<(u64, Parcel, u64)>> {
         let mut lost = Lost::default();
-        let found = self.find_oldest(signal, &mut lost);
+        let found = self.find_oldest(signal, but, &mut lost);
         // One line, also where the whole directory is gone.
         if let Lost { files: files @ 1.., items, file, reason } = lost {
             tracing::warn!(
@@ -267,11 +271,15 @@ impl Store {
     fn find_oldest(
         &mut self,
         signal: &str,
+        but: Option<u64>,
         lost: &mut Lost,
     ) -> io::Result<Option<(u64, Parcel, u64)>> {
         loop {
             let files = self.files.iter_mut();
-            let waiting = files.filter(|(_, kept)| kept.signal == signal && !kept.is_out);
+            let is_wanted = |order| Some(order) != but;
+            let waiting = files.filter(|(order, kept)| {
+                kept.signal == signal && !kept.is_out && is_wanted(**order)
+            });
             let oldest = waiting.min_by_key(|(order, kept)| (kept.passes, **order));
             let Some((&order, kept)) = oldest else { return Ok(None) };
             let name = segment::name(order, kept.signal);
@@ -333,6 +341,11 @@ impl Store {
             self.bytes = self.bytes.saturating_add(bytes);
             self.ghosts.insert(name, bytes);
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn oldest(&mut self, signal: &str) -> io::Result<Option<(u64, Parcel, u64)>> {
+        self.oldest_but(signal, None)
     }
 
     #[cfg(test)]
