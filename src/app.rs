@@ -1,8 +1,11 @@
 //! The birth and death of the process, each written once and in order.
 //!
-//! Birth: voices, audit, proxy, doors. A port is bound before anything is served, so a port in use
-//! is an error of the start. Death: not ready, accept no more, let exchanges finish, cut what is
-//! left, close the audit and the voices, close the admin door. One deadline, counted from the signal.
+//! Birth: ports, certificate, audit, spool, voices, proxy; then the doors open. A port is bound before
+//! anything is served, so a port in use is an error of the start. Death: not ready, accept no more, let
+//! exchanges finish, cut what is left, close the audit and the voices, close the admin door. One
+//! deadline, counted from the signal.
+//!
+//! It decides nothing about a request: it only knows who must be there before whom.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -27,7 +30,7 @@ use crate::server::redirect::Redirect;
 use crate::server::reload::{self, Asks, Source};
 use crate::server::tls::Tls;
 use crate::telemetry::deadline::{Deadline, Hurry, half_since, whole};
-use crate::telemetry::diagnostics::Feed;
+use crate::telemetry::diagnostics::{Feed, Volume};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::sinks::access_log::Reopen;
 use crate::telemetry::sinks::audit;
@@ -108,7 +111,8 @@ impl App {
             audit.speak_through(telemetry.log());
         }
         let proxy = Arc::new(Proxy::new(config, telemetry, audit));
-        let (reload, asks) = reload::channel();
+        let file = given.source.as_ref().and_then(|source| source.file.as_deref());
+        let (reload, asks) = reload::channel(file);
         status::register(&proxy, &reload, &metrics);
 
         let health = Arc::new(Health::new(status::probes(&proxy)));
@@ -130,7 +134,7 @@ impl App {
         app.feed.attach(app.proxy.telemetry().log());
         let house = app.open_doors(config, metrics, operators, scrapers);
         if let Some(source) = given.source {
-            app.listen_for_reloads(source, asks, house);
+            app.listen_for_reloads(source, asks, house, given.volume);
         }
         let entrance = app.entrance(config, tls);
         app.open_traffic(data, entrance, redirecting);
@@ -292,11 +296,20 @@ impl App {
         house
     }
 
-    fn listen_for_reloads(&mut self, source: Source, asks: Asks, house: Arc<House>) {
+    fn listen_for_reloads(
+        &mut self,
+        source: Source,
+        asks: Asks,
+        house: Arc<House>,
+        volume: Option<Volume>,
+    ) {
         let proxy = Arc::clone(&self.proxy);
         let adopt = move |config: &Config| {
             proxy.adopt(config);
             proxy.telemetry().adopt(config);
+            if let Some(volume) = &volume {
+                volume.turn_to(config.log.level);
+            }
             house.token.store(config.admin.token.clone().map(Arc::new));
         };
         self.doors.spawn(reload::run(source, asks, adopt, self.doors_stop.clone()));

@@ -65,12 +65,15 @@ struct Configured {
 /// Which running sidecar is meant.
 #[derive(Args, Debug)]
 struct Running {
-    /// Its configuration file: the admin address and token are read from it.
+    /// Its configuration file: the admin address and token are read from it, and nothing else.
     #[arg(long, short, value_name = "FILE", env = "VITAL_SIDECAR_CONFIG")]
     config: Option<PathBuf>,
     /// Its admin address; overrides `admin.listen` (127.0.0.1:9901).
     #[arg(long, value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
+    /// The file with its token; overrides `admin.token_file`.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 }
 
 /// A request that nobody sends, or one that was answered.
@@ -87,6 +90,12 @@ struct Explain {
     /// The admin address of the running sidecar; overrides `admin.listen` (127.0.0.1:9901).
     #[arg(long, value_name = "IP:PORT", conflicts_with = "url")]
     admin: Option<SocketAddr>,
+    /// The file with its token; overrides `admin.token_file`.
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    token_file: Option<PathBuf>,
+    /// The service behind; overrides `upstream.url`. It is not asked, and need not be named.
+    #[arg(long, value_name = "URL", requires = "url")]
+    upstream: Option<String>,
     /// As one JSON document.
     #[arg(long)]
     json: bool,
@@ -152,21 +161,28 @@ impl Configured {
 
 impl Explain {
     fn run(self) -> ExitCode {
-        let config = self.config.as_deref();
         let Some(url) = self.url else {
             let past = |admin: SocketAddr, token: Option<&str>| {
                 cli::explain::past::run(&self.method, self.json, admin, token)
             };
-            return cli::running::at(config, self.admin, environment(), past);
+            let (config, admin, token_file) = (self.config, self.admin, self.token_file);
+            return Running { config, admin, token_file }.ask(past);
         };
+        let config = self.config.as_deref();
         let request = cli::explain::Ask { method: self.method, url, headers: self.headers };
-        cli::explain::run(&request, self.json, config, environment())
+        let basis = cli::explain::Basis { config, upstream: self.upstream, env: environment() };
+        cli::explain::run(&request, self.json, basis)
     }
 }
 
 impl Running {
     fn ask(&self, command: impl Fn(SocketAddr, Option<&str>) -> u8) -> ExitCode {
-        cli::running::at(self.config.as_deref(), self.admin, environment(), command)
+        let whom = cli::running::Whom {
+            config: self.config.as_deref(),
+            admin: self.admin,
+            token_file: self.token_file.as_deref(),
+        };
+        cli::running::at(&whom, environment(), command)
     }
 }
 

@@ -110,7 +110,7 @@ fn audit_words(audit: &audit::Report) -> String {
     let state = if audit.is_finished { "closed" } else { "NOT closed in time" };
     let lost = match audit.stats.lost {
         0 => String::new(),
-        lost => format!(", {lost} records LOST"),
+        lost => format!(", {lost} records LOST: not written before the end"),
     };
     format!("{state} at seq {}{lost}", audit.stats.sequence)
 }
@@ -149,11 +149,13 @@ mod tests {
     fn lost_audit_records_are_among_the_last_words() {
         let words = |lost| audit_words(&farewell(true, lost).audit.unwrap());
         assert_eq!(words(0), "closed at seq 7");
-        assert_eq!(words(2), "closed at seq 7, 2 records LOST");
+        assert_eq!(words(2), "closed at seq 7, 2 records LOST: not written before the end");
         assert_eq!(text(&farewell(true, 0), "Title"), "Title\n\naudit closed at seq 7\n");
         assert_eq!(
             text(&farewell(false, 2), "Title"),
-            format!("Title\n\naudit closed at seq 7, 2 records LOST\n{CUT}\n")
+            format!(
+                "Title\n\naudit closed at seq 7, 2 records LOST: not written before the end\n{CUT}\n"
+            )
         );
         assert_eq!(
             text(&hurried(true, 0, true), "Title"),

@@ -55,7 +55,7 @@ impl Config {
                 attributes: Vec::new(),
             },
             server: server(),
-            admin: Admin { listen: SocketAddr::new(LOOPBACK, 9901), token: None },
+            admin: admin(),
             upstream: Upstream {
                 scheme: Scheme::Http,
                 host: ConfigName::configured(&upstream.ip().to_string()),
@@ -82,6 +82,7 @@ impl Config {
                 push: false,
                 interval: Duration::from_mins(1),
                 max_series: MAX_SERIES,
+                has_exemplars: true,
             },
             cache: Cache { headers: CACHE_HEADERS.map(Into::into).into() },
             log: log(),
@@ -108,6 +109,10 @@ impl Config {
             pseudonym_key: None,
         }
     }
+}
+
+pub(crate) fn admin() -> Admin {
+    Admin { listen: SocketAddr::new(LOOPBACK, 9901), token: None }
 }
 
 fn log() -> Log {

@@ -59,9 +59,22 @@ impl Table {
         env: &BTreeMap<String, String>,
         problems: &Problems,
     ) -> Option<Self> {
+        let (tree, broken) = Self::recover(file, env, problems);
+        broken.is_empty().then_some(tree)
+    }
+
+    /// Reads what can be made out of a file, and says where it is broken. Only what knows how little a
+    /// broken file can be trusted may use it.
+    pub(crate) fn recover(
+        file: &SourceFile,
+        env: &BTreeMap<String, String>,
+        problems: &Problems,
+    ) -> (Self, Vec<usize>) {
         let (tree, errors) = DeTable::parse_recoverable(&file.text);
+        let mut broken = Vec::new();
         for error in &errors {
             let span = error.span().unwrap_or(0..0);
+            broken.push(span.start);
             mask_broken_line(&file.text, span.start, problems);
             let is_placed = file.text.get(span.clone()).is_some();
             problems.push(match error.message().trim() {
@@ -69,7 +82,7 @@ impl Table {
                 message => Problem::at(&Origin::File(span), message),
             });
         }
-        errors.is_empty().then(|| table(tree.get_ref(), env, problems))
+        (table(tree.get_ref(), env, problems), broken)
     }
 
     /// The entry of this key.

@@ -60,7 +60,7 @@ async fn show(
     let config = config::load(&sources)
         .map_err(|errors| Trouble { code: check::INVALID.into(), words: format!("{errors}\n") })?
         .config;
-    let diagnostics = diagnostics::init(&config.log, &config.service).ok();
+    let diagnostics = diagnostics::init(&config.log, &config.service).ok().map(|(said, _)| said);
     let feed = diagnostics.as_ref().map(Diagnostics::feed);
     let app = App::start_with(&config, Console::Stdout, Given { feed, ..Given::default() })
         .await

@@ -8,6 +8,7 @@ use http::HeaderName;
 use http::header::{EXPECT, LOCATION, ORIGIN, RETRY_AFTER, TRAILER, WWW_AUTHENTICATE};
 use ipnet::IpNet;
 
+use super::names::header_name;
 use super::{SOME, SOME_BYTES, files, tls};
 use crate::config::error::Problem;
 use crate::config::model::{Admin, Listen, PathForm, Server, ServerLimits, UNIX_PEER};
@@ -48,13 +49,18 @@ pub(super) fn server(section: &Section<'_>, server: &mut Server) {
 
 /// `[admin]`.
 pub(super) fn admin(section: &Section<'_>, admin: &mut Admin) {
-    lay(&mut admin.listen, address(section, "listen"));
-    admin.token = files::secret(section, "token_file");
+    reach(section, admin);
     if !admin.listen.ip().to_canonical().is_loopback() && section.optional("token_file").is_none() {
         let help =
             "set `admin.token_file`, or listen on 127.0.0.1; scrapers can use `metrics.listen`";
         section.refuse("listen", "needs a token", "is not a loopback address", Some(help));
     }
+}
+
+/// `[admin]`, as far as it says how operators are let in.
+pub(crate) fn reach(section: &Section<'_>, admin: &mut Admin) {
+    lay(&mut admin.listen, address(section, "listen"));
+    admin.token = files::secret(section, "token_file");
 }
 
 /// `[request_id] header`, in lower case: a field that means nothing else to anybody on the way.
@@ -83,14 +89,6 @@ fn has_a_meaning(name: &str) -> bool {
 /// An address that is absent when it is `""`.
 pub(super) fn optional_address(section: &Section<'_>, key: &str) -> Option<SocketAddr> {
     section.optional(key).and_then(|_| address(section, key))
-}
-
-/// Reads a header's name into lower case.
-pub(super) fn header_name(text: &str) -> Result<Arc<str>, &'static str> {
-    match HeaderName::from_bytes(text.as_bytes()) {
-        Ok(name) => Ok(name.as_str().into()),
-        Err(_) => Err("expected letters, digits and `-`, as in \"x-request-id\""),
-    }
 }
 
 fn limits(section: &Section<'_>, limits: &mut ServerLimits) {

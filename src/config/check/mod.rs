@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use super::env::Outside;
-use super::error::Problems;
+use super::error::{Origin, Problems};
 use super::model::{Capture, Config, LogLevel, Place};
 use super::raw::Table;
 use super::section::{Section, lay};
@@ -30,6 +30,7 @@ mod limits;
 mod log_files;
 mod log_headers;
 mod metrics;
+mod names;
 mod openapi;
 mod otlp;
 mod routes;
@@ -43,6 +44,7 @@ mod url;
 mod voices;
 
 pub(crate) use alerts::defaults as usual_alerts;
+pub(crate) use doors::reach;
 pub(crate) use tracing::PROPAGATORS;
 
 /// The levels of `log.level` and `LOG_LEVEL`.
@@ -71,6 +73,7 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     tracing::tracing(&root.section("tracing"), &config.service.environment, &mut config.tracing);
     config.metrics_listen = doors::optional_address(&root.section("metrics"), "listen");
     metrics::metrics(&root.section("metrics"), &mut config.metrics);
+    config.metrics.has_exemplars = !outside.leaves_out_exemplars;
     metrics::cache(&root.section("cache"), &mut config.cache);
     voices::log(&root.section("log"), &mut config.log);
     voices::spool(&root.section("spool"), &mut config.spool);
@@ -103,10 +106,17 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
 fn service(root: &Section<'_>, config: &mut Config, outside: &mut Outside) {
     let section = root.section("service");
     let service = &mut config.service;
-    lay(&mut service.name, section.parsed("name", "a usable name", voices::label));
-    lay(&mut service.version, section.parsed("version", "a usable version", voices::label));
-    let environment = section.parsed("environment", "a usable name", voices::label);
+    lay(&mut service.name, section.parsed("name", "a usable name", names::label));
+    lay(&mut service.version, section.parsed("version", "a usable version", names::label));
+    let environment = section.parsed("environment", "a usable name", names::label);
     lay(&mut service.environment, environment);
+    let said = &service.environment;
+    if section.origin_of("environment") == Origin::Env("NODE_ENV".into())
+        && let Some(whole) = voices::abbreviated(said)
+    {
+        let other = format!("`{said}` is not `{whole}`, and has nothing of what is for that alone");
+        outside.note(format!("NODE_ENV is taken as it is: {other}."));
+    }
     service.attributes = std::mem::take(&mut outside.attributes);
 }
 

@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 
 use super::outbox::{self, Clerk, Outbox, Settings};
 use super::spool::Spool;
-use super::{Carrier, gzip};
+use super::{Carrier, Encoding, gzip};
 use crate::telemetry::sink::Delivery;
 
 /// How long items wait for others while the collector takes none: what `kill -9` costs then.
@@ -22,7 +22,7 @@ const IN_AN_OUTAGE: Duration = Duration::from_secs(5);
 pub struct Dispatch {
     outbox: Outbox,
     clerk: Option<Clerk>,
-    compress: bool,
+    encoding: Encoding,
 }
 
 impl Dispatch {
@@ -31,10 +31,10 @@ impl Dispatch {
         settings: Settings,
         spool: Option<&Arc<Spool>>,
         carrier: Box<dyn Carrier>,
-        compress: bool,
     ) -> Self {
+        let encoding = settings.encoding;
         let (outbox, clerk) = outbox::start(settings, spool, carrier);
-        Self { outbox, clerk: Some(clerk), compress }
+        Self { outbox, clerk: Some(clerk), encoding }
     }
 
     /// The clerk, once.
@@ -52,16 +52,17 @@ impl Dispatch {
     /// Posts one export request of so many items, which are in the hands of the caller. Dropping the
     /// future loses them; whoever calls counts them then.
     pub async fn send(&self, items: u64, body: Bytes) -> Delivery {
-        let parcel = if self.compress {
+        let parcel = match self.encoding {
             // It takes several times longer than encoding, which no request waits for.
-            match spawn_blocking(move || gzip::pack(items, body, true)).await {
-                Ok(parcel) => parcel,
-                Err(_) => {
-                    return Delivery { dropped: vec![("panic", items)], ..Delivery::default() };
+            Encoding::Gzip => {
+                match spawn_blocking(move || gzip::pack(items, body, Encoding::Gzip)).await {
+                    Ok(parcel) => parcel,
+                    Err(_) => {
+                        return Delivery { dropped: vec![("panic", items)], ..Delivery::default() };
+                    }
                 }
             }
-        } else {
-            gzip::pack(items, body, false)
+            Encoding::Identity => gzip::pack(items, body, Encoding::Identity),
         };
         Delivery { handed_over: self.outbox.post(parcel), ..Delivery::default() }
     }
