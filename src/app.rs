@@ -187,13 +187,12 @@ impl App {
             finished = finish(&mut self.traffic, &self.signals, began + delay, cut_at) => Some(finished),
             () = hearing.second() => None,
         };
-        let all_finished = match finished {
-            Some(all_finished) => all_finished,
-            None => {
-                end_at_once(&hurry);
-                let now = Instant::now();
-                finish(&mut self.traffic, &self.signals, now, now + BRIEFLY).await
-            }
+        let all_finished = if let Some(all_finished) = finished {
+            all_finished
+        } else {
+            end_at_once(&hurry);
+            let now = Instant::now();
+            finish(&mut self.traffic, &self.signals, now, now + BRIEFLY).await
         };
         self.cut(all_finished).await;
         let ledger = Arc::clone(self.proxy.telemetry().ledger());

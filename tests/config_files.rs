@@ -74,6 +74,6 @@ async fn thousands_of_mistakes_are_counted_and_twenty_shown() {
     assert_eq!(code, 78);
     let end = "error: the configuration has 3000 errors: these 20 and 2980 more\n";
     assert!(err.ends_with(end), "{}", &err[err.len() - 300..]);
-    assert_eq!(err.matches("\n --> sidecar.toml:").count(), 20);
+    assert_eq!(err.matches("--> sidecar.toml:").count(), 20);
     assert!(err.contains("sidecar.toml:10:") && !err.contains("sidecar.toml:11:"), "in order");
 }

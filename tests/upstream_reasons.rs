@@ -1,5 +1,6 @@
 //! Why the upstream cannot be reached, as readiness, `status` and the log say it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
@@ -62,20 +63,20 @@ async fn a_name_without_address_a_refusal_and_a_missing_socket_are_told_apart() 
 }
 
 /// A door that shakes hands as this server does, and does nothing else.
-async fn shaking(server: std::sync::Arc<ServerConfig>) -> (u16, JoinSet<()>) {
+async fn shaking(server: Arc<ServerConfig>) -> (u16, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let port = listener.local_addr().expect("address").port();
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            TlsAcceptor::from(server.clone()).accept(stream).await.ok();
+            TlsAcceptor::from(Arc::clone(&server)).accept(stream).await.ok();
         }
     });
     (port, tasks)
 }
 
 /// A server whose certificate is that of an authority, and the file with it.
-fn authority_as_server() -> (std::sync::Arc<ServerConfig>, NamedTempFile) {
+fn authority_as_server() -> (Arc<ServerConfig>, NamedTempFile) {
     let mut params = CertificateParams::new(vec!["localhost".to_owned()]).expect("parameters");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().expect("a key");
@@ -83,7 +84,7 @@ fn authority_as_server() -> (std::sync::Arc<ServerConfig>, NamedTempFile) {
     let file = NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), certificate.pem()).expect("a written file");
     let private = PrivateKeyDer::try_from(key.serialize_der()).expect("a private key");
-    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let server = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("protocol versions")

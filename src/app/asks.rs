@@ -54,7 +54,7 @@ impl Hearing {
                 self.stop.cancel();
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -61,7 +61,7 @@ fn text(farewell: &Farewell, title: &str) -> String {
     let audit = farewell.audit.as_ref().map(|audit| format!("audit {}\n", audit_words(audit)));
     let facts = [(!farewell.all_finished, CUT), (farewell.was_hurried, HURRIED)];
     let facts = facts.into_iter().filter(|(is_so, _)| *is_so);
-    let facts: String = facts.map(|(_, words)| format!("{words}\n")).collect();
+    let facts: String = facts.flat_map(|(_, words)| [words, "\n"]).collect();
     format!("{title}\n{}\n{}{facts}", farewell.ledger, audit.unwrap_or_default())
 }
 

@@ -5,33 +5,72 @@
 //! wrong outside `[admin]` is no reason not to ask it. Where the file is not even TOML, `[admin]` is taken
 //! from it only if no broken line can have had a part in it: a drain must not reach somebody else.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
+
 use super::error::{Origin, Problems};
 use super::model::Admin;
 use super::raw::{Table, Value};
 use super::section::Section;
-use super::{Errors, Sources, check, defaults, env, keys, lay_flags, set};
+use super::{Errors, SourceFile, Sources, check, defaults, env, keys, lay_flags, set};
+
+/// How often the rest of a file is read without its broken lines.
+const ATTEMPTS: usize = 8;
 
 /// Reads `[admin]`, laid over by our own variables and by flags; nothing else of a configuration is judged.
 ///
 /// # Errors
 /// What is wrong with `[admin]` itself; or the file's syntax errors, where they hide it.
 pub fn admin(sources: &Sources) -> Result<Admin, Errors> {
-    let problems = Problems::default();
+    let read = sources.file.as_ref().map(|file| read(file, &sources.env)).transpose()?;
+    let (mut root, problems) = read.unwrap_or_default();
     let env = set(&sources.env);
-    let mut root = Table::default();
-    if let Some(file) = &sources.file {
-        let (tree, broken) = Table::recover(file, &sources.env, &problems);
-        if !broken.is_empty() && !is_legible(&tree, &file.text, &broken) {
-            return Err(problems.errors(Some(file)));
-        }
-        root = tree;
-    }
     env::Outside::default().lay_over(&mut root, &env, &problems);
     lay_flags(&mut root, &sources.flags, &problems);
     problems.retain_at(&places(&root));
     let mut admin = defaults::admin();
     check::reach(&Section::root(&root, &problems).section("admin"), &mut admin);
     if problems.is_empty() { Ok(admin) } else { Err(problems.errors(sources.file.as_ref())) }
+}
+
+/// What can be made out of a file, and what is wrong with that.
+fn read(file: &SourceFile, env: &BTreeMap<String, String>) -> Result<(Table, Problems), Errors> {
+    let mut legible = file.clone();
+    for attempt in 0..ATTEMPTS {
+        let problems = Problems::default();
+        let (tree, broken) = Table::recover(&legible, env, &problems);
+        if (attempt == 0 && broken.is_empty()) || is_legible(&tree, &file.text, &broken) {
+            return Ok((tree, problems));
+        }
+        // The parser may have given the rest up for it.
+        if broken.iter().any(|at| is_of_admin(&file.text, *at))
+            || !blank(&mut legible.text, &broken)
+        {
+            break;
+        }
+    }
+    let problems = Problems::default();
+    Table::recover(file, env, &problems);
+    Err(problems.errors(Some(file)))
+}
+
+/// Makes the lines at these places empty, unless one is a header: what is below would be in another table.
+fn blank(text: &mut String, broken: &[usize]) -> bool {
+    for at in broken {
+        let line = line_at(text, *at);
+        if text[line.clone()].trim_start().starts_with('[') {
+            return false;
+        }
+        text.replace_range(line.clone(), &" ".repeat(line.len()));
+    }
+    true
+}
+
+/// The line at this place, without its end.
+fn line_at(text: &str, at: usize) -> Range<usize> {
+    let at = text.floor_char_boundary(at);
+    let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    start..text[at..].find('\n').map_or(text.len(), |newline| at + newline)
 }
 
 /// Where what is read here was written.
@@ -51,8 +90,7 @@ fn is_legible(tree: &Table, text: &str, broken: &[usize]) -> bool {
 
 /// Whether the line at this place belongs to `[admin]`, by its own key or by the header above it.
 fn is_of_admin(text: &str, at: usize) -> bool {
-    let at = text.floor_char_boundary(at);
-    let end = text[at..].find('\n').map_or(text.len(), |newline| at + newline);
+    let end = line_at(text, at).end;
     let names_admin = |line: &str| line.trim_start_matches(['[', ' ', '\t']).starts_with("admin");
     let mut lines = text[..end].lines().rev();
     let Some(line) = lines.next() else { return false };
@@ -62,9 +100,6 @@ fn is_of_admin(text: &str, at: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use super::super::SourceFile;
     use super::super::error::Problem;
     use super::*;
 
@@ -91,6 +126,7 @@ mod tests {
             "[server\n",
             "[server]\nlisten = \"127.0.0.1:1\n",
             "[server]\nlisten 127.0.0.1:1\n",
+            "[server]\nlisten 127.0.0.1:1\n[log]\nlevel\n",
             "[log]\nlevel = \"info\"\nlevel = \"info\"\n",
         ] {
             for text in [format!("{ADMIN}{REST}{wrong}"), format!("{wrong}{REST}{ADMIN}")] {
@@ -111,6 +147,7 @@ mod tests {
             ("[upstream]\n[admin\nlisten = \"127.0.0.1:4\"\n", "sidecar.toml:2:"),
             ("upstream.url = \"x\"\nadmin.listen = 127.0.0.1:4\n", "sidecar.toml:2:"),
             ("server.trusted_proxies = [\"::1\"\n[admin]\nlisten = \"127.0.0.1:4\"\n", "error: "),
+            ("[admin]\ntoken_file = \"\"\n[server\nlisten 127.0.0.1:4\n", "sidecar.toml:3:"),
             ("kind: ConfigMap\nmetadata:\n  name: sidecar\n", "sidecar.toml:1:"),
         ] {
             let said = listen(text).expect_err(text);

@@ -112,7 +112,7 @@ fn service(root: &Section<'_>, config: &mut Config, outside: &mut Outside) {
     lay(&mut service.environment, environment);
     let said = &service.environment;
     if section.origin_of("environment") == Origin::Env("NODE_ENV".into())
-        && let Some(whole) = voices::abbreviated(said)
+        && let Some(whole) = names::abbreviated(said)
     {
         let other = format!("`{said}` is not `{whole}`, and has nothing of what is for that alone");
         outside.note(format!("NODE_ENV is taken as it is: {other}."));

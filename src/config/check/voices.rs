@@ -73,16 +73,6 @@ pub(super) fn sentry(
     Some(Sentry { dsn, environment, release, sample_rate })
 }
 
-/// The environment that has settings of its own, of which this may be another spelling.
-pub(super) fn abbreviated(environment: &str) -> Option<&'static str> {
-    let whole = match environment.to_ascii_lowercase().as_str() {
-        "prod" | "prd" | "production" => "production",
-        "dev" | "development" => "development",
-        _ => return None,
-    };
-    (environment != whole).then_some(whole)
-}
-
 /// `https://KEY@HOST/PROJECT`, with or without a port and a path before the project.
 fn dsn(text: &str) -> Result<Secret, &'static str> {
     const EXPECTED: &str = "expected \"https://KEY@HOST/PROJECT\"";

@@ -145,7 +145,7 @@ impl Outbox {
 
     /// Whether parcels wait for a collector that takes none at present.
     pub fn is_held_up(&self) -> bool {
-        self.0.is_held_up.load(Ordering::Relaxed)
+        self.0.is_held_up()
     }
 
     /// The books in which its items are settled.
@@ -185,6 +185,11 @@ impl Shared {
     /// Says whether the spool, where there is one, refuses to take parcels.
     pub(super) fn note_spool(&self, fails: bool) {
         self.spool_fails.store(fails, Ordering::Relaxed);
+    }
+
+    /// Whether parcels wait for a collector that takes none: the last attempt found it unable.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.is_held_up.load(Ordering::Relaxed)
     }
 
     /// Says whether parcels wait for a collector that takes none.

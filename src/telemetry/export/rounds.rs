@@ -38,8 +38,6 @@ pub(super) struct Rounds {
     keeps_order: bool,
     /// Whether an absent collector is waited for.
     is_patient: bool,
-    /// Whether the last attempt found the collector unable.
-    is_failing: bool,
     /// When to try again, after a failure.
     rest: Option<Rest>,
     /// Whose turn it is, the spool's or the ring's.
@@ -71,7 +69,6 @@ impl Rounds {
             stuck: Stuck::new(keeps_order),
             keeps_order,
             timeout: settings.timeout,
-            is_failing: false,
             rest: None,
             is_spools_turn: false,
         }
@@ -174,8 +171,7 @@ impl Rounds {
     async fn attempt(&mut self, held: Held) {
         let answer = self.carry(&held.posted.parcel).await;
         let (books, items) = (&self.shared.books, held.posted.parcel.items);
-        self.is_failing = matches!(answer, Answer::Later { .. });
-        self.shared.note_held_up(self.is_failing && self.is_patient);
+        self.shared.note_held_up(matches!(answer, Answer::Later { .. }) && self.is_patient);
         match answer {
             Answer::Taken { rejected } => {
                 books.delivered(items, rejected, held.place);
@@ -228,7 +224,7 @@ impl Rounds {
                     return answer.unwrap_or(Answer::Never { reason: "panic", detail: panicked });
                 }
                 () = shared.posted.notified(), if self.desk.is_some() => {
-                    if self.is_failing || shared.is_crowded() {
+                    if shared.is_held_up() || shared.is_crowded() {
                         self.shelve().await;
                     }
                 }

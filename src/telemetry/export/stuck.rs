@@ -105,7 +105,7 @@ mod tests {
     fn an_answer_weighs_more_than_none_and_order_more_than_either() {
         let tries = |keeps_order, reason| {
             let mut stuck = Stuck::new(keeps_order);
-            (1..).find(|_| {
+            (1..1000).find(|_| {
                 stuck.failed(1, reason);
                 stuck.doubted().is_some()
             })
