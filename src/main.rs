@@ -1,7 +1,7 @@
 //! Chooses a command and the exit code, and nothing else.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue};
@@ -116,7 +116,7 @@ struct Demo {
     /// Where operators connect, if not at 127.0.0.1:9901.
     #[arg(long, value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
-    /// A collector that gets spans and log, such as http://localhost:4318. No environment variable counts.
+    /// A collector that gets spans and log, such as `http://localhost:4318`. No environment variable counts.
     #[arg(long, value_name = "URL")]
     otlp: Option<String>,
 }
@@ -153,7 +153,7 @@ fn main() -> ExitCode {
 
 /// Who writes the file behind the command means `--config`.
 fn hinted(mut error: clap::Error) -> clap::Error {
-    let is_file = |argument: &str| !argument.starts_with('-') && argument.ends_with(".toml");
+    let is_file = |argument: &str| Path::new(argument).extension().is_some_and(|end| end == "toml");
     let file = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(argument)) if is_file(argument) => argument.clone(),
         _ => return error,
