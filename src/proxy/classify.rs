@@ -220,7 +220,9 @@ mod tests {
         ] {
             let line = |line: &&'static str| (CONTENT_ENCODING, HeaderValue::from_static(line));
             let mut headers = HeaderMap::new();
-            lines.iter().map(line).for_each(|(name, value)| drop(headers.append(name, value)));
+            for (name, value) in lines.iter().map(line) {
+                headers.append(name, value);
+            }
             assert_eq!(is_encoded(&headers), expected, "{lines:?}");
         }
     }
