@@ -1,8 +1,11 @@
 //! The birth and death of the process, each written once and in order.
 //!
-//! Birth: voices, audit, proxy, doors. A port is bound before anything is served, so a port in use
-//! is an error of the start. Death: not ready, accept no more, let exchanges finish, cut what is
-//! left, close the audit and the voices, close the admin door. One deadline, counted from the signal.
+//! Birth: ports, certificate, audit, spool, voices, proxy; then the doors open. A port is bound before
+//! anything is served, so a port in use is an error of the start. Death: not ready, accept no more, let
+//! exchanges finish, cut what is left, close the audit and the voices, close the admin door. One
+//! deadline, counted from the signal.
+//!
+//! It decides nothing about a request: it only knows who must be there before whom.
 
 use std::net::SocketAddr;
 use std::pin::pin;

@@ -8,14 +8,16 @@
 //! The modules are declared floor by floor; a file imports only from floors below its own
 //! (`tests/floors.rs` checks it). To read the code as a story, start at [`proxy::pipeline`]: what happens to a
 //! request. It goes on at [`telemetry::Telemetry::emit`]: what happens to its record, through a
-//! [`telemetry::lane`] and a [`telemetry::worker`] to a sink; for spans and data points through a
-//! [`telemetry::export::outbox`] to the collector, or to the [`telemetry::export::spool`] until it is back.
+//! [`telemetry::lane`] and a [`telemetry::worker`] to a sink; what a collector gets goes on through a
+//! [`telemetry::export::outbox`], or waits in the [`telemetry::export::spool`] until it is back. How a
+//! process begins and ends is in [`app`]; `docs/ARCHITECTURE.md` has the picture and the words.
 
 // Floor 0, ground: knows HTTP and tokens, knows nothing of us.
 pub mod base64;
 pub mod http;
 pub mod jwt;
 pub mod secret;
+pub mod strict_json;
 pub mod units;
 
 // Floor 1, facts: plain data about what happened.

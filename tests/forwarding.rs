@@ -107,14 +107,7 @@ async fn an_event_reaches_the_client_before_the_stream_goes_on() {
 
 #[tokio::test]
 async fn trailers_of_a_request_pass_but_cannot_claim_an_identity() {
-    let upstream = upstream::scripted(async |mut wire| {
-        wire.head().await;
-        let body = wire.until(b"\r\n\r\n").await;
-        let length = body.len();
-        wire.say(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n")).await;
-        wire.say(body).await;
-    })
-    .await;
+    let upstream = upstream::reading_aloud().await;
     let sidecar = sidecar::in_front_of(&upstream).await;
 
     let mut client = sidecar.client().await;

@@ -6,11 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use vital_sidecar::config::model::{Console, Schema};
-use vital_sidecar::telemetry;
+use vital_sidecar::{strict_json, telemetry};
 
 use crate::support::house::{self, House, Paper, config};
 use crate::support::issuer::{AUDIENCE, ISSUER, Key, claims, set};
-use crate::support::strict_json::parse;
 use crate::support::upstream;
 
 /// What a forger would write: line ends, terminal escapes, C1 controls, Unicode's line separators, broken
@@ -168,12 +167,18 @@ fn names(schema: Schema, line: &Value) -> (String, Option<String>, Vec<String>) 
     (line[message].as_str().expect("a message").to_owned(), id, keys)
 }
 
+/// A line of JSON in which no key is there twice.
+fn read_strictly(line: &str) -> Value {
+    let read = strict_json::read(line.as_bytes(), 16);
+    read.unwrap_or_else(|why| panic!("{why:?}: {line}"))
+}
+
 /// Exactly one beginning and one end for every id, of strictly read lines.
 fn assert_whole(schema: Schema, bytes: &[u8], ids: &BTreeSet<String>) {
     assert_calm(bytes);
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for line in std::str::from_utf8(bytes).expect("UTF-8").lines() {
-        let read = parse(line).unwrap_or_else(|why| panic!("{why}: {line}"));
+        let read = read_strictly(line);
         let (message, id, keys) = names(schema, &read);
         for key in &keys {
             let is_ours = |c: char| c.is_ascii_alphanumeric() || "._-@".contains(c);
@@ -231,7 +236,7 @@ async fn nothing_forges_a_pretty_line() {
         let (level, message) = rest.split_once("]: ").expect("a message");
         assert!(["info", "warn", "error"].contains(&level), "{line}");
         assert!(["Incoming request", "Request completed"].contains(&message), "{line}");
-        let read = parse(&format!("{{{fields}")).unwrap_or_else(|why| panic!("{why}: {line}"));
+        let read = read_strictly(&format!("{{{fields}"));
         found.extend(read["requestId"].as_str().map(str::to_owned));
     }
     assert!(found.is_superset(&ids));

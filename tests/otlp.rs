@@ -18,8 +18,8 @@ use vital_sidecar::record::{Failure, Outcome, Record, Refusal};
 use vital_sidecar::secret::Secret;
 use vital_sidecar::telemetry::export::transport::ConnectError;
 use vital_sidecar::telemetry::ledger::{Account, Book};
-use vital_sidecar::telemetry::sinks::otlp::spans::{self, Site};
-use vital_sidecar::telemetry::sinks::otlp::{Otlp, OtlpError};
+use vital_sidecar::telemetry::sinks::otlp::OtlpError;
+use vital_sidecar::telemetry::sinks::otlp::spans::{self, OtlpSpans, Site};
 use vital_sidecar::telemetry::worker;
 
 use crate::support::collector::{Collector, Received, Reply};
@@ -37,7 +37,7 @@ fn target(config: &mut Config) -> &mut OtlpTarget {
 
 /// Exports the records, stops, and gives the account.
 async fn export(config: &Config, records: Vec<Record>) -> Account {
-    let sink = Otlp::start(config, None).unwrap().unwrap();
+    let sink = OtlpSpans::start(config, None).unwrap().unwrap();
     let (lane, worker) = worker::start(sink, "spans", 1000, 100);
     for record in records {
         assert!(lane.offer(Arc::new(record)));
@@ -277,14 +277,14 @@ async fn without_a_collector_spans_are_dropped_at_once_and_counted() {
 
 #[test]
 fn settings_that_cannot_work_are_named_without_their_secrets() {
-    let error = Otlp::start(&config("ftp://example/v1/traces"), None).unwrap_err();
+    let error = OtlpSpans::start(&config("ftp://example/v1/traces"), None).unwrap_err();
     assert!(matches!(error, OtlpError::Target(ConnectError::Endpoint)), "{error}");
     let mut config = config("http://localhost:4318/v1/traces");
     target(&mut config).headers = vec![("x-key".to_owned(), Secret::new("hidden\n"))];
-    let error = Otlp::start(&config, None).unwrap_err().to_string();
+    let error = OtlpSpans::start(&config, None).unwrap_err().to_string();
     assert!(error.contains("`x-key`") && !error.contains("hidden"), "{error}");
     config.otlp.traces = None;
-    assert!(Otlp::start(&config, None).unwrap().is_none());
+    assert!(OtlpSpans::start(&config, None).unwrap().is_none());
 }
 
 #[tokio::test]

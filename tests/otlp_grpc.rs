@@ -10,7 +10,7 @@ use vital_sidecar::config::model::{OtlpProtocol, OtlpTarget, Signal};
 use vital_sidecar::secret::Secret;
 use vital_sidecar::telemetry::export::gzip::pack;
 use vital_sidecar::telemetry::export::transport::connect;
-use vital_sidecar::telemetry::export::{Answer, Carrier, Parcel};
+use vital_sidecar::telemetry::export::{Answer, Carrier, Encoding, Parcel};
 
 use crate::support::authority::Authority;
 use crate::support::client::Client;
@@ -33,7 +33,7 @@ fn carrier(target: &OtlpTarget) -> Box<dyn Carrier> {
 }
 
 fn parcel() -> Parcel {
-    pack(3, Bytes::from_static(b"a message"), false)
+    pack(3, Bytes::from_static(b"a message"), Encoding::Identity)
 }
 
 fn told(answer: &Answer) -> String {
@@ -70,8 +70,8 @@ async fn a_parcel_arrives_as_it_is_with_its_headers_and_its_deadline() {
     let mut target = target(&collector);
     target.headers = vec![("authorization".to_owned(), Secret::new("Bearer 100%41"))];
     let carrier = carrier(&target);
-    for compress in [false, true] {
-        let parcel = pack(1, Bytes::from(vec![7; 300_000]), compress);
+    for encoding in [Encoding::Identity, Encoding::Gzip] {
+        let parcel = pack(1, Bytes::from(vec![7; 300_000]), encoding);
         assert_eq!(carrier.carry(&parcel, LIMIT).await, TAKEN);
     }
     for (seen, is_compressed) in collector.seen().into_iter().zip([false, true]) {

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use vital_sidecar::config::model::{OtlpProtocol, OtlpTarget, Signal};
-use vital_sidecar::telemetry::export::Answer;
 use vital_sidecar::telemetry::export::gzip::pack;
 use vital_sidecar::telemetry::export::transport::connect;
+use vital_sidecar::telemetry::export::{Answer, Encoding};
 
 const LIMIT: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(200);
@@ -19,7 +19,7 @@ async fn answered_by(words: &[u8], closes: bool, limit: Duration) -> Answer {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1/traces", listener.local_addr().unwrap());
     let carrier = connect(&OtlpTarget::new(url, OtlpProtocol::Http), Signal::Traces).unwrap();
-    let parcel = pack(3, Bytes::from_static(b"a message"), false);
+    let parcel = pack(3, Bytes::from_static(b"a message"), Encoding::Identity);
     let peer = async {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut request = Vec::new();

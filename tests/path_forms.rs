@@ -5,10 +5,8 @@
 //! arrives upstream is read in the ways in which frameworks read a target. With gates that refuse
 //! everything on that route, nothing may arrive that any of them takes for it.
 //!
-//! Two groups of readings are told apart. Those of `CLOSE` are what a standard, or a careful framework,
-//! does. Those of `LOOSE` (letter case, a trailing slash, path parameters, decoding twice) make another
-//! resource the same one by a decision of the framework's own; a route does not follow them, and
-//! `unmatched = "deny"` is the answer to all of them at once. `docs/security.md` says so.
+//! A route does not follow the readings of `LOOSE`, and `unmatched = "deny"` is the answer to all of them
+//! at once. `docs/security.md` says so.
 
 use std::collections::BTreeSet;
 
@@ -22,218 +20,11 @@ use crate::support::recorder::recording;
 use crate::support::sidecar::{self, Sidecar};
 use crate::support::upstream::Upstream;
 
-/// What is protected.
-const TARGET: &str = "/api/orchestrate";
+mod readings;
+mod spellings;
 
-/// Before the first segment.
-const BEFORE: [&str; 16] = [
-    "/",
-    "//",
-    "/./",
-    "/x/../",
-    "/%2e/",
-    "/x/%2e%2e/",
-    "/x/%2E./",
-    "/../",
-    "/%2f",
-    "/\\",
-    "/..;/",
-    "/;/",
-    "/;a=b/",
-    "/x/..%2f",
-    "/x%2f../",
-    "\\",
-];
-/// The first segment.
-const FIRST: [&str; 8] =
-    ["api", "%61pi", "ap%69", "%61%70%69", "API", "%41pi", "%2561pi", "api;v=1"];
-/// Between the two.
-const BETWEEN: [&str; 15] = [
-    "/",
-    "//",
-    "/./",
-    "/x/../",
-    "/%2e/",
-    "/y/%2E%2e/",
-    "%2F",
-    "%2f",
-    "%5C",
-    "\\",
-    "%252F",
-    "/;a=b/",
-    "/%00/",
-    "%2f%2f",
-    "/.%2f",
-];
-/// The second segment.
-const SECOND: [&str; 6] = [
-    "orchestrate",
-    "%6frchestrate",
-    "orchestrat%65",
-    "Orchestrate",
-    "orchestrate%00",
-    "orchestrat%2565",
-];
-/// Behind it.
-const AFTER: [&str; 18] = [
-    "",
-    "?",
-    "?x=/../..",
-    "?/api/other",
-    "#f",
-    "%23",
-    "/",
-    "//",
-    "/.",
-    "/x/..",
-    "/%2e",
-    "%2f",
-    "%20",
-    ";x=1",
-    "%3bx",
-    ".",
-    "/x/%2e%2e",
-    "%3F",
-];
-
-/// Every spelling that differs from the plain one in at most two places.
-fn spellings() -> BTreeSet<String> {
-    let parts: [&[&str]; 5] = [&BEFORE, &FIRST, &BETWEEN, &SECOND, &AFTER];
-    let mut all = BTreeSet::new();
-    for one in 0..parts.len() {
-        for other in one + 1..parts.len() {
-            for here in 0..parts[one].len() {
-                for there in 0..parts[other].len() {
-                    let choice = |part: usize| match part {
-                        _ if part == one => here,
-                        _ if part == other => there,
-                        _ => 0,
-                    };
-                    all.insert((0..parts.len()).map(|part| parts[part][choice(part)]).collect());
-                }
-            }
-        }
-    }
-    all
-}
-
-/// Those that differ from it in one place.
-fn few() -> Vec<String> {
-    let parts: [&[&str]; 5] = [&BEFORE, &FIRST, &BETWEEN, &SECOND, &AFTER];
-    let mut few = Vec::new();
-    for (part, spellings) in parts.iter().enumerate() {
-        for spelling in *spellings {
-            let text: String =
-                (0..parts.len()).map(|p| if p == part { spelling } else { parts[p][0] }).collect();
-            few.push(format!("POST {text}"));
-        }
-    }
-    few.extend(more());
-    few
-}
-
-/// Forms of a request line that are not about the path alone.
-fn more() -> Vec<String> {
-    let mut forms = Vec::new();
-    for absolute in [
-        "http://app.example",
-        "HTTP://APP.example:80",
-        "https://app.example",
-        "http://e@app.example",
-    ] {
-        for path in [
-            "/api/orchestrate",
-            "//api/orchestrate",
-            "/x/../api/orchestrate",
-            "/%61pi/orchestrate?q",
-        ] {
-            forms.push(format!("POST {absolute}{path}"));
-        }
-    }
-    forms.extend(
-        ["post /api/orchestrate", "Post /api//orchestrate", "pOST /%61pi/orchestrate"]
-            .map(str::to_owned),
-    );
-    forms
-}
-
-/// All of them.
-fn forms() -> Vec<String> {
-    spellings().into_iter().map(|path| format!("POST {path}")).chain(more()).collect()
-}
-
-/// A way to read a path: the result is compared with [`TARGET`].
-type Reading = (&'static str, fn(&str) -> String);
-
-/// What standards and careful frameworks do.
-const CLOSE: [Reading; 6] = [
-    ("as it is", |path| path.to_owned()),
-    ("decoded", decoded),
-    ("resolved", resolved),
-    ("resolved, then decoded", |path| decoded(&resolved(path))),
-    ("decoded, then resolved", |path| resolved(&decoded(path))),
-    ("with backslashes as slashes", |path| resolved(&decoded(path).replace('\\', "/"))),
-];
-
-/// What makes another resource the same one.
-const LOOSE: [Reading; 6] = [
-    ("in lower case", |path| resolved(&decoded(path)).to_ascii_lowercase()),
-    ("without a trailing slash", |path| resolved(&decoded(path)).trim_end_matches('/').to_owned()),
-    ("without parameters", |path| resolved(&decoded(&without_parameters(path)))),
-    ("without parameters, decoded first", |path| resolved(&without_parameters(&decoded(path)))),
-    ("decoded twice", |path| resolved(&decoded(&decoded(path)))),
-    ("up to a NUL", |path| {
-        let plain = decoded(path);
-        resolved(plain.split('\0').next().unwrap_or_default())
-    }),
-];
-
-fn decoded(path: &str) -> String {
-    let mut plain = Vec::new();
-    let mut bytes = path.as_bytes();
-    while let [byte, rest @ ..] = bytes {
-        bytes = rest;
-        let hex = |at: usize| rest.get(at).and_then(|b| char::from(*b).to_digit(16));
-        match (byte, hex(0), hex(1)) {
-            (b'%', Some(high), Some(low)) => {
-                plain.push(u8::try_from(high << 4 | low).expect("two digits"));
-                bytes = &rest[2..];
-            }
-            _ => plain.push(*byte),
-        }
-    }
-    String::from_utf8_lossy(&plain).into_owned()
-}
-
-fn resolved(path: &str) -> String {
-    let mut segments: Vec<&str> = Vec::new();
-    for segment in path.split('/') {
-        match segment {
-            "" | "." => {}
-            ".." => drop(segments.pop()),
-            segment => segments.push(segment),
-        }
-    }
-    let is_directory = path.ends_with(['/']) || path.ends_with("/.") || path.ends_with("/..");
-    let slash = if is_directory && !segments.is_empty() { "/" } else { "" };
-    format!("/{}{slash}", segments.join("/"))
-}
-
-fn without_parameters(path: &str) -> String {
-    let plain = |segment: &str| segment.split(';').next().unwrap_or_default().to_owned();
-    path.split('/').map(plain).collect::<Vec<_>>().join("/")
-}
-
-/// The readings by which a request line that arrived is one of the protected resource.
-fn taken_for<'r>(line: &str, readings: &'r [Reading]) -> Vec<&'r str> {
-    let mut words = line.split(' ');
-    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let path = target.split(['?', '#']).next().unwrap_or_default();
-    if !method.eq_ignore_ascii_case("POST") {
-        return Vec::new();
-    }
-    readings.iter().filter(|(_, read)| read(path) == TARGET).map(|(name, _)| *name).collect()
-}
+use readings::{CLOSE, LOOSE, Reading, TARGET, taken_for};
+use spellings::{few, forms};
 
 /// The request lines that arrived.
 fn arrived(upstream: &Upstream) -> Vec<String> {
@@ -305,20 +96,28 @@ const KNOWN: &str = "[[routes]]\nmatch = \"POST /api/orchestrate\"\nidentity = \
 const CLOSED: &str =
     "[security]\nunmatched = \"deny\"\n[[routes]]\nmatch = \"* /static/{*rest}\"\n";
 
+/// What the client speaks.
+#[derive(Clone, Copy, Debug)]
+enum Spoken {
+    Http1,
+    Http2,
+}
+
 /// Sends forms past a gate, and gives what arrived.
-async fn past(gate: &str, path: &str, over_http2: bool, forms: &[String]) -> Vec<String> {
+async fn past(gate: &str, path: &str, spoken: Spoken, forms: &[String]) -> Vec<String> {
     let recorder = recording().await;
     let policy = format!("[server]\npath = \"{path}\"\n{gate}");
     let sidecar = sidecar::with(&house::config(recorder.upstream.address, &policy)).await;
     // What the limit lets pass.
     ask(&sidecar, "POST /api/orchestrate").await;
     let before = recorder.upstream.heads().len();
-    if over_http2 {
-        ask_over_http2(&sidecar, forms).await;
-    } else {
-        for form in forms {
-            ask(&sidecar, form).await;
+    match spoken {
+        Spoken::Http1 => {
+            for form in forms {
+                ask(&sidecar, form).await;
+            }
         }
+        Spoken::Http2 => ask_over_http2(&sidecar, forms).await,
     }
     arrived(&recorder.upstream).split_off(before)
 }
@@ -337,7 +136,7 @@ fn assert_none_is_taken(arrived: &[String], readings: &[Reading], case: &str) {
 #[tokio::test]
 async fn no_spelling_of_a_denied_path_arrives_over_http1() {
     for path in ["strict", "as_is"] {
-        let arrived = past(DENIED, path, false, &forms()).await;
+        let arrived = past(DENIED, path, Spoken::Http1, &forms()).await;
         assert!(arrived.len() > 100, "{path}: other resources do arrive: {}", arrived.len());
         assert_none_is_taken(&arrived, &CLOSE, path);
     }
@@ -346,7 +145,7 @@ async fn no_spelling_of_a_denied_path_arrives_over_http1() {
 #[tokio::test]
 async fn no_spelling_of_a_denied_path_arrives_over_http2() {
     for path in ["strict", "as_is"] {
-        let arrived = past(DENIED, path, true, &forms()).await;
+        let arrived = past(DENIED, path, Spoken::Http2, &forms()).await;
         assert!(arrived.len() > 100, "{path}: other resources do arrive: {}", arrived.len());
         assert_none_is_taken(&arrived, &CLOSE, path);
     }
@@ -356,9 +155,9 @@ async fn no_spelling_of_a_denied_path_arrives_over_http2() {
 async fn every_gate_stands_before_every_spelling() {
     for (gate, name) in [(LIMITED, "limit"), (JUDGED, "csrf"), (KNOWN, "identity")] {
         for path in ["strict", "as_is"] {
-            for over_http2 in [false, true] {
-                let arrived = past(gate, path, over_http2, &few()).await;
-                let case = format!("{name}, {path}, HTTP/2: {over_http2}");
+            for spoken in [Spoken::Http1, Spoken::Http2] {
+                let arrived = past(gate, path, spoken, &few()).await;
+                let case = format!("{name}, {path}, {spoken:?}");
                 assert!(!arrived.is_empty(), "{case}");
                 assert_none_is_taken(&arrived, &CLOSE, &case);
             }
@@ -399,7 +198,7 @@ async fn whatever_arrives_as_the_protected_resource_says_who_calls() {
 #[tokio::test]
 async fn what_a_framework_makes_the_same_by_its_own_decision_is_told_in_the_documentation() {
     let kinds = async |gate: &str, path: &str| {
-        let arrived = past(gate, path, false, &few()).await;
+        let arrived = past(gate, path, Spoken::Http1, &few()).await;
         let kinds = arrived.iter().flat_map(|line| taken_for(line, &LOOSE)).map(str::to_owned);
         kinds.collect::<BTreeSet<_>>()
     };
@@ -418,13 +217,13 @@ async fn what_a_framework_makes_the_same_by_its_own_decision_is_told_in_the_docu
     // All of them are other paths to us, so none is known.
     for path in ["strict", "as_is"] {
         let gate = format!("{CLOSED}{DENIED}");
-        let arrived = past(&gate, path, false, &few()).await;
+        let arrived = past(&gate, path, Spoken::Http1, &few()).await;
         assert_none_is_taken(&arrived, &LOOSE, path);
     }
 }
 
 #[tokio::test]
-async fn what_arrives_is_named_counted_and_audited_by_its_route() {
+async fn what_arrives_is_recorded_under_its_route() {
     let recorder = recording().await;
     let policy = "[[routes]]\nmatch = \"POST /api/orchestrate\"\n";
     let mut sidecar = sidecar::with(&house::config(recorder.upstream.address, policy)).await;
@@ -441,15 +240,4 @@ async fn what_arrives_is_named_counted_and_audited_by_its_route() {
         met += usize::from(is_met);
     }
     assert!(met > 10, "{met}");
-}
-
-#[test]
-fn the_readings_of_this_test_read() {
-    assert_eq!(decoded("/%61%2fb%zz%"), "/a/b%zz%");
-    assert_eq!(resolved("//a/./b/../c/"), "/a/c/");
-    assert_eq!(resolved("/a/.."), "/");
-    assert_eq!(without_parameters("/a;x=1/b;y"), "/a/b");
-    assert_eq!(taken_for("POST /x/..%2fapi%5corchestrate?q HTTP/1.1", &CLOSE).len(), 1);
-    assert_eq!(taken_for("POST /api/orchestrate HTTP/1.1", &CLOSE).len(), CLOSE.len());
-    assert!(taken_for("GET /api/orchestrate HTTP/1.1", &CLOSE).is_empty());
 }

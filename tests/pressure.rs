@@ -139,11 +139,7 @@ async fn continue_comes_only_after_every_gate() {
 
 #[tokio::test]
 async fn a_full_pool_is_503_after_the_queue_timeout() {
-    let upstream = upstream::scripted(async |mut wire| {
-        wire.head().await;
-        wire.closed().await;
-    })
-    .await;
+    let upstream = upstream::stalling("").await;
     let mut config = Config::for_upstream(upstream.address);
     config.upstream.pool.max_connections = 1;
     config.upstream.pool.queue_timeout = Duration::from_millis(50);

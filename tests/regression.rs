@@ -73,12 +73,7 @@ async fn a_client_that_resets_after_a_refusal_is_not_a_broken_head() {
 
 #[tokio::test]
 async fn a_request_that_breaks_during_an_early_answer_is_not_the_upstreams_fault() {
-    let upstream = upstream::scripted(async |mut wire| {
-        wire.head().await;
-        wire.say("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nearly").await;
-        wire.closed().await;
-    })
-    .await;
+    let upstream = upstream::stalling("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nearly").await;
     let mut config = Config::for_upstream(upstream.address);
     config.server.limits.max_request_body = 4;
     let mut sidecar = sidecar::with(&config).await;

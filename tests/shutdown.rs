@@ -159,11 +159,7 @@ async fn a_second_signal_ends_at_once_and_says_that_it_cut() {
 #[tokio::test]
 async fn a_second_signal_does_not_wait_for_a_sink_that_hangs() {
     let upstream = upstream::answering(OK).await;
-    let collector = upstream::scripted(async |mut wire| {
-        wire.head().await;
-        wire.closed().await;
-    })
-    .await;
+    let collector = upstream::stalling("").await;
     let process = Process::start(&format!(
         "[upstream]\nurl = \"http://{}\"\n[otlp]\nendpoint = \"http://{}\"\ntimeout = \"50s\"\n\
          [server.drain]\ndelay = \"0s\"\ntimeout = \"60s\"\n",

@@ -20,20 +20,6 @@ async fn impatient(upstream: &Upstream) -> Sidecar {
     sidecar::with(&config).await
 }
 
-/// An upstream that says this and then nothing more.
-async fn stalling(answer: impl Into<String>) -> Upstream {
-    let answer = answer.into();
-    upstream::scripted(move |mut wire: Wire| {
-        let answer = answer.clone();
-        async move {
-            wire.head().await;
-            wire.say(answer).await;
-            wire.closed().await;
-        }
-    })
-    .await
-}
-
 #[tokio::test]
 async fn each_event_arrives_before_the_next_is_sent() {
     let (go, went) = mpsc::channel::<()>(1);
@@ -68,7 +54,7 @@ async fn each_event_arrives_before_the_next_is_sent() {
 #[tokio::test]
 async fn a_stalled_event_stream_ends_with_an_error_event() {
     for (said, events) in [("data: 1\n\n", 1), ("data: 1\n\ndata: ha", 1), ("", 0)] {
-        let upstream = stalling(format!("{EVENTS}\r\n{said}")).await;
+        let upstream = upstream::stalling(format!("{EVENTS}\r\n{said}")).await;
         let mut sidecar = impatient(&upstream).await;
 
         let answer = sidecar.client().await.get("/").await;
@@ -131,7 +117,7 @@ async fn a_stream_of_another_kind_gets_no_event() {
         "HTTP/1.1 200 OK\r\ncontent-type: application/json-seq\r\n\r\n".to_owned(),
         "HTTP/1.1 200 OK\r\ncontent-type: application/grpc+proto\r\n\r\n".to_owned(),
     ] {
-        let upstream = stalling(format!("{head}some")).await;
+        let upstream = upstream::stalling(format!("{head}some")).await;
         let mut sidecar = impatient(&upstream).await;
 
         let answer = sidecar.client().await.get("/").await;

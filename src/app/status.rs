@@ -51,11 +51,11 @@ pub(super) fn probes(proxy: &Arc<Proxy>) -> Vec<Probe> {
             _ => Ok(()),
         }),
     ));
-    let house = Arc::downgrade(proxy);
+    let weak = Arc::downgrade(proxy);
     probes.push((
         "keys",
         Box::new(move || {
-            let has_keys = house.upgrade().is_none_or(|proxy| proxy.identities().has_keys());
+            let has_keys = weak.upgrade().is_none_or(|proxy| proxy.identities().has_keys());
             has_keys.then_some(()).ok_or_else(|| "are not loaded, or too old".to_owned())
         }),
     ));
@@ -78,18 +78,18 @@ pub(super) fn register(proxy: &Arc<Proxy>, reload: &reload::Handle, metrics: &Me
         let state = handle.state();
         (state.complaint.is_none(), state.last_success)
     }));
-    let house = Arc::downgrade(proxy);
-    metrics.register(sources::rules(move || rules(&house)));
-    let house = Arc::downgrade(proxy);
-    metrics.register(sources::store(move || store_state(&house)));
-    let house = Arc::downgrade(proxy);
-    metrics.register(sources::breaker(move || breaker(&house)));
+    let weak = Arc::downgrade(proxy);
+    metrics.register(sources::rules(move || rules(&weak)));
+    let weak = Arc::downgrade(proxy);
+    metrics.register(sources::store(move || store_state(&weak)));
+    let weak = Arc::downgrade(proxy);
+    metrics.register(sources::breaker(move || breaker(&weak)));
     if let Some(audit) = proxy.audit() {
         let commits = metrics.clone();
         audit.observe_commits(move |took| commits.audit_committed(took));
-        let house = Arc::downgrade(proxy);
+        let weak = Arc::downgrade(proxy);
         metrics.register(sources::audit(move || {
-            house.upgrade().and_then(|proxy| proxy.audit().map(counts)).unwrap_or_default()
+            weak.upgrade().and_then(|proxy| proxy.audit().map(counts)).unwrap_or_default()
         }));
     }
 }
@@ -102,13 +102,13 @@ pub(super) fn document(
     health: &Arc<Health>,
     reload: &reload::Handle,
 ) -> Box<dyn Fn() -> Value + Send + Sync> {
-    let (house, health, reload) = (Arc::downgrade(proxy), Arc::clone(health), reload.clone());
+    let (weak, health, reload) = (Arc::downgrade(proxy), Arc::clone(health), reload.clone());
     let began = Instant::now();
     let service = config.service.clone();
     let upstream = config.upstream.shown();
     let listen = listen.to_string();
     Box::new(move || {
-        let Some(proxy) = house.upgrade() else { return Value::Null };
+        let Some(proxy) = weak.upgrade() else { return Value::Null };
         let telemetry = proxy.telemetry();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -165,8 +165,8 @@ fn identity(proxy: &Proxy) -> Value {
 }
 
 /// The places a breaker can be in, and whether it is there; none where it is off.
-fn breaker(house: &Weak<Proxy>) -> Vec<(&'static str, bool)> {
-    let state = house.upgrade().and_then(|proxy| proxy.upstream().breaker().state());
+fn breaker(weak: &Weak<Proxy>) -> Vec<(&'static str, bool)> {
+    let state = weak.upgrade().and_then(|proxy| proxy.upstream().breaker().state());
     let Some(now) = state else { return Vec::new() };
     State::ALL.iter().map(|state| (state.as_str(), *state == now)).collect()
 }
@@ -223,8 +223,8 @@ fn kept(proxy: &Proxy) -> Value {
     counts.map(show).collect::<serde_json::Map<_, _>>().into()
 }
 
-fn rules(house: &Weak<Proxy>) -> Vec<sources::RuleCounts> {
-    let Some(proxy) = house.upgrade() else { return Vec::new() };
+fn rules(weak: &Weak<Proxy>) -> Vec<sources::RuleCounts> {
+    let Some(proxy) = weak.upgrade() else { return Vec::new() };
     let plan = proxy.plan();
     let count = |limiter: &Limiter| {
         let counts = limiter.counts();
@@ -239,8 +239,8 @@ fn rules(house: &Weak<Proxy>) -> Vec<sources::RuleCounts> {
     plan.rate_limits.iter().map(count).collect()
 }
 
-fn store_state(house: &Weak<Proxy>) -> Option<sources::StoreState> {
-    let health = house.upgrade()?.limit_store()?.health();
+fn store_state(weak: &Weak<Proxy>) -> Option<sources::StoreState> {
+    let health = weak.upgrade()?.limit_store()?.health();
     Some(sources::StoreState { is_degraded: health.is_degraded, decisions: health.degraded })
 }
 

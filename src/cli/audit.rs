@@ -21,7 +21,7 @@ pub fn run(directory: &Path) -> ExitCode {
 ///
 /// # Errors
 /// When the output cannot be written.
-pub fn run_verify(directory: &Path, out: &mut impl Write) -> io::Result<u8> {
+fn run_verify(directory: &Path, out: &mut impl Write) -> io::Result<u8> {
     let (report, is_ok) = verify(directory);
     out.write_all(report.as_bytes())?;
     Ok(u8::from(!is_ok))

@@ -1,4 +1,7 @@
-//! The command line: one file per subcommand.
+//! The command line: one module per subcommand.
+//!
+//! `source` says where a configuration comes from, `running` which sidecar is meant, `admin_client` asks
+//! it, and `say` prints: they serve several.
 
 pub mod admin_client;
 pub mod audit;

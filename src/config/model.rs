@@ -63,7 +63,7 @@ pub struct Config {
     pub upstream: Upstream,
     /// `[request_id]`: the header's name, lower case.
     pub request_id_header: Arc<str>,
-    /// `[otlp]`: where spans and data points are pushed to.
+    /// `[otlp]`: where spans, data points and log records are pushed to.
     pub otlp: Otlp,
     /// `[tracing]`: whom to believe and what to keep.
     pub tracing: Tracing,

@@ -1,4 +1,8 @@
 //! Reading single values: durations, sizes, numbers, shares, words of a closed set.
+//!
+//! What is wrong is said with what was probably meant: the missing unit, the space before it, the nearest
+//! word. A value from outside the file is text, and is read as what its key wants. Which key wants what
+//! is `check`'s business.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;

@@ -1,4 +1,7 @@
 //! Request ids: ours (UUIDv7, RFC 9562) and the one a client may propose.
+//!
+//! One that is proposed is short and plain, or it is none, so it can forge nothing. Whether it is believed
+//! is decided in `proxy::request_id`.
 
 use std::fmt;
 use std::time::SystemTime;

@@ -1,4 +1,6 @@
 //! Request methods as a closed set, safe as a metric label.
+//!
+//! Which of them are allowed is decided elsewhere; here every token is a method.
 
 use std::fmt;
 

@@ -14,7 +14,7 @@ pub const JSON: &str = "application/problem+json";
 /// The media type of [`Problem::html`].
 pub const HTML: &str = "text/html; charset=utf-8";
 /// The `type` of a problem that says no more than its status.
-pub const ABOUT_BLANK: &str = "about:blank";
+const ABOUT_BLANK: &str = "about:blank";
 /// The `type` of a request over its limit (draft-ietf-httpapi-ratelimit-headers-10).
 pub const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 

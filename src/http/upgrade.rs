@@ -10,6 +10,8 @@
 use http::HeaderMap;
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
 
+use super::framing::is_token;
+
 /// Names of protocols that carry HTTP requests.
 const HTTP_ITSELF: [&[u8]; 4] = [b"h2c", b"h2", b"http", b"tls"];
 
@@ -58,15 +60,10 @@ fn list(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 fn may_pass(protocol: &[u8]) -> bool {
     let mut parts = protocol.splitn(2, |byte| *byte == b'/');
     let name = parts.next().unwrap_or_default();
-    let is_token = |part: &[u8]| !part.is_empty() && part.iter().all(|byte| is_tchar(*byte));
+    let is_token = |part: &[u8]| !part.is_empty() && part.iter().all(|byte| is_token(*byte));
     is_token(name)
         && parts.next().is_none_or(is_token)
         && !HTTP_ITSELF.iter().any(|http| name.eq_ignore_ascii_case(http))
-}
-
-/// RFC 9110 §5.6.2.
-fn is_tchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

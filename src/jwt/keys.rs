@@ -12,8 +12,9 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::{is_symmetric, strict};
+use super::is_symmetric;
 use crate::base64::{self, Form};
+use crate::strict_json;
 
 /// Keys of one set that are looked at; a set has two or three.
 const MOST_KEYS: usize = 64;
@@ -64,7 +65,7 @@ pub enum BadKeys {
 impl Keys {
     /// The keys of a JWK set (RFC 7517 §5) that may check one of `allowed`.
     pub fn of_set(text: &[u8], allowed: &[Algorithm]) -> Result<Self, BadKeys> {
-        let set = strict::object(text).ok_or(BadKeys::NotASet)?;
+        let set = strict_json::object(text).ok_or(BadKeys::NotASet)?;
         let Some(Value::Array(list)) = set.get("keys") else { return Err(BadKeys::NotASet) };
         let keys =
             list.iter().take(MOST_KEYS).filter_map(|jwk| Key::of_jwk(jwk.as_object()?, allowed));

@@ -11,13 +11,11 @@
 
 mod keys;
 mod sign;
-mod strict;
 mod token;
 
 pub use jsonwebtoken::Algorithm;
 pub use keys::{BadKeys, Keys};
 pub use sign::{BadSigningKey, LIFETIME, Signer, Statement};
-pub use strict::object;
 pub use token::{MAX_TOKEN, Rejected, Rules, Verified, verify};
 
 /// Every algorithm there is here, by the name of RFC 7518 and RFC 8037.

@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::keys::Keys;
-use super::strict;
 use crate::base64::{self, Form};
+use crate::strict_json;
 
 /// The longest token that is looked at, in bytes. Longer than the usual 1 KiB by far, and below what
 /// a field may have.
@@ -105,7 +105,7 @@ pub fn verify(token: &[u8], keys: &Keys, rules: &Rules, now: u64) -> Result<Veri
 
 fn object(part: &str) -> Result<Map<String, Value>, Rejected> {
     let text = base64::decode(part.as_bytes(), Form::Url).ok_or(Rejected::Malformed)?;
-    strict::object(&text).ok_or(Rejected::Malformed)
+    strict_json::object(&text).ok_or(Rejected::Malformed)
 }
 
 /// The types that may grant access: one that says it is of another was not made to (RFC 8725 §3.11).

@@ -9,10 +9,10 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
 use super::fault::{Fault, Findings};
-use super::json::{self, Unread};
 use super::reference::Spot;
 use super::schema::{Schema, Workshop};
 use super::violation::{Place, Rule, Violation};
+use crate::strict_json::{self, Unread};
 
 /// Levels of a body. Deeper ones are refused before anything is built.
 const MAX_DEPTH: usize = 64;
@@ -135,7 +135,7 @@ impl Body {
 impl JsonBody {
     /// What is wrong with a whole body.
     pub fn judge(&self, text: &[u8]) -> Vec<Violation> {
-        match json::read(text, MAX_DEPTH) {
+        match strict_json::read(text, MAX_DEPTH) {
             Ok(value) => self.0.judge(&value, Place::Body, ""),
             Err(Unread::Syntax { .. }) => vec![violation(Rule::JSON)],
             Err(Unread::Depth) => vec![violation(Rule::DEPTH)],

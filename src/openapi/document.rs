@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::fault::{Fault, Findings, below};
 use super::operation::{self, Operation};
 use super::reference::Spot;
-use super::schema::Workshop;
+use super::schema::{Version, Workshop};
 use super::{servers, text};
 use crate::http::template::{Table, Template};
 use crate::record::ConfigName;
@@ -118,13 +118,13 @@ impl Document {
 
 fn read(document: &Value, findings: &mut Findings) -> Option<(Vec<Path>, Table)> {
     let root = Spot::root(document);
-    let is_old = findings.keep(is_3_0(&root))?;
+    let version = findings.keep(version(&root))?;
     let bases = findings.keep(servers::bases(&root))?.unwrap_or_else(|| vec![String::new()]);
     let paths = root.member("paths");
     let Some(paths) = paths.filter(|paths| paths.value.is_object()) else {
         return findings.refuse(root.fault("the document has no `paths`"));
     };
-    let mut workshop = Workshop::new(document, is_old);
+    let mut workshop = Workshop::new(document, version);
     let (mut found, mut ids) = (Vec::new(), HashMap::new());
     for (name, spot) in paths.members().filter(|(name, _)| !name.starts_with("x-")) {
         let item = findings.keep(spot.clone().resolve(document));
@@ -187,7 +187,7 @@ fn read_path<'d>(
     Some(())
 }
 
-fn is_3_0(root: &Spot<'_>) -> Result<bool, Fault> {
+fn version(root: &Spot<'_>) -> Result<Version, Fault> {
     let version = root.member("openapi");
     let Some(version) = version else {
         let what = match root.value.get("swagger") {
@@ -197,8 +197,8 @@ fn is_3_0(root: &Spot<'_>) -> Result<bool, Fault> {
         return Err(root.fault(what));
     };
     match version.value.as_str() {
-        Some(text) if text.starts_with("3.0.") => Ok(true),
-        Some(text) if text.starts_with("3.1.") => Ok(false),
+        Some(text) if text.starts_with("3.0.") => Ok(Version::V3_0),
+        Some(text) if text.starts_with("3.1.") => Ok(Version::V3_1),
         Some(_) => Err(version.fault("only OpenAPI 3.0 and 3.1 are supported")),
         None => Err(version.fault("expected the version in quotes, such as \"3.1.0\"")),
     }

@@ -12,7 +12,6 @@
 mod body;
 mod document;
 mod fault;
-mod json;
 mod operation;
 mod parameter;
 mod reference;

@@ -12,10 +12,10 @@ use http::{HeaderMap, HeaderName};
 use serde_json::Value;
 
 use super::fault::{Fault, Findings, below};
-use super::json;
 use super::reference::Spot;
 use super::schema::{Kinds, Schema, Workshop};
 use super::violation::{Place, Rule, Violation};
+use crate::strict_json;
 
 mod text;
 
@@ -156,7 +156,7 @@ impl Parameter {
             Style::List(_) | Style::Repeated => self.schema.items,
             Style::Json => {
                 let text = texts.first().map_or("", |text| text);
-                return match json::read(text.as_bytes(), MAX_DEPTH) {
+                return match strict_json::read(text.as_bytes(), MAX_DEPTH) {
                     Ok(value) => judge(&value),
                     Err(_) => vec![self.violation(Rule::JSON)],
                 };

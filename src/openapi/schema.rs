@@ -42,12 +42,20 @@ pub(super) struct Schema {
     pub(super) items: Kinds,
 }
 
+/// The version of `OpenAPI` that a document is written in: each has a dialect of its own for schemas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    /// 3.0: nearly JSON Schema, of an early draft.
+    V3_0,
+    /// 3.1: JSON Schema 2020-12.
+    V3_1,
+}
+
 /// Compiles schemas, each once.
 #[derive(Debug)]
 pub(super) struct Workshop<'d> {
     document: &'d Value,
-    /// Whether the document is of 3.0, whose schemas are of another dialect.
-    is_old: bool,
+    version: Version,
     made: HashMap<String, Arc<Schema>>,
     /// What the schemas ask for and nobody checks, each told once.
     pub(super) notices: BTreeSet<String>,
@@ -56,21 +64,23 @@ pub(super) struct Workshop<'d> {
 
 impl<'d> Workshop<'d> {
     /// A workshop for the schemas of a document.
-    pub(super) fn new(document: &'d Value, is_old: bool) -> Self {
-        Self { document, is_old, made: HashMap::new(), notices: BTreeSet::new(), schemas: 0 }
+    pub(super) fn new(document: &'d Value, version: Version) -> Self {
+        Self { document, version, made: HashMap::new(), notices: BTreeSet::new(), schemas: 0 }
     }
 
     /// The compiled schema of this place.
     pub(super) fn schema(&mut self, spot: &Spot<'d>) -> Result<Arc<Schema>, Fault> {
         let key = match spot.value.get("$ref") {
             // Most bodies are references; many operations share one.
-            Some(_) if self.is_old => spot.clone().resolve(self.document)?.pointer,
+            Some(_) if self.version == Version::V3_0 => {
+                spot.clone().resolve(self.document)?.pointer
+            }
             _ => spot.pointer.clone(),
         };
         if let Some(made) = self.made.get(&key) {
             return Ok(Arc::clone(made));
         }
-        let closure = Closure::of(self.document, self.is_old, spot)?;
+        let closure = Closure::of(self.document, self.version, spot)?;
         self.schemas += closure.schemas;
         if self.schemas > MAX_SCHEMAS {
             let what = format!("the schemas are too large together: more than {MAX_SCHEMAS}");

@@ -11,7 +11,7 @@ use serde_json::Value;
 use serde_saphyr::Spanned;
 
 use super::fault::Fault;
-use super::json::{self, Unread};
+use crate::strict_json::{self, Unread};
 
 /// Bytes of a document.
 pub const MAX_FILE: usize = 1 << 20;
@@ -41,7 +41,7 @@ fn is_json(text: &str) -> bool {
 }
 
 fn from_json(text: &str) -> Result<Value, Fault> {
-    json::read(text.as_bytes(), MAX_DEPTH).map_err(|unread| match unread {
+    strict_json::read(text.as_bytes(), MAX_DEPTH).map_err(|unread| match unread {
         Unread::Syntax { line, what } => {
             Fault { line: Some(line), ..Fault::at("", format!("the document is not JSON: {what}")) }
         }

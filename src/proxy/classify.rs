@@ -1,4 +1,7 @@
 //! What a response head says about the answer: its shape, its cache, its gRPC status.
+//!
+//! It notes in the exchange what the head tells, and says what body to expect and how it can be read. It
+//! goes by the head alone; what a body or its trailers tell is the part of `reply`.
 
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use http::{HeaderName, HeaderValue, Method, StatusCode};

@@ -15,8 +15,8 @@ use serde_json::Value;
 use super::exchange::{Exchange, Stop};
 use super::identity::{Identities, Identity, Sender, find};
 use crate::config::model::Need;
-use crate::jwt;
 use crate::record::{Phase, Refusal, Rejection, Step};
+use crate::strict_json;
 
 /// Finds out who sent this head to a route that wants to know. `path` is the canonical path.
 ///
@@ -76,7 +76,7 @@ pub fn judge_body(
     let (Some(place), Some(identity)) = (&identities.tenant_body, &exchange.identity) else {
         return Ok(());
     };
-    let Some(object) = jwt::object(body) else {
+    let Some(object) = strict_json::object(body) else {
         return match serde_json::from_slice::<Value>(body) {
             Ok(value) if !value.is_object() => Ok(()),
             Err(_) if !may_be_an_object(headers, body) => Ok(()),

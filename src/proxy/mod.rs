@@ -1,7 +1,17 @@
 //! The hall: what happens to a request between the door and the upstream.
 //!
 //! [`pipeline`] tells the story; every other file is one of its stages or one of its nouns. Stages
-//! never import each other: only `pipeline` calls them, only `plan` compiles their policies.
+//! never import each other: `pipeline` calls them, `plan` compiles their policies, an [`exchange`]
+//! begins and ends with some, and [`explain`] asks them about a request that nobody has sent.
+//!
+//! - Before the walk: [`survey`] looks the head over, [`request_id`] and [`trace`] say who it is.
+//! - The stages, in the order of the walk: [`target`], [`operations`], [`overload`], [`preflight`],
+//!   [`admission`] (three times), [`screen`], [`csrf`], [`last_hop`], [`identify`], [`validation`],
+//!   [`inspect_body`], [`seat`], [`forward`], [`classify`]; then [`answer`], or [`upgrade`].
+//! - What stages put to use: [`limits`], [`identity`], [`inspect`], [`breaker`], [`upstream`],
+//!   [`error_classes`], [`security_headers`], [`claims`].
+//! - What travels: an [`exchange`] under its [`plan`], from a [`peer`]; [`request_body`] and [`reply`]
+//!   carry it through the bodies, [`tunnel`] past a 101; [`clock`] and [`patience`] time it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -106,7 +106,7 @@ impl Link {
     }
 
     /// Whether an exchange is running.
-    pub fn is_busy(&self) -> bool {
+    fn is_busy(&self) -> bool {
         self.running.load(Ordering::Relaxed) > 0
     }
 

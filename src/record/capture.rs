@@ -1,4 +1,4 @@
-//! Facts that a route may take from a body, by name.
+//! Facts that a route may take from a request or its answer, by name.
 //!
 //! A [`Fact`] is a member of a configured list, a length, a count, a pseudonym or nothing: free text has
 //! no way in.

@@ -1,10 +1,10 @@
 //! What one exchange leaves behind: plain data, already redacted.
 //!
-//! A [`Record`] is made at the start of an exchange, filled on its way, and handed to telemetry
-//! exactly once at its end. It carries no free text from the wire, and its types have no room for
-//! any: only numbers, closed enums, names from the configuration ([`ConfigName`]), path shapes, ids,
-//! and the one sanitised text that the contract names (the user agent, for the log). The path itself
-//! goes another way, to the audit alone.
+//! A [`Record`] is made at the end of an exchange, of what was gathered on its way, and handed to
+//! telemetry exactly once. It carries no free text from the wire, and its types have no room for any:
+//! only numbers, closed enums, names from the configuration ([`ConfigName`]), pseudonyms, path shapes,
+//! ids, and for the log two sanitised texts: the user agent, and the headers that `log.headers` names.
+//! The path itself goes another way, to the audit alone.
 //!
 //! It does not know who reads it.
 

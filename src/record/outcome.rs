@@ -34,7 +34,7 @@ pub enum Outcome {
 pub enum Refusal {
     /// The request is ambiguous or malformed. Usually a broken client, or an attack.
     BadRequest,
-    /// A captured body is compressed, so its facts cannot be read.
+    /// A body that has to be read is compressed, or is of no media type that its operation takes.
     UnsupportedMediaType,
     /// The declared or actual body is over `max_request_body`.
     BodyTooLarge,
@@ -118,7 +118,7 @@ pub enum Phase {
     Limits,
     /// Finding out who calls.
     Identity,
-    /// Reading the request body for captures.
+    /// Reading the request body, for captures, its schema or its tenant.
     Inspect,
     /// Waiting for the durable audit record.
     Audit,

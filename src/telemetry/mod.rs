@@ -4,7 +4,15 @@
 //! or vanish, and traffic does not notice, but every item lost is counted in the [`ledger`]. What goes
 //! to a collector is encoded into parcels, which [`export`] keeps until they are delivered.
 //!
-//! The audit is not here: it is a commit protocol, not a voice (see [`sinks::audit`]).
+//! - Who speaks: [`metrics`] counts, [`log`] says lines (`recent` remembers the last exchanges for
+//!   `explain`), [`sampling`] chooses whose spans leave, [`alerts`] watch the metrics, [`diagnostics`]
+//!   is the sidecar speaking of itself.
+//! - How it gets there: a [`lane`] and its [`worker`] carry items to a [`sink`]; what goes to a collector
+//!   goes on by [`export`]; [`push`] is the clock of pushed metrics.
+//! - What became of it: [`books`] count for one account, the [`ledger`] shows them all.
+//!
+//! The audit is not a voice but a commit protocol; it stands among the [`sinks`] because it writes
+//! ([`sinks::audit`]).
 
 use std::sync::Arc;
 

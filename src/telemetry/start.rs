@@ -23,9 +23,10 @@ use super::post::Mail;
 use super::sink::Sink;
 use super::sinks::access_log::{self, AccessLog, OpenError};
 use super::sinks::datadog::DatadogSink;
+use super::sinks::otlp::OtlpError;
 use super::sinks::otlp::logs::OtlpLogs;
 use super::sinks::otlp::metrics::MetricsPush;
-use super::sinks::otlp::{Otlp, OtlpError};
+use super::sinks::otlp::spans::OtlpSpans;
 use super::sinks::sentry::{BadDsn, SentrySink};
 use super::{Telemetry, worker};
 use crate::config::Config;
@@ -109,7 +110,7 @@ impl Telemetry {
             log.hear(voices.open(&mut ledger, files, "logs", LOG));
         }
         voices.ship(config, spool.as_ref(), &mut log, &mut ledger)?;
-        if let Some(otlp) = Otlp::start(config, spool.as_ref())? {
+        if let Some(otlp) = OtlpSpans::start(config, spool.as_ref())? {
             voices.spans = Some(voices.open(&mut ledger, otlp, "traces", SPANS));
         }
         if voices.spans.is_none() || !config.metrics.has_exemplars {

@@ -1,34 +1,30 @@
 //! A collector and a Sentry in one that keeps all it is sent, heads included, and takes everything.
 
-use std::convert::Infallible;
 use std::fmt::Write;
+use std::future::ready;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
 use flate2::read::GzDecoder;
-use http::{Request, Response};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http::request::Parts;
+use http::{Response, StatusCode};
+use http_body_util::Full;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use parking_lot::Mutex;
 use prost::Message;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 
 use super::markers::Haystack;
+use crate::support::receiver;
 
 /// A running one; it ends with the test.
 pub(super) struct Receiver {
     pub(super) address: SocketAddr,
     kept: Arc<Mutex<Vec<Received>>>,
     is_refusing: Arc<AtomicBool>,
-    _tasks: JoinSet<()>,
+    _server: receiver::Receiver,
 }
 
 /// One request.
@@ -42,29 +38,19 @@ struct Received {
 
 impl Receiver {
     pub(super) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-        let address = listener.local_addr().expect("address");
         let kept = Arc::<Mutex<Vec<Received>>>::default();
         let is_refusing = Arc::<AtomicBool>::default();
         let (keep, refuse) = (Arc::clone(&kept), Arc::clone(&is_refusing));
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                let (keep, refuse) = (Arc::clone(&keep), Arc::clone(&refuse));
-                connections.spawn(async move {
-                    let service = service_fn(|request| {
-                        take(request, Arc::clone(&keep), refuse.load(Ordering::Relaxed))
-                    });
-                    let served = hyper::server::conn::http1::Builder::new()
-                        .timer(TokioTimer::new())
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
-                    drop(served); // The sidecar may leave.
-                });
+        let receiver = receiver::Receiver::start(move |head, body| {
+            keep.lock().push(Received::new(&head, body));
+            let mut answer = Response::new(Full::default());
+            if refuse.load(Ordering::Relaxed) {
+                *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
             }
+            ready(Ok(answer))
         });
-        Self { address, kept, is_refusing, _tasks: tasks }
+        let receiver = receiver.await;
+        Self { address: receiver.address, kept, is_refusing, _server: receiver }
     }
 
     /// Answers 503 from now on: what it is sent has to wait.
@@ -103,28 +89,16 @@ impl Receiver {
     }
 }
 
-async fn take(
-    request: Request<Incoming>,
-    kept: Arc<Mutex<Vec<Received>>>,
-    is_refusing: bool,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (head, mut incoming) = request.into_parts();
-    let mut body = Vec::new();
-    while let Some(Ok(frame)) = incoming.frame().await {
-        body.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+impl Received {
+    fn new(head: &Parts, body: Vec<u8>) -> Self {
+        let mut inflated = Vec::new();
+        if body.starts_with(&[0x1f, 0x8b]) {
+            GzDecoder::new(&body[..]).read_to_end(&mut inflated).expect("gzip");
+        } else {
+            inflated.clone_from(&body);
+        }
+        let path = head.uri.path().to_owned();
+        let head = format!("{} {} {:?}\n", head.method, head.uri, head.headers);
+        Self { path, head, bodies: [body, inflated] }
     }
-    let mut inflated = Vec::new();
-    if body.starts_with(&[0x1f, 0x8b]) {
-        GzDecoder::new(&body[..]).read_to_end(&mut inflated).expect("gzip");
-    } else {
-        inflated.clone_from(&body);
-    }
-    let path = head.uri.path().to_owned();
-    let head = format!("{} {} {:?}\n", head.method, head.uri, head.headers);
-    kept.lock().push(Received { path, head, bodies: [body, inflated] });
-    let mut answer = Response::new(Full::default());
-    if is_refusing {
-        *answer.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
-    }
-    Ok(answer)
 }

@@ -10,12 +10,7 @@ use crate::support::{sidecar, upstream};
 
 #[tokio::test]
 async fn an_ordinary_answer_that_stalls_is_aborted() {
-    let upstream = upstream::scripted(async |mut wire| {
-        wire.head().await;
-        wire.say("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nsome").await;
-        wire.closed().await;
-    })
-    .await;
+    let upstream = upstream::stalling("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nsome").await;
     let mut config = Config::for_upstream(upstream.address);
     config.upstream.timeouts.idle = Some(Duration::from_millis(50));
     let mut sidecar = sidecar::with(&config).await;
@@ -27,12 +22,9 @@ async fn an_ordinary_answer_that_stalls_is_aborted() {
 
 #[tokio::test]
 async fn a_stream_has_clocks_of_its_own() {
-    let stalling = upstream::scripted(async |mut wire| {
-        wire.head().await;
-        wire.say("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: 1\n\n").await;
-        wire.closed().await;
-    })
-    .await;
+    let stalling =
+        upstream::stalling("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: 1\n\n")
+            .await;
     let mut config = Config::for_upstream(stalling.address);
     config.upstream.timeouts.idle = Some(Duration::from_millis(1));
     config.upstream.timeouts.stream_idle = Some(Duration::from_millis(50));
@@ -63,12 +55,7 @@ async fn a_stream_has_clocks_of_its_own() {
 
 #[tokio::test]
 async fn the_drain_deadline_aborts_what_still_runs() {
-    let upstream = upstream::scripted(async |mut wire| {
-        wire.head().await;
-        wire.say("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nsome").await;
-        wire.closed().await;
-    })
-    .await;
+    let upstream = upstream::stalling("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nsome").await;
     let mut sidecar = sidecar::in_front_of(&upstream).await;
     let mut client = sidecar.client().await;
     client.say(GET).await;

@@ -38,11 +38,7 @@ async fn a_client_leaving_mid_body_is_gone_and_takes_its_upstream_request_with_i
 
 #[tokio::test]
 async fn a_client_leaving_before_the_head_is_gone_in_its_phase() {
-    let upstream = upstream::scripted(async |mut wire| {
-        wire.head().await;
-        wire.closed().await;
-    })
-    .await;
+    let upstream = upstream::stalling("").await;
     let mut sidecar = sidecar::in_front_of(&upstream).await;
 
     let mut client = sidecar.client().await;
@@ -59,13 +55,12 @@ async fn a_client_leaving_before_the_head_is_gone_in_its_phase() {
 
 #[tokio::test]
 async fn a_client_leaving_in_the_middle_of_its_body_is_gone_and_got_no_status() {
-    let upstream = upstream::scripted(async |mut wire| {
-        wire.head().await;
-        wire.closed().await;
-    })
-    .await;
+    let upstream = upstream::stalling("").await;
     // The answer that hyper wants all the same is a 400.
-    let asked_for = "[tracing.sampling]\nratio = 0.0\nkeep_status = [400]\n";
+    let asked_for = "[tracing.sampling]
+ratio = 0.0
+keep_status = [400]
+";
     let mut sidecar = sidecar::with(&config(upstream.address, asked_for)).await;
 
     let mut client = sidecar.client().await;

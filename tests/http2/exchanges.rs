@@ -82,12 +82,9 @@ async fn trailers_of_an_answer_reach_the_client() {
 
 #[tokio::test]
 async fn the_last_event_of_a_stream_that_stalls_reaches_the_client() {
-    let upstream = upstream::scripted(async |mut wire| {
-        wire.head().await;
-        wire.say("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: 1\n\n").await;
-        wire.closed().await;
-    })
-    .await;
+    let upstream =
+        upstream::stalling("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: 1\n\n")
+            .await;
     let mut config = Config::for_upstream(upstream.address);
     config.upstream.timeouts.stream_idle = Some(SHORT);
     let mut sidecar = sidecar::with(&config).await;

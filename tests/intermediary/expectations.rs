@@ -33,12 +33,8 @@ async fn an_expectation_goes_to_the_upstream_and_its_100_comes_back() {
 
 #[tokio::test]
 async fn a_final_answer_instead_of_a_100_spares_the_client_its_body() {
-    let upstream = upstream::scripted(async |mut wire| {
-        wire.head().await;
-        wire.say("HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\nno").await;
-        wire.closed().await;
-    })
-    .await;
+    let upstream =
+        upstream::stalling("HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\nno").await;
     let mut sidecar = sidecar::in_front_of(&upstream).await;
 
     let mut client = sidecar.client().await;

@@ -103,14 +103,7 @@ async fn fields_that_clients_may_not_send_through_end_here() {
 
 #[tokio::test]
 async fn nor_may_they_come_in_a_trailer() {
-    let upstream = upstream::scripted(async |mut wire| {
-        wire.head().await;
-        let body = wire.until(b"\r\n\r\n").await;
-        let length = body.len();
-        wire.say(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n")).await;
-        wire.say(body).await;
-    })
-    .await;
+    let upstream = upstream::reading_aloud().await;
     let policy = "[security]\nremove_request_headers = [\"x-debug\"]\n";
     let sidecar = sidecar::with(&house::config(upstream.address, policy)).await;
     let mut client = sidecar.client().await;

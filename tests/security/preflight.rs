@@ -69,11 +69,7 @@ async fn a_denied_route_is_denied_to_preflights_too() {
 #[tokio::test]
 async fn a_preflight_holds_a_permit_like_everyone() {
     let policy = "[overload]\nmax_in_flight = 1\nqueue_timeout = \"0s\"\n";
-    let upstream = crate::support::upstream::scripted(async |mut wire| {
-        wire.head().await;
-        wire.closed().await;
-    })
-    .await;
+    let upstream = crate::support::upstream::stalling("").await;
     let config = crate::support::house::config(upstream.address, policy);
     let sidecar = crate::support::sidecar::with(&config).await;
     let mut first = sidecar.client().await;

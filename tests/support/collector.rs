@@ -1,40 +1,46 @@
-//! A strict OTLP/HTTP collector of spans and log records: it takes only what the specification allows, and says what was wrong.
+//! A strict OTLP/HTTP collector of spans and log records: it takes only what the specification allows,
+//! and says what was wrong (`judge`).
 //!
 //! Whatever it finds wrong fails the test when it is dropped. It can be scripted to refuse, to take a
 //! part, to be slow, or to hang up. What it refused is not kept.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
-use flate2::read::GzDecoder;
-use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http::request::Parts;
+use http::{HeaderMap, Response};
+use http_body_util::Full;
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
+
+mod judge;
+
+use super::receiver::{Answered, Receiver};
+use judge::{decode, identity, inspect, inspect_log, text};
 
 /// How long a test waits for what should come at once.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// What a request brings, by its path.
+#[derive(Clone, Copy, Debug)]
+enum Signal {
+    Spans,
+    Logs,
+}
+
+const SPANS: &str = "/v1/traces";
 const LOGS: &str = "/v1/logs";
 
 /// What the collector does with a request.
@@ -97,7 +103,7 @@ struct State {
 pub(crate) struct Collector {
     address: SocketAddr,
     shared: Arc<Shared>,
-    tasks: JoinSet<()>,
+    receiver: Receiver,
 }
 
 #[derive(Default)]
@@ -114,37 +120,26 @@ impl Shared {
 
 impl Collector {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut collector =
-            Self { address, shared: Arc::new(Shared::default()), tasks: JoinSet::new() };
-        collector.open(listener);
-        collector
-    }
-
-    fn open(&mut self, listener: TcpListener) {
-        let state = Arc::clone(&self.shared);
-        self.tasks.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(serve(stream, Arc::clone(&state)));
-            }
-        });
+        let shared = Arc::<Shared>::default();
+        let told = Arc::clone(&shared);
+        let receiver =
+            Receiver::start(move |head, body| answer(head, body, Arc::clone(&told))).await;
+        Self { address: receiver.address, shared, receiver }
     }
 
     /// Dies: closes its port and every connection. It remembers what it got.
     pub(crate) async fn go_away(&mut self) {
-        self.tasks.shutdown().await;
+        self.receiver.go_away().await;
     }
 
     /// Comes back on the same port.
     pub(crate) async fn come_back(&mut self) {
-        self.open(TcpListener::bind(self.address).await.unwrap());
+        self.receiver.come_back().await;
     }
 
     /// The full URL of the traces endpoint.
     pub(crate) fn endpoint(&self) -> String {
-        format!("http://{}/v1/traces", self.address)
+        format!("http://{}{SPANS}", self.address)
     }
 
     /// The full URL of the logs endpoint.
@@ -213,51 +208,41 @@ impl Drop for Collector {
     }
 }
 
-async fn serve(stream: TcpStream, shared: Arc<Shared>) {
-    let service = service_fn(|request| answer(request, Arc::clone(&shared)));
-    let served = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    drop(served); // A reset is scripted; a client that left is its own business.
-}
-
-async fn answer(
-    request: Request<Incoming>,
-    shared: Arc<Shared>,
-) -> Result<Response<Full<Bytes>>, std::io::Error> {
-    let (head, mut body) = request.into_parts();
-    let mut bytes = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(std::io::Error::other)?;
-        bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
-    }
-    let are_logs = head.uri.path() == LOGS;
-    let (is_right, reply) = {
-        let mut state = shared.lock();
-        let is_right = head.method == "POST" && (are_logs || head.uri.path() == "/v1/traces");
-        if !is_right {
-            state.complaints.push(format!("{} {} is not ours", head.method, head.uri));
+async fn answer(head: Parts, bytes: Vec<u8>, shared: Arc<Shared>) -> Answered {
+    let signal = match (head.method.as_str(), head.uri.path()) {
+        ("POST", SPANS) => Signal::Spans,
+        ("POST", LOGS) => Signal::Logs,
+        (method, path) => {
+            shared.lock().complaints.push(format!("{method} {path} is not ours"));
+            return Ok(status(404, None));
         }
-        let requests = if are_logs { &mut state.log_requests } else { &mut state.requests };
+    };
+    let reply = {
+        let mut state = shared.lock();
+        let requests = match signal {
+            Signal::Spans => &mut state.requests,
+            Signal::Logs => &mut state.log_requests,
+        };
         requests.push(head.headers.clone());
-        (is_right, state.script.pop_front().unwrap_or(Reply::Accept))
+        state.script.pop_front().unwrap_or(Reply::Accept)
     };
     let mut rejected = 0;
     match reply {
-        _ if !is_right => return Ok(status(404, None)),
         Reply::Status(code, retry_after) => return Ok(status(code, retry_after)),
         Reply::Reset => return Err(std::io::ErrorKind::ConnectionReset.into()),
         Reply::Delay(delay) => tokio::time::sleep(delay).await,
         Reply::Partial(count) => rejected = count,
         Reply::Accept => {}
     }
-    let is_fine = shared.lock().take(&head.headers, &bytes, are_logs);
+    let is_fine = shared.lock().take(&head.headers, &bytes, signal);
     shared.changed.notify_waiters();
     if !is_fine {
         return Ok(status(400, None));
     }
-    let body = if are_logs { taken_logs(rejected) } else { taken_spans(rejected) };
+    let body = match signal {
+        Signal::Spans => taken_spans(rejected),
+        Signal::Logs => taken_logs(rejected),
+    };
     Ok(Response::new(Full::new(body.into())))
 }
 
@@ -284,11 +269,10 @@ fn status(code: u16, retry_after: Option<u64>) -> Response<Full<Bytes>> {
 
 impl State {
     /// Keeps a batch, or notes what is wrong with it and says no.
-    fn take(&mut self, head: &HeaderMap, body: &[u8], are_logs: bool) -> bool {
-        let found = if are_logs {
-            decode(head, body).map(|request| self.judge_logs(request))
-        } else {
-            decode(head, body).map(|request| self.judge(request))
+    fn take(&mut self, head: &HeaderMap, body: &[u8], signal: Signal) -> bool {
+        let found = match signal {
+            Signal::Spans => decode(head, body).map(|request| self.judge(request)),
+            Signal::Logs => decode(head, body).map(|request| self.judge_logs(request)),
         };
         match found {
             Ok(found) => {
@@ -336,111 +320,5 @@ impl State {
             }
         }
         found
-    }
-}
-
-/// The attributes of the resource.
-fn identity(resource: Option<Resource>, found: &mut Vec<String>) -> BTreeMap<String, String> {
-    let attributes = resource.map(|resource| resource.attributes).unwrap_or_default();
-    unique(&attributes, "resource", found);
-    let resource: BTreeMap<_, _> =
-        attributes.iter().map(|kv| (kv.key.clone(), text(kv.value.as_ref()))).collect();
-    if resource.get("service.name").is_none_or(String::is_empty) {
-        found.push("the resource has no service.name".to_owned());
-    }
-    resource
-}
-
-fn decode<T: Message + Default>(head: &HeaderMap, body: &[u8]) -> Result<T, String> {
-    if head.get("content-type").is_none_or(|value| value != "application/x-protobuf") {
-        return Err(format!("content-type is {:?}", head.get("content-type")));
-    }
-    let mut plain = Vec::new();
-    match head.get("content-encoding").map(http::HeaderValue::as_bytes) {
-        Some(b"gzip") => {
-            GzDecoder::new(body).read_to_end(&mut plain).map_err(|error| error.to_string())?;
-        }
-        None => plain.extend_from_slice(body),
-        Some(other) => return Err(format!("content-encoding is {other:?}")),
-    }
-    T::decode(&plain[..]).map_err(|error| error.to_string())
-}
-
-fn is_id(id: &[u8], length: usize) -> bool {
-    id.len() == length && id.iter().any(|byte| *byte != 0)
-}
-
-fn inspect_log(record: &LogRecord, found: &mut Vec<String>) {
-    let name = text(record.body.as_ref());
-    if record.body.is_none() || name.is_empty() {
-        found.push("a log record has no body".to_owned());
-    }
-    // A trace without a span is allowed, a span without its trace is not.
-    let has_trace = is_id(&record.trace_id, 16);
-    let is_fit = match (record.trace_id.is_empty(), record.span_id.is_empty()) {
-        (_, false) => has_trace && is_id(&record.span_id, 8),
-        (false, true) => has_trace,
-        (true, true) => true,
-    };
-    if !is_fit {
-        found.push(format!("`{name}` has a malformed id"));
-    }
-    if record.time_unix_nano == 0 || record.observed_time_unix_nano < record.time_unix_nano {
-        found.push(format!("`{name}` was observed before it happened"));
-    }
-    if !(1..=24).contains(&record.severity_number) || record.severity_text.is_empty() {
-        found.push(format!("`{name}` has no severity"));
-    }
-    unique(&record.attributes, &name, found);
-}
-
-fn inspect(span: &Span, found: &mut Vec<String>) {
-    let name = &span.name;
-    if name.is_empty() {
-        found.push("a span has no name".to_owned());
-    }
-    if !is_id(&span.trace_id, 16) || !is_id(&span.span_id, 8) {
-        found.push(format!("`{name}` has a malformed id"));
-    }
-    if !span.parent_span_id.is_empty() && !is_id(&span.parent_span_id, 8) {
-        found.push(format!("`{name}` has a malformed parent"));
-    }
-    if span.parent_span_id == span.span_id {
-        found.push(format!("`{name}` is its own parent"));
-    }
-    if span.start_time_unix_nano == 0 || span.end_time_unix_nano < span.start_time_unix_nano {
-        found.push(format!("`{name}` ends before it starts"));
-    }
-    if !(1..=5).contains(&span.kind) {
-        found.push(format!("`{name}` has no kind"));
-    }
-    unique(&span.attributes, name, found);
-    for event in &span.events {
-        unique(&event.attributes, &event.name, found);
-    }
-    for link in &span.links {
-        if !is_id(&link.trace_id, 16) || !is_id(&link.span_id, 8) {
-            found.push(format!("`{name}` has a malformed link"));
-        }
-    }
-}
-
-fn unique(attributes: &[KeyValue], owner: &str, found: &mut Vec<String>) {
-    let mut keys = HashSet::new();
-    for KeyValue { key, value, .. } in attributes {
-        if key.is_empty() || !keys.insert(key) {
-            found.push(format!("`{owner}` has the attribute `{key}` twice, or without a name"));
-        }
-        if value.as_ref().is_none_or(|value| value.value.is_none()) {
-            found.push(format!("`{owner}` has no value for `{key}`"));
-        }
-    }
-}
-
-fn text(value: Option<&AnyValue>) -> String {
-    match value.and_then(|value| value.value.as_ref()) {
-        Some(any_value::Value::StringValue(text)) => text.clone(),
-        Some(any_value::Value::IntValue(number)) => number.to_string(),
-        other => format!("{other:?}"),
     }
 }

@@ -2,7 +2,7 @@
 //! keeps what it takes. It can be scripted to refuse.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
+use std::future::ready;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,15 +11,12 @@ use bytes::Bytes;
 use flate2::read::GzDecoder;
 use http::header::RETRY_AFTER;
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http::{Response, StatusCode};
+use http_body_util::Full;
 use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+
+use super::receiver::Receiver;
 
 /// The only key that it knows.
 pub const KEY: &str = "d0d0cafe0123456789abcdef01234567";
@@ -39,44 +36,26 @@ struct State {
 pub struct Intake {
     pub address: SocketAddr,
     state: Arc<Mutex<State>>,
-    tasks: JoinSet<()>,
+    receiver: Receiver,
 }
 
 impl Intake {
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
-        let address = listener.local_addr().expect("address");
-        let mut intake = Self { address, state: Arc::default(), tasks: JoinSet::new() };
-        intake.open(listener);
-        intake
-    }
-
-    fn open(&mut self, listener: TcpListener) {
-        let state = Arc::clone(&self.state);
-        self.tasks.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                let state = Arc::clone(&state);
-                connections.spawn(async move {
-                    let service = service_fn(|request| answer(request, Arc::clone(&state)));
-                    let served = hyper::server::conn::http1::Builder::new()
-                        .timer(TokioTimer::new())
-                        .serve_connection(TokioIo::new(stream), service)
-                        .await;
-                    drop(served); // The sidecar may leave.
-                });
-            }
-        });
+        let state = Arc::<Mutex<State>>::default();
+        let told = Arc::clone(&state);
+        let receiver =
+            Receiver::start(move |head, body| ready(Ok(told.lock().answer(&head, &body)))).await;
+        Self { address: receiver.address, state, receiver }
     }
 
     /// Dies: closes its port and every connection. It remembers what it got.
     pub async fn go_away(&mut self) {
-        self.tasks.shutdown().await;
+        self.receiver.go_away().await;
     }
 
     /// Comes back on the same port.
     pub async fn come_back(&mut self) {
-        self.open(TcpListener::bind(self.address).await.expect("bind"));
+        self.receiver.come_back().await;
     }
 
     pub fn script(&self, answers: impl IntoIterator<Item = (u16, Option<u64>)>) {
@@ -94,31 +73,24 @@ impl Intake {
     }
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    state: Arc<Mutex<State>>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (head, mut incoming) = request.into_parts();
-    let mut body = Vec::new();
-    while let Some(Ok(frame)) = incoming.frame().await {
-        body.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
-    }
-    let mut state = state.lock();
-    let scripted = state.script.pop_front();
-    let (status, retry_after) = scripted.unwrap_or_else(|| match judge(&head, &body) {
-        Ok(entries) => {
-            state.entries.extend(entries);
-            (202, None)
+impl State {
+    fn answer(&mut self, head: &Parts, body: &[u8]) -> Response<Full<Bytes>> {
+        let scripted = self.script.pop_front();
+        let (status, retry_after) = scripted.unwrap_or_else(|| match judge(head, body) {
+            Ok(entries) => {
+                self.entries.extend(entries);
+                (202, None)
+            }
+            Err(status) => (status, None),
+        });
+        self.answers.push(status);
+        let mut response = Response::new(Full::new(Bytes::from_static(b"{}")));
+        *response.status_mut() = StatusCode::from_u16(status).expect("a status");
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
-        Err(status) => (status, None),
-    });
-    state.answers.push(status);
-    let mut response = Response::new(Full::new(Bytes::from_static(b"{}")));
-    *response.status_mut() = StatusCode::from_u16(status).expect("a status");
-    if let Some(seconds) = retry_after {
-        response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        response
     }
-    Ok(response)
 }
 
 /// The entries of a request, or the status that says what is wrong with it.

@@ -166,6 +166,32 @@ pub async fn answering_once(answer: impl Into<Vec<u8>>) -> Upstream {
     .await
 }
 
+/// An upstream that says these bytes to the first head of each connection, and then nothing more.
+pub async fn stalling(answer: impl Into<Vec<u8>>) -> Upstream {
+    let answer: Arc<[u8]> = answer.into().into();
+    scripted(move |mut wire| {
+        let answer = Arc::clone(&answer);
+        async move {
+            wire.head().await;
+            wire.say(&answer).await;
+            wire.closed().await;
+        }
+    })
+    .await
+}
+
+/// An upstream whose answer is the chunked body that it got, with its framing and its trailers.
+pub async fn reading_aloud() -> Upstream {
+    scripted(async |mut wire| {
+        wire.head().await;
+        let body = wire.until(b"\r\n\r\n").await;
+        let length = body.len();
+        wire.say(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n")).await;
+        wire.say(body).await;
+    })
+    .await
+}
+
 /// The `content-length` of a head; 0 without one.
 pub fn content_length(head: &str) -> usize {
     head.lines()

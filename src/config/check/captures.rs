@@ -1,9 +1,11 @@
 //! `[captures."…"]`.
+//!
+//! What may leave is closed: a value needs the list of its values, and a capture no name that a line, a
+//! span or a label has already.
 
 use http::HeaderName;
 
-use super::limits::check_name;
-use super::voices;
+use super::names::{self, check_name};
 use crate::config::error::Problem;
 use crate::config::model::{Capture, Place, TAKEN_BEGINNINGS, TAKEN_FIELDS, TAKEN_LABELS, Take};
 use crate::config::section::{Section, Word};
@@ -125,7 +127,7 @@ fn members(section: &Section<'_>, values: Option<Vec<Word>>) -> Vec<ConfigName> 
     values
         .into_iter()
         .map(|word| {
-            if voices::label(&word.text).is_err() {
+            if names::label(&word.text).is_err() {
                 let title = format!("`{}` holds an unusable value", section.path_of("values"));
                 let label = "expected 1 to 255 bytes without control characters";
                 section.problems.push(Problem::at(&word.origin, title).label(label));

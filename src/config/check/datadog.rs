@@ -3,8 +3,8 @@
 //! The key is a secret: it is read from a file or from `DATADOG_API_KEY`, and no message shows it.
 //! Nothing is resolved or tried here.
 
+use super::names::label;
 use super::otlp::is_near;
-use super::voices::label;
 use super::{files, url};
 use crate::config::env::Outside;
 use crate::config::error::{Origin, Problem};

@@ -8,6 +8,7 @@ use http::HeaderName;
 use http::header::{EXPECT, LOCATION, ORIGIN, RETRY_AFTER, TRAILER, WWW_AUTHENTICATE};
 use ipnet::IpNet;
 
+use super::names::header_name;
 use super::{SOME, SOME_BYTES, files, tls};
 use crate::config::error::Problem;
 use crate::config::model::{Admin, Listen, PathForm, Server, ServerLimits, UNIX_PEER};
@@ -83,14 +84,6 @@ fn has_a_meaning(name: &str) -> bool {
 /// An address that is absent when it is `""`.
 pub(super) fn optional_address(section: &Section<'_>, key: &str) -> Option<SocketAddr> {
     section.optional(key).and_then(|_| address(section, key))
-}
-
-/// Reads a header's name into lower case.
-pub(super) fn header_name(text: &str) -> Result<Arc<str>, &'static str> {
-    match HeaderName::from_bytes(text.as_bytes()) {
-        Ok(name) => Ok(name.as_str().into()),
-        Err(_) => Err("expected letters, digits and `-`, as in \"x-request-id\""),
-    }
 }
 
 fn limits(section: &Section<'_>, limits: &mut ServerLimits) {

@@ -1,8 +1,7 @@
-//! `[errors]`.
+//! `[errors]`: what errors are called, ours and the upstream's.
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::voices;
 use crate::config::error::Problem;
 use crate::config::model::ErrorClass;
 use crate::config::section::{Section, Word};
@@ -19,9 +18,20 @@ const PROGRAM: usize = 1 << 16;
 /// Brackets in brackets.
 const DEEPEST: u32 = 32;
 
-/// The prefix of a problem's `type`.
+/// The prefix of a problem's `type`: empty, or the beginning of a URI.
 pub(super) fn type_base(section: &Section<'_>) -> Option<String> {
-    voices::type_base(section)
+    section.parsed("type_base", "the beginning of a URI", |text| {
+        let is_uri = text.split_once(':').is_some_and(|(scheme, rest)| {
+            scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+                && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+                && rest.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&b))
+        });
+        if text.is_empty() || is_uri {
+            Ok(text.to_owned())
+        } else {
+            Err("expected \"\" or, for example, \"https://errors.example/\"")
+        }
+    })
 }
 
 /// `[[errors.classify]]`.

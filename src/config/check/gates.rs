@@ -1,9 +1,11 @@
 //! The gates that a route may set for itself, over those of `[route_defaults]`.
 
-use super::limits::MODES;
-use crate::config::model::{Gates, Need};
+use crate::config::model::{Gates, Mode, Need};
 use crate::config::section::Section;
 
+/// The modes of a gate.
+pub(super) const MODES: [(&str, Mode); 3] =
+    [("enforce", Mode::Enforce), ("shadow", Mode::Shadow), ("off", Mode::Off)];
 const NEEDS: [(&str, Need); 3] =
     [("required", Need::Required), ("optional", Need::Optional), ("none", Need::None)];
 

@@ -1,12 +1,17 @@
 //! `[rate_limits.…]`, `[rate_limit_headers]` and `[overload]`.
+//!
+//! Each limit by itself; whether the captures that it reads are there in time is judged by
+//! `captured_limits`.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::{SOME, doors};
+use super::SOME;
+use super::gates::MODES;
+use super::names::{self, check_name};
 use crate::config::defaults::BURST;
 use crate::config::error::Problem;
-use crate::config::model::{Cost, LimitKey, Mode, Overload, RateLimit, RateLimitHeaders, Share};
+use crate::config::model::{Cost, LimitKey, Overload, RateLimit, RateLimitHeaders, Share};
 use crate::config::section::{Section, Word, lay};
 use crate::config::value::Zero;
 use crate::record::ConfigName;
@@ -19,10 +24,6 @@ pub(super) const FORMS: [(&str, RateLimitHeaders); 4] = [
     ("both", RateLimitHeaders::Both),
     ("off", RateLimitHeaders::Off),
 ];
-/// The modes of a gate.
-pub(super) const MODES: [(&str, Mode); 3] =
-    [("enforce", Mode::Enforce), ("shadow", Mode::Shadow), ("off", Mode::Off)];
-
 /// Every limit, and the names of all that were written, also those with a mistake in them.
 pub(super) fn rate_limits(root: &Section<'_>) -> (Vec<String>, Vec<RateLimit>) {
     let (mut names, mut limits) = (Vec::new(), Vec::new());
@@ -52,16 +53,6 @@ fn share<'a>(section: &'a Section<'_>) -> impl FnOnce(f64) -> Option<Share> + 'a
             section.refuse("tenant_share", "leaves a tenant nothing", label, None);
         }
         share
-    }
-}
-
-/// A name that is written into a header or a label.
-pub(super) fn check_name(section: &Section<'_>, name: &Word, of: &str) {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-    if name.text.is_empty() || name.text.len() > 64 || !name.text.bytes().all(plain) {
-        let problem = Problem::at(&name.origin, format!("this name cannot name {of}"));
-        let label = "expected 1 to 64 letters, digits, `.`, `_` or `-`";
-        section.problems.push(problem.label(label));
     }
 }
 
@@ -165,7 +156,7 @@ fn part(text: &str) -> Result<LimitKey, &'static str> {
         None if text == "route" => Ok(LimitKey::Route),
         None if text == "user" => Ok(LimitKey::User),
         None if text == "tenant" => Ok(LimitKey::Tenant),
-        Some(("header", name)) => doors::header_name(name).map(LimitKey::Header),
+        Some(("header", name)) => names::header_name(name).map(LimitKey::Header),
         Some(("claim", place)) => claim(place).map(LimitKey::Claim),
         Some(("capture", name)) if !name.is_empty() => {
             Ok(LimitKey::Capture(ConfigName::configured(name)))

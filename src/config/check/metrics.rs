@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use super::doors;
+use super::names;
 use crate::config::error::Problem;
 use crate::config::model::{Cache, Metrics};
 use crate::config::section::{Section, lay};
@@ -33,7 +33,7 @@ fn headers(section: &Section<'_>) -> Option<Vec<Arc<str>>> {
         return None;
     }
     let names = words.into_iter().filter_map(|word| {
-        let name = doors::header_name(&word.text);
+        let name = names::header_name(&word.text);
         if let Err(label) = name {
             let path = section.path_of("headers");
             let title = format!("`{path}` holds something that is not a header");

@@ -30,6 +30,7 @@ mod limits;
 mod log_files;
 mod log_headers;
 mod metrics;
+mod names;
 mod openapi;
 mod otlp;
 mod routes;
@@ -104,9 +105,9 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
 fn service(root: &Section<'_>, config: &mut Config, outside: &mut Outside) {
     let section = root.section("service");
     let service = &mut config.service;
-    lay(&mut service.name, section.parsed("name", "a usable name", voices::label));
-    lay(&mut service.version, section.parsed("version", "a usable version", voices::label));
-    let environment = section.parsed("environment", "a usable name", voices::label);
+    lay(&mut service.name, section.parsed("name", "a usable name", names::label));
+    lay(&mut service.version, section.parsed("version", "a usable version", names::label));
+    let environment = section.parsed("environment", "a usable name", names::label);
     lay(&mut service.environment, environment);
     service.attributes = std::mem::take(&mut outside.attributes);
 }

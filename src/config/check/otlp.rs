@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::url::{self, Url};
-use super::{doors, files};
+use super::{files, names};
 use crate::config::defaults::{COLLECTOR, GRPC_COLLECTOR};
 use crate::config::env::Outside;
 use crate::config::error::Problem;
@@ -262,7 +262,7 @@ fn headers(section: &Section<'_>) -> Vec<(String, Secret)> {
             let title = format!("`{}.{}` {what}", section.path_of("headers"), name.text);
             section.problems.push(Problem::at(origin, title).label(label));
         };
-        let Ok(key) = doors::header_name(&name.text) else {
+        let Ok(key) = names::header_name(&name.text) else {
             refuse(&name.origin, "is not a header", "expected letters, digits and `-`");
             continue;
         };

@@ -1,8 +1,11 @@
 //! `[[routes]]` and `[route_defaults]`.
+//!
+//! A route whose requests an earlier one takes is an error, and so is the name of a limit or a capture
+//! that is not there.
 
-use super::limits::check_name;
+use super::names::{self, check_name};
 use super::template::{self, Template};
-use super::{SOME_BYTES, gates, voices};
+use super::{SOME_BYTES, gates};
 use crate::config::error::{Origin, Problem};
 use crate::config::keys::nearest;
 use crate::config::model::{Action, Gates, Route};
@@ -68,7 +71,7 @@ fn route(
 ) -> Option<Route> {
     let timeouts = section.section("timeouts");
     let action = section.choice("action", &ACTIONS);
-    let span = section.parsed("span", "a usable name", voices::label);
+    let span = section.parsed("span", "a usable name", names::label);
     let audit = section.parsed("audit", "an audit event", event);
     let rate_limits = known.rate_limits_of(section);
     let captures = references(section, "captures", "capture", &known.captures);

@@ -1,4 +1,7 @@
 //! `[security]`.
+//!
+//! A field that frames or routes a request cannot be removed, and one that says what a single answer is
+//! cannot be set for all.
 
 use http::{HeaderName, HeaderValue};
 

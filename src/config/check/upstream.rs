@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use http::uri::PathAndQuery;
 use rustls_pki_types::ServerName;
 
-use super::{SOME, files, limits, url};
+use super::{SOME, files, gates, url};
 use crate::config::error::Problem;
 use crate::config::model::{Breaker, Health, HostHeader, Pool, Retry, Scheme, Timeouts, Upstream};
 use crate::config::section::{Section, lay};
@@ -130,7 +130,7 @@ fn path(text: &str) -> Result<Option<String>, &'static str> {
 }
 
 fn breaker(section: &Section<'_>, breaker: &mut Breaker) {
-    lay(&mut breaker.mode, section.choice("mode", &limits::MODES));
+    lay(&mut breaker.mode, section.choice("mode", &gates::MODES));
     let failures = section.number("failures", &SOME);
     lay(&mut breaker.failures, failures.and_then(|number| number.try_into().ok()));
     lay(&mut breaker.open_for, section.duration("open_for", Zero::Refused));

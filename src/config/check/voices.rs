@@ -1,8 +1,8 @@
-//! `[log]`, `[spool]`, `[sentry]`, `[errors]` and the words of `[audit]`: how facts
-//! leave.
+//! `[log]`, `[spool]`, `[sentry]` and the words of `[audit]`: how facts leave.
 
 use std::path::PathBuf;
 
+use super::names::label;
 use super::{LEVELS, files, log_files, log_headers, url};
 use crate::config::env::Outside;
 use crate::config::model::{AuditMode, Console, Log, Schema, Sentry, Service, Spool};
@@ -71,30 +71,6 @@ pub(super) fn sentry(
     }
     let release = format!("{}@{}", service.name, service.version);
     Some(Sentry { dsn, environment, release, sample_rate })
-}
-
-/// `[errors] type_base`: empty, or the beginning of a URI.
-pub(super) fn type_base(section: &Section<'_>) -> Option<String> {
-    section.parsed("type_base", "the beginning of a URI", |text| {
-        let is_uri = text.split_once(':').is_some_and(|(scheme, rest)| {
-            scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-                && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
-                && rest.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&b))
-        });
-        if text.is_empty() || is_uri {
-            Ok(text.to_owned())
-        } else {
-            Err("expected \"\" or, for example, \"https://errors.example/\"")
-        }
-    })
-}
-
-/// Text that becomes an attribute on every signal.
-pub(super) fn label(text: &str) -> Result<String, &'static str> {
-    if text.is_empty() || text.len() > 255 || text.chars().any(char::is_control) {
-        return Err("expected 1 to 255 bytes without control characters");
-    }
-    Ok(text.to_owned())
 }
 
 /// `https://KEY@HOST/PROJECT`, with or without a port and a path before the project.

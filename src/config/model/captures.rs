@@ -1,4 +1,5 @@
-//! Facts that may leave: where they are, and what is taken there.
+//! `[captures."…"]`: facts that may leave, where they are, what is taken there, and the names that they
+//! cannot have.
 
 use std::sync::Arc;
 

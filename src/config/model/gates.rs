@@ -1,4 +1,4 @@
-//! What may come in, and how much of it at once.
+//! The gates of a route and their modes, and `[overload]`: what may come in, and how much of it at once.
 
 use std::time::Duration;
 

@@ -123,9 +123,7 @@ impl KeySource {
     pub fn key(&self) -> &'static str {
         match self {
             Self::Url(_) => "jwks_url",
-            Self::File { form: KeyForm::Set, .. } => "jwks_file",
-            Self::File { form: KeyForm::Pem, .. } => "public_key_file",
-            Self::File { form: KeyForm::Secret, .. } => "secret_file",
+            Self::File { form, .. } => form.key(),
         }
     }
 }
@@ -142,6 +140,15 @@ pub enum KeyForm {
 }
 
 impl KeyForm {
+    /// The key that names a file of this form.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Set => "jwks_file",
+            Self::Pem => "public_key_file",
+            Self::Secret => "secret_file",
+        }
+    }
+
     /// The keys in a file of this form.
     pub fn read(self, content: &[u8], allowed: &[Algorithm]) -> Result<Keys, crate::jwt::BadKeys> {
         match self {
@@ -155,11 +162,7 @@ impl KeyForm {
 
 impl fmt::Display for KeyForm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Set => "jwks_file",
-            Self::Pem => "public_key_file",
-            Self::Secret => "secret_file",
-        })
+        f.write_str(self.key())
     }
 }
 

@@ -1,4 +1,4 @@
-//! How often somebody may ask: rate limits.
+//! `[rate_limits.…]` and `[rate_limit_headers]`: how often somebody may ask, and who is told.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use super::Malformed;
 
 /// Interim answers before the final one; RFC 9110 §15.2 names no bound, and more than a few are a
 /// loop.
-pub const MAX_INTERIM: u8 = 16;
+const MAX_INTERIM: u8 = 16;
 
 /// The offset of the status in `HTTP/1.1 200`.
 const STATUS_AT: usize = 9;

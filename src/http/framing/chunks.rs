@@ -1,4 +1,7 @@
 //! The chunked coding (RFC 9112 §7.1): sizes, extensions, the CRLF behind each chunk, trailers.
+//!
+//! Data passes without a look but for the CRLF behind it. What stands around it is bounded: each size line,
+//! and all extensions and trailers of a message together. No trailer may frame or route.
 
 use super::{Framing, Part, Refusal, fields, malformed, shorter, too_large};
 

@@ -1,4 +1,8 @@
 //! The head of a request: its line, its fields, and the body that follows from them.
+//!
+//! The work is in proportion to the bytes, however small the pieces they come in. Of the fields it knows
+//! those that frame, route or ask to wait (`Content-Length`, `Transfer-Encoding`, `Host`, `Expect`); of
+//! all others only whether they are fields. It keeps places in the bytes, and no byte.
 
 use super::{Kind, Limits, Refusal, fields, host, malformed, too_large};
 

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::fault::Fault;
 use super::super::reference::{Spot, local};
-use super::circle;
+use super::{Version, circle};
 
 /// Schemas within schemas.
 const MAX_DEPTH: usize = 48;
@@ -77,10 +77,10 @@ pub(super) struct Closure {
 
 impl Closure {
     /// Gathers the schema at a place of the document.
-    pub(super) fn of(document: &Value, is_old: bool, spot: &Spot<'_>) -> Result<Self, Fault> {
+    pub(super) fn of(document: &Value, version: Version, spot: &Spot<'_>) -> Result<Self, Fault> {
         let mut gatherer = Gatherer {
             document,
-            is_old,
+            version,
             names: HashSet::new(),
             schemas: 0,
             numbers: BTreeMap::new(),
@@ -126,7 +126,7 @@ impl Closure {
 #[derive(Debug)]
 struct Gatherer<'d> {
     document: &'d Value,
-    is_old: bool,
+    version: Version,
     names: HashSet<Box<str>>,
     schemas: usize,
     /// What was referred to, by its pointer.
@@ -142,7 +142,7 @@ impl Gatherer<'_> {
             return Err(spot.fault("the schema is too large or nested too deeply"));
         }
         let members = match spot.value {
-            Value::Bool(all) if !self.is_old => return Ok(Value::Bool(*all)),
+            Value::Bool(all) if self.version == Version::V3_1 => return Ok(Value::Bool(*all)),
             Value::Object(members) => members,
             _ => return Err(spot.fault("expected a schema")),
         };
@@ -156,7 +156,7 @@ impl Gatherer<'_> {
         if let Some(reference) = members.get("$ref") {
             let number = self.number(spot, reference)?;
             out.insert("$ref".to_owned(), json!(format!("#/$defs/{number}")));
-            if self.is_old {
+            if self.version == Version::V3_0 {
                 return Ok(Value::Object(out)); // Siblings of a reference are ignored in 3.0.
             }
         }
@@ -166,7 +166,7 @@ impl Gatherer<'_> {
             }
         }
         self.rewrite_below(spot, &mut out, depth)?;
-        if self.is_old {
+        if self.version == Version::V3_0 {
             from_3_0(members, &mut out);
         }
         self.excuse_read_only(spot, &mut out)?;

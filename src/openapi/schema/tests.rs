@@ -5,14 +5,14 @@ use serde_json::json;
 
 use super::*;
 
-fn schema(document: &Value, is_old: bool) -> Result<Arc<Schema>, Fault> {
+fn schema(document: &Value, version: Version) -> Result<Arc<Schema>, Fault> {
     let spot = Spot::root(document).member("schema").unwrap();
-    Workshop::new(document, is_old).schema(&spot)
+    Workshop::new(document, version).schema(&spot)
 }
 
-fn made(schema_json: &Value, is_old: bool) -> Arc<Schema> {
+fn made(schema_json: &Value, version: Version) -> Arc<Schema> {
     let document = json!({ "schema": schema_json });
-    schema(&document, is_old).unwrap_or_else(|fault| panic!("{fault}"))
+    schema(&document, version).unwrap_or_else(|fault| panic!("{fault}"))
 }
 
 fn judge(schema: &Schema, value: &Value) -> Vec<String> {
@@ -21,7 +21,7 @@ fn judge(schema: &Schema, value: &Value) -> Vec<String> {
 }
 
 fn refused(schema_json: &Value) -> Fault {
-    schema(&json!({ "schema": schema_json }), false).expect_err("a fault")
+    schema(&json!({ "schema": schema_json }), Version::V3_1).expect_err("a fault")
 }
 
 #[test]
@@ -31,16 +31,16 @@ fn the_words_of_3_0_mean_what_they_meant() {
             "a": { "type": "integer", "minimum": 1, "exclusiveMinimum": true, "nullable": true },
             "b": { "maximum": 5, "exclusiveMaximum": false },
         } }),
-        true,
+        Version::V3_0,
     );
     for fine in [json!({ "a": 2, "b": 5 }), json!({ "a": null })] {
         assert_eq!(judge(&old, &fine), [""; 0], "{fine}");
     }
     assert_eq!(judge(&old, &json!({ "a": 1, "b": 6 })), ["/a exclusiveMinimum", "/b maximum"]);
-    let new = made(&json!({ "exclusiveMinimum": 1, "type": ["integer", "null"] }), false);
+    let new = made(&json!({ "exclusiveMinimum": 1, "type": ["integer", "null"] }), Version::V3_1);
     assert_eq!(judge(&new, &json!(1)), [" exclusiveMinimum"]);
     assert!(judge(&new, &json!(null)).is_empty());
-    assert!(schema(&json!({ "schema": true }), true).is_err(), "3.0 has no schema `true`");
+    assert!(schema(&json!({ "schema": true }), Version::V3_0).is_err(), "3.0 has no schema `true`");
 }
 
 #[test]
@@ -49,8 +49,8 @@ fn siblings_of_a_reference_count_in_3_1_only() {
         "schema": { "$ref": "#/a", "maximum": 3 },
         "a": { "type": "integer" },
     });
-    let judged = |is_old| judge(&schema(&document, is_old).unwrap(), &json!(7));
-    assert_eq!((judged(true).len(), judged(false).len()), (0, 1));
+    let judged = |version| judge(&schema(&document, version).unwrap(), &json!(7));
+    assert_eq!((judged(Version::V3_0).len(), judged(Version::V3_1).len()), (0, 1));
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_schema_may_lead_back_to_itself_through_a_member() {
         "type": "object", "required": ["v"],
         "properties": { "v": { "type": "integer" }, "next": { "$ref": "#/node" } },
     } });
-    let list = schema(&document, true).unwrap();
+    let list = schema(&document, Version::V3_0).unwrap();
     assert!(judge(&list, &json!({ "v": 1, "next": { "v": 2 } })).is_empty());
     assert_eq!(
         judge(&list, &json!({ "v": 1, "next": { "next": { "v": 2 } } })),
@@ -76,7 +76,7 @@ fn alternatives_within_alternatives_do_not_multiply() {
         "schema": { "$ref": "#/node" },
         "node": { "oneOf": [half("a"), half("b")] },
     });
-    let tree = schema(&document, false).unwrap();
+    let tree = schema(&document, Version::V3_1).unwrap();
     let deep = |last| (0..40).fold(last, |next, _| json!({ "n": next, "a": 1 }));
     assert!(judge(&tree, &deep(json!({ "b": 1 }))).is_empty());
     assert_eq!(judge(&tree, &deep(json!({ "c": 1 }))), [" schema"]);
@@ -98,11 +98,11 @@ fn references_that_multiply_beyond_all_bounds_are_refused() {
         chain(&|to| json!({ "properties": { "a": { "anyOf": twice(&to) } } })),
     ];
     for document in wide {
-        let fault = schema(&document, false).unwrap_err();
+        let fault = schema(&document, Version::V3_1).unwrap_err();
         assert!(fault.what.contains("multiply"), "{}", fault.what);
     }
     let narrow = chain(&|to| json!({ "allOf": [{ "$ref": to }, { "type": "object" }] }));
-    assert!(judge(&schema(&narrow, false).unwrap(), &json!({})).is_empty());
+    assert!(judge(&schema(&narrow, Version::V3_1).unwrap(), &json!({})).is_empty());
 }
 
 #[test]
@@ -121,13 +121,13 @@ fn a_place_in_a_body_shows_no_name_that_only_the_client_knows() {
     let map = made(
         &json!({ "properties": { "known": { "additionalProperties": {
             "properties": { "inner": { "type": "integer" } } } } } }),
-        false,
+        Version::V3_1,
     );
     let body = json!({ "known": { "0": { "inner": "secret" }, "patient-17": { "inner": 1.5 } } });
     assert_eq!(judge(&map, &body), ["/known/*/inner type", "/known/*/inner type"]);
-    let list = made(&json!({ "items": { "items": { "type": "integer" } } }), false);
+    let list = made(&json!({ "items": { "items": { "type": "integer" } } }), Version::V3_1);
     assert_eq!(judge(&list, &json!([[], [1, "x"]])), ["/1/1 type"]);
-    let closed = made(&json!({ "additionalProperties": false }), false);
+    let closed = made(&json!({ "additionalProperties": false }), Version::V3_1);
     assert_eq!(judge(&closed, &json!({ "patient-17": 1 })), [" additionalProperties"]);
 }
 
@@ -140,7 +140,7 @@ fn what_is_only_read_is_not_required_of_a_request() {
         },
         "date": { "type": "string", "readOnly": true },
     });
-    assert_eq!(judge(&schema(&document, true).unwrap(), &json!({})), ["/name required"]);
+    assert_eq!(judge(&schema(&document, Version::V3_0).unwrap(), &json!({})), ["/name required"]);
 }
 
 #[test]
@@ -156,11 +156,13 @@ fn formats_are_checked() {
         ("int32", json!(2_147_483_647), json!(2_147_483_648_u64)),
         ("int64", json!(i64::MAX), json!(u64::MAX)),
     ] {
-        let schema = made(&json!({ "format": format }), true);
+        let schema = made(&json!({ "format": format }), Version::V3_0);
         assert!(judge(&schema, &fine).is_empty(), "{format}: {fine}");
         assert_eq!(judge(&schema, &wrong).len(), 1, "{format}: {wrong}");
     }
-    assert!(judge(&made(&json!({ "format": "house-number" }), true), &json!("x")).is_empty());
+    assert!(
+        judge(&made(&json!({ "format": "house-number" }), Version::V3_0), &json!("x")).is_empty()
+    );
 }
 
 #[test]
@@ -169,7 +171,7 @@ fn a_pattern_that_could_take_forever_is_refused() {
     assert_eq!(fault.pointer, "/schema/items/pattern");
     assert!(fault.what.contains("look-around"), "{fault}");
     assert!(!refused(&json!({ "pattern": "(\\w{100}){100}" })).what.is_empty());
-    let slow = made(&json!({ "pattern": "^(a+)+$" }), false);
+    let slow = made(&json!({ "pattern": "^(a+)+$" }), Version::V3_1);
     assert_eq!(judge(&slow, &json!(format!("{}!", "a".repeat(50_000)))), [" pattern"]);
 }
 
@@ -238,6 +240,6 @@ proptest! {
     #[test]
     fn a_verdict_is_the_validators_own(schema in schemas(), value in values()) {
         let direct = jsonschema::draft202012::is_valid(&schema, &value);
-        prop_assert_eq!(judge(&made(&schema, false), &value).is_empty(), direct);
+        prop_assert_eq!(judge(&made(&schema, Version::V3_1), &value).is_empty(), direct);
     }
 }

@@ -1,4 +1,7 @@
 //! The breaker as a pure machine: what happened and when goes in, who may pass comes out.
+//!
+//! At most one request finds out at a time; should it never tell, the next may try after `open_for`. It
+//! reads no clock, takes no lock and tells nobody.
 
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
 //! The end of an exchange: what was gathered becomes one record, which leaves.
+//!
+//! Whatever ends an exchange comes here, and only the first time counts. What it held (permits, what its
+//! tenant holds with it) goes back last. It does not decide how the exchange ended: whoever ends it says so.
 
 use std::sync::Arc;
 use std::time::Duration;

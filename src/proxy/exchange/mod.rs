@@ -347,7 +347,7 @@ impl Exchange {
         self.proxy.telemetry.metrics().gate_decided(gate, decision, &self.route.names.template)
     }
 
-    /// The version the client speaks, as spans name it: `1.0`, `1.1`.
+    /// The version the client speaks, as spans name it: `1.0`, `1.1`, `2`.
     pub fn protocol(&self) -> &'static str {
         self.protocol
     }

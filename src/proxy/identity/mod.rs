@@ -16,14 +16,14 @@ mod bearer;
 mod cache;
 mod follow;
 mod headers;
-mod house;
+mod identities;
 mod mtls;
 mod policy;
 mod ring;
 mod seal;
 mod standing;
 
-pub use house::{Identities, Sender};
+pub use identities::{Identities, Sender};
 pub use mtls::Certified;
 pub use standing::{KeyStanding, Standing};
 

@@ -1,4 +1,4 @@
-//! Facts out of a JSON body, by name: the only thing the sidecar ever reads in a body.
+//! Facts out of a JSON body, by name: all that telemetry ever learns of what a body says.
 //!
 //! A body is walked once; what no capture points at is skipped without being built, and what one
 //! points at is compared or measured where it lies. Of a body nothing stays but a member of a

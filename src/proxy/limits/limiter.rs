@@ -1,4 +1,8 @@
 //! One limit: its buckets, its rates and what it counts.
+//!
+//! It finds the bucket of a request, says what the request costs, and takes or settles tokens. A reload
+//! hands its buckets on where they still fit. What its word means for the request is decided by the
+//! [`Verdict`](super::Verdict).
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

@@ -1,4 +1,8 @@
 //! What the limits of a route say about one request, stage by stage.
+//!
+//! The first enforced limit that refuses ends it; one in shadow mode leaves its name and refuses nobody.
+//! What is left in each bucket is kept for the answer, and what is owed for the end of the exchange. It
+//! asks no limit itself.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

@@ -271,11 +271,10 @@ impl Upstream {
     }
 
     fn push_idle(&self, connection: Box<Connection>, now: Instant) {
-        let mut idle = self.idle.lock();
-        // The place of this one is not free yet.
-        if self.pool.max_idle > 0 && idle.len() <= self.free.available_permits() {
+        if self.pool.max_idle > 0 {
             let counted = self.metrics.upstream_idle();
-            idle.push(Idle { connection, since: now, _counted: counted });
+            // There are never more than places: whoever gets the place of this one takes it, or another.
+            self.idle.lock().push(Idle { connection, since: now, _counted: counted });
         }
     }
 

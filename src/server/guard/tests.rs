@@ -135,7 +135,7 @@ async fn a_client_that_leaves_is_seen_though_nobody_reads() {
     scene.say(GET).await;
     scene.got().await;
     scene.flush().await;
-    let (left, _) = tokio::join!(
+    let (left, ()) = tokio::join!(
         poll_fn(|cx| match Pin::new(&mut scene.guard).poll_flush(cx) {
             Poll::Ready(Ok(())) => Poll::Pending, // Woken by the client, it is asked again.
             ended => ended,

@@ -40,13 +40,14 @@ const LOOKS_PER_WINDOW: u32 = 12;
 /// The alerts of the process.
 #[derive(Debug)]
 pub struct Alerts {
-    house: Arc<House>,
+    shared: Arc<Shared>,
     stopping: CancellationToken,
     task: Mutex<JoinSet<()>>,
 }
 
+/// What the task that looks and those who ask share.
 #[derive(Debug)]
-struct House {
+struct Shared {
     metrics: Metrics,
     board: Mutex<Board>,
     /// Rung when other alerts are watched for.
@@ -72,30 +73,30 @@ impl Alerts {
         let now = Instant::now();
         let watches: Vec<_> = alerts_of(config).map(|alert| Watch::new(alert, Some(now))).collect();
         outlets.open_for(watches.iter().map(Watch::alert))?;
-        let house = Arc::new(House {
+        let shared = Arc::new(Shared {
             metrics: metrics.clone(),
             board: Mutex::new(Board { watches, edition: 0, outlets }),
             changed: Bell::new(),
         });
-        let shown = Arc::downgrade(&house);
+        let shown = Arc::downgrade(&shared);
         metrics.register(sources::alerts(move || {
-            shown.upgrade().map(|house| house.board.lock().firing()).unwrap_or_default()
+            shown.upgrade().map(|shared| shared.board.lock().firing()).unwrap_or_default()
         }));
         let stopping = CancellationToken::new();
         let mut task = JoinSet::new();
-        task.spawn(look_on(Arc::clone(&house), stopping.clone()));
-        Ok(Self { house, stopping, task: Mutex::new(task) })
+        task.spawn(look_on(Arc::clone(&shared), stopping.clone()));
+        Ok(Self { shared, stopping, task: Mutex::new(task) })
     }
 
     /// Watches for what another configuration names.
     pub fn adopt(&self, config: &Config) {
-        self.house.board.lock().adopt(alerts_of(config).collect());
-        self.house.changed.notify_one();
+        self.shared.board.lock().adopt(alerts_of(config).collect());
+        self.shared.changed.notify_one();
     }
 
     /// Where those stand that are watched for.
     pub fn standing(&self) -> Vec<Standing> {
-        self.house.board.lock().watches.iter().map(Watch::standing).collect()
+        self.shared.board.lock().watches.iter().map(Watch::standing).collect()
     }
 
     /// Looks no more, and tells what is still to be told until the deadline.
@@ -105,7 +106,7 @@ impl Alerts {
         if timeout_at(deadline, task.join_next()).await.is_err() {
             task.abort_all();
         }
-        let workers = self.house.board.lock().outlets.take_workers();
+        let workers = self.shared.board.lock().outlets.take_workers();
         outlets::stop(workers, deadline).await;
     }
 }
@@ -115,17 +116,17 @@ fn alerts_of(config: &Config) -> impl Iterator<Item = Alert> {
     config.alerts.iter().filter(move |alert| alert.is_for(environment)).cloned()
 }
 
-async fn look_on(house: Arc<House>, stopping: CancellationToken) {
+async fn look_on(shared: Arc<Shared>, stopping: CancellationToken) {
     let looking = async {
         loop {
-            let pause = house.board.lock().pause();
+            let pause = shared.board.lock().pause();
             let Some(pause) = pause else {
-                house.changed.notified().await;
+                shared.changed.notified().await;
                 continue;
             };
             tokio::select! {
-                () = sleep(pause) => look(&house).await,
-                () = house.changed.notified() => look(&house).await,
+                () = sleep(pause) => look(&shared).await,
+                () = shared.changed.notified() => look(&shared).await,
             }
         }
     };
@@ -133,14 +134,14 @@ async fn look_on(house: Arc<House>, stopping: CancellationToken) {
 }
 
 /// Thousands of series take milliseconds to read.
-async fn look(house: &Arc<House>) {
-    let house = Arc::clone(house);
-    if spawn_blocking(move || house.look(Instant::now())).await.is_err() {
+async fn look(shared: &Arc<Shared>) {
+    let shared = Arc::clone(shared);
+    if spawn_blocking(move || shared.look(Instant::now())).await.is_err() {
         tracing::error!("A look at the alerts panicked.");
     }
 }
 
-impl House {
+impl Shared {
     fn look(&self, now: Instant) {
         let (edition, asked) = self.board.lock().asked();
         let tallies = self.metrics.tally(&asked);

@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 
 use super::outbox::{self, Clerk, Outbox, Settings};
 use super::spool::Spool;
-use super::{Carrier, gzip};
+use super::{Carrier, Encoding, gzip};
 use crate::telemetry::sink::Delivery;
 
 /// The sending side of a sink that exports.
@@ -18,7 +18,7 @@ use crate::telemetry::sink::Delivery;
 pub struct Dispatch {
     outbox: Outbox,
     clerk: Option<Clerk>,
-    compress: bool,
+    encoding: Encoding,
 }
 
 impl Dispatch {
@@ -27,10 +27,10 @@ impl Dispatch {
         settings: Settings,
         spool: Option<&Arc<Spool>>,
         carrier: Box<dyn Carrier>,
-        compress: bool,
     ) -> Self {
+        let encoding = settings.encoding;
         let (outbox, clerk) = outbox::start(settings, spool, carrier);
-        Self { outbox, clerk: Some(clerk), compress }
+        Self { outbox, clerk: Some(clerk), encoding }
     }
 
     /// The clerk, once.
@@ -41,16 +41,17 @@ impl Dispatch {
     /// Posts one export request of so many items, which are in the hands of the caller. Dropping the
     /// future loses them; whoever calls counts them then.
     pub async fn send(&self, items: u64, body: Bytes) -> Delivery {
-        let parcel = if self.compress {
+        let parcel = match self.encoding {
             // It takes several times longer than encoding, which no request waits for.
-            match spawn_blocking(move || gzip::pack(items, body, true)).await {
-                Ok(parcel) => parcel,
-                Err(_) => {
-                    return Delivery { dropped: vec![("panic", items)], ..Delivery::default() };
+            Encoding::Gzip => {
+                match spawn_blocking(move || gzip::pack(items, body, Encoding::Gzip)).await {
+                    Ok(parcel) => parcel,
+                    Err(_) => {
+                        return Delivery { dropped: vec![("panic", items)], ..Delivery::default() };
+                    }
                 }
             }
-        } else {
-            gzip::pack(items, body, false)
+            Encoding::Identity => gzip::pack(items, body, Encoding::Identity),
         };
         Delivery { handed_over: self.outbox.post(parcel), ..Delivery::default() }
     }

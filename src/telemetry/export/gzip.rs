@@ -17,13 +17,15 @@ static GZIP: Gzip = Gzip(const_mutex(None));
 
 /// Makes a parcel of an encoded export request that counts for so many items, compressed where asked.
 /// It computes for as long as that takes: a large body belongs in the blocking pool.
-pub fn pack(items: u64, body: Bytes, compress: bool) -> Parcel {
+pub fn pack(items: u64, body: Bytes, encoding: Encoding) -> Parcel {
     // The compressor writes to memory and knows no bad input; if it fails all the same, plain bytes
     // are as right.
-    match compress.then(|| GZIP.compress(&body)) {
-        Some(Ok(body)) => Parcel { items, encoding: Encoding::Gzip, body },
-        Some(Err(_)) | None => Parcel { items, encoding: Encoding::Identity, body },
+    if encoding == Encoding::Gzip
+        && let Ok(body) = GZIP.compress(&body)
+    {
+        return Parcel { items, encoding, body };
     }
+    Parcel { items, encoding: Encoding::Identity, body }
 }
 
 /// Compresses one body after the other.
@@ -63,7 +65,7 @@ mod tests {
         let noise: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(100_000).collect();
         let sevens = vec![7; 100_000];
         for body in [&noise[..], &sevens, b"", b"a", &noise[..777]] {
-            let parcel = pack(7, Bytes::copy_from_slice(body), true);
+            let parcel = pack(7, Bytes::copy_from_slice(body), Encoding::Gzip);
             assert_eq!((parcel.items, parcel.encoding), (7, Encoding::Gzip));
             let mut read = Vec::new();
             GzDecoder::new(&parcel.body[..]).read_to_end(&mut read).unwrap();
@@ -74,7 +76,7 @@ mod tests {
     #[test]
     fn a_body_that_shall_stay_as_it_is_is_not_copied() {
         let body = Bytes::from_static(b"plain");
-        let parcel = pack(1, body.clone(), false);
+        let parcel = pack(1, body.clone(), Encoding::Identity);
         assert_eq!(parcel, Parcel { items: 1, encoding: Encoding::Identity, body });
     }
 }

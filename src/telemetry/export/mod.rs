@@ -33,7 +33,7 @@ pub mod transport;
 /// One encoded export request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parcel {
-    /// What it counts for in the ledger: spans, data points.
+    /// What it counts for in the ledger: spans, data points, log records.
     pub items: u64,
     /// How `body` is compressed.
     pub encoding: Encoding,

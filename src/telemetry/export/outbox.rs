@@ -18,7 +18,7 @@ pub use super::clerk::Clerk;
 pub use super::ring::Bound;
 use super::ring::{Posted, Ring};
 use super::spool::Spool;
-use super::{Carrier, Parcel};
+use super::{Carrier, Encoding, Parcel};
 use crate::config::model::{OtlpTarget, Signal};
 use crate::telemetry::books::{Books, Place};
 
@@ -36,6 +36,8 @@ pub struct Settings {
     pub is_configured: bool,
     /// The limit of one attempt.
     pub timeout: Duration,
+    /// How the bodies of its parcels are compressed.
+    pub encoding: Encoding,
     /// What is remembered at most.
     pub remembered: Bound,
 }
@@ -48,6 +50,7 @@ impl Settings {
             endpoint: target.place(),
             is_configured: target.is_configured,
             timeout: target.timeout,
+            encoding: if target.compress { Encoding::Gzip } else { Encoding::Identity },
             remembered: REMEMBERED,
         }
     }
@@ -59,6 +62,7 @@ impl Settings {
             endpoint: url.to_owned(),
             is_configured: true,
             timeout,
+            encoding: Encoding::Gzip,
             remembered: REMEMBERED,
         }
     }

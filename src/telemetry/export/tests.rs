@@ -72,6 +72,7 @@ fn settings(signal: &'static str, is_configured: bool, parcels: usize) -> Settin
         endpoint: "http://localhost:4318/v1/traces".to_owned(),
         is_configured,
         timeout: 10 * SECOND,
+        encoding: Encoding::Identity,
         remembered: Bound { bytes: 1000, parcels },
     }
 }

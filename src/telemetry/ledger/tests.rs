@@ -129,6 +129,7 @@ impl Posting {
             endpoint: "http://localhost".to_owned(),
             is_configured: true,
             timeout: Duration::from_secs(1),
+            encoding: Encoding::Identity,
             remembered: Bound { bytes: 1000, parcels },
         };
         let collector = Moody { moods, asked: AtomicUsize::new(0) };

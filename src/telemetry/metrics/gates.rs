@@ -52,6 +52,6 @@ impl Metrics {
             .closed(key::GATE, gate.as_str())
             .closed(key::DECISION, decision.as_str())
             .named(key::ROUTE, route);
-        self.house.instruments.gate_decisions.series(&labels).inc() == 0
+        self.shared.instruments.gate_decisions.series(&labels).inc() == 0
     }
 }

@@ -67,15 +67,16 @@ use upstream::UpstreamMetrics;
 /// All metrics of the process. A clone counts into the same instruments.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    house: Arc<House>,
+    shared: Arc<Shared>,
     upstream: Arc<UpstreamMetrics>,
 }
 
 /// A template, and the captured facts that are labels.
 type RouteKey = (ConfigName, Box<[ConfigName]>);
 
+/// What all clones share.
 #[derive(Debug)]
-struct House {
+struct Shared {
     origin: Origin,
     target: Vec<(String, String)>,
     max_series: usize,
@@ -109,7 +110,7 @@ impl Metrics {
         };
         Self {
             upstream: Arc::new(UpstreamMetrics::new(&"".into(), 0)),
-            house: Arc::new(House {
+            shared: Arc::new(Shared {
                 target: exposition::target::labels(&resource),
                 origin: Origin {
                     resource,
@@ -133,17 +134,17 @@ impl Metrics {
 
     /// From here on no observation comes with an exemplar: no span leaves this process, or none shall be named.
     pub fn leave_out_exemplars(&self) {
-        self.house.has_no_traces.store(true, Relaxed);
+        self.shared.has_no_traces.store(true, Relaxed);
     }
 
     /// The same metrics, with `server_address` and `server_port` of this upstream on its legs.
     #[must_use]
     pub fn for_upstream(&self, host: &ConfigName, port: u16) -> Self {
-        let mut upstreams = self.house.upstreams.lock();
+        let mut upstreams = self.shared.upstreams.lock();
         let upstream = upstreams
             .entry((host.clone(), port))
             .or_insert_with(|| Arc::new(UpstreamMetrics::new(host, port)));
-        Self { house: Arc::clone(&self.house), upstream: Arc::clone(upstream) }
+        Self { shared: Arc::clone(&self.shared), upstream: Arc::clone(upstream) }
     }
 
     /// The handles of a route that has no captured fact for a label.
@@ -154,7 +155,7 @@ impl Metrics {
     /// The handles of a route of which these captured facts are labels. Routes of the same template and
     /// labels, now or after a reload, share them; with other labels they still share series.
     pub fn route_with(&self, names: &Arc<RouteNames>, labels: &[ConfigName]) -> Arc<RouteMetrics> {
-        let mut routes = self.house.routes.lock();
+        let mut routes = self.shared.routes.lock();
         let make = || Arc::new(RouteMetrics::new(&names.template, labels));
         let key = (names.template.clone(), labels.into());
         Arc::clone(routes.entry(key).or_insert_with(make))
@@ -162,43 +163,43 @@ impl Metrics {
 
     /// Counts all that a record says. Never waits but for the first use of a series.
     pub fn observe(&self, record: &Record, route: &RouteMetrics) {
-        let house = &*self.house;
-        let witness = self.house.witness(record);
-        route.observe(record, witness, &house.instruments);
-        self.upstream.observe(record, witness, &house.instruments);
-        house.overhead.observe(record);
+        let shared = &*self.shared;
+        let witness = self.shared.witness(record);
+        route.observe(record, witness, &shared.instruments);
+        self.upstream.observe(record, witness, &shared.instruments);
+        shared.overhead.observe(record);
         if let Some(rejection) = record.rejection {
             let labels = Labels::default().closed(key::REASON, rejection.as_str());
-            house.instruments.identity_rejections.series(&labels).inc();
+            shared.instruments.identity_rejections.series(&labels).inc();
         }
-        house.orchestrations.observe(record, route.is_label(MODE), witness, &house.instruments);
+        shared.orchestrations.observe(record, route.is_label(MODE), witness, &shared.instruments);
         if record.is_error()
             && let Some(error_type) = record.error_type()
         {
             let labels = Labels::default().error(key::TYPE, &error_type);
-            house.instruments.errors.series(&labels).inc();
+            shared.instruments.errors.series(&labels).inc();
         }
     }
 
     /// Counts what a record's facts say by the OpenTelemetry `GenAI` conventions. Nothing without facts.
     pub fn observe_genai(&self, record: &Record) {
-        self.house.instruments.genai.observe(record);
+        self.shared.instruments.genai.observe(record);
     }
 
     /// Shows a class of errors from now on, also while there are none.
     pub fn expect_error(&self, class: &ConfigName) {
         let labels = Labels::default().named(key::TYPE, class);
-        self.house.instruments.errors.series(&labels);
+        self.shared.instruments.errors.series(&labels);
     }
 
     /// Counts a request as active until the guard is dropped.
     pub fn active(&self, method: Method) -> ActiveGuard {
-        let house = &*self.house;
+        let shared = &*self.shared;
         let resolve = || {
             let labels = Labels::default().closed(key::METHOD, method.as_str());
-            house.instruments.active_requests.series(&labels)
+            shared.instruments.active_requests.series(&labels)
         };
-        match house.active.get(method.index()) {
+        match shared.active.get(method.index()) {
             Some(slot) => ActiveGuard::enter(slot.get_or_init(resolve)),
             None => ActiveGuard::enter(&resolve()),
         }
@@ -206,86 +207,86 @@ impl Metrics {
 
     /// Counts a client connection as open until the guard is dropped.
     pub fn connection(&self) -> ActiveGuard {
-        ActiveGuard::enter(&self.house.instruments.connections)
+        ActiveGuard::enter(&self.shared.instruments.connections)
     }
 
     /// How many client connections are open.
     pub fn open_connections(&self) -> i64 {
-        self.house.instruments.connections.get()
+        self.shared.instruments.connections.get()
     }
 
     /// Counts a client connection that ended in an error.
     pub fn connection_error(&self, error: ConnectionError) {
         let labels = Labels::default().closed(key::REASON, error.as_str());
-        self.house.instruments.connection_errors.series(&labels).inc();
+        self.shared.instruments.connection_errors.series(&labels).inc();
     }
 
     /// Counts an upstream connection as in use until the guard is dropped.
     pub fn upstream_in_use(&self) -> ActiveGuard {
-        ActiveGuard::enter(&self.house.in_use)
+        ActiveGuard::enter(&self.shared.in_use)
     }
 
     /// Counts an upstream connection as idle until the guard is dropped.
     pub fn upstream_idle(&self) -> ActiveGuard {
-        ActiveGuard::enter(&self.house.idle)
+        ActiveGuard::enter(&self.shared.idle)
     }
 
     /// Counts the time of one connect to the upstream.
     pub fn upstream_connected(&self, took: Duration) {
-        self.house.instruments.upstream_connect.observe_duration(took);
+        self.shared.instruments.upstream_connect.observe_duration(took);
     }
 
     /// Counts one call to the shared rate-limit store.
     pub fn rate_limit_store_asked(&self, took: Duration, ending: StoreEnding) {
         let labels = Labels::default().closed(key::RESULT, ending.as_str());
-        self.house.instruments.limit_store.series(&labels).observe_duration(took);
+        self.shared.instruments.limit_store.series(&labels).observe_duration(took);
     }
 
     /// Counts the time in which a group of audit records became durable.
     pub fn audit_committed(&self, took: Duration) {
-        self.house.instruments.audit_commit.observe_duration(took);
+        self.shared.instruments.audit_commit.observe_duration(took);
     }
 
     /// Counts identity headers that were taken out of a client's head.
     pub fn identity_headers_removed(&self, count: u64) {
-        self.house.instruments.identity_headers_removed.inc_by(count);
+        self.shared.instruments.identity_headers_removed.inc_by(count);
     }
 
     /// Counts a body whose configured facts could not be read.
     pub fn capture_unreadable(&self) {
-        self.house.instruments.captures_unreadable.inc();
+        self.shared.instruments.captures_unreadable.inc();
     }
 
     /// Shows the numbers of a source on every page from now on (see [`sources`]). It is asked while
     /// the list of sources is locked, so it must not call [`Self::register`] or [`Self::expose`].
     pub fn register(&self, source: Source) {
-        self.house.sources.lock().push(source);
+        self.shared.sources.lock().push(source);
     }
 
     /// The page. Fails only if a number cannot be written.
     pub fn expose(&self, format: Format) -> Result<Exposition, std::fmt::Error> {
-        exposition::encode(&self.read(), &self.house.target, format)
+        exposition::encode(&self.read(), &self.shared.target, format)
     }
 
     /// The same numbers as an OTLP export request, and how many data points are in it.
     pub fn export(&self) -> (Vec<u8>, u64) {
-        otlp::encode(&self.read(), &self.house.origin, SystemTime::now())
+        otlp::encode(&self.read(), &self.shared.origin, SystemTime::now())
     }
 
     /// What all instruments say now.
     fn read(&self) -> Vec<Reading> {
-        let mut readings = self.house.instruments.read();
+        let mut readings = self.shared.instruments.read();
         readings.extend(process::read());
-        readings.extend(self.house.sources.lock().iter().flat_map(Source::read));
+        readings.extend(self.shared.sources.lock().iter().flat_map(Source::read));
         let mut readings = reading::join(readings);
         for reading in &mut readings {
-            reading.bound(self.house.max_series);
+            reading.bound(self.shared.max_series);
         }
         readings
     }
 }
 
-impl House {
+impl Shared {
     /// Where the observations of a record can be looked at: its trace, if that was kept and left.
     fn witness(&self, record: &Record) -> Option<Witness> {
         let is_there = record.is_kept() && !self.has_no_traces.load(Relaxed);

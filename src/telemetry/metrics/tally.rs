@@ -1,4 +1,7 @@
 //! What an alert asks of the books: some series of one metric, added up.
+//!
+//! It reads what a scrape reads. Counts and histograms are added up; of what comes and goes a sum would
+//! say nothing.
 
 use super::Metrics;
 use super::labels::Labels;
@@ -25,8 +28,8 @@ const STATUS: &str = "http_response_status_code";
 impl Metrics {
     /// Adds these series up, in their order. It reads every family once, as a scrape does.
     pub fn tally(&self, asked: &[Series]) -> Vec<Tally> {
-        let mut readings = self.house.instruments.read();
-        readings.extend(self.house.sources.lock().iter().flat_map(Source::read));
+        let mut readings = self.shared.instruments.read();
+        readings.extend(self.shared.sources.lock().iter().flat_map(Source::read));
         let named: Vec<_> = readings
             .iter()
             .map(|reading| (reading.instrument.prometheus_name(), reading))

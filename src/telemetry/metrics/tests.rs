@@ -354,7 +354,7 @@ fn a_clock_that_was_set_back_ends_no_push_before_its_beginning() {
     let metrics = metrics();
     metrics.upstream_connected(MS);
     let before = SystemTime::now() - Duration::from_hours(1);
-    let (body, _) = otlp::encode(&metrics.read(), &metrics.house.origin, before);
+    let (body, _) = otlp::encode(&metrics.read(), &metrics.shared.origin, before);
 
     let request = ExportMetricsServiceRequest::decode(&*body).unwrap();
     let scope = &request.resource_metrics[0].scope_metrics[0];

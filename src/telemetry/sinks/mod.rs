@@ -1,4 +1,5 @@
-//! One file per place that records leave through. Sinks never import each other.
+//! One module per place that facts leave through. Sinks never import each other; `file`, the last stretch
+//! of lines that rotate, is none itself.
 
 pub mod access_log;
 pub mod audit;

@@ -1,6 +1,6 @@
 //! `[[alerts]]`.
 
-use super::{url, voices};
+use super::{names, url};
 use crate::config::defaults::ALERTS;
 use crate::config::env::Outside;
 use crate::config::error::{Origin, Problem};
@@ -49,7 +49,7 @@ fn alert(table: &Section<'_>, usual: &Notify, names: &mut Vec<Word>) -> Option<A
     let condition = condition(table);
     let environments = table.words("environments").unwrap_or_default();
     for word in &environments {
-        if voices::label(&word.text).is_err() {
+        if names::label(&word.text).is_err() {
             let title = format!("`{}` holds an unusable name", table.path_of("environments"));
             let label = "expected 1 to 255 bytes without control characters";
             table.problems.push(Problem::at(&word.origin, title).label(label));

@@ -102,6 +102,7 @@ impl Run {
             endpoint: String::new(),
             is_configured: true,
             timeout: SECOND,
+            encoding: Encoding::Identity,
             remembered: Bound { bytes: 300, parcels: 4 },
         };
         let (outbox, clerk) = outbox::start(settings, Some(&spool), Box::new(collector));

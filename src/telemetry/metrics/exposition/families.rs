@@ -1,4 +1,6 @@
 //! Readings as the families of Prometheus, which all its forms are written from.
+//!
+//! They come sorted, families by name and series by labels. It writes no page.
 
 use prometheus_client::encoding::prometheus_protobuf::prometheus_data_model as model;
 

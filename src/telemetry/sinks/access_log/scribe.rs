@@ -1,4 +1,7 @@
 //! What lives on an output's thread: entries come in, whole lines go out.
+//!
+//! An entry counts as written once its line is in every file that it belongs in. What a line looks like is
+//! `log::line`'s matter, how it gets to a file that of `sinks::file`.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;

@@ -48,7 +48,7 @@ impl DatadogSink {
         let Some(datadog) = &config.datadog else { return Ok(None) };
         let carrier = transport::to_datadog(datadog)?;
         let settings = Settings::to_datadog(&datadog.url, TIMEOUT);
-        let dispatch = Dispatch::start(settings, spool, carrier, true);
+        let dispatch = Dispatch::start(settings, spool, carrier);
         let line = Line::new(&config.service, datadog, resource::host().as_deref());
         Ok(Some(Self { line, dispatch }))
     }

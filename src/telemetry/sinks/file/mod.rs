@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::model::LogFiles;
 
@@ -41,6 +42,10 @@ pub struct OpenError {
     /// Why it could not be.
     pub error: io::Error,
 }
+
+/// How long an old file stays as it is before it is compressed. Where lines flood, it is gone by then, and
+/// whoever follows the log has read it to its end.
+const REST: Duration = Duration::from_secs(10);
 
 /// What is wrong with a directory that is none.
 const NO_DIRECTORY: &str = "`log.directory` names a file, not a directory";
@@ -78,6 +83,16 @@ impl Lines {
         names: [&'static str; N],
         files: &LogFiles,
     ) -> Result<[Self; N], OpenError> {
+        Self::append_resting(directory, names, files, REST)
+    }
+
+    /// The same, with the time for which an old file stays as it is.
+    fn append_resting<const N: usize>(
+        directory: &Path,
+        names: [&'static str; N],
+        files: &LogFiles,
+        rest: Duration,
+    ) -> Result<[Self; N], OpenError> {
         let failed = |error| {
             let is_file = directory.exists() && !directory.is_dir();
             let plainly = || io::Error::new(io::ErrorKind::NotADirectory, NO_DIRECTORY);
@@ -92,7 +107,7 @@ impl Lines {
         }
         let is_compressing = files.compress && files.max_size.is_some();
         let compressor = is_compressing
-            .then(|| Compressor::start(shelves.to_vec()))
+            .then(|| Compressor::start(shelves.to_vec(), rest))
             .transpose()
             .map_err(failed)?;
         let mut lines = shelves.map(|shelf| {

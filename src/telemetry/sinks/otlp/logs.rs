@@ -42,7 +42,7 @@ impl OtlpLogs {
         let carrier = transport::connect(target, Signal::Logs).map_err(OtlpError::Logs)?;
         let encoder = Encoder::new(&config.service)?;
         let settings = Settings::of(target, Signal::Logs);
-        let dispatch = Dispatch::start(settings, spool, carrier, target.compress);
+        let dispatch = Dispatch::start(settings, spool, carrier);
         Ok(Some(Self { encoder, dispatch }))
     }
 }

@@ -44,12 +44,13 @@ impl MetricsPush {
         let is_configured = true;
         let settings =
             outbox::Settings { is_configured, ..outbox::Settings::of(target, Signal::Metrics) };
+        let encoding = settings.encoding;
         let (outbox, clerk) = outbox::start(settings, spool, carrier);
-        let (books, compress) = (outbox.books(), target.compress);
+        let books = outbox.books();
         let kept = Arc::clone(&books);
         let hand_on = move |push: Push| {
             kept.accept(push.points);
-            let handed_over = outbox.post(gzip::pack(push.points, push.body.into(), compress));
+            let handed_over = outbox.post(gzip::pack(push.points, push.body.into(), encoding));
             // A push that comes too late for the clerk ends with it.
             let late = push.points - handed_over.min(push.points);
             let dropped = vec![("shutdown", late)];

@@ -1,5 +1,5 @@
 //! Error events for Sentry: one for each exchange that failed, was cut or panicked, or whose error the
-//! configuration has a class for.
+//! configuration has a class for. Alerts go there beside them, through a lane of their own (`alert`).
 //!
 //! The event holds what `event` lists and nothing else. At most a bucketful per kind of error
 //! leaves (10, then 10 a minute), and none while Sentry asks for silence; what does not leave is

@@ -1,4 +1,6 @@
 //! How many events may leave: by our own measure, and by Sentry's.
+//!
+//! Nothing waits here: what may not leave now is its caller's to drop and to count.
 
 use std::num::NonZeroU32;
 use std::time::Duration;

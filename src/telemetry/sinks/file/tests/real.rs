@@ -6,12 +6,18 @@ use std::process::Command;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::*;
 
 const FILES: LogFiles = LogFiles { max_size: Some(8), max_files: 3, compress: true };
 
 fn open(directory: &Path, files: &LogFiles) -> Result<Lines, OpenError> {
-    Lines::append(directory, [NAME], files).map(|[lines]| lines)
+    open_resting(directory, files, Duration::ZERO)
+}
+
+fn open_resting(directory: &Path, files: &LogFiles, rest: Duration) -> Result<Lines, OpenError> {
+    Lines::append_resting(directory, [NAME], files, rest).map(|[lines]| lines)
 }
 
 /// A shelf whose files nobody compresses but the test.
@@ -60,6 +66,21 @@ fn priorities(name: &str) -> Vec<i32> {
             head.ends_with(&format!("({name}")).then(|| numbers.split(' ').nth(16)?.parse().ok())?
         })
         .collect()
+}
+
+#[test]
+fn an_old_file_rests_before_it_is_compressed() {
+    let directory = tempfile::tempdir().unwrap();
+    let (first, second) =
+        (directory.path().join("app.log.2.gz"), directory.path().join("app.log.1.gz"));
+    let mut lines = open_resting(directory.path(), &FILES, Duration::from_millis(300)).unwrap();
+    let began = Instant::now();
+    write(&mut lines, &["one", "two", "three", "four"]);
+    // Nobody nudges it once they have rested.
+    await_file(&first);
+    await_file(&second);
+    assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
+    assert_eq!(text("app.log.2.gz", &fs::read(&first).unwrap()), "one\ntwo\n");
 }
 
 #[cfg(target_os = "linux")]
@@ -202,7 +223,7 @@ fn what_is_no_file_among_the_old_ones_is_passed_over_and_stays() {
             let mut lines = Lines::at(Home::new(Arc::clone(&shelf), at(NAME), &FILES, None));
             for text in ["lost", "oldest", "newest", "written"] {
                 assert_eq!(write(&mut lines, &[&format!("{text} {kind}")]), 1);
-                compress_each(&shelf).unwrap();
+                compress_each(&shelf, |_| true).unwrap();
             }
             let read = |name: &str| text(name, &fs::read(at(name)).unwrap());
             assert_eq!(read(names[0]), format!("newest {kind}\n"));
@@ -236,7 +257,7 @@ fn an_old_file_that_got_another_name_is_left_to_the_next_time() {
     let (oldest, _) = shelf.oldest_plain(&[]).unwrap().unwrap();
     assert!(shelf.read(oldest, "app.log.1").unwrap().is_none(), "another file by now");
     assert!(shelf.read(oldest, "app.log.3").unwrap().is_none(), "none by now");
-    compress_each(&shelf).unwrap();
+    compress_each(&shelf, |_| true).unwrap();
     assert!(at("app.log.1.gz").exists() && at("app.log.2.gz").exists());
 }
 

@@ -27,6 +27,15 @@ pub(super) enum Status<'a> {
     Error(&'a str),
 }
 
+/// Where the parent of a span is.
+#[derive(Clone, Copy)]
+pub(super) enum Parent {
+    /// In this process, or nowhere.
+    Here,
+    /// In a caller that is believed.
+    Remote,
+}
+
 impl<'a> Frame<'a> {
     /// Opens the spans of this record.
     pub(super) fn of(record: &'a Record) -> Self {
@@ -53,7 +62,7 @@ impl<'a> Frame<'a> {
     }
 
     /// The last fields of a span: how it ended, and its flags.
-    pub(super) fn end(&self, span: &mut Writer, status: Status<'_>, has_remote_parent: bool) {
+    pub(super) fn end(&self, span: &mut Writer, status: Status<'_>, parent: Parent) {
         span.message(proto::STATUS, |out| match status {
             Status::Unset => {}
             Status::Ok => out.uint(proto::STATUS_CODE, proto::OK),
@@ -67,7 +76,10 @@ impl<'a> Frame<'a> {
         let trace = &self.record.trace;
         let sampled = if trace.sampled { proto::SAMPLED } else { 0 };
         let random = if trace.is_random { proto::RANDOM } else { 0 };
-        let remote = if has_remote_parent { proto::REMOTE } else { 0 };
+        let remote = match parent {
+            Parent::Here => 0,
+            Parent::Remote => proto::REMOTE,
+        };
         span.fixed32(proto::FLAGS, sampled | random | proto::HAS_REMOTE | remote);
     }
 }

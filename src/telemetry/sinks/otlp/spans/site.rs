@@ -1,6 +1,6 @@
 //! The upstream as every CLIENT span shows it: written once, copied into each.
 
-use super::put;
+use super::exchange::put;
 use crate::config::model::{Scheme, Upstream};
 use crate::telemetry::sinks::otlp::wire::Writer;
 

@@ -1,7 +1,8 @@
 //! The span of a call to the shared rate-limit store.
 
-use super::frame::{Frame, Status, kind_and_times, nanos};
-use super::{proto, put};
+use super::exchange::put;
+use super::frame::{Frame, Parent, Status, kind_and_times, nanos};
+use super::proto;
 use crate::record::{StoreCall, StoreEnding};
 use crate::telemetry::sinks::otlp::wire::Writer;
 
@@ -15,10 +16,10 @@ pub(super) fn write(span: &mut Writer, frame: &Frame<'_>, call: &StoreCall) {
     put(span, "db.system.name", "redis");
     put(span, "db.operation.name", "EVALSHA");
     let error_type = match call.ending {
-        StoreEnding::Answered => return frame.end(span, Status::Unset, false),
+        StoreEnding::Answered => return frame.end(span, Status::Unset, Parent::Here),
         StoreEnding::Late => "timeout",
         StoreEnding::Failed => "_OTHER",
     };
     put(span, "error.type", error_type);
-    frame.end(span, Status::Error(""), false);
+    frame.end(span, Status::Error(""), Parent::Here);
 }

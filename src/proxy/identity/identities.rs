@@ -1,4 +1,4 @@
-//! All there is to know of identities, of one house: where they come from, and what follows of them.
+//! All there is to know of identities: where they come from, and what follows of them.
 //!
 //! It is made once, at the start: another `[identity]` needs a restart. What its files hold is followed
 //! while it runs.

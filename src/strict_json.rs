@@ -1,16 +1,20 @@
 //! JSON from strangers: one value, every member once, nested only so deep.
 //!
-//! A member that is there twice is refused: the next reader might take the other one. The bound on
-//! depth is asked before anything is built, so that no later walk needs one.
+//! A member that is there twice is refused at every depth: the next reader might take the other one
+//! (RFC 7515 §4 and RFC 7519 §4 let it, for tokens). The bound on depth is asked before anything is
+//! built, so that no later walk needs one.
+//!
+//! It knows no schema, and repeats nothing of a text but a member's name.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 /// Why a text is not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Unread {
+pub enum Unread {
     /// It is not JSON, or holds a number that no float can hold.
     Syntax {
         /// Counted from one.
@@ -27,8 +31,16 @@ pub(super) enum Unread {
     },
 }
 
+/// Reads a whole text as one object, as deep as the reader can go. `None` for everything else.
+pub fn object(text: &[u8]) -> Option<Map<String, Value>> {
+    match read(text, usize::MAX) {
+        Ok(Value::Object(members)) => Some(members),
+        _ => None,
+    }
+}
+
 /// Reads a whole text as one value of at most `depth` levels; an empty object is one.
-pub(super) fn read(text: &[u8], depth: usize) -> Result<Value, Unread> {
+pub fn read(text: &[u8], depth: usize) -> Result<Value, Unread> {
     let mut state = State { depth, trouble: None };
     let mut json = serde_json::Deserializer::from_slice(text);
     let value = Level(&mut state).deserialize(&mut json);
@@ -36,7 +48,7 @@ pub(super) fn read(text: &[u8], depth: usize) -> Result<Value, Unread> {
     value.map_err(|error| match state.trouble {
         Some(Trouble::Depth) => Unread::Depth,
         Some(Trouble::Twice) => Unread::Twice { line: error.line() },
-        // The reader's own bound is above ours.
+        // The reader's own bound is 128 levels.
         None => Unread::Syntax { line: error.line(), what: error.to_string() },
     })
 }
@@ -120,12 +132,11 @@ impl<'de> Visitor<'de> for Level<'_> {
         self.descend()?;
         let mut members = Map::new();
         while let Some(name) = map.next_key::<String>()? {
-            if members.contains_key(&name) {
+            let Entry::Vacant(place) = members.entry(name) else {
                 self.0.trouble = Some(Trouble::Twice);
                 return Err(A::Error::custom("a member is there twice"));
-            }
-            let value = map.next_value_seed(Level(self.0))?;
-            members.insert(name, value);
+            };
+            place.insert(map.next_value_seed(Level(self.0))?);
         }
         self.0.depth += 1;
         Ok(Value::Object(members))
@@ -151,6 +162,31 @@ mod tests {
         let text = b"{\"a\": 1,\n \"\\u0061\": 2}";
         assert_eq!(read(text, 8), Err(Unread::Twice { line: 2 }));
         assert!(read(b"[{\"a\":1},{\"a\":2}]", 8).is_ok());
+    }
+
+    #[test]
+    fn it_is_refused_at_every_depth_and_in_every_spelling() {
+        for text in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#"{"x":{"a":1,"a":2}}"#,
+            r#"{"x":[{"a":1,"a":2}]}"#,
+        ] {
+            assert_eq!(object(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_object_is_read_as_it_is_and_nothing_else_is_one() {
+        let text = br#"{"a":1,"b":[true,null,-2,1.5,"x\u0000"],"c":{"a":{}}}"#;
+        let plain = serde_json::json!({"a":1,"b":[true,null,-2,1.5,"x\u{0}"],"c":{"a":{}}});
+        assert_eq!(object(text).map(Value::Object), Some(plain));
+        let deep = "[".repeat(10_000);
+        for text in ["", "[]", "\"a\"", "1", "null", "{} {}", "{}x", "{\"a\":}", "{'a':1}", &deep] {
+            assert_eq!(object(text.as_bytes()), None);
+        }
+        assert_eq!(object(b"{\"a\":\"\xff\"}"), None, "not UTF-8");
+        assert_eq!(object(b"\xef\xbb\xbf{}"), None, "a byte order mark");
     }
 
     #[test]
