@@ -8,6 +8,8 @@ mod support;
 mod alert_answers;
 // Alerts in the process.
 mod alerts;
+// Who asks twice for the end.
+mod asked_again;
 // What answers say of caches and of time.
 mod answer_notes;
 // Facts out of answers.

@@ -103,6 +103,23 @@ fn a_name_far_ahead_does_not_hide_what_is_written_after_it() {
 }
 
 #[test]
+fn a_directory_in_the_way_does_not_keep_the_spool_from_being_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let (first, second) = (segment::name(0, "traces"), segment::name(1, "logs"));
+    let draft = segment::draft(&segment::name(2, "traces"));
+    for name in [&first, &second, &draft] {
+        std::fs::create_dir(directory.path().join(name)).unwrap();
+    }
+    let open = || Store::open(Box::new(RealDisk::new(directory.path())), 1 << 20, 100).unwrap();
+    let (mut store, found) = open();
+    assert_eq!((found.parcels, found.next), (0, 3));
+    store.put(found.next, "traces", &parcel(3, 10)).unwrap();
+    drop(store);
+    assert_eq!(open().1.items, 3);
+    assert!(directory.path().join(first).is_dir(), "it is left alone");
+}
+
+#[test]
 fn two_files_of_one_number_are_not_taken_for_one() {
     let disk = FakeDisk::default();
     let (mut store, _) = open(&disk);

@@ -165,6 +165,13 @@ pub struct Report {
     pub stats: Stats,
 }
 
+impl Report {
+    /// Whether the writer ended in time, and nothing was lost.
+    pub fn is_whole(&self) -> bool {
+        self.is_finished && self.stats.lost == 0
+    }
+}
+
 /// Why the trail could not be opened. The sidecar does not start then.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
