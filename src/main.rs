@@ -1,9 +1,10 @@
 //! Chooses a command and the exit code, and nothing else.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 use vital_sidecar::cli;
 
@@ -65,12 +66,15 @@ struct Configured {
 /// Which running sidecar is meant.
 #[derive(Args, Debug)]
 struct Running {
-    /// Its configuration file: the admin address and token are read from it.
+    /// Its configuration file: the admin address and token are read from it, and nothing else.
     #[arg(long, short, value_name = "FILE", env = "VITAL_SIDECAR_CONFIG")]
     config: Option<PathBuf>,
     /// Its admin address; overrides `admin.listen` (127.0.0.1:9901).
     #[arg(long, value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
+    /// The file with its token; overrides `admin.token_file`.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
 }
 
 /// A request that nobody sends, or one that was answered.
@@ -87,6 +91,12 @@ struct Explain {
     /// The admin address of the running sidecar; overrides `admin.listen` (127.0.0.1:9901).
     #[arg(long, value_name = "IP:PORT", conflicts_with = "url")]
     admin: Option<SocketAddr>,
+    /// The file with its token; overrides `admin.token_file`.
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    token_file: Option<PathBuf>,
+    /// The service behind; overrides `upstream.url`. It is not asked, and need not be named.
+    #[arg(long, value_name = "URL", requires = "url")]
+    upstream: Option<String>,
     /// As one JSON document.
     #[arg(long)]
     json: bool,
@@ -106,6 +116,9 @@ struct Demo {
     /// Where operators connect, if not at 127.0.0.1:9901.
     #[arg(long, value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
+    /// A collector that gets spans and log, such as `http://localhost:4318`. No environment variable counts.
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -118,7 +131,8 @@ enum Audit {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    let cli = Cli::try_parse().unwrap_or_else(|error| hinted(error).exit());
+    match cli.command {
         Command::Run(from) => {
             let flags = from.flags();
             cli::run::run(from.config.as_deref(), environment(), flags)
@@ -128,15 +142,25 @@ fn main() -> ExitCode {
             cli::check::run(from.config.as_deref(), environment(), flags)
         }
         Command::Explain(explain) => explain.run(),
-        Command::Demo(demo) => {
-            cli::demo::run(demo.no_failures, demo.listen, demo.admin, environment())
-        }
+        Command::Demo(demo) => cli::demo::run(&demo.asked()),
         Command::Health(running) => running.ask(cli::health::run),
         Command::Status(running) => running.ask(cli::status::run),
         Command::Reload(running) => running.ask(cli::reload::run),
         Command::Drain(running) => running.ask(cli::drain::run),
         Command::Audit(Audit::Verify { directory }) => cli::audit::run(&directory),
     }
+}
+
+/// Who writes the file behind the command means `--config`.
+fn hinted(mut error: clap::Error) -> clap::Error {
+    let is_file = |argument: &str| Path::new(argument).extension().is_some_and(|end| end == "toml");
+    let file = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) if is_file(argument) => argument.clone(),
+        _ => return error,
+    };
+    let tip = format!("the configuration is named by `--config {file}`");
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    error
 }
 
 impl Configured {
@@ -150,23 +174,37 @@ impl Configured {
     }
 }
 
+impl Demo {
+    fn asked(self) -> cli::demo::Asked {
+        let Self { no_failures, listen, admin, otlp } = self;
+        cli::demo::Asked { no_failures, listen, admin, otlp }
+    }
+}
+
 impl Explain {
     fn run(self) -> ExitCode {
-        let config = self.config.as_deref();
         let Some(url) = self.url else {
             let past = |admin: SocketAddr, token: Option<&str>| {
                 cli::explain::past::run(&self.method, self.json, admin, token)
             };
-            return cli::running::at(config, self.admin, environment(), past);
+            let (config, admin, token_file) = (self.config, self.admin, self.token_file);
+            return Running { config, admin, token_file }.ask(past);
         };
+        let config = self.config.as_deref();
         let request = cli::explain::Ask { method: self.method, url, headers: self.headers };
-        cli::explain::run(&request, self.json, config, environment())
+        let basis = cli::explain::Basis { config, upstream: self.upstream, env: environment() };
+        cli::explain::run(&request, self.json, basis)
     }
 }
 
 impl Running {
     fn ask(&self, command: impl Fn(SocketAddr, Option<&str>) -> u8) -> ExitCode {
-        cli::running::at(self.config.as_deref(), self.admin, environment(), command)
+        let whom = cli::running::Whom {
+            config: self.config.as_deref(),
+            admin: self.admin,
+            token_file: self.token_file.as_deref(),
+        };
+        cli::running::at(&whom, environment(), command)
     }
 }
 

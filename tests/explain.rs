@@ -330,3 +330,24 @@ async fn keys_of_a_url_are_not_fetched_to_explain_a_request() {
     let anonymous = of_caller(&keys, "/own/acme", None).await;
     assert_eq!(gate(&anonymous, "identity")["decision"], "refuse", "that needs no keys");
 }
+
+#[tokio::test]
+async fn a_request_is_explained_without_a_file_and_without_an_upstream() {
+    let place = tempfile::tempdir().expect("a directory");
+    let asked = ["explain", "GET", "/x"];
+    let url = ["--upstream", "http://127.0.0.1:1"];
+    let (code, plain, err) = output(command(place.path(), &asked)).await;
+    assert_eq!((code, &*err), (0, ""));
+    assert!(plain.starts_with("GET /x\n  path       /x\n"), "{plain}");
+    let (code, out, err) = output(command(place.path(), &[&asked[..], &url].concat())).await;
+    assert_eq!((code, &*err, &out), (0, "", &plain));
+
+    // A file that leaves it to a flag.
+    std::fs::write(place.path().join("sidecar.toml"), "[log]\n").expect("a file");
+    let with_file = [&asked[..], &["-c", "sidecar.toml"]].concat();
+    let (code, _, err) = output(command(place.path(), &with_file)).await;
+    assert_eq!(code, 78);
+    assert!(err.contains("`--upstream URL`"), "{err}");
+    let (code, out, err) = output(command(place.path(), &[&with_file[..], &url].concat())).await;
+    assert_eq!((code, &*err, &out), (0, "", &plain));
+}

@@ -39,15 +39,23 @@ fn every_file_under_config_passes_check() {
 
 #[test]
 fn the_reference_holds_every_default() {
-    let mut config = Config::from_toml(&text("sidecar.toml")).unwrap();
-    // The one thing that writing a default down does change: it has been asked for.
-    for target in [&mut config.otlp.traces, &mut config.otlp.metrics] {
-        assert!(std::mem::take(&mut target.as_mut().unwrap().is_configured));
-    }
-    // And who has asked for a collector gets the log there.
-    assert!(config.otlp.logs.take().is_some_and(|target| target.is_configured));
+    let config = Config::from_toml(&text("sidecar.toml")).unwrap();
     let defaults = Config::for_upstream(SocketAddr::from(([127, 0, 0, 1], 3000)));
     assert_eq!(format!("{config:#?}"), format!("{defaults:#?}"));
+}
+
+/// The one default that cannot be written down: who writes it has asked for it.
+#[test]
+fn the_reference_shows_the_default_collector_and_asks_for_none() {
+    let with = |text: &str| Config::from_toml(text).unwrap_or_else(|errors| panic!("{errors}"));
+    let line = "#endpoint = \"http://localhost:4318\" ";
+    let text = text("sidecar.toml");
+    assert!(text.contains(line));
+    let (silent, asked) = (with(&text).otlp, with(&text.replace(line, &line[1..])).otlp);
+    let [silent_traces, traces] = [silent.traces, asked.traces].map(Option::unwrap);
+    assert_eq!(silent_traces.place(), traces.place());
+    assert!(!silent_traces.is_configured && traces.is_configured);
+    assert!(silent.logs.is_none() && asked.logs.is_some());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Another configuration for a sidecar that runs: what changes, what must not, and who is told.
 
 mod followed;
+mod level;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -179,6 +180,19 @@ async fn buckets_survive_while_their_quota_is_the_same() {
     assert_eq!(house.reload().await.json()["changed"][0], "rate_limits.slow.burst");
     assert_eq!(client.get("/").await.status, 200, "another quota begins anew");
     assert_eq!(client.get("/").await.status, 429);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn status_names_the_file_and_when_it_was_last_read() {
+    let upstream = upstream::answering(OK).await;
+    let place = Place::new(&upstream);
+    place.write("");
+    let house = place.open_watching().await;
+    let status = house.ask("/status").await.json();
+    assert_eq!(status["config"]["file"].as_str().map(Path::new), Some(&*place.file()));
+    let since = status["last_reload"]["last_success"].as_str().expect("a time").to_owned();
+    assert!(since.len() == 24 && since.starts_with("20") && since.ends_with('Z'), "{since}");
     house.close().await;
 }
 

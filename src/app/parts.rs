@@ -15,7 +15,7 @@ use crate::server::port::{Inherited, Port};
 use crate::server::reload::Source;
 use crate::server::tls::{NotServed, Tls};
 use crate::telemetry::StartError;
-use crate::telemetry::diagnostics::Feed;
+use crate::telemetry::diagnostics::{Feed, Volume};
 use crate::telemetry::export::spool::{Spool, SpoolError};
 use crate::telemetry::sinks::access_log::AccessLog;
 use crate::telemetry::sinks::audit::{self, Audit, RealDisk};
@@ -29,6 +29,8 @@ pub struct Given {
     pub source: Option<Source>,
     /// Where diagnostics come from that the log's outputs are to have too.
     pub feed: Option<Feed>,
+    /// How loud those are, for a reload to change.
+    pub volume: Option<Volume>,
 }
 
 /// Why the sidecar could not start.

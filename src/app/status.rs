@@ -4,7 +4,6 @@
 //! that two sidecars can live and die in one process.
 
 use std::sync::{Arc, Weak};
-use std::time::UNIX_EPOCH;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -30,9 +29,10 @@ pub(super) fn probes(proxy: &Arc<Proxy>) -> Vec<Probe> {
     let upstream = Arc::clone(proxy.upstream());
     probes.push((
         "upstream",
-        Box::new(move || {
-            let is_reachable = upstream.is_reachable();
-            is_reachable.then_some(()).ok_or_else(|| "does not accept connections".to_owned())
+        Box::new(move || match upstream.trouble() {
+            Some((trouble, _)) => Err(trouble.to_string()),
+            None if upstream.is_reachable() => Ok(()),
+            None => Err("has not been connected to yet".to_owned()),
         }),
     ));
     let upstream = Arc::clone(proxy.upstream());
@@ -116,7 +116,7 @@ pub(super) fn document(
             "uptime_seconds": began.elapsed().as_secs(),
             "started": health.is_started(),
             "draining": health.is_draining(),
-            "config": { "listen": listen, "upstream": upstream, "routes": proxy.plan().route_count() },
+            "config": { "file": reload.file(), "listen": listen, "upstream": upstream, "routes": proxy.plan().route_count() },
             "last_reload": attempt(&reload.state()),
             "upstream": upstream_of(&proxy),
             "connections": { "open": telemetry.metrics().open_connections() },
@@ -144,8 +144,13 @@ fn alert(standing: &Standing) -> Value {
 
 fn upstream_of(proxy: &Proxy) -> Value {
     let upstream = proxy.upstream();
+    let (trouble, away) = upstream.trouble().unzip();
+    let pool = upstream.places();
     json!({
         "reachable": upstream.is_reachable(),
+        "reason": trouble.map(|trouble| trouble.to_string()),
+        "away_seconds": away.map(|away| away.as_secs()),
+        "pool": { "in_use": pool.in_use, "idle": pool.idle, "max": pool.max },
         "breaker": upstream.breaker().state().map(State::as_str),
         "health": upstream.health().map(|verdict| verdict.to_string()),
     })
@@ -200,10 +205,9 @@ fn limit_store(health: &store::Health) -> Value {
 }
 
 fn attempt(state: &reload::State) -> Value {
-    let since = state.last_success.duration_since(UNIX_EPOCH).unwrap_or_default();
     json!({
         "successful": state.complaint.is_none(),
-        "last_success_seconds": since.as_secs(),
+        "last_success": timestamp::format(state.last_success),
         "errors": state.complaint,
     })
 }
@@ -274,6 +278,7 @@ fn trail(stats: &Stats) -> Value {
         "failures": stats.failures,
         "denied_dropped": stats.denied_dropped,
         "lost": stats.lost,
+        "waiting": stats.waiting,
         "closed_after_crash": stats.closed_after_crash,
         "commits": stats.commits,
     })

@@ -146,7 +146,7 @@ pub(super) fn complaint(answer: &Answer) -> String {
     let detail = document.get("detail").and_then(serde_json::Value::as_str);
     match (answer.status, detail) {
         (401, _) => {
-            "the admin port asks for its token (`admin.token_file` in `--config FILE`)".to_owned()
+            "the admin port asks for its token (`--token-file FILE`, or `--config FILE` with `admin.token_file`)".to_owned()
         }
         (status, Some(detail)) => format!("the admin port answered {status}: {detail}"),
         (status, None) => format!("the admin port answered {status}"),
@@ -211,7 +211,7 @@ mod against_a_sidecar {
             status: Box::new(|| json!({ "version": "test" })),
             explain: Box::new(|id| (id == "known").then(|| json!({ "requestId": id }))),
             drain: CancellationToken::new(),
-            reload: reload::channel().0,
+            reload: reload::channel(None).0,
             token: ArcSwapOption::from_pointee(Secret::new("s3cret")),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

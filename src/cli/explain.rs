@@ -43,15 +43,31 @@ pub struct Ask {
     pub headers: Vec<String>,
 }
 
+/// Where the configuration comes from.
+#[derive(Debug)]
+pub struct Basis<'a> {
+    /// Its file.
+    pub config: Option<&'a Path>,
+    /// The service behind, in place of the file's.
+    pub upstream: Option<String>,
+    /// The environment.
+    pub env: BTreeMap<String, String>,
+}
+
+impl Basis<'_> {
+    /// Nobody asks the upstream, so without a file any will do.
+    fn upstream(&self) -> Option<String> {
+        let is_named =
+            self.config.is_some() || self.env.contains_key("VITAL_SIDECAR__UPSTREAM__URL");
+        let any = (!is_named).then(|| "http://127.0.0.1:3000".to_owned());
+        self.upstream.clone().or(any)
+    }
+}
+
 /// Explains a request: the story on stdout and 0; what is wrong with the question on stderr and 2, with
 /// the configuration and 78.
-pub fn run(
-    ask: &Ask,
-    as_json: bool,
-    path: Option<&Path>,
-    env: BTreeMap<String, String>,
-) -> ExitCode {
-    ExitCode::from(match story(ask, as_json, path, env) {
+pub fn run(ask: &Ask, as_json: bool, basis: Basis<'_>) -> ExitCode {
+    ExitCode::from(match story(ask, as_json, basis) {
         Ok(story) => u8::from(say(&story).is_err()),
         Err((code, why)) => {
             complain(&why);
@@ -60,14 +76,10 @@ pub fn run(
     })
 }
 
-fn story(
-    ask: &Ask,
-    as_json: bool,
-    path: Option<&Path>,
-    env: BTreeMap<String, String>,
-) -> Result<String, (u8, String)> {
+fn story(ask: &Ask, as_json: bool, basis: Basis<'_>) -> Result<String, (u8, String)> {
     let invalid = |why: String| (INVALID, why);
-    let sources = source::gather(path, env, Vec::new())
+    let flags = basis.upstream().map(|url| ("upstream.url".to_owned(), url)).into_iter().collect();
+    let sources = source::gather(basis.config, basis.env, flags)
         .map_err(|error| invalid(format!("error: {error}\n")))?;
     let loaded =
         config::load(&sources).map_err(|errors| invalid(format!("{}\n", errors.render(false))))?;

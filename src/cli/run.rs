@@ -47,7 +47,7 @@ pub fn run(
             let file = path.map(Path::to_path_buf);
             let written = loaded.written.clone();
             let source = Some(Source { gather: Arc::new(gather), file, text, written });
-            serve(&loaded, Given { inherited, source, feed: None })
+            serve(&loaded, Given { inherited, source, ..Given::default() })
         }
         (Ok(_), Err(error)) => fail(&NotStarted::Inherited(error).to_string(), None),
         (Err(complaint), _) => {
@@ -65,11 +65,12 @@ fn load(gather: &Gather, colour: bool) -> Result<(Loaded, Option<String>), Strin
 
 fn serve(loaded: &Loaded, mut given: Given) -> ExitCode {
     let config = &loaded.config;
-    let diagnostics = match diagnostics::init(&config.log, &config.service) {
-        Ok(diagnostics) => diagnostics,
+    let (diagnostics, volume) = match diagnostics::init(&config.log, &config.service) {
+        Ok(begun) => begun,
         Err(error) => return fail(&error.to_string(), None),
     };
     given.feed = Some(diagnostics.feed());
+    given.volume = Some(volume);
     note_panics();
     for notice in &loaded.notices {
         tracing::warn!("{notice}");

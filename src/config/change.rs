@@ -31,6 +31,7 @@ pub(crate) const LIVE: &[&str] = &[
     "tracing.trust",
     "tracing.sampling",
     "cache.headers",
+    "log.level",
     "log.request_start",
     "log.headers",
     "security",
@@ -224,10 +225,10 @@ mod tests {
     fn what_needs_a_restart_is_refused_at_its_place() {
         let text = refused(
             "[server]\nlisten = \"127.0.0.1:1\"",
-            "[log]\nlevel = \"debug\"\n[server]\nlisten = \"127.0.0.1:2\"\nworkers = 3\n",
+            "[log]\nschema = \"otel\"\n[server]\nlisten = \"127.0.0.1:2\"\nworkers = 3\n",
         );
         for words in [
-            "`log.level` cannot change while the sidecar runs\n --> sidecar.toml:2:9",
+            "`log.schema` cannot change while the sidecar runs\n --> sidecar.toml:2:10",
             "`server.listen` cannot change while the sidecar runs\n --> sidecar.toml:4:10",
             "`server.workers` cannot change while the sidecar runs\n --> sidecar.toml:5:11",
             "help: restart the sidecar, or put the old value back",

@@ -55,7 +55,7 @@ impl Config {
                 attributes: Vec::new(),
             },
             server: server(),
-            admin: Admin { listen: SocketAddr::new(LOOPBACK, 9901), token: None },
+            admin: admin(),
             upstream: Upstream {
                 scheme: Scheme::Http,
                 host: ConfigName::configured(&upstream.ip().to_string()),
@@ -104,6 +104,15 @@ impl Config {
             pseudonym_key: None,
         }
     }
+}
+
+fn metrics() -> Metrics {
+    let interval = Duration::from_mins(1);
+    Metrics { push: false, interval, max_series: MAX_SERIES, has_exemplars: true }
+}
+
+pub(crate) fn admin() -> Admin {
+    Admin { listen: SocketAddr::new(LOOPBACK, 9901), token: None }
 }
 
 fn log() -> Log {

@@ -13,6 +13,7 @@ use super::raw::{Node, Table};
 use crate::secret::Secret;
 
 mod idle;
+mod misspelt;
 mod otlp;
 
 const PREFIX: &str = "VITAL_SIDECAR__";
@@ -49,6 +50,7 @@ impl Outside {
         outside.sampler(env);
         outside.metrics(env);
         outside.idle(env);
+        outside.misspelt(env);
         outside.alert_webhook = env.get("ALERT_WEBHOOK").map(|url| Secret::new(url.as_str()));
         outside
     }
@@ -89,6 +91,14 @@ impl Outside {
         let notice = Notice(notice);
         if !self.notices.contains(&notice) {
             self.notices.push(notice);
+        }
+    }
+
+    fn misspelt(&mut self, env: &BTreeMap<String, String>) {
+        for name in env.keys().filter(|name| !name.starts_with(PREFIX)) {
+            if let Some((key, variable)) = misspelt::meant(name) {
+                self.note(format!("{name} is ignored: for `{key}` write {variable}."));
+            }
         }
     }
 

@@ -1,7 +1,8 @@
 //! Configuration errors as a person reads them: the line, a caret, a label and a hint; all at once.
 //!
 //! Promises: a value of a secret is never printed. What [`Problems::mask`] covers appears as stars
-//! in the quoted line, and no message repeats a value.
+//! in the quoted line, and a message repeats a value only where a number, a unit or a route was expected,
+//! or where `discretion` finds nothing secret about it.
 //! It does not decide what is wrong; that is `check`'s work.
 
 use std::cell::RefCell;
@@ -12,6 +13,9 @@ use std::sync::Arc;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin as Place, Renderer, Snippet};
 
 use super::SourceFile;
+
+/// Errors that are shown. Whoever mends so many learns the others then.
+const SHOWN: usize = 20;
 
 /// Where a value or a key was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,12 +109,25 @@ impl Problem {
 #[derive(Debug, Default)]
 pub(crate) struct Problems {
     list: RefCell<Vec<Problem>>,
+    /// Where values stand of which nobody knows what they should have been.
+    unread: RefCell<Vec<Origin>>,
     masks: RefCell<Vec<Range<usize>>>,
 }
 
 impl Problems {
-    /// Adds one.
+    /// Adds one, unless it is about a value that could not be read, of which that has been said.
     pub(crate) fn push(&self, problem: Problem) {
+        let unread = self.unread.borrow();
+        let is_about = |origin: &Origin| unread.contains(origin);
+        let related = problem.related.as_ref().map(|(origin, _)| origin);
+        if !is_about(&problem.origin) && !related.is_some_and(is_about) {
+            self.list.borrow_mut().push(problem);
+        }
+    }
+
+    /// Adds one that leaves a value unread. What else would be said of that value is not added.
+    pub(crate) fn push_unread(&self, problem: Problem) {
+        self.unread.borrow_mut().push(problem.origin.clone());
         self.list.borrow_mut().push(problem);
     }
 
@@ -119,6 +136,11 @@ impl Problems {
         if let Origin::File(span) = origin {
             self.masks.borrow_mut().push(span.clone());
         }
+    }
+
+    /// Forgets what was found anywhere else.
+    pub(crate) fn retain_at(&self, places: &[Origin]) {
+        self.list.borrow_mut().retain(|problem| places.contains(&problem.origin));
     }
 
     /// Whether nothing is wrong so far.
@@ -135,7 +157,8 @@ impl Problems {
         });
         // Two checks may have looked at the same wrong table.
         list.dedup_by(|a, b| a.origin == b.origin && a.title == b.title);
-        let masks = self.masks.into_inner();
+        let mut masks = self.masks.into_inner();
+        masks.sort_by_key(|mask| mask.start);
         let text = file.map_or_else(String::new, |file| masked(&file.text, &masks));
         let path = file.map_or_else(String::new, |file| file.path.clone());
         Errors { list, path, text }
@@ -157,16 +180,21 @@ impl Errors {
         self.list.len()
     }
 
-    /// Renders all of them, and a last line with their number; with terminal colours if asked.
+    /// Renders them, the first 20 if there are more, and a last line with their number; with terminal
+    /// colours if asked.
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let mut out = String::new();
-        for problem in &self.list {
+        for problem in self.list.iter().take(SHOWN) {
             out.push_str(&renderer.render(&[problem.group(&self.path, &self.text)]));
             out.push_str("\n\n");
         }
         let plural = if self.count() == 1 { "" } else { "s" };
-        let total = format!("the configuration has {} error{plural}", self.count());
+        let more = match self.count().saturating_sub(SHOWN) {
+            0 => String::new(),
+            more => format!(": these {SHOWN} and {more} more"),
+        };
+        let total = format!("the configuration has {} error{plural}{more}", self.count());
         out.push_str(&renderer.render(&[Group::with_title(Level::ERROR.primary_title(total))]));
         out
     }
@@ -187,12 +215,16 @@ fn within(text: &str, span: &Range<usize>) -> Range<usize> {
     start..end
 }
 
-/// Replaces what the masks cover by stars, byte for byte, so that spans stay right.
+/// Replaces what the masks, in their order, cover by stars, byte for byte, so that spans stay right.
 fn masked(text: &str, masks: &[Range<usize>]) -> String {
     let mut out = String::with_capacity(text.len());
+    let mut masks = masks.iter().peekable();
+    let mut hidden_to = 0;
     for (at, c) in text.char_indices() {
-        let hidden = masks.iter().any(|mask| mask.contains(&at));
-        if hidden && !c.is_whitespace() {
+        while let Some(mask) = masks.next_if(|mask| mask.start <= at) {
+            hidden_to = hidden_to.max(mask.end);
+        }
+        if at < hidden_to && !c.is_whitespace() {
             out.extend(std::iter::repeat_n('*', c.len_utf8()));
         } else {
             out.push(c);

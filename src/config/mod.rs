@@ -17,21 +17,28 @@ pub mod certificate;
 mod change;
 mod check;
 pub mod defaults;
+mod dialect;
+mod discretion;
+mod dotted;
 mod env;
 mod error;
 mod expand;
 mod keys;
 pub mod model;
 mod raw;
+mod reach;
 mod section;
+mod slips;
 #[cfg(test)]
 mod tests;
 mod twice;
+mod unknown;
 mod value;
 
 pub use change::Written;
 pub use error::Errors;
 pub use model::Config;
+pub use reach::admin;
 
 use error::{Origin, Problem, Problems};
 use raw::{Node, Table};
@@ -92,10 +99,7 @@ pub fn reload(sources: &Sources, start: &Written) -> Result<Loaded, Errors> {
 
 fn load_over(sources: &Sources, start: Option<&Written>) -> Result<Loaded, Errors> {
     let problems = Problems::default();
-    // An empty variable counts as unset, as OpenTelemetry asks.
-    let set = sources.env.iter().filter(|(_, value)| !value.is_empty());
-    let env: BTreeMap<_, _> = set.map(|(name, value)| (name.clone(), value.clone())).collect();
-
+    let env = set(&sources.env);
     let mut root = Table::default();
     let mut outside = env::Outside::read(&env, &problems);
     outside.lay_under(&mut root);
@@ -107,15 +111,9 @@ fn load_over(sources: &Sources, start: Option<&Written>) -> Result<Loaded, Error
         }
     }
     outside.lay_over(&mut root, &env, &problems);
-    for (key, value) in &sources.flags {
-        let path: Vec<_> = key.split('.').map(str::to_owned).collect();
-        let origin = Origin::Flag(key.as_str().into());
-        if !root.set(&path, Node::text(origin.clone(), value.as_str())) {
-            let title = format!("`{key}` cannot be set by a flag");
-            problems.push(Problem::at(&origin, title).help("write it in the file"));
-        }
-    }
+    lay_flags(&mut root, &sources.flags, &problems);
 
+    dotted::mend(&mut root, &problems);
     keys::refuse_unknown(&root, &problems);
     let config = check::check(&root, &mut outside, &problems);
     if let Some(start) = start
@@ -127,6 +125,23 @@ fn load_over(sources: &Sources, start: Option<&Written>) -> Result<Loaded, Error
         Ok(Loaded { config, notices: outside.notices, written: Written::new(root) })
     } else {
         Err(problems.errors(sources.file.as_ref()))
+    }
+}
+
+/// The variables that count: an empty one is as good as none, as OpenTelemetry asks.
+fn set(env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let set = env.iter().filter(|(_, value)| !value.is_empty());
+    set.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+fn lay_flags(root: &mut Table, flags: &[(String, String)], problems: &Problems) {
+    for (key, value) in flags {
+        let path: Vec<_> = key.split('.').map(str::to_owned).collect();
+        let origin = Origin::Flag(key.as_str().into());
+        if !root.set(&path, Node::text(origin.clone(), value.as_str())) {
+            let title = format!("`{key}` cannot be set by a flag");
+            problems.push(Problem::at(&origin, title).help("write it in the file"));
+        }
     }
 }
 

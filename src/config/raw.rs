@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::SourceFile;
 use super::error::{Origin, Problem, Problems};
 use super::expand::expand;
-use super::twice;
+use super::{dialect, twice};
 
 /// A table: its entries by key.
 #[derive(Clone, Debug, Default)]
@@ -59,7 +59,27 @@ impl Table {
         env: &BTreeMap<String, String>,
         problems: &Problems,
     ) -> Option<Self> {
+        let (tree, broken) = Self::recover(file, env, problems);
+        broken.is_empty().then_some(tree)
+    }
+
+    /// Reads what can be made out of a file, and says where it is broken. Only what knows how little a
+    /// broken file can be trusted may use it.
+    pub(crate) fn recover(
+        file: &SourceFile,
+        env: &BTreeMap<String, String>,
+        problems: &Problems,
+    ) -> (Self, Vec<usize>) {
         let (tree, errors) = DeTable::parse_recoverable(&file.text);
+        let broken: Vec<_> =
+            errors.iter().map(|error| error.span().map_or(0, |span| span.start)).collect();
+        if !broken.is_empty()
+            && let Some(problem) = dialect::problem(&file.text, problems)
+        {
+            problems.push(problem);
+            // In another language nothing else that is found means anything.
+            return (table(tree.get_ref(), env, &Problems::default()), broken);
+        }
         for error in &errors {
             let span = error.span().unwrap_or(0..0);
             mask_broken_line(&file.text, span.start, problems);
@@ -69,7 +89,7 @@ impl Table {
                 message => Problem::at(&Origin::File(span), message),
             });
         }
-        errors.is_empty().then(|| table(tree.get_ref(), env, problems))
+        (table(tree.get_ref(), env, problems), broken)
     }
 
     /// The entry of this key.
@@ -192,7 +212,7 @@ fn node(
         DeValue::String(text) => match expand(text, env) {
             Ok(text) => Value::Text(text),
             Err(error) => {
-                problems.push(error.problem(&origin));
+                problems.push_unread(error.problem(&origin));
                 Value::Broken
             }
         },

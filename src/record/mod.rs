@@ -218,7 +218,7 @@ impl Record {
 
     /// Whether its spans leave, by the head decision or by a reason at the end.
     pub fn is_kept(&self) -> bool {
-        self.kept.is_some()
+        matches!(self.kept, Some(Kept::Head | Kept::End(_)))
     }
 
     /// The captured fact of this name.

@@ -13,7 +13,7 @@
 use std::fmt;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -86,6 +86,7 @@ pub struct State {
 /// The way to ask for a reload. Clones ask the same house.
 #[derive(Clone, Debug)]
 pub struct Handle {
+    file: Option<Arc<Path>>,
     asks: mpsc::Sender<Ask>,
     state: Arc<Mutex<State>>,
 }
@@ -101,12 +102,14 @@ pub struct Asks {
 type Answer = Result<Vec<String>, String>;
 type Ask = (Cause, oneshot::Sender<Answer>);
 
-/// A way to ask for reloads, and where they are heard.
-pub fn channel() -> (Handle, Asks) {
+/// A way to ask for reloads of this file, and where they are heard.
+pub fn channel(file: Option<&Path>) -> (Handle, Asks) {
     let (asks, heard) = mpsc::channel(ASKS);
     let state = State { last_success: SystemTime::now(), complaint: None };
     let state = Arc::new(Mutex::new(state));
-    (Handle { asks, state: Arc::clone(&state) }, Asks { heard, state })
+    // Whoever reads of it need not know our working directory.
+    let whole = |file: &Path| path::absolute(file).unwrap_or_else(|_| file.to_owned()).into();
+    (Handle { file: file.map(whole), asks, state: Arc::clone(&state) }, Asks { heard, state })
 }
 
 impl Handle {
@@ -120,6 +123,11 @@ impl Handle {
             answer.await.map_err(|_| NotReloaded::Unheard)?.map_err(NotReloaded::Refused)
         };
         timeout(DEADLINE, asking).await.unwrap_or(Err(NotReloaded::Late))
+    }
+
+    /// The file that a reload reads, if there is one.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// How the last attempt went.

@@ -19,10 +19,10 @@ use std::thread;
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{Layer, Registry, reload};
 
 use super::log::line::{Form, Format};
 use super::log::{Entry, Said};
@@ -55,6 +55,18 @@ pub struct Diagnostics {
     is_json: bool,
 }
 
+/// How much diagnostics say. Clones turn the same knob.
+#[derive(Clone, Debug)]
+pub struct Volume(reload::Handle<Targets, Registry>);
+
+impl Volume {
+    /// Lets this level and louder be heard from now on.
+    pub fn turn_to(&self, level: LogLevel) {
+        // It fails only where nobody listens any more.
+        drop(self.0.reload(filter(level)));
+    }
+}
+
 /// The log could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
@@ -67,12 +79,13 @@ pub enum InitError {
 }
 
 /// Sends diagnostics of the log's level and louder to stderr, for the whole process.
-pub fn init(log: &Log, service: &Service) -> Result<Diagnostics, InitError> {
+pub fn init(log: &Log, service: &Service) -> Result<(Diagnostics, Volume), InitError> {
     let form = form(log);
     let (voice, mut diagnostics) = start(Format::new(service, form), Box::new(io::stderr()))?;
     diagnostics.is_json = form != Form::Pretty;
-    tracing_subscriber::registry().with(voice.with_filter(filter(log.level))).try_init()?;
-    Ok(diagnostics)
+    let (filter, volume) = volume(log.level);
+    tracing_subscriber::registry().with(voice.with_filter(filter)).try_init()?;
+    Ok((diagnostics, volume))
 }
 
 /// The form of lines on stderr: the console's, but that nothing turns them off.
@@ -108,6 +121,12 @@ impl Diagnostics {
             answer.recv_timeout(limit).ok();
         }
     }
+}
+
+/// What lets this level and louder through, until it is turned.
+fn volume(level: LogLevel) -> (reload::Layer<Targets, Registry>, Volume) {
+    let (filter, handle) = reload::Layer::new(filter(level));
+    (filter, Volume(handle))
 }
 
 fn filter(level: LogLevel) -> Targets {

@@ -53,7 +53,15 @@ pub struct Remains {
 impl Process {
     /// Starts `run` with this file, doors on free ports, and waits until they are open.
     pub async fn start(text: &str) -> Self {
+        Self::start_with(text, &[]).await
+    }
+
+    /// The same, with these files beside it: name and content.
+    pub async fn start_with(text: &str, files: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
+        for (name, content) in files {
+            std::fs::write(directory.path().join(name), content).expect("a file");
+        }
         let file = directory.path().join("sidecar.toml");
         std::fs::write(&file, text).expect("a file");
         let run = ["run", "--config", "sidecar.toml", "--listen", "127.0.0.1:0"];

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use super::env::Outside;
-use super::error::Problems;
+use super::error::{Origin, Problems};
 use super::model::{Capture, Config, LogLevel, Place};
 use super::raw::Table;
 use super::section::{Section, lay};
@@ -44,6 +44,7 @@ mod url;
 mod voices;
 
 pub(crate) use alerts::defaults as usual_alerts;
+pub(crate) use doors::reach;
 pub(crate) use tracing::PROPAGATORS;
 
 /// The levels of `log.level` and `LOG_LEVEL`.
@@ -109,6 +110,13 @@ fn service(root: &Section<'_>, config: &mut Config, outside: &mut Outside) {
     lay(&mut service.version, section.parsed("version", "a usable version", names::label));
     let environment = section.parsed("environment", "a usable name", names::label);
     lay(&mut service.environment, environment);
+    let said = &service.environment;
+    if section.origin_of("environment") == Origin::Env("NODE_ENV".into())
+        && let Some(whole) = names::abbreviated(said)
+    {
+        let other = format!("`{said}` is not `{whole}`, and has nothing of what is for that alone");
+        outside.note(format!("NODE_ENV is taken as it is: {other}."));
+    }
     service.attributes = std::mem::take(&mut outside.attributes);
 }
 

@@ -35,3 +35,13 @@ pub(super) fn header_name(text: &str) -> Result<Arc<str>, &'static str> {
         Err(_) => Err("expected letters, digits and `-`, as in \"x-request-id\""),
     }
 }
+
+/// The environment that has settings of its own, of which this may be another spelling.
+pub(super) fn abbreviated(environment: &str) -> Option<&'static str> {
+    let whole = match environment.to_ascii_lowercase().as_str() {
+        "prod" | "prd" | "production" => "production",
+        "dev" | "development" => "development",
+        _ => return None,
+    };
+    (environment != whole).then_some(whole)
+}

@@ -31,7 +31,7 @@ async fn open(door: Door, token: Option<&str>) -> Open {
         status: Box::new(|| json!({ "version": "test" })),
         explain: Box::new(|id| (id == "known.id-1").then(|| json!({ "requestId": id }))),
         drain: CancellationToken::new(),
-        reload: reload::channel().0,
+        reload: reload::channel(None).0,
         token: ArcSwapOption::from_pointee(token.map(Secret::new)),
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

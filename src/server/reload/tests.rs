@@ -45,7 +45,7 @@ fn place(failures: usize) -> (tempfile::TempDir, Source) {
 #[tokio::test(start_paused = true)]
 async fn a_file_that_could_not_be_read_for_a_moment_is_read_again() {
     let (_directory, source) = place(2);
-    let ((handle, asks), (told, mut adopted)) = (channel(), mpsc::channel(1));
+    let ((handle, asks), (told, mut adopted)) = (channel(None), mpsc::channel(1));
     let stop = CancellationToken::new();
     let running = run(source, asks, move |_| told.try_send(()).unwrap(), stop.clone());
     let watching = async {
@@ -67,7 +67,7 @@ async fn an_attempt_that_hangs_in_reading_does_not_hold_up_the_end() {
         let _released = held.lock().recv();
         Err("released".to_owned())
     });
-    let (handle, asks) = channel();
+    let (handle, asks) = channel(None);
     let stop = CancellationToken::new();
     let asking = handle.reload(Cause::Admin);
     let ending = async {

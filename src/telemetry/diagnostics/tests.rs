@@ -116,6 +116,30 @@ fn levels_below_the_configured_and_chatty_libraries_are_silent() {
 }
 
 #[test]
+fn another_level_is_in_force_at_once() {
+    let paper = Paper::default();
+    let form = Format::new(&service(), Form::Pretty);
+    let (voice, diagnostics) = start(form, Box::new(paper.clone())).unwrap();
+    let (filter, volume) = volume(LogLevel::Info);
+    let say = |detail: &str| tracing::debug!(detail, "Detail.");
+    tracing::subscriber::with_default(
+        tracing_subscriber::registry().with(voice.with_filter(filter)),
+        || {
+            say("first");
+            volume.turn_to(LogLevel::Debug);
+            say("second");
+            volume.turn_to(LogLevel::Warn);
+            say("third");
+            tracing::info!("Quiet.");
+        },
+    );
+    diagnostics.close(Duration::from_secs(20));
+    let text = String::from_utf8(paper.0.lock().clone()).unwrap();
+    assert!(text.lines().count() == 1 && text.contains("second"), "{text}");
+    volume.turn_to(LogLevel::Debug); // Nobody listens any more, and that is no panic.
+}
+
+#[test]
 fn a_text_without_an_end_is_cut_between_two_characters() {
     let long = "ä".repeat(100_000);
     let line = hear_json(Schema::Winston, || tracing::info!(long, "Hello."));

@@ -5,6 +5,7 @@
 //! counted in its own books. What an output's line looks like is in [`mod@line`].
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::lane::Lane;
 use crate::config::model::LogLevel;
@@ -21,7 +22,8 @@ pub use entry::{Audited, Datum, Entry, Incoming, Said};
 /// The outputs of the log.
 #[derive(Debug)]
 pub struct Log {
-    level: LogLevel,
+    /// The most talkative level that is heard, as a number.
+    level: AtomicU8,
     /// Hears all but the diagnostics: those are on stderr beside it.
     console: Option<Arc<Lane<Entry>>>,
     /// Hear everything.
@@ -31,7 +33,16 @@ pub struct Log {
 impl Log {
     /// A log of this level without an output.
     pub fn silent(level: LogLevel) -> Self {
-        Self { level, console: None, others: Vec::new() }
+        Self { level: AtomicU8::new(level as u8), console: None, others: Vec::new() }
+    }
+
+    /// Another level from now on.
+    pub fn listen_from(&self, level: LogLevel) {
+        self.level.store(level as u8, Ordering::Relaxed);
+    }
+
+    fn wants(&self, level: LogLevel) -> bool {
+        level as u8 <= self.level.load(Ordering::Relaxed)
     }
 
     /// Adds the console.
@@ -46,12 +57,12 @@ impl Log {
 
     /// Whether anybody would hear what is said at this level.
     pub fn hears(&self, level: LogLevel) -> bool {
-        level <= self.level && (self.console.is_some() || !self.others.is_empty())
+        self.wants(level) && (self.console.is_some() || !self.others.is_empty())
     }
 
     /// Says something, where its level is wanted. Never waits, wakes nobody.
     pub fn say(&self, entry: &Entry) {
-        if entry.level() > self.level {
+        if !self.wants(entry.level()) {
             return;
         }
         let console = self.console.as_ref().filter(|_| !matches!(entry, Entry::Said(_)));

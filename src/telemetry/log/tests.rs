@@ -120,3 +120,16 @@ fn the_level_decides_before_anything_is_queued() {
     assert!(heard(LogLevel::Info, record()) && !heard(LogLevel::Warn, record()));
     assert!(heard(LogLevel::Error, failed()) && heard(LogLevel::Debug, record()));
 }
+
+#[test]
+fn another_level_is_in_force_at_once() {
+    let mut log = Log::silent(LogLevel::Info);
+    let lane = Arc::new(Lane::new("logs", "test", 10, |_| 1));
+    log.hear(Arc::clone(&lane));
+    let record = Entry::Completed(Arc::new(record()));
+    log.say(&record);
+    log.listen_from(LogLevel::Warn);
+    log.say(&record);
+    assert!(!log.hears(LogLevel::Info) && log.hears(LogLevel::Warn));
+    assert_eq!(lane.account().accepted, 1);
+}

@@ -280,7 +280,8 @@ impl Metrics {
         readings.extend(self.shared.sources.lock().iter().flat_map(Source::read));
         let mut readings = reading::join(readings);
         for reading in &mut readings {
-            reading.bound(self.shared.max_series);
+            let beyond = reading.bound(self.shared.max_series);
+            self.shared.instruments.note_beyond(reading.instrument, beyond);
         }
         readings
     }
