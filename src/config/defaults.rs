@@ -239,6 +239,15 @@ fn overload() -> Overload {
     }
 }
 
+fn metrics() -> Metrics {
+    Metrics {
+        push: false,
+        interval: Duration::from_mins(1),
+        max_series: MAX_SERIES,
+        has_exemplars: true,
+    }
+}
+
 fn tracing() -> Tracing {
     Tracing {
         propagators: Propagators { tracecontext: true, ..Propagators::default() },
