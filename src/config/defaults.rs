@@ -106,11 +106,6 @@ impl Config {
     }
 }
 
-fn metrics() -> Metrics {
-    let interval = Duration::from_mins(1);
-    Metrics { push: false, interval, max_series: MAX_SERIES, has_exemplars: true }
-}
-
 pub(crate) fn admin() -> Admin {
     Admin { listen: SocketAddr::new(LOOPBACK, 9901), token: None }
 }
