@@ -16,7 +16,7 @@ use arc_swap::ArcSwapOption;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -29,16 +29,21 @@ use crate::server::port::Port;
 use crate::server::redirect::Redirect;
 use crate::server::reload::{self, Asks, Source};
 use crate::server::tls::Tls;
+use crate::telemetry::deadline::{Deadline, Hurry, half_since, whole};
 use crate::telemetry::diagnostics::{Feed, Volume};
-use crate::telemetry::ledger::Ledger;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::sinks::access_log::Reopen;
-use crate::telemetry::sinks::audit::{self, Audit};
+use crate::telemetry::sinks::audit;
 use crate::telemetry::{Console, Opened, Telemetry};
 
+mod asks;
+mod farewell;
 mod parts;
 mod status;
 
+pub use asks::Ask;
+use asks::Hearing;
+pub use farewell::Farewell;
 pub use parts::{Given, NotStarted};
 use parts::{address, bind, bind_port, load_tls, open_audit, open_log_files, open_spool};
 
@@ -46,6 +51,8 @@ use parts::{address, bind, bind_port, load_tls, open_audit, open_log_files, open
 const FOR_SINKS: Duration = Duration::from_secs(5);
 /// What the sinks still get once somebody has asked twice.
 const AT_ONCE: Duration = Duration::from_secs(1);
+/// The part of that in which idle connections go by themselves.
+const BRIEFLY: Duration = Duration::from_millis(100);
 /// How long cut connections may take to notice.
 const FOR_CUTTING: Duration = Duration::from_millis(500);
 
@@ -65,37 +72,6 @@ pub struct App {
     traffic: JoinSet<()>,
     doors: JoinSet<()>,
     feed: Feed,
-}
-
-/// What the outside asks of a running sidecar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// Drain in order (SIGTERM, `drain`). Asked a second time: end at once.
-    Drain,
-    /// Drain without the delay (SIGINT). Asked a second time: end at once.
-    DrainNow,
-}
-
-/// How a sidecar ended.
-#[derive(Clone, Debug)]
-pub struct Farewell {
-    /// What became of everything that was to leave.
-    pub ledger: Arc<Ledger>,
-    /// The audit's last numbers, where there is an audit.
-    pub audit: Option<audit::Report>,
-    /// Whether every exchange ended by itself.
-    pub all_finished: bool,
-}
-
-impl Farewell {
-    /// Whether nothing was cut and the audit is whole.
-    pub fn is_clean(&self) -> bool {
-        self.all_finished && self.audit.as_ref().is_none_or(is_whole)
-    }
-}
-
-fn is_whole(report: &audit::Report) -> bool {
-    report.is_finished && report.stats.lost == 0
 }
 
 impl App {
@@ -193,12 +169,11 @@ impl App {
         self.proxy.telemetry().log_files().clone()
     }
 
-    /// Serves until the first ask, then drains. A second ask ends at once.
-    pub async fn run(mut self, mut asks: mpsc::Receiver<Ask>) -> Farewell {
-        let first = tokio::select! {
-            ask = asks.recv() => ask.unwrap_or(Ask::DrainNow),
-            () = self.drain_asked.cancelled() => Ask::Drain,
-        };
+    /// Serves until the first ask, of a signal or at the admin port, then drains. A second signal ends
+    /// at once.
+    pub async fn run(mut self, asks: mpsc::Receiver<Ask>) -> Farewell {
+        let mut hearing = Hearing::of(asks, self.signals.stop.clone());
+        let first = hearing.first(&self.drain_asked).await;
         let began = Instant::now();
         let deadline = began + self.drain.timeout;
         let delay = if first == Ask::Drain { self.drain.delay } else { Duration::ZERO };
@@ -207,17 +182,22 @@ impl App {
         self.health.drain();
 
         let cut_at = deadline - FOR_SINKS.min(self.drain.timeout / 2);
-        let (all_finished, deadline) = tokio::select! {
-            finished = finish(&mut self.traffic, &self.signals, began + delay, cut_at) => {
-                (finished, deadline)
-            }
-            Some(_) = asks.recv() => {
-                tracing::warn!("Asked again: ending at once.");
-                (false, deadline.min(Instant::now() + AT_ONCE))
-            }
+        let (hurry, deadline) = Hurry::before(deadline);
+        let finished = tokio::select! {
+            finished = finish(&mut self.traffic, &self.signals, began + delay, cut_at) => Some(finished),
+            () = hearing.second() => None,
+        };
+        let all_finished = if let Some(all_finished) = finished {
+            all_finished
+        } else {
+            end_at_once(&hurry);
+            let now = Instant::now();
+            finish(&mut self.traffic, &self.signals, now, now + BRIEFLY).await
         };
         self.cut(all_finished).await;
-        self.close(asks, deadline, all_finished).await
+        let ledger = Arc::clone(self.proxy.telemetry().ledger());
+        let (audit, was_hurried) = self.close(hearing, &hurry, deadline).await;
+        Farewell { ledger, audit, all_finished, was_hurried: was_hurried || finished.is_none() }
     }
 
     /// Cuts what still runs; its exchanges end as aborted, reason drain. Then nothing needs the upstream
@@ -235,48 +215,49 @@ impl App {
         self.proxy.upstream().close(Instant::now() + FOR_CUTTING).await;
     }
 
-    /// Closes the audit and the voices, then the doors. An ask meanwhile gives up what is not closed
-    /// yet; the ledger shows it as in flight.
+    /// Closes the audit and the voices, then the doors. Asked again meanwhile, which it says, it gives
+    /// them no more than a moment: what they hold then is spooled, or dropped and counted.
     async fn close(
         mut self,
-        mut asks: mpsc::Receiver<Ask>,
-        deadline: Instant,
-        all_finished: bool,
-    ) -> Farewell {
+        mut hearing: Hearing,
+        hurry: &Hurry,
+        deadline: Deadline,
+    ) -> (Option<audit::Report>, bool) {
         let (audit, telemetry) = (self.proxy.audit(), self.proxy.telemetry());
         // What is said of the end is on stderr alone: the ledger of the log must close, too.
         self.feed.detach();
         let stop_audit = async {
-            match audit {
-                Some(audit) => Some(audit.stop(deadline).await),
-                None => None,
-            }
+            let audit = audit?;
+            let stopped = deadline.bound(whole, audit.stop(deadline.at())).await;
+            let given_up = || audit::Report { is_finished: false, stats: audit.stats() };
+            Some(stopped.unwrap_or_else(given_up))
         };
         let stop_both = async {
             let mut stop_audit = pin!(stop_audit);
             // The log hears of the last records, too, unless the audit takes all there is of time.
-            let half = deadline - deadline.saturating_duration_since(Instant::now()) / 2;
-            match timeout_at(half, &mut stop_audit).await {
-                Ok(audit) => {
-                    telemetry.stop(deadline).await;
+            let half = half_since(Instant::now());
+            match deadline.bound(half, &mut stop_audit).await {
+                Some(audit) => {
+                    telemetry.stop(deadline.clone()).await;
                     audit
                 }
-                Err(_) => tokio::join!(stop_audit, telemetry.stop(deadline)).0,
+                None => tokio::join!(stop_audit, telemetry.stop(deadline.clone())).0,
             }
         };
-        let closed = tokio::select! {
-            audit = stop_both => Ok(audit),
-            Some(_) = asks.recv() => Err(audit.map(Audit::stats)),
+        let mut stop_both = pin!(stop_both);
+        let (audit, was_hurried) = tokio::select! {
+            audit = &mut stop_both => (audit, false),
+            () = hearing.second() => {
+                end_at_once(hurry);
+                (stop_both.await, true)
+            }
         };
-        let given_up = |stats| audit::Report { is_finished: false, stats };
-        let audit = closed.clone().unwrap_or_else(|stats| stats.map(given_up));
-        let ledger = Arc::clone(telemetry.ledger());
         self.doors_stop.cancel();
-        let door_deadline = deadline.max(Instant::now() + FOR_CUTTING);
+        let door_deadline = deadline.at().max(Instant::now() + FOR_CUTTING);
         if timeout_at(door_deadline, join_all(&mut self.doors)).await.is_err() {
             self.doors.abort_all();
         }
-        Farewell { ledger, audit, all_finished: all_finished && closed.is_ok() }
+        (audit, was_hurried)
     }
 
     fn open_doors(
@@ -363,15 +344,21 @@ impl App {
     }
 }
 
-/// Waits for the delay, stops accepting, and lets exchanges finish until `cut_at`. Returns whether
-/// all did.
+/// Leaves no more than a moment to whatever waits.
+fn end_at_once(hurry: &Hurry) {
+    tracing::warn!("Asked again: ending at once.");
+    hurry.until(Instant::now() + AT_ONCE);
+}
+
+/// Waits for the delay, unless somebody stops before, stops accepting, and lets exchanges finish until
+/// `cut_at`. Returns whether all did.
 async fn finish(
     traffic: &mut JoinSet<()>,
     signals: &Signals,
     stop_at: Instant,
     cut_at: Instant,
 ) -> bool {
-    sleep_until(stop_at).await;
+    let _is_sooner = timeout_at(stop_at, signals.stop.cancelled()).await;
     signals.stop.cancel();
     timeout_at(cut_at, join_all(traffic)).await.is_ok()
 }

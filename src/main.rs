@@ -1,9 +1,10 @@
 //! Chooses a command and the exit code, and nothing else.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 use vital_sidecar::cli;
 
@@ -115,6 +116,9 @@ struct Demo {
     /// Where operators connect, if not at 127.0.0.1:9901.
     #[arg(long, value_name = "IP:PORT")]
     admin: Option<SocketAddr>,
+    /// A collector that gets spans and log, such as `http://localhost:4318`. No environment variable counts.
+    #[arg(long, value_name = "URL")]
+    otlp: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -127,7 +131,8 @@ enum Audit {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    let cli = Cli::try_parse().unwrap_or_else(|error| hinted(error).exit());
+    match cli.command {
         Command::Run(from) => {
             let flags = from.flags();
             cli::run::run(from.config.as_deref(), environment(), flags)
@@ -137,15 +142,25 @@ fn main() -> ExitCode {
             cli::check::run(from.config.as_deref(), environment(), flags)
         }
         Command::Explain(explain) => explain.run(),
-        Command::Demo(demo) => {
-            cli::demo::run(demo.no_failures, demo.listen, demo.admin, environment())
-        }
+        Command::Demo(demo) => cli::demo::run(&demo.asked()),
         Command::Health(running) => running.ask(cli::health::run),
         Command::Status(running) => running.ask(cli::status::run),
         Command::Reload(running) => running.ask(cli::reload::run),
         Command::Drain(running) => running.ask(cli::drain::run),
         Command::Audit(Audit::Verify { directory }) => cli::audit::run(&directory),
     }
+}
+
+/// Who writes the file behind the command means `--config`.
+fn hinted(mut error: clap::Error) -> clap::Error {
+    let is_file = |argument: &str| Path::new(argument).extension().is_some_and(|end| end == "toml");
+    let file = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(argument)) if is_file(argument) => argument.clone(),
+        _ => return error,
+    };
+    let tip = format!("the configuration is named by `--config {file}`");
+    error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    error
 }
 
 impl Configured {
@@ -156,6 +171,13 @@ impl Configured {
             ("admin.listen", &self.admin),
         ];
         pairs.into_iter().filter_map(|(key, flag)| Some((key.into(), flag.clone()?))).collect()
+    }
+}
+
+impl Demo {
+    fn asked(self) -> cli::demo::Asked {
+        let Self { no_failures, listen, admin, otlp } = self;
+        cli::demo::Asked { no_failures, listen, admin, otlp }
     }
 }
 

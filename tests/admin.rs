@@ -32,7 +32,8 @@ async fn readiness_follows_the_upstream_down_and_up() {
     let house = house::open(&config(address, "")).await;
     let not_ready = house.until("/readyz", 503).await;
     assert_eq!(not_ready.json()["reasons"][0]["check"], "upstream");
-    assert_eq!(not_ready.json()["reasons"][0]["reason"], "does not accept connections");
+    let reason = format!("refuses connections ({address}: Connection refused (os error 111))");
+    assert_eq!(not_ready.json()["reasons"][0]["reason"], reason);
     assert_eq!(house.ask("/livez").await.status, 200, "alive all the same");
 
     let listener = listen_again(address).await;

@@ -320,6 +320,7 @@ async fn a_webhook_in_trouble_is_tried_again_and_costs_traffic_nothing() {
     let farewell = house.close().await;
     let account = account(&farewell.ledger.snapshot(), "webhook");
     assert!(account.lost() >= 1 && account.exported >= 1, "{account}");
+    assert!(account.attempts["failure"] >= 4, "each request counts: {:?}", account.attempts);
 }
 
 #[test]

@@ -172,7 +172,9 @@ async fn a_client_that_leaves_inside_its_body_is_seen_and_nothing_is_forwarded()
     let mut client = sidecar.client().await;
     client.say(format!("POST {PATH} HTTP/1.1\r\nhost: a\r\ncontent-length: 50\r\n\r\n{{")).await;
     drop(client);
-    assert_eq!(sidecar.record().await.outcome, Outcome::Gone { phase: Phase::Inspect });
+    let record = sidecar.record().await;
+    assert_eq!(record.outcome, Outcome::Gone { phase: Phase::Inspect });
+    assert_eq!(record.status, None);
     assert!(recorder.seen().is_empty());
 }
 

@@ -133,6 +133,31 @@ async fn a_file_that_cannot_be_read_is_78_and_named() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_no_text_is_told_where() {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("sidecar.toml"), b"a = 1\n\xc3\xa9 = \"\xff\"\n").unwrap();
+    let (code, _, err) = said(place.path(), &["check", "--config", "sidecar.toml"]).await;
+    assert_eq!(code, 78);
+    assert!(
+        err.contains("`sidecar.toml` cannot be read: it is not UTF-8 at line 2, column 6"),
+        "{err}"
+    );
+}
+
+#[tokio::test]
+async fn a_file_behind_the_command_is_shown_its_flag() {
+    let place = directory("");
+    for verb in ["check", "run"] {
+        let (code, _, err) = said(place.path(), &[verb, "sidecar.toml"]).await;
+        assert_eq!(code, 2, "{err}");
+        assert!(
+            err.contains("tip: the configuration is named by `--config sidecar.toml`"),
+            "{err}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn no_upstream_is_78_and_says_how_to_name_one() {
     let place = tempfile::tempdir().unwrap();
     let (code, _, err) = said(place.path(), &["run"]).await;
@@ -287,7 +312,7 @@ async fn the_trail_of_a_run_verifies_and_a_second_run_is_refused_its_directory()
     assert!(remains.stderr.contains("\"audit\":\"closed at seq 10\""), "{}", remains.stderr);
     let (code, out, _) = said(&remains.path(""), &["audit", "verify", "audit"]).await;
     assert_eq!(code, 0, "{out}");
-    assert!(out.starts_with("10 records in 1 segments, last seq 10\n"), "{out}");
+    assert!(out.starts_with("10 records in 1 segment, last seq 10\n"), "{out}");
 
     let segment = remains.path("audit").join(vital_sidecar::audit::segment_name(1));
     let changed = std::fs::read_to_string(&segment).unwrap().replacen("GET", "PUT", 1);

@@ -42,7 +42,10 @@ macro_rules! refused {
 mod directories;
 mod limits;
 mod routes;
+mod slips;
 mod twice;
+mod unknown;
+mod unread;
 mod values;
 mod variables;
 mod voices;
@@ -95,6 +98,40 @@ refused! {
         "otlp.ca_file = \"/does/not/exist\"", "1:16", "`otlp.ca_file` cannot be read";
     a_syntax_error_is_placed:
         "audit.directory = \"audit", "1:25", "invalid basic string";
+}
+
+#[test]
+fn every_way_to_a_port_of_our_own_is_seen() {
+    let listen = |at: &str| format!("server.listen = \"{at}\"\n");
+    for (doors, url, door) in [
+        (listen("127.0.0.1:27080"), "http://localhost:27080", "`server.listen` has"),
+        (listen("127.0.0.1:27080"), "http://LOCALHOST.:27080", "`server.listen` has"),
+        (listen("[::1]:27080"), "http://app.localhost:27080", "`server.listen` has"),
+        (listen("0.0.0.0:27080"), "http://localhost:27080", "`server.listen` has"),
+        (listen("0.0.0.0:27080"), "http://127.0.0.2:27080", "`server.listen` has"),
+        (listen("[::]:27080"), "http://127.0.0.1:27080", "`server.listen` has"),
+        (listen("127.0.0.1:27080"), "http://0.0.0.0:27080", "`server.listen` has"),
+        (String::new(), "http://127.0.0.1:9901", "`admin.listen` has"),
+        (String::new(), "http://localhost:8080", "`server.listen` has"),
+        (
+            "metrics.listen = \"0.0.0.0:9090\"\n".to_owned(),
+            "http://[::1]:9090",
+            "`metrics.listen` has",
+        ),
+    ] {
+        let errors = errors_of_all(&format!("{doors}upstream.url = \"{url}\"\n"));
+        assert_eq!(errors.count(), 1, "{errors}");
+        assert_says(&errors, &["`upstream.url` is the sidecar itself", door]);
+    }
+    for (doors, url) in [
+        (listen("127.0.0.1:27080"), "http://localhost:27081"),
+        (listen("127.0.0.1:27080"), "http://127.0.0.2:27080"),
+        (listen("10.0.0.1:27080"), "http://localhost:27080"),
+        (listen("0.0.0.0:27080"), "http://app:27080"),
+    ] {
+        let text = format!("{doors}upstream.url = \"{url}\"\n");
+        Config::from_toml(&text).unwrap_or_else(|errors| panic!("{errors}"));
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use crate::support::client::Answer;
 use crate::support::process::{Process, command, output};
-use crate::support::upstream;
+use crate::support::{until, upstream};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
@@ -135,4 +135,56 @@ async fn the_command_tells_people_and_programs() {
         assert_eq!(code, 2, "{err}");
     }
     assert_eq!(said(&["GET", "/people/7"]).await.0, 2, "a URL needs no running sidecar");
+}
+
+#[tokio::test]
+async fn a_head_that_broke_a_rule_of_http_says_which() {
+    let (_upstream, process) = started().await;
+    let smuggled = "content-length: 3\r\ntransfer-encoding: chunked";
+    for (path, field, rule) in [
+        ("/a%2fb", "x-a: b", "the path holds an escaped slash, backslash or NUL"),
+        ("/a%zz", "x-a: b", "the path holds a broken escape"),
+        ("/people/jane", smuggled, "more than one field frames the body"),
+    ] {
+        let mut client = process.client().await;
+        client.say(format!("POST {path} HTTP/1.1\r\nhost: a\r\n{field}\r\n\r\n")).await;
+        let answer = client.answer().await;
+        assert_eq!(answer.status, 400, "{path}");
+        let document = document(&process, &id(&answer)).await;
+        let target = &document["gates"][0];
+        assert_eq!((&target["decision"], &target["facts"]), (&"refuse".into(), &rule.into()));
+        let others = document["gates"].as_array().expect("gates").iter().skip(1);
+        assert!(others.clone().all(|gate| gate["facts"].is_null() && gate["decision"] == "-"));
+        assert!(!document.to_string().contains("jane"), "{document}");
+    }
+}
+
+#[tokio::test]
+async fn a_pool_that_is_full_is_not_called_a_permit_that_was_not_there() {
+    let upstream = upstream::scripted(async |mut wire| {
+        wire.head().await;
+        wire.closed().await;
+    })
+    .await;
+    let pool = "upstream.pool = { max_connections = 1, queue_timeout = \"50ms\" }";
+    let url = format!("upstream.url = \"http://{}\"", upstream.address);
+    let process = Process::start(&format!("{url}\n{pool}\n{POLICY}")).await;
+    let mut first = process.client().await;
+    first.say("GET /people/1 HTTP/1.1\r\nhost: a\r\n\r\n".to_owned()).await;
+    until("the first one is on its way", async || {
+        let status = process.ask("/status").await.json();
+        (status["upstream"]["pool"]["in_use"] == 1).then_some(())
+    })
+    .await;
+    let answer = process.client().await.get("/elsewhere").await;
+    assert_eq!(answer.status, 503);
+    let document = document(&process, &id(&answer)).await;
+    assert_eq!(document["errorType"], "overloaded");
+    assert_eq!(gate(&document, "overload").1, "pass");
+    assert_eq!(gate(&document, "pool").1, "refuse");
+    let gates = document["gates"].as_array().expect("gates");
+    let pool = gates.iter().find(|gate| gate["gate"] == "pool").expect("the pool");
+    assert_eq!(pool["facts"], "upstream.pool.max_connections");
+    let status = process.ask("/status").await.json();
+    assert_eq!(status["upstream"]["pool"]["max"], 1);
 }

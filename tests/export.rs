@@ -274,7 +274,7 @@ async fn a_spool_that_cannot_be_used_refuses_to_start() {
     let second = App::start(&config, Console::To(Box::new(Vec::new()))).await;
     let Err(error) = second else { panic!("one process per directory") };
     let error = error.to_string();
-    assert!(error.ends_with("is in use by another process"), "{error}");
+    assert!(error.contains("is in use by another process; give each"), "{error}");
     first.close().await;
     house::open(&config).await.close().await;
 

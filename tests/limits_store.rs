@@ -104,7 +104,8 @@ async fn a_store_that_is_not_there_stops_neither_start_nor_requests() {
     let refused = house.client().await.get("/api/a").await;
     assert_eq!(refused.field("ratelimit-policy"), Some("\"few\";q=1;w=180"), "what holds now");
     let reason = async || page(&house).await["reason"].as_str().map(str::to_owned);
-    assert_eq!(until("a reason", reason).await, "it cannot be reached");
+    let expected = "it cannot be reached: Connection refused (os error 111)";
+    assert_eq!(until("a reason", reason).await, expected);
     assert_eq!(house.metric(DEGRADED).await.total_cmp(&1.0), Ordering::Equal);
     assert_eq!(house.metric(LOCAL).await.total_cmp(&3.0), Ordering::Equal);
     let page = page(&house).await;

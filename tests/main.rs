@@ -8,6 +8,8 @@ mod support;
 mod alert_answers;
 // Alerts in the process.
 mod alerts;
+// Who asks twice for the end.
+mod asked_again;
 // What answers say of caches and of time.
 mod answer_notes;
 // Facts out of answers.
@@ -38,6 +40,8 @@ mod cli;
 mod config_errors;
 // What can be a configuration file, and what cannot.
 mod config_files;
+// The demo as a shell starts it.
+mod demo;
 // The embedded orchestrator and the demo's traffic.
 mod demo_orchestrator;
 // How an exchange can end: one test per row of the table in docs/ARCHITECTURE.md.
@@ -134,6 +138,8 @@ mod trace_context;
 mod tracing;
 // Upstreams that are not there, break, stall or talk nonsense: one test per fault and protocol.
 mod upstream_faults;
+// Why the upstream cannot be reached, in readiness, `status` and the log.
+mod upstream_reasons;
 // What RFC 9110 and 9112 ask of an intermediary.
 mod intermediary;
 // Which spans leave: decided at the start, or for a reason at the end.

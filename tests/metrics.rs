@@ -263,8 +263,12 @@ async fn fields_that_are_set_from_claims_count_too_and_what_the_operator_removes
 async fn an_exemplar_is_there_only_where_its_trace_can_have_arrived() {
     let recorder = recording().await;
     let exporting = "[otlp]\nendpoint = \"http://127.0.0.1:1\"\n";
-    for (more, has_exemplars) in [("", false), (exporting, true)] {
-        let house = house::open(&config(recorder.upstream.address, more)).await;
+    for (more, are_wanted, has_exemplars) in
+        [("", true, false), (exporting, true, true), (exporting, false, false)]
+    {
+        let mut config = config(recorder.upstream.address, more);
+        config.metrics.has_exemplars = are_wanted;
+        let house = house::open(&config).await;
         assert_eq!(house.client().await.get("/").await.status, 200);
         house.lines(1).await;
         let accept = "accept: application/openmetrics-text;version=1.0.0\r\n";

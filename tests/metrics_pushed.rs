@@ -188,7 +188,9 @@ fn export(sidecar: &Sidecar) -> (ExportMetricsServiceRequest, u64) {
 async fn visited() -> Sidecar {
     let upstream =
         upstream::answering("HTTP/1.1 200 OK\r\nx-cache: HIT\r\ncontent-length: 2\r\n\r\nok").await;
-    let text = "[service]\nname = \"shop\"\n[[routes]]\nmatch = \"GET /api/{id}\"\n";
+    // Of spans that nobody gets none is kept; here nobody is asked to take them.
+    let text = "[service]\nname = \"shop\"\n[tracing.otlp]\n\
+                endpoint = \"http://127.0.0.1:1/v1/traces\"\n[[routes]]\nmatch = \"GET /api/{id}\"\n";
     let mut sidecar = sidecar::with(&config(upstream.address, text)).await;
     let mut client = sidecar.client().await;
     for _ in 0..3 {

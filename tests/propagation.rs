@@ -168,6 +168,35 @@ async fn what_is_not_spoken_passes_from_a_believed_caller_alone() {
 }
 
 #[tokio::test]
+async fn the_fields_of_other_tracers_pass_from_a_believed_caller_alone() {
+    let fields = [
+        "sentry-trace: 0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1",
+        "x-datadog-trace-id: 1",
+        "x-datadog-parent-id: 2",
+        "x-datadog-sampling-priority: 2",
+        "x-datadog-tags: _dd.p.dm=-4",
+        "x-datadog-origin: rum",
+        "grpc-trace-bin: AAA",
+        "traceparent-bin: AAA",
+        "uber-trace-id: 1:2:0:1",
+        "uberctx-user: eve",
+        "x-cloud-trace-context: 105445aa7843bc8bf206b12000100000/1;o=1",
+        "x-amzn-trace-id: Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1",
+        // What a CGI-like service takes for `sentry-trace`.
+        "sentry_trace: 0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0",
+    ];
+    let heads = [fields.map(|field| format!("{field}\r\n")).concat() + "x-datacenter: b\r\n"];
+    let passed = |visit: &Visit| fields.map(|field| visit.told.head.contains(field));
+    let friend = believed("", &heads).await.remove(0);
+    assert_eq!(passed(&friend), [true; 13], "{}", friend.told.head);
+    for propagators in ["", "propagators = []\n", EVERYTHING] {
+        let stranger = unbelieved(propagators, &heads).await.remove(0);
+        assert_eq!(passed(&stranger), [false; 13], "{}", stranger.told.head);
+        assert_eq!(stranger.told.field("x-datacenter"), Some("b"), "which only looks like one");
+    }
+}
+
+#[tokio::test]
 async fn baggage_passes_from_believed_callers_where_it_is_asked_for_and_is_sound() {
     let fits = format!("baggage: k={}\r\n", "v".repeat(8190));
     let sound = "baggage: userId=alice;p=1, b = 2\r\nbaggage: c=%20\r\n".to_owned();

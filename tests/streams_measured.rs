@@ -219,6 +219,46 @@ async fn a_stream_that_the_drain_cuts_is_measured() {
 }
 
 #[tokio::test]
+async fn what_has_no_body_is_no_stream_and_an_empty_answer_has_no_first_byte() {
+    const EVENTS: &str = "content-type: text/event-stream\r\n";
+    for (method, status, rest, is_stream) in [
+        ("HEAD", "200 OK", "\r\n", false),
+        ("GET", "204 No Content", "\r\n", false),
+        ("GET", "304 Not Modified", "\r\n", false),
+        // Streams that end as they begin.
+        ("GET", "200 OK", "content-length: 0\r\n\r\n", true),
+        ("GET", "200 OK", "transfer-encoding: chunked\r\n\r\n0\r\n\r\n", true),
+    ] {
+        let upstream = upstream::answering(format!("HTTP/1.1 {status}\r\n{EVENTS}{rest}")).await;
+        let mut sidecar = sidecar::in_front_of(&upstream).await;
+        let mut client = sidecar.client().await;
+        client.say(format!("{method} / HTTP/1.1\r\nhost: a\r\n\r\n")).await;
+        let record = sidecar.record().await;
+        assert_eq!(record.outcome, Outcome::Served, "{method} {status}");
+        assert_eq!(record.stream.is_some(), is_stream, "{method} {status}");
+        assert_eq!(record.ttfb, None, "{method} {status}: nothing has a first byte");
+        let page = page(&sidecar);
+        assert!(!page.contains("sidecar_response_time_to_first_byte_seconds_count{"), "{page}");
+        assert_eq!(page.contains("sidecar_stream_duration_seconds_count{"), is_stream, "{page}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_encoded_as_identity_shows_its_events_and_its_error() {
+    let upstream = upstream::answering(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
+         content-encoding: identity\r\ncontent-length: 24\r\n\r\nevent: error\ndata: boo\n\n",
+    )
+    .await;
+    let mut sidecar = sidecar::in_front_of(&upstream).await;
+    assert_eq!(sidecar.client().await.get("/").await.status, 200);
+    let record = sidecar.record().await;
+    let stream = record.stream.as_ref().expect("a stream");
+    assert_eq!((stream.kind, stream.events), (StreamKind::Events, 1));
+    assert!(stream.has_error_event);
+}
+
+#[tokio::test]
 async fn an_ordinary_answer_is_no_stream_and_an_encoded_stream_hides_its_events() {
     let ordinary = upstream::answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
     let mut sidecar = sidecar::in_front_of(&ordinary).await;

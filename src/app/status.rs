@@ -29,9 +29,10 @@ pub(super) fn probes(proxy: &Arc<Proxy>) -> Vec<Probe> {
     let upstream = Arc::clone(proxy.upstream());
     probes.push((
         "upstream",
-        Box::new(move || {
-            let is_reachable = upstream.is_reachable();
-            is_reachable.then_some(()).ok_or_else(|| "does not accept connections".to_owned())
+        Box::new(move || match upstream.trouble() {
+            Some((trouble, _)) => Err(trouble.to_string()),
+            None if upstream.is_reachable() => Ok(()),
+            None => Err("has not been connected to yet".to_owned()),
         }),
     ));
     let upstream = Arc::clone(proxy.upstream());
@@ -143,8 +144,13 @@ fn alert(standing: &Standing) -> Value {
 
 fn upstream_of(proxy: &Proxy) -> Value {
     let upstream = proxy.upstream();
+    let (trouble, away) = upstream.trouble().unzip();
+    let pool = upstream.places();
     json!({
         "reachable": upstream.is_reachable(),
+        "reason": trouble.map(|trouble| trouble.to_string()),
+        "away_seconds": away.map(|away| away.as_secs()),
+        "pool": { "in_use": pool.in_use, "idle": pool.idle, "max": pool.max },
         "breaker": upstream.breaker().state().map(State::as_str),
         "health": upstream.health().map(|verdict| verdict.to_string()),
     })
@@ -272,6 +278,7 @@ fn trail(stats: &Stats) -> Value {
         "failures": stats.failures,
         "denied_dropped": stats.denied_dropped,
         "lost": stats.lost,
+        "waiting": stats.waiting,
         "closed_after_crash": stats.closed_after_crash,
         "commits": stats.commits,
     })

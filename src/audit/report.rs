@@ -64,26 +64,28 @@ impl fmt::Display for Report {
             return writeln!(f, "no audit segments found");
         }
         let Self { segments, records, last_seq, last_hash, .. } = self;
-        writeln!(f, "{records} records in {segments} segments, last seq {last_seq}")?;
+        let (records, segments) = (counted(*records, "record"), counted(*segments, "segment"));
+        writeln!(f, "{records} in {segments}, last seq {last_seq}")?;
         writeln!(f, "last hash    {last_hash}")?;
         match &self.first_flaw {
             None => writeln!(f, "integrity    ok")?,
             Some((place, flaw)) => {
                 writeln!(
                     f,
-                    "integrity    BROKEN in {} places, first at {place}: {flaw}",
-                    self.flaws
+                    "integrity    BROKEN in {}, first at {place}: {flaw}",
+                    counted(self.flaws, "place")
                 )?;
             }
         }
         match (self.missing, self.open.len()) {
             (0, 0) => writeln!(f, "completeness ok")?,
             (0, open) if self.is_live => {
-                writeln!(f, "completeness ok, {open} requests in flight")?;
+                writeln!(f, "completeness ok, {} in flight", counted(open as u64, "request"))?;
             }
             (missing, open) => writeln!(
                 f,
-                "completeness BROKEN: {missing} records missing, {open} initiated without an end"
+                "completeness BROKEN: {} missing, {open} initiated without an end",
+                counted(missing, "record")
             )?,
         }
         if !self.is_live {
@@ -92,17 +94,24 @@ impl fmt::Display for Report {
             }
         }
         if self.unannounced > 0 {
-            let count = self.unannounced;
-            writeln!(f, "note         {count} ends whose beginning could not be made durable")?;
+            let ends = counted(self.unannounced, "end");
+            writeln!(f, "note         {ends} whose beginning could not be made durable")?;
         }
         if let Some(Torn { place, bytes }) = &self.torn {
             writeln!(
                 f,
-                "torn         {bytes} bytes from {place} on; the next start cuts them off"
+                "torn         {} from {place} on; the next start cuts them off",
+                counted(*bytes, "byte")
             )?;
         }
         Ok(())
     }
+}
+
+/// So many of something: `1 record`, `2 records`.
+fn counted(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }
 
 /// A line of a segment.

@@ -94,7 +94,7 @@ mod tests {
     fn a_good_trail_is_ok() {
         let (printed, code) = verify_bytes(&trail());
         assert_eq!(code, 0, "{printed}");
-        assert!(printed.starts_with("2 records in 1 segments, last seq 2\n"), "{printed}");
+        assert!(printed.starts_with("2 records in 1 segment, last seq 2\n"), "{printed}");
         assert!(printed.ends_with("verdict      ok\n"), "{printed}");
     }
 

@@ -23,6 +23,9 @@ pub(super) const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What was lost to the end of the drain.
 const CUT: &str = "not every exchange could end by itself; what still ran was cut";
 
+/// What a second signal cost.
+const HURRIED: &str = "asked again: audit and sinks got no more than a second to close";
+
 /// Says the ledger, and what went wrong at the end. The diagnostics are closed by it.
 pub(super) fn part(farewell: &Farewell, diagnostics: Option<Diagnostics>) -> ExitCode {
     let is_clean = farewell.is_clean();
@@ -56,8 +59,10 @@ fn conclude(diagnostics: Option<Diagnostics>, line: impl FnOnce() -> Said, text:
 /// For people: one account per line.
 fn text(farewell: &Farewell, title: &str) -> String {
     let audit = farewell.audit.as_ref().map(|audit| format!("audit {}\n", audit_words(audit)));
-    let cut = if farewell.all_finished { String::new() } else { format!("{CUT}\n") };
-    format!("{title}\n{}\n{}{cut}", farewell.ledger, audit.unwrap_or_default())
+    let facts = [(!farewell.all_finished, CUT), (farewell.was_hurried, HURRIED)];
+    let facts = facts.into_iter().filter(|(is_so, _)| *is_so);
+    let facts: String = facts.flat_map(|(_, words)| [words, "\n"]).collect();
+    format!("{title}\n{}\n{}{facts}", farewell.ledger, audit.unwrap_or_default())
 }
 
 /// For programs: the accounts in the words of the text, one after another, and what they come to.
@@ -70,8 +75,11 @@ fn line(farewell: &Farewell, title: &str) -> Said {
     }
     let (kind, why) = match audit {
         _ if !farewell.all_finished => ("drain", CUT.to_owned()),
-        Some(audit) => ("audit_unavailable", format!("audit {}", audit_words(audit))),
-        None => ("_OTHER", title.to_owned()),
+        Some(audit) if !audit.is_whole() => {
+            ("audit_unavailable", format!("audit {}", audit_words(audit)))
+        }
+        _ if farewell.was_hurried => ("drain", HURRIED.to_owned()),
+        _ => ("_OTHER", title.to_owned()),
     };
     fields.extend(error(kind, why));
     said(LogLevel::Error, title, fields)
@@ -102,7 +110,7 @@ fn audit_words(audit: &audit::Report) -> String {
     let state = if audit.is_finished { "closed" } else { "NOT closed in time" };
     let lost = match audit.stats.lost {
         0 => String::new(),
-        lost => format!(", {lost} records LOST"),
+        lost => format!(", {lost} records LOST: not written before the end"),
     };
     format!("{state} at seq {}{lost}", audit.stats.sequence)
 }
@@ -128,33 +136,49 @@ mod tests {
     use super::*;
 
     fn farewell(all_finished: bool, lost: u64) -> Farewell {
+        hurried(all_finished, lost, false)
+    }
+
+    fn hurried(all_finished: bool, lost: u64, was_hurried: bool) -> Farewell {
         let stats = audit::Stats { sequence: 7, lost, ..audit::Stats::default() };
         let audit = Some(audit::Report { is_finished: true, stats });
-        Farewell { ledger: Arc::default(), audit, all_finished }
+        Farewell { ledger: Arc::default(), audit, all_finished, was_hurried }
     }
 
     #[test]
     fn lost_audit_records_are_among_the_last_words() {
         let words = |lost| audit_words(&farewell(true, lost).audit.unwrap());
         assert_eq!(words(0), "closed at seq 7");
-        assert_eq!(words(2), "closed at seq 7, 2 records LOST");
+        assert_eq!(words(2), "closed at seq 7, 2 records LOST: not written before the end");
         assert_eq!(text(&farewell(true, 0), "Title"), "Title\n\naudit closed at seq 7\n");
         assert_eq!(
             text(&farewell(false, 2), "Title"),
-            format!("Title\n\naudit closed at seq 7, 2 records LOST\n{CUT}\n")
+            format!(
+                "Title\n\naudit closed at seq 7, 2 records LOST: not written before the end\n{CUT}\n"
+            )
+        );
+        assert_eq!(
+            text(&hurried(true, 0, true), "Title"),
+            format!("Title\n\naudit closed at seq 7\n{HURRIED}\n"),
+            "no exchange was cut"
         );
     }
 
     #[test]
     fn a_line_has_the_kind_of_what_went_wrong() {
-        let kind = |all_finished, lost| {
-            let line = line(&farewell(all_finished, lost), "Title");
-            let kind = line.fields.iter().find(|(name, _)| *name == Said::ERROR_TYPE).cloned();
-            (line.level, kind.map(|(_, kind)| kind))
-        };
+        let kind = |all_finished, lost| kind_of(&farewell(all_finished, lost));
         let named = |kind: &str| Some(Datum::Text(kind.to_owned()));
         assert_eq!(kind(true, 0), (LogLevel::Info, None));
         assert_eq!(kind(false, 2), (LogLevel::Error, named("drain")));
         assert_eq!(kind(true, 2), (LogLevel::Error, named("audit_unavailable")));
+        let error = line(&hurried(true, 0, true), "Title").fields;
+        let error = error.into_iter().find(|(name, _)| *name == Said::ERROR_MESSAGE);
+        assert_eq!(error.map(|(_, why)| why), Some(Datum::Text(HURRIED.to_owned())));
+    }
+
+    fn kind_of(farewell: &Farewell) -> (LogLevel, Option<Datum>) {
+        let line = line(farewell, "Title");
+        let kind = line.fields.into_iter().find(|(name, _)| *name == Said::ERROR_TYPE);
+        (line.level, kind.map(|(_, kind)| kind))
     }
 }

@@ -8,6 +8,7 @@ use std::fs::{self, File, FileType};
 use std::io::{self, Read};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
+use std::string::FromUtf8Error;
 
 use thiserror::Error;
 
@@ -78,8 +79,7 @@ fn text(path: &Path) -> Result<String, Reason> {
     if bytes.len() as u64 > MOST {
         return Err(Reason::TooLarge);
     }
-    String::from_utf8(bytes)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error).into())
+    String::from_utf8(bytes).map_err(|error| no_text(&error).into())
 }
 
 fn kind(found: FileType) -> &'static str {
@@ -92,4 +92,14 @@ fn kind(found: FileType) -> &'static str {
     } else {
         "a device"
     }
+}
+
+/// Where a text stops being one.
+fn no_text(error: &FromUtf8Error) -> io::Error {
+    let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+    let line_start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
+    let line = memchr::memchr_iter(b'\n', before).count() + 1;
+    let column = String::from_utf8_lossy(&before[line_start..]).chars().count() + 1;
+    let words = format!("it is not UTF-8 at line {line}, column {column}");
+    io::Error::new(io::ErrorKind::InvalidData, words)
 }

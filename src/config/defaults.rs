@@ -78,11 +78,7 @@ impl Config {
             otlp: otlp(),
             tracing: tracing(),
             metrics_listen: None,
-            metrics: Metrics {
-                push: false,
-                interval: Duration::from_mins(1),
-                max_series: MAX_SERIES,
-            },
+            metrics: metrics(),
             cache: Cache { headers: CACHE_HEADERS.map(Into::into).into() },
             log: log(),
             spool: Spool { directory: None, max_size: 256 << 20 },
@@ -108,6 +104,11 @@ impl Config {
             pseudonym_key: None,
         }
     }
+}
+
+fn metrics() -> Metrics {
+    let interval = Duration::from_mins(1);
+    Metrics { push: false, interval, max_series: MAX_SERIES, has_exemplars: true }
 }
 
 pub(crate) fn admin() -> Admin {
@@ -235,6 +236,15 @@ fn overload() -> Overload {
         max_streams: 512,
         queue_timeout: Duration::from_secs(1),
         tenant_share: Share(500),
+    }
+}
+
+fn metrics() -> Metrics {
+    Metrics {
+        push: false,
+        interval: Duration::from_mins(1),
+        max_series: MAX_SERIES,
+        has_exemplars: true,
     }
 }
 

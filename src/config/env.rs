@@ -12,6 +12,7 @@ use super::error::{Origin, Problem, Problems};
 use super::raw::{Node, Table};
 use crate::secret::Secret;
 
+mod idle;
 mod misspelt;
 mod otlp;
 
@@ -28,6 +29,8 @@ pub(crate) struct Outside {
     pub(crate) datadog_key: Option<Secret>,
     /// `OTEL_LOGS_EXPORTER` asks for OTLP.
     pub(crate) pushes_logs: bool,
+    /// `OTEL_METRICS_EXEMPLAR_FILTER` asks for no exemplars.
+    pub(crate) leaves_out_exemplars: bool,
     /// Resource attributes that are no key of ours.
     pub(crate) attributes: Vec<(String, String)>,
     /// The webhook of `ALERT_WEBHOOK`: a secret.
@@ -46,6 +49,7 @@ impl Outside {
         outside.propagators(env);
         outside.sampler(env);
         outside.metrics(env);
+        outside.idle(env);
         outside.misspelt(env);
         outside.alert_webhook = env.get("ALERT_WEBHOOK").map(|url| Secret::new(url.as_str()));
         outside
@@ -154,24 +158,29 @@ impl Outside {
                 _ => self.note(format!("{name} is ignored: not a number of milliseconds.")),
             }
         }
+        let name = "OTEL_METRICS_EXEMPLAR_FILTER";
+        match env.get(name).map(|value| word(value)).as_deref() {
+            Some("always_off") => self.leaves_out_exemplars = true,
+            None | Some("trace_based") => {}
+            Some(_) => self.note(format!("{name} is ignored: exemplars are of kept traces.")),
+        }
         let name = "OTEL_METRICS_EXPORTER";
         // One of several is enough: what else is there, Prometheus, scrapes here in any case.
-        let is_otlp = |exporters: &String| exporters.split(',').any(|word| word.trim() == "otlp");
-        if env.get(name).is_some_and(is_otlp) {
+        if env.get(name).is_some_and(|value| words(value).iter().any(|word| word == "otlp")) {
             self.over.push(("metrics.push".to_owned(), from_env(name, "true")));
         }
     }
 
     fn sampler(&mut self, env: &BTreeMap<String, String>) {
-        let argument = env.get("OTEL_TRACES_SAMPLER_ARG").map(String::as_str);
-        let Some(sampler) = env.get("OTEL_TRACES_SAMPLER") else {
+        let argument = env.get("OTEL_TRACES_SAMPLER_ARG").map(|value| value.trim());
+        let Some(sampler) = env.get("OTEL_TRACES_SAMPLER").map(|value| word(value)) else {
             if argument.is_some() {
                 self.note("OTEL_TRACES_SAMPLER_ARG is ignored: no OTEL_TRACES_SAMPLER.".to_owned());
             }
             return;
         };
         let based = sampler.strip_prefix("parentbased_");
-        let (name, ratio) = match based.unwrap_or(sampler) {
+        let (name, ratio) = match based.unwrap_or(&sampler) {
             "always_on" => ("OTEL_TRACES_SAMPLER", "1.0"),
             "always_off" => ("OTEL_TRACES_SAMPLER", "0.0"),
             "traceidratio" => {
@@ -212,9 +221,10 @@ impl Outside {
         let name = "OTEL_PROPAGATORS";
         let Some(value) = env.get(name) else { return };
         let mut known = Vec::new();
-        for word in value.split(',').map(str::trim).filter(|word| !word.is_empty()) {
-            if PROPAGATORS.iter().any(|(known, _)| *known == word) {
-                known.push(word);
+        let words = words(value);
+        for word in &words {
+            if let Some((name, _)) = PROPAGATORS.iter().find(|(name, _)| name == word) {
+                known.push(*name);
             } else if word != "none" {
                 // An unknown one takes nothing from those that are known.
                 self.note(format!(
@@ -222,7 +232,7 @@ impl Outside {
                 ));
             }
         }
-        let is_none = known.is_empty() && value.split(',').all(|word| word.trim() == "none");
+        let is_none = !words.is_empty() && words.iter().all(|word| word == "none");
         if is_none || !known.is_empty() {
             self.over.push(("tracing.propagators".to_owned(), from_env(name, &known.join(","))));
         }
@@ -264,6 +274,16 @@ fn decoded(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
+/// A word as the specification wants it read: in any letter case.
+fn word(value: &str) -> String {
+    value.trim().to_ascii_lowercase()
+}
+
+/// The words of a list, without those that are empty.
+fn words(value: &str) -> Vec<String> {
+    value.split(',').map(word).filter(|word| !word.is_empty()).collect()
+}
+
 fn from_env(name: &str, value: &str) -> Node {
     Node::text(Origin::Env(name.into()), value)
 }
@@ -271,3 +291,6 @@ fn from_env(name: &str, value: &str) -> Node {
 fn path(key: &str) -> Vec<String> {
     key.split('.').map(str::to_owned).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
 //! Configuration errors as a person reads them: the line, a caret, a label and a hint; all at once.
 //!
 //! Promises: a value of a secret is never printed. What [`Problems::mask`] covers appears as stars
-//! in the quoted line, and no message repeats a value.
+//! in the quoted line, and a message repeats a value only where a number, a unit or a route was expected,
+//! or where `discretion` finds nothing secret about it.
 //! It does not decide what is wrong; that is `check`'s work.
 
 use std::cell::RefCell;
@@ -108,12 +109,25 @@ impl Problem {
 #[derive(Debug, Default)]
 pub(crate) struct Problems {
     list: RefCell<Vec<Problem>>,
+    /// Where values stand of which nobody knows what they should have been.
+    unread: RefCell<Vec<Origin>>,
     masks: RefCell<Vec<Range<usize>>>,
 }
 
 impl Problems {
-    /// Adds one.
+    /// Adds one, unless it is about a value that could not be read, of which that has been said.
     pub(crate) fn push(&self, problem: Problem) {
+        let unread = self.unread.borrow();
+        let is_about = |origin: &Origin| unread.contains(origin);
+        let related = problem.related.as_ref().map(|(origin, _)| origin);
+        if !is_about(&problem.origin) && !related.is_some_and(is_about) {
+            self.list.borrow_mut().push(problem);
+        }
+    }
+
+    /// Adds one that leaves a value unread. What else would be said of that value is not added.
+    pub(crate) fn push_unread(&self, problem: Problem) {
+        self.unread.borrow_mut().push(problem.origin.clone());
         self.list.borrow_mut().push(problem);
     }
 

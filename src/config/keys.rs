@@ -1,11 +1,12 @@
-//! Every key that exists, once; and what to say of one that does not.
+//! Every key that exists, once.
 //!
 //! `check` reads the values; a debug assertion there refuses a key that is missing here.
 
 use std::collections::BTreeSet;
 
-use super::error::{Problem, Problems};
-use super::raw::{Entry, Table, Value};
+use super::error::Problems;
+use super::raw::{Table, Value};
+use super::unknown;
 
 /// Every key by its path; `*` stands for a name of the operator's, `[]` for each of a list.
 pub(crate) const KEYS: &[&str] = &[
@@ -216,7 +217,7 @@ fn walk(table: &Table, path: &str, problems: &Problems) {
         } else if known.contains(key.as_str()) {
             key.as_str()
         } else {
-            refuse(key, entry, path, &known, problems);
+            unknown::refuse(key, entry, path, &known, problems);
             continue;
         };
         let path = join(path, segment);
@@ -235,62 +236,8 @@ fn walk(table: &Table, path: &str, problems: &Problems) {
     }
 }
 
-fn refuse(key: &str, entry: &Entry, path: &str, known: &BTreeSet<&str>, problems: &Problems) {
-    // Nobody knows what it holds: a token, perhaps.
-    entry.node.mask(problems);
-    let place = if path.is_empty() {
-        "at the top level".to_owned()
-    } else {
-        format!("in `{}`", shown(path))
-    };
-    let near = of_url(key, entry, known).or_else(|| nearest(key, known.iter().copied()));
-    let help = if let Some(meant) = meant(path, key) {
-        format!("did you mean {meant}?")
-    } else if let Some(near) = near.or_else(|| longer(key, known)) {
-        format!("did you mean `{}`?", near.trim_end_matches("[]"))
-    } else if let Some(tables) = tables_with(key) {
-        format!("`{key}` belongs in {tables}")
-    } else {
-        let names: Vec<_> = known.iter().map(|name| name.trim_end_matches("[]")).collect();
-        format!("the keys here are {}", names.join(", "))
-    };
-    let problem = Problem::at(&entry.key, format!("unknown key `{key}` {place}"));
-    problems.push(problem.label("not a key of this table").help(help));
-}
-
-/// Words for a key that other words would be nearer to.
-const MEANT: [(&str, &str, &str); 8] = [
-    ("identity", "tenant", "`tenant_claim`"),
-    ("identity", "user", "`user_claim`"),
-    ("log", "file", "`directory`"),
-    ("log", "format", "`schema` (the names of fields) or `console` (lines or JSON)"),
-    ("log", "path", "`directory`"),
-    ("log", "rotate", "`max_size` or `max_files`"),
-    ("routes[]", "path", "`match`"),
-    ("routes[]", "route", "`match`"),
-];
-
-/// The keys that this word means in this table.
-fn meant(path: &str, word: &str) -> Option<&'static str> {
-    let is_it = |(table, said, _): &&(&str, &str, &str)| (*table, *said) == (path, word);
-    MEANT.iter().find(is_it).map(|(_, _, keys)| *keys)
-}
-
-/// The key for a URL, where one is written: `jwks_url` for `jwks`.
-fn of_url<'k>(word: &str, entry: &Entry, known: &BTreeSet<&'k str>) -> Option<&'k str> {
-    let is_url = matches!(&entry.node.value, Value::Text(text) if text.contains("://"));
-    let is_it = |key: &&&str| key.strip_prefix(word) == Some("_url");
-    known.iter().find(is_it).filter(|_| is_url).copied()
-}
-
-/// The key that begins with this word: `token` for `token_file`.
-fn longer<'k>(word: &str, known: &BTreeSet<&'k str>) -> Option<&'k str> {
-    let begins = |key: &&&str| word.len() >= 3 && key.starts_with(word);
-    known.iter().find(begins).copied()
-}
-
 /// The next segments below this path.
-fn children(path: &str) -> BTreeSet<&'static str> {
+pub(super) fn children(path: &str) -> BTreeSet<&'static str> {
     KEYS.iter()
         .filter_map(|known| below(known, path))
         .filter_map(|rest| rest.split('.').next())
@@ -299,7 +246,7 @@ fn children(path: &str) -> BTreeSet<&'static str> {
 }
 
 /// What follows `path` in `known`; empty if they are the same.
-fn below<'k>(known: &'k str, path: &str) -> Option<&'k str> {
+pub(super) fn below<'k>(known: &'k str, path: &str) -> Option<&'k str> {
     if path.is_empty() {
         return Some(known);
     }
@@ -307,21 +254,8 @@ fn below<'k>(known: &'k str, path: &str) -> Option<&'k str> {
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix('.') }
 }
 
-/// The tables in which a key of this name exists.
-fn tables_with(key: &str) -> Option<String> {
-    let mut tables = BTreeSet::new();
-    for known in KEYS {
-        let segments: Vec<_> = known.split('.').collect();
-        for (depth, segment) in segments.iter().enumerate().skip(1) {
-            if *segment == key {
-                tables.insert(format!("`[{}]`", shown(&segments[..depth].join("."))));
-            }
-        }
-    }
-    (!tables.is_empty()).then(|| tables.into_iter().collect::<Vec<_>>().join(" or "))
-}
-
-fn shown(path: &str) -> String {
+/// A path as an operator writes it.
+pub(super) fn shown(path: &str) -> String {
     path.replace("[]", "").replace('*', "<name>")
 }
 
@@ -382,13 +316,6 @@ mod tests {
         assert_eq!(nearest("timeout", words.into_iter()), None);
         assert_eq!(distance("ab", "ba"), 1);
         assert_eq!(distance("", "abc"), 3);
-    }
-
-    #[test]
-    fn a_key_of_another_table_is_shown_its_place() {
-        assert_eq!(tables_with("stream_idle").as_deref(), Some("`[upstream.timeouts]`"));
-        assert_eq!(tables_with("limits").as_deref(), Some("`[server]`"));
-        assert_eq!(tables_with("nothing"), None);
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub mod certificate;
 mod change;
 mod check;
 pub mod defaults;
+mod dialect;
+mod discretion;
+mod dotted;
 mod env;
 mod error;
 mod expand;
@@ -25,9 +28,11 @@ pub mod model;
 mod raw;
 mod reach;
 mod section;
+mod slips;
 #[cfg(test)]
 mod tests;
 mod twice;
+mod unknown;
 mod value;
 
 pub use change::Written;
@@ -108,6 +113,7 @@ fn load_over(sources: &Sources, start: Option<&Written>) -> Result<Loaded, Error
     outside.lay_over(&mut root, &env, &problems);
     lay_flags(&mut root, &sources.flags, &problems);
 
+    dotted::mend(&mut root, &problems);
     keys::refuse_unknown(&root, &problems);
     let config = check::check(&root, &mut outside, &problems);
     if let Some(start) = start

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::SourceFile;
 use super::error::{Origin, Problem, Problems};
 use super::expand::expand;
-use super::twice;
+use super::{dialect, twice};
 
 /// A table: its entries by key.
 #[derive(Clone, Debug, Default)]
@@ -71,10 +71,17 @@ impl Table {
         problems: &Problems,
     ) -> (Self, Vec<usize>) {
         let (tree, errors) = DeTable::parse_recoverable(&file.text);
-        let mut broken = Vec::new();
+        let broken: Vec<_> =
+            errors.iter().map(|error| error.span().map_or(0, |span| span.start)).collect();
+        if !broken.is_empty()
+            && let Some(problem) = dialect::problem(&file.text, problems)
+        {
+            problems.push(problem);
+            // In another language nothing else that is found means anything.
+            return (table(tree.get_ref(), env, &Problems::default()), broken);
+        }
         for error in &errors {
             let span = error.span().unwrap_or(0..0);
-            broken.push(span.start);
             mask_broken_line(&file.text, span.start, problems);
             let is_placed = file.text.get(span.clone()).is_some();
             problems.push(match error.message().trim() {
@@ -205,7 +212,7 @@ fn node(
         DeValue::String(text) => match expand(text, env) {
             Ok(text) => Value::Text(text),
             Err(error) => {
-                problems.push(error.problem(&origin));
+                problems.push_unread(error.problem(&origin));
                 Value::Broken
             }
         },

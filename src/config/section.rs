@@ -8,6 +8,7 @@ use std::fmt::Display;
 use super::error::{Origin, Problem, Problems};
 use super::keys::is_known;
 use super::raw::{Node, Table, Value};
+use super::{discretion, slips};
 
 /// A table of the tree, or the place where one would be.
 #[derive(Clone, Debug)]
@@ -56,7 +57,8 @@ impl<'a> Section<'a> {
             None => (None, Origin::Nowhere),
             Some(Node { value: Value::Table(table), origin }) => (Some(table), origin.clone()),
             Some(node) => {
-                self.wrong_type(key, node, "a table");
+                let help = format!("write it in single brackets: `[{}]`", self.path_of(key));
+                self.no_table(key, node, help);
                 (None, Origin::Nowhere)
             }
         };
@@ -65,6 +67,14 @@ impl<'a> Section<'a> {
 
     /// The tables whose names the operator chose, in the order of their names.
     pub(crate) fn named(&self, key: &str) -> Vec<(Word, Section<'a>)> {
+        if let Some(node @ Node { value: Value::List(_), .. }) = self.node(key) {
+            self.no_table(
+                key,
+                node,
+                format!("give each a name, in single brackets: `[{key}.NAME]`"),
+            );
+            return Vec::new();
+        }
         let section = self.section(key);
         let Some(table) = section.table else { return Vec::new() };
         let entries = table.0.iter().filter_map(|(name, entry)| {
@@ -115,6 +125,17 @@ impl<'a> Section<'a> {
     /// Whether the key is written, rightly or wrongly.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.node(key).is_some()
+    }
+
+    /// Whether the key says nothing: it is absent, or empty. What could not be read has said something, and
+    /// nobody should be asked for it again.
+    pub(crate) fn is_silent(&self, key: &str) -> bool {
+        match self.node(key).map(|node| &node.value) {
+            None => true,
+            Some(Value::Text(text)) => text.is_empty(),
+            Some(Value::List(list)) => list.is_empty(),
+            Some(_) => false,
+        }
     }
 
     /// Keeps the key's value out of every quoted line.
@@ -238,12 +259,51 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Refuses what stands in the place of a table; a list of them with this help.
+    fn no_table(&self, key: &str, node: &Node, help: String) {
+        let is_list = matches!(node.value, Value::List(_));
+        self.mistyped(key, node, "a table", is_list.then_some(help));
+    }
+
     pub(super) fn wrong_type(&self, key: &str, node: &Node, expected: &str) {
+        let help = match &node.value {
+            Value::Text(text) => slips::plain(text, expected, node.is_external()).map(|help| {
+                // Quotes may be there for a variable's sake.
+                match self.variable(key).filter(|_| !node.is_external()) {
+                    Some(name) => format!("{help}; a variable can set it as `{name}`"),
+                    None => help,
+                }
+            }),
+            _ => None,
+        };
+        self.mistyped(key, node, expected, help);
+    }
+
+    fn mistyped(&self, key: &str, node: &Node, expected: &str, help: Option<String>) {
         if matches!(node.value, Value::Broken) {
             return;
         }
-        let title = format!("`{}` has the wrong type", self.path_of(key));
-        let label = format!("expected {expected}, found {}", node.kind());
-        self.problems.push(Problem::at(&node.origin, title).label(label));
+        let path = self.path_of(key);
+        let found = match &node.value {
+            // Outside the file everything is a string; which one, is the question.
+            Value::Text(text) if node.is_external() && !discretion::hides(&path, text) => {
+                format!("{text:?}")
+            }
+            _ => node.kind().to_owned(),
+        };
+        let label = format!("expected {expected}, found {found}");
+        let title = format!("`{path}` has the wrong type");
+        let problem = Problem::at(&node.origin, title).label(label);
+        self.problems.push(match help {
+            Some(help) => problem.help(help),
+            None => problem,
+        });
+    }
+
+    /// The environment variable of a key, where it can have one.
+    fn variable(&self, key: &str) -> Option<String> {
+        let path = self.path_of(key).to_ascii_uppercase().replace('-', "_").replace('.', "__");
+        let has_one = !self.pattern.contains("[]") && !path.contains('"');
+        has_one.then(|| format!("VITAL_SIDECAR__{path}"))
     }
 }

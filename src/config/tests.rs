@@ -130,53 +130,12 @@ fn open_telemetrys_variables_are_honoured() {
 }
 
 #[test]
-fn what_is_not_known_of_others_variables_is_noted() {
-    let cases = [
-        ("LOG_LEVEL", "silly"),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "carrier-pigeon"),
-        ("OTEL_EXPORTER_OTLP_INSECURE", "perhaps"),
-        ("OTEL_EXPORTER_OTLP_CLIENT_KEY", "key.pem"),
-        ("OTEL_EXPORTER_OTLP_METRICS_CLIENT_CERTIFICATE", "certificate.pem"),
-        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "0"),
-        ("OTEL_BSP_MAX_QUEUE_SIZE", "2048"),
-        ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta"),
-        ("OTEL_METRICS_EXEMPLAR_FILTER", "always_on"),
-        ("OTEL_METRICS_EXPORTER", "statsd"),
-        ("OTEL_SDK_DISABLED", "yes"),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
-        ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
-        ("OTEL_TRACES_EXPORTER", "zipkin"),
-        ("OTEL_TRACES_SAMPLER", "jaeger_remote"),
-        ("OTEL_TRACES_SAMPLER_ARG", "0.5"),
-    ];
-    for (name, value) in cases {
-        let notices = notices(&[(name, value)]);
-        assert!(notices.len() == 1 && notices[0].starts_with(name), "{notices:?}");
-    }
-    assert_eq!(notices(&[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")]), [""; 0]);
-}
-
-#[test]
 fn a_tenth_of_the_traces_is_kept_in_production_only() {
     let ratio = |text: &str, env: &[_]| config(text, env).tracing.ratio;
     assert!((ratio("", &[]) - 1.0).abs() < f64::EPSILON);
     assert!((ratio("", &[("NODE_ENV", "production")]) - 0.1).abs() < f64::EPSILON);
     let set = "[tracing.sampling]\nratio = 1\n";
     assert!((ratio(set, &[("NODE_ENV", "production")]) - 1.0).abs() < f64::EPSILON);
-}
-
-#[test]
-fn opentelemetry_says_how_often_metrics_are_pushed() {
-    let pushed =
-        config("", &[("OTEL_METRICS_EXPORTER", "otlp"), ("OTEL_METRIC_EXPORT_INTERVAL", "1500")]);
-    assert!(pushed.metrics.push);
-    assert_eq!(pushed.metrics.interval, Duration::from_millis(1500));
-    for several in ["prometheus,otlp", " otlp , console"] {
-        assert!(config("", &[("OTEL_METRICS_EXPORTER", several)]).metrics.push, "{several}");
-    }
-    assert!(!config("", &[]).metrics.push, "pushing is asked for");
-    let said = notices(&[("OTEL_METRIC_EXPORT_INTERVAL", "often")]);
-    assert_eq!(said, ["OTEL_METRIC_EXPORT_INTERVAL is ignored: not a number of milliseconds."]);
 }
 
 #[test]

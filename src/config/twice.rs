@@ -2,8 +2,7 @@
 //!
 //! TOML's parser tells only the second place. What is before it is a file of its own, which has the
 //! first place at the same path.
-//! Promises: no value of the lines that are quoted is shown; a file that is broken has no tree to say
-//! which of them are secret.
+//! Promises: no value of the lines that are quoted is shown that may be a secret (`discretion`).
 //! It does not find what an inline table has twice; that is told without its first place.
 
 use std::collections::BTreeMap;
@@ -11,6 +10,7 @@ use std::ops::Range;
 
 use toml::de::DeTable;
 
+use super::discretion;
 use super::error::{Origin, Problem, Problems};
 use super::raw::{self, Entry, Table, Value};
 
@@ -32,7 +32,7 @@ pub(super) fn problem(text: &str, at: &Range<usize>, problems: &Problems) -> Pro
         mask(tree, problems);
     }
     let (title, help) = if !header {
-        mask_value(text, at.end, problems);
+        mask_value(text, &path, at.end, problems);
         (format!("duplicate key `{name}`"), "keep one of the two".to_owned())
     } else if text[line_start(text, first.start)..].trim_start().starts_with('[') {
         let help = format!("put these keys under the first `[{name}]`");
@@ -94,14 +94,20 @@ fn entry<'t>(tree: &'t Table, path: &[String]) -> Option<&'t Entry> {
     self::entry(table, rest)
 }
 
+/// The lines between the two places may be shown.
 fn mask(tree: &Table, problems: &Problems) {
-    tree.0.values().for_each(|entry| entry.node.mask(problems));
+    for (key, entry) in &tree.0 {
+        discretion::mask_below(key, &entry.node, problems);
+    }
 }
 
-fn mask_value(text: &str, from: usize, problems: &Problems) {
+/// Masks the second value, if it may be a secret.
+fn mask_value(text: &str, path: &[String], from: usize, problems: &Problems) {
     let end = text[from..].find('\n').map_or(text.len(), |newline| from + newline);
     let value = text[from..end].find('=').map_or(end, |equals| from + equals + 1);
-    problems.mask(&Origin::File(value..end));
+    if discretion::hides(&path.join("."), &text[value..end]) {
+        problems.mask(&Origin::File(value..end));
+    }
 }
 
 fn span(origin: &Origin) -> Option<Range<usize>> {

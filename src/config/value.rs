@@ -12,7 +12,8 @@ use super::error::{Origin, Problem};
 use super::keys::nearest;
 use super::raw::{Node, Value};
 use super::section::Section;
-use crate::units;
+use super::slips;
+use crate::units::{self, Rate};
 
 /// Whether zero means something for a duration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,14 +32,41 @@ impl Section<'_> {
         kind: &str,
         parse: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
+        self.read(key, kind, parse, |_| None)
+    }
+
+    /// The same, with a hint at what was meant.
+    pub(crate) fn read<T, E: Display>(
+        &self,
+        key: &str,
+        kind: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+        hint: impl FnOnce(&str) -> Option<String>,
+    ) -> Option<T> {
         let text = self.text(key)?;
-        parse(text).map_err(|error| self.refuse(key, &format!("is not {kind}"), error, None)).ok()
+        let refuse =
+            |error| self.refuse(key, &format!("is not {kind}"), error, hint(text).as_deref());
+        parse(text).map_err(refuse).ok()
+    }
+
+    /// A rate.
+    pub(crate) fn rate(&self, key: &str) -> Option<Rate> {
+        let node = self.node(key)?;
+        if let Value::Integer(number) = node.value {
+            let title = format!("`{}` must be a string with a period", self.path_of(key));
+            let mut problem = Problem::at(&node.origin, title).label("a number has no period");
+            if let Some(help) = slips::rate(&number.to_string()) {
+                problem = problem.help(help);
+            }
+            self.problems.push(problem);
+            return None;
+        }
+        self.read(key, "a rate", units::rate, slips::rate)
     }
 
     /// A duration.
     pub(crate) fn duration(&self, key: &str, zero: Zero) -> Option<Duration> {
-        let duration =
-            self.unit(key, "a duration", |number| format!("{number}s"), units::duration)?;
+        let duration = self.unit(key, "a duration", slips::duration, units::duration)?;
         if duration.is_zero() && zero == Zero::Refused {
             self.refuse(key, "must not be zero", "expected a duration above zero", None);
             return None;
@@ -55,7 +83,7 @@ impl Section<'_> {
 
     /// A size in bytes within a range.
     pub(crate) fn size(&self, key: &str, range: &RangeInclusive<u64>) -> Option<u64> {
-        let size = self.unit(key, "a size", units::shown_size, units::size)?;
+        let size = self.unit(key, "a size", slips::size, units::size)?;
         self.in_range(key, size, range, |bytes| units::shown_size(*bytes))
     }
 
@@ -207,7 +235,7 @@ impl Section<'_> {
         &self,
         key: &str,
         kind: &str,
-        show: impl FnOnce(u64) -> String,
+        hint: impl Fn(&str) -> Option<String>,
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Option<T> {
         let node = self.node(key)?;
@@ -215,9 +243,9 @@ impl Section<'_> {
             // The commonest slip: the number is right, its unit is missing.
             let title = format!("`{}` must be a string with a unit", self.path_of(key));
             let problem = Problem::at(&node.origin, title).label("a number has no unit");
-            self.problems.push(match u64::try_from(number) {
-                Ok(number) => problem.help(format!("write \"{}\"", show(number))),
-                Err(_) => problem,
+            self.problems.push(match hint(&number.to_string()) {
+                Some(help) => problem.help(help),
+                None => problem,
             });
             return None;
         }
@@ -225,7 +253,8 @@ impl Section<'_> {
         let refuse = |error| {
             // The next: a space before the unit.
             let joined: String = text.split_whitespace().collect();
-            let help = parse(&joined).is_ok().then(|| format!("write \"{joined}\""));
+            let is_joined = parse(&joined).is_ok();
+            let help = if is_joined { Some(format!("write \"{joined}\"")) } else { hint(text) };
             self.refuse(key, &format!("is not {kind}"), error, help.as_deref());
         };
         parse(text).map_err(refuse).ok()

@@ -6,6 +6,8 @@
 //!
 //! Bodies are not looked at: they are decoded, and framed anew for the client.
 
+use std::fmt;
+
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 
 pub mod scan;
@@ -34,6 +36,23 @@ pub enum Malformed {
     TooLarge,
     /// Bytes before anything was asked.
     Unasked,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Status => "a status of 600 or more",
+            Self::Length => "more than one length, or one that is no number",
+            Self::LengthAndCoding => "a length beside a transfer coding",
+            Self::Coding => "a transfer coding that is not chunked alone",
+            Self::Announced => "a 204 that announces a body",
+            Self::BareLineFeed => "a line that does not end in CR LF",
+            Self::NoStatusLine => "no status line",
+            Self::TooManyInterim => "too many interim answers",
+            Self::TooLarge => "a head that is too large",
+            Self::Unasked => "bytes before anything was asked",
+        })
+    }
 }
 
 /// Judges a parsed head. `Ok` means that every reader of it finds the same end.

@@ -8,7 +8,7 @@
 use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 
-use super::{b3, forwarded};
+use super::{b3, forwarded, tracers};
 
 /// Its fields are about the connection alone, and many servers send it with every answer.
 pub const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -171,6 +171,7 @@ fn may_trail(name: &HeaderName) -> bool {
         || is_identity(name)
         || is_internal(name)
         || is_trace_context(name)
+        || tracers::is_field(name.as_str())
         || forwarded::is_forwarding(name)
         || is_twin(name.as_str(), REQUEST_ID.as_str())
         || matches!(*name, header::CONTENT_LENGTH | header::HOST | header::TRAILER))
@@ -268,6 +269,7 @@ mod tests {
             "baggage",
             "b3",
             "x_b3_traceid",
+            "sentry-trace",
             "content-length",
             "host",
             "connection",

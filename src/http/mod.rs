@@ -23,5 +23,6 @@ pub mod shape;
 pub mod sse;
 pub mod template;
 pub mod traceparent;
+pub mod tracers;
 pub mod tracestate;
 pub mod upgrade;

@@ -9,25 +9,40 @@
 //! It does not look at the query, and does not know which paths exist.
 
 use std::borrow::Cow;
-
-use thiserror::Error;
+use std::fmt;
 
 /// Why a path has no canonical form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathError {
     /// It does not begin with `/`, as in `OPTIONS *` or a relative reference.
-    #[error("the path does not begin with `/`")]
     NotAbsolute,
     /// A `%` that is not followed by two hex digits.
-    #[error("the path holds a broken escape")]
     BrokenEscape,
     /// `%2F`, `%5C` or `%00`: readers differ on what they separate or end.
-    #[error("the path holds an escaped slash, backslash or NUL")]
     AmbiguousEscape,
     /// A backslash, a space, `?` or `#`, a control byte or a byte beyond ASCII.
-    #[error("the path holds a character that must be escaped")]
     ForbiddenCharacter,
 }
+
+impl PathError {
+    /// The rule that it breaks.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::NotAbsolute => "the path does not begin with `/`",
+            Self::BrokenEscape => "the path holds a broken escape",
+            Self::AmbiguousEscape => "the path holds an escaped slash, backslash or NUL",
+            Self::ForbiddenCharacter => "the path holds a character that must be escaped",
+        }
+    }
+}
+
+impl fmt::Display for PathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words())
+    }
+}
+
+impl std::error::Error for PathError {}
 
 /// Makes the canonical form of `path`. A path that is canonical already is borrowed, after one
 /// scan. The result is never longer than `path`.

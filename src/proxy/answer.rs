@@ -152,7 +152,9 @@ pub fn refuse(mut exchange: Box<Exchange>, stop: Stop, asked: Asked) -> Response
     };
     let errors: Vec<_> = violations.iter().map(pointed).collect();
     let (outcome, status, title, error_type, headers) = explain(stop, exchange.phase);
-    exchange.status = Some(status);
+    // Who has left gets neither a head nor a body: no one was told this status.
+    let is_told = !matches!(outcome, Outcome::Gone { .. });
+    exchange.status = is_told.then_some(status);
     let limit = exchange.limited_by.clone();
     let violated: Vec<&str> = limit.iter().map(|name| &**name).collect();
     let (body, media_type) = exchange.id().with_str(|id| {
@@ -171,7 +173,7 @@ pub fn refuse(mut exchange: Box<Exchange>, stop: Stop, asked: Asked) -> Response
         }
     });
     let length = body.len();
-    if !asked.is_head {
+    if is_told && !asked.is_head {
         exchange.bytes_out = length as u64;
     }
     exchange.end(outcome);

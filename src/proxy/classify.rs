@@ -53,14 +53,15 @@ pub fn head(
         exchange.facts.extend(captures.read(headers));
     }
     let media_type = headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-    let kind = stream_of(media_type);
-    let is_encoded = kind.is_some() && headers.contains_key(CONTENT_ENCODING);
+    let has_no_body = method == Method::HEAD
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    // What never comes is no stream, whatever it would have been.
+    let kind = if has_no_body { None } else { stream_of(media_type) };
+    let is_encoded = kind.is_some() && is_encoded(headers);
     if kind.is_some() || status == StatusCode::SWITCHING_PROTOCOLS {
         let visible = kind.filter(|_| !is_encoded).unwrap_or(StreamKind::Opaque);
         exchange.stream = Some(Box::new(Stream::of(visible)));
     }
-    let has_no_body = method == Method::HEAD
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let tells_class = status.is_server_error() && is_told_by_body(exchange, headers, has_no_body);
     Shape {
         has_no_body,
@@ -122,15 +123,18 @@ fn text(kind: Option<StreamKind>, essence: &[u8], headers: &HeaderMap) -> Text {
     }
 }
 
-/// Whether a body must be decoded before it can be read.
+/// Whether a body must be decoded before it can be read. `identity` is no coding (RFC 9110 §8.4.1).
 fn is_encoded(headers: &HeaderMap) -> bool {
-    let is_plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
-    headers.get(CONTENT_ENCODING).is_some_and(|coding| !is_plain(coding))
+    let is_plain = |coding: &[u8]| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity");
+    let lines = headers.get_all(CONTENT_ENCODING).into_iter().map(HeaderValue::as_bytes);
+    let mut codings =
+        lines.flat_map(|line| line.split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    codings.any(|coding| !is_plain(coding))
 }
 
-/// A media type without its parameters.
+/// A media type without its parameters, nor the blanks before them (RFC 9110 §5.6.3: spaces and tabs).
 fn essence(media_type: &[u8]) -> &[u8] {
-    let end = memchr::memchr2(b';', b' ', media_type).unwrap_or(media_type.len());
+    let end = memchr::memchr3(b';', b' ', b'\t', media_type).unwrap_or(media_type.len());
     &media_type[..end]
 }
 
@@ -170,6 +174,8 @@ mod tests {
     fn streams_are_known_at_the_head() {
         for (media_type, expected) in [
             ("text/event-stream; charset=utf-8", Some(StreamKind::Events)),
+            ("text/event-stream\t; charset=utf-8", Some(StreamKind::Events)),
+            ("application/x-ndjson \t;charset=utf-8", Some(StreamKind::Lines)),
             ("application/grpc+proto", Some(StreamKind::Grpc)),
             ("application/grpc-web", Some(StreamKind::Grpc)),
             ("application/grpc-web-text+proto", Some(StreamKind::Opaque)),
@@ -202,6 +208,25 @@ mod tests {
             let text = |headers| text(stream_of(media_type), essence(media_type), headers);
             assert_eq!(text(&plain), expected, "{media_type:?}");
             assert_eq!(text(&encoded), Text::Unreadable, "{media_type:?}");
+        }
+    }
+
+    #[test]
+    fn identity_is_no_coding_and_one_real_coding_is_enough() {
+        for (lines, expected) in [
+            (&[][..], false),
+            (&["identity"], false),
+            (&["Identity, identity", ""], false),
+            (&["gzip"], true),
+            (&["identity, br"], true),
+            (&["identity", "zstd"], true),
+        ] {
+            let line = |line: &&'static str| (CONTENT_ENCODING, HeaderValue::from_static(line));
+            let mut headers = HeaderMap::new();
+            for (name, value) in lines.iter().map(line) {
+                headers.append(name, value);
+            }
+            assert_eq!(is_encoded(&headers), expected, "{lines:?}");
         }
     }
 

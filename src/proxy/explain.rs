@@ -32,6 +32,8 @@ use crate::record::{Refusal, Rejection};
 pub struct Trial {
     /// Its canonical path, or why it has none.
     pub path: Result<String, Refusal>,
+    /// The rule of HTTP that its head breaks.
+    pub broken: Option<&'static str>,
     /// The policy it meets.
     pub route: Arc<RoutePlan>,
     /// The operation it is one of.
@@ -54,9 +56,11 @@ pub struct Trial {
 
 impl Trial {
     /// Of a request that has no canonical path: it meets nothing else.
-    fn without_path(refusal: Refusal, route: &Arc<RoutePlan>) -> Self {
+    fn without_path(broken: target::Broken, route: &Arc<RoutePlan>) -> Self {
+        let target::Broken { refusal, rule } = broken;
         Self {
             path: Err(refusal),
+            broken: Some(rule),
             route: Arc::clone(route),
             operation: None,
             identity: None,
@@ -100,7 +104,7 @@ pub async fn judge(proxy: &Arc<Proxy>, head: &Parts) -> Trial {
         Exchange::begin(proxy, Arc::clone(&plan), &peer, head, &mut survey, has_body);
     let target = match target::canonical(&plan, head) {
         Ok(target) => target,
-        Err(refusal) => return Trial::without_path(refusal, &exchange.route),
+        Err(broken) => return Trial::without_path(broken, &exchange.route),
     };
     let method = method::in_capitals(&head.method);
     let known = operations::find(&plan, method, target.path());
@@ -109,7 +113,8 @@ pub async fn judge(proxy: &Arc<Proxy>, head: &Parts) -> Trial {
     exchange.operation = known.operation().cloned();
     let mut notes = Notes::default();
     let mut note = |gate, judged| notes.take(gate, judged);
-    note(Gate::Target, target.judge(&plan, method).map_err(Stop::from));
+    let judged = target.judge(&plan, method);
+    note(Gate::Target, judged.map_err(|broken| broken.refusal.into()));
     let is_preflight = preflight::is_preflight(head, &survey, has_body);
     let mut verdict = Verdict::default();
     if !is_preflight {
@@ -121,9 +126,8 @@ pub async fn judge(proxy: &Arc<Proxy>, head: &Parts) -> Trial {
     let identities = proxy.identities();
     if !is_preflight {
         if identities.are_asked_for(exchange.route.gates.identity) {
-            let (is_trusted, path) = (survey.is_trusted, target.path());
-            let sender = Sender { is_trusted, certified: None };
-            let known = identify::identify(identities, &mut exchange, head, sender, path);
+            let sender = Sender { is_trusted: survey.is_trusted, certified: None };
+            let known = identify::identify(identities, &mut exchange, head, sender, target.path());
             note(Gate::Identity, known.await);
         }
         let known = admission::admit(Stage::Known, &mut exchange, &head.headers, &mut verdict);
@@ -133,12 +137,12 @@ pub async fn judge(proxy: &Arc<Proxy>, head: &Parts) -> Trial {
         && !is_preflight
         && exchange.route.gates.validation != Mode::Off
     {
-        let path = target.path();
-        let judged = validation::judge_parameters(&mut exchange, operation, head, path);
+        let judged = validation::judge_parameters(&mut exchange, operation, head, target.path());
         note(Gate::Validation, judged);
     }
     Trial {
         path: Ok(target.path().to_owned()),
+        broken: judged.err().map(|broken| broken.rule),
         route: Arc::clone(&exchange.route),
         operation: exchange.operation.clone(),
         is_foreign: csrf::is_foreign(&exchange, head, &survey),

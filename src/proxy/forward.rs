@@ -175,7 +175,7 @@ pub async fn forward(
             }
             Ok(()) => Ok(response),
             Err(what) => {
-                tracing::debug!(?what, "The upstream's answer is malformed.");
+                tracing::debug!(error = %what, "The upstream's answer is malformed.");
                 Err(NoResponse::Protocol)
             }
         }

@@ -29,7 +29,7 @@ use super::{
     operations, overload, preflight, screen, seat, target, upgrade, validation,
 };
 use crate::http::method;
-use crate::record::Failure;
+use crate::record::{Failure, Refusal};
 
 /// Answers one request. The exchange begins with the call, not with the first poll: hyper drops the
 /// future unpolled where the client's end of file comes in the same read as its head.
@@ -163,14 +163,21 @@ async fn know_caller(
 /// The one path of the request, and with it its policy and its operation.
 fn find(exchange: &mut Exchange, head: &http::request::Parts) -> Result<target::Target, Stop> {
     let plan = Arc::clone(&exchange.plan);
-    let target = target::canonical(&plan, head)?;
+    let target = target::canonical(&plan, head);
+    let target = target.map_err(|broken| note(exchange, broken))?;
     let method = method::in_capitals(&head.method);
     let known = operations::find(&plan, method, target.path());
     let route = known.policy(plan.find(method, target.path()));
     exchange.enter(route, target.path());
     exchange.operation = known.operation().cloned();
-    target.judge(&plan, method)?;
+    target.judge(&plan, method).map_err(|broken| note(exchange, broken))?;
     Ok(target)
+}
+
+/// Keeps the rule that a head broke, for who asks about it later.
+fn note(exchange: &mut Exchange, broken: target::Broken) -> Refusal {
+    exchange.trail.broken = Some(("head", broken.rule));
+    broken.refusal
 }
 
 /// Runs a walk and turns a panic into a stop. The exchange lives outside, so it can still answer. The

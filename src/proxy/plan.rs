@@ -168,7 +168,7 @@ impl Plan {
             request_id_header: header_name(&config.request_id_header),
             trust: config.tracing.trust,
             propagators: config.tracing.propagators,
-            sampling: Sampling::compile(&config.tracing, previous.map(|plan| &plan.sampling)),
+            sampling: Sampling::compile(config, previous.map(|plan| &plan.sampling)),
             rewritten_host: (config.upstream.host_header == HostHeader::Rewrite)
                 .then(|| authority(config)),
             authority: authority(config),

@@ -166,7 +166,7 @@ impl Context {
                 self.parents += 1;
                 self.parent = TraceParent::parse(value.as_bytes());
             }
-            Field::State => {}
+            Field::State | Field::Foreign => {}
             Field::B3 => self.has_b3 = true,
             Field::Baggage => self.has_baggage = true,
         }

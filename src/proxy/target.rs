@@ -26,6 +26,15 @@ pub struct Target {
     readings: Option<Box<Readings>>,
 }
 
+/// Why a head is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// What the client is told.
+    pub refusal: Refusal,
+    /// One of our own sentences: the rule.
+    pub rule: &'static str,
+}
+
 /// The ways to read a path that is not canonical.
 #[derive(Debug)]
 struct Readings {
@@ -43,7 +52,7 @@ impl Target {
 
     /// Refuses a path that is not canonical where any reading of it meets a route with a policy: the
     /// policy could be for another resource than the one that the upstream finds.
-    pub fn judge(&self, plan: &Plan, method: &Method) -> Result<(), Refusal> {
+    pub fn judge(&self, plan: &Plan, method: &Method) -> Result<(), Broken> {
         let Some(readings) = &self.readings else { return Ok(()) };
         let paths = [&*readings.path, &*readings.other, self.origin_form.path()];
         // What nobody knows has one policy, whatever its path.
@@ -51,22 +60,24 @@ impl Target {
             return Ok(());
         }
         let is_free = |path: &str| !plan.has_policy(method, path);
-        if paths.into_iter().all(is_free) { Ok(()) } else { Err(Refusal::BadRequest) }
+        let is_fine = paths.into_iter().all(is_free);
+        is_fine.then_some(()).ok_or(bad("the path is not canonical, and its route has a policy"))
     }
 }
 
 /// Makes the canonical target, or refuses the head.
-pub fn canonical(plan: &Plan, head: &Parts) -> Result<Target, Refusal> {
+pub fn canonical(plan: &Plan, head: &Parts) -> Result<Target, Broken> {
     if head.method == Method::CONNECT {
-        return Err(Refusal::NotImplemented);
+        let rule = "CONNECT is for forward proxies";
+        return Err(Broken { refusal: Refusal::NotImplemented, rule });
     }
     screen(head)?;
     if head.version == Version::HTTP_2 {
         screen_http2(plan, head)?;
     }
-    let sent = head.uri.path_and_query().ok_or(Refusal::BadRequest)?;
+    let sent = head.uri.path_and_query().ok_or(bad("a target in no known form"))?;
     if sent.as_str().len() > plan.limits.max_uri_bytes {
-        return Err(Refusal::UriTooLong);
+        return Err(Broken { refusal: Refusal::UriTooLong, rule: "the target is too long" });
     }
     // An absolute-form target may leave its path out (RFC 9112 §3.2.2).
     let path =
@@ -79,8 +90,8 @@ pub fn canonical(plan: &Plan, head: &Parts) -> Result<Target, Refusal> {
         Err(PathError::NotAbsolute) if head.method == Method::OPTIONS && sent.as_str() == "*" => {
             return Ok(sent.clone().into());
         }
-        Err(PathError::NotAbsolute) => return Err(Refusal::BadRequest),
-        Err(_) if is_strict => return Err(Refusal::BadRequest),
+        Err(why @ PathError::NotAbsolute) => return Err(bad(why.words())),
+        Err(why) if is_strict => return Err(bad(why.words())),
         Err(_) => sent.path().to_owned(),
     };
     if !is_strict {
@@ -91,7 +102,11 @@ pub fn canonical(plan: &Plan, head: &Parts) -> Result<Target, Refusal> {
         Some(query) => format!("{path}?{query}"),
         None => path,
     };
-    PathAndQuery::try_from(target).map(Target::from).map_err(|_| Refusal::BadRequest)
+    PathAndQuery::try_from(target).map(Target::from).map_err(|_| bad("a target in no known form"))
+}
+
+const fn bad(rule: &'static str) -> Broken {
+    Broken { refusal: Refusal::BadRequest, rule }
 }
 
 impl From<PathAndQuery> for Target {
@@ -101,7 +116,7 @@ impl From<PathAndQuery> for Target {
 }
 
 /// Refuses heads that two parsers could read differently.
-fn screen(head: &Parts) -> Result<(), Refusal> {
+fn screen(head: &Parts) -> Result<(), Broken> {
     let (mut hosts, mut codings) = (0, 0);
     let (mut has_other_coding, mut has_other_expectation) = (false, false);
     for (name, value) in &head.headers {
@@ -117,34 +132,39 @@ fn screen(head: &Parts) -> Result<(), Refusal> {
         }
     }
     let is_old = head.version == Version::HTTP_10;
-    if hosts > 1 || (hosts == 0 && !is_old && head.uri.authority().is_none()) {
-        return Err(Refusal::BadRequest);
+    if hosts > 1 {
+        return Err(bad("more than one Host field"));
+    }
+    if hosts == 0 && !is_old && head.uri.authority().is_none() {
+        return Err(bad("no Host field"));
     }
     // Nothing but HTTP can be asked for here (RFC 9110 §4.2).
     let is_http = |scheme: &Scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS;
     if head.uri.scheme().is_some_and(|scheme| !is_http(scheme)) {
-        return Err(Refusal::BadRequest);
+        return Err(bad("a scheme that is not HTTP"));
     }
     // User information in a target is obsolete, and would end up in Host (RFC 9110 §4.2.4).
     if head.uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-        return Err(Refusal::BadRequest);
+        return Err(bad("user information in the target"));
     }
     if codings > 1 || has_other_coding {
-        return Err(Refusal::BadRequest);
+        return Err(bad("an odd Transfer-Encoding"));
     }
     if has_other_expectation {
-        return Err(Refusal::ExpectationFailed);
+        let rule = "an unknown expectation";
+        return Err(Broken { refusal: Refusal::ExpectationFailed, rule });
     }
     Ok(())
 }
 
 /// Refuses what only HTTP/2 can say wrong, and heads over the bounds that HTTP/1 has on its socket.
-fn screen_http2(plan: &Plan, head: &Parts) -> Result<(), Refusal> {
+fn screen_http2(plan: &Plan, head: &Parts) -> Result<(), Broken> {
     let limits = &plan.limits;
     if head.headers.len() > limits.max_headers || http2::size(head) > limits.max_header_bytes {
-        return Err(Refusal::HeaderTooLarge);
+        return Err(Broken { refusal: Refusal::HeaderTooLarge, rule: "the head is too large" });
     }
-    if http2::is_malformed(head) { Err(Refusal::BadRequest) } else { Ok(()) }
+    let is_fine = !http2::is_malformed(head);
+    is_fine.then_some(()).ok_or(bad("malformed HTTP/2, or another request once it is HTTP/1"))
 }
 
 /// The host a request asks for: an absolute-form target rules over the Host field (RFC 9112 §3.2.2).

@@ -17,6 +17,7 @@ use crate::config::model::Propagators;
 use crate::http::b3::{self, B3, Decision};
 use crate::http::baggage;
 use crate::http::traceparent::{SpanId, TraceId, TraceParent};
+use crate::http::tracers;
 use crate::http::tracestate::TraceState;
 use crate::record::Trace;
 
@@ -36,6 +37,8 @@ pub enum Field {
     B3,
     /// `baggage`.
     Baggage,
+    /// One of a tracer that we never speak: `sentry-trace`, `x-datadog-…`.
+    Foreign,
 }
 
 impl Field {
@@ -47,6 +50,7 @@ impl Field {
             (b't', "tracestate") => Some(Self::State),
             (b'b', "baggage") => Some(Self::Baggage),
             (b'b' | b'x', name) if b3::is_field(name) => Some(Self::B3),
+            _ if tracers::is_field(name) => Some(Self::Foreign),
             _ => None,
         }
     }
@@ -57,6 +61,7 @@ impl Field {
             Self::Parent | Self::State => !spoken.tracecontext,
             Self::B3 => !spoken.speaks_b3(),
             Self::Baggage => spoken.baggage,
+            Self::Foreign => true,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Why the spans of an exchange leave: decided at its start, or at its end for a reason.
+//! Why the spans of an exchange leave: decided at its start, or at its end for a reason. Where nobody gets
+//! spans none leave, and the reason is still worth remembering.
 
 /// Why the spans of an exchange are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -7,6 +8,8 @@ pub enum Kept {
     Head,
     /// The head decision said no, and the ending gave a reason to keep them after all.
     End(Reason),
+    /// The ending gave a reason, but there is no collector: nothing leaves.
+    Unsent(Reason),
 }
 
 /// A reason that shows only at the end.
@@ -23,10 +26,10 @@ pub enum Reason {
 }
 
 impl Kept {
-    /// The reason, where it was found at the end.
+    /// The reason for which spans leave, where it was found at the end.
     pub fn reason(self) -> Option<Reason> {
         match self {
-            Self::Head => None,
+            Self::Head | Self::Unsent(_) => None,
             Self::End(reason) => Some(reason),
         }
     }

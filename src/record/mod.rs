@@ -63,7 +63,8 @@ pub struct Record {
     pub started: SystemTime,
     /// From the complete head to the end of the answer.
     pub duration: Duration,
-    /// From the complete head to the first byte of the answer's body (or its head, if it has none).
+    /// From the complete head to the first byte of the answer's body, or to the switch of protocols; `None`
+    /// where no such byte was passed on.
     pub ttfb: Option<Duration>,
     /// Time spent in the sidecar itself: until the upstream leg began, and from the upstream's head to
     /// the answer's. All of it where there was no leg.
@@ -217,7 +218,7 @@ impl Record {
 
     /// Whether its spans leave, by the head decision or by a reason at the end.
     pub fn is_kept(&self) -> bool {
-        self.kept.is_some()
+        matches!(self.kept, Some(Kept::Head | Kept::End(_)))
     }
 
     /// The captured fact of this name.

@@ -46,7 +46,7 @@ pub struct Trail {
     pub would_refuse: u16,
     /// What its limits said.
     pub limits: Limited,
-    /// The first rule of its operation that it broke: the part of the request, and the rule.
+    /// The first rule that it broke, of HTTP or of its operation: the part of the request, and the rule.
     pub broken: Option<(&'static str, &'static str)>,
 }
 

@@ -89,8 +89,10 @@ impl Books {
         if exported > 0 {
             counts.failing = None;
         }
-        if delivery.handed_over == 0 {
-            counts.attempt(weight, exported);
+        match delivery.requests {
+            Some((made, failed)) => counts.requests(made.saturating_sub(failed), failed),
+            None if delivery.handed_over == 0 => counts.attempt(weight, exported),
+            None => {}
         }
     }
 
@@ -242,6 +244,14 @@ impl Counts {
         }
     }
 
+    fn requests(&mut self, succeeded: u64, failed: u64) {
+        for (result, count) in [("success", succeeded), ("failure", failed)] {
+            if count > 0 {
+                *self.attempts.entry(result).or_default() += count;
+            }
+        }
+    }
+
     fn attempt(&mut self, items: u64, exported: u64) {
         let result = match exported {
             _ if exported == items => "success",
@@ -263,12 +273,22 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_of_several_requests_counts_each_of_them() {
+        let books = Books::default();
+        books.accept(2);
+        let (exported, dropped) = (1, vec![("refused", 1)]);
+        let requests = Some((5, 4));
+        books.settle(&Delivery { exported, dropped, requests, ..Delivery::default() }, 2);
+        assert_eq!(account(&books).attempts, BTreeMap::from([("failure", 4), ("success", 1)]));
+    }
+
+    #[test]
     fn an_item_is_in_one_place_from_the_hand_to_the_collector() {
         let books = Books::default();
         books.accept(10);
         assert_eq!(books.hand_over(8), Some(8));
         books.settle(
-            &Delivery { handed_over: 8, dropped: vec![("unencodable", 2)], exported: 0 },
+            &Delivery { handed_over: 8, dropped: vec![("unencodable", 2)], ..Delivery::default() },
             10,
         );
         assert_eq!(account(&books).attempts, BTreeMap::new(), "nobody has tried yet");

@@ -288,7 +288,11 @@ mod tests {
         let lane = lane(10);
         (0..4).for_each(|item| assert!(lane.offer(item)));
         lane.sweep(&mut Vec::new());
-        lane.settle(&Delivery { exported: 1, dropped: vec![("io", 9)], handed_over: 0 }, 2, 2);
+        lane.settle(
+            &Delivery { exported: 1, dropped: vec![("io", 9)], ..Delivery::default() },
+            2,
+            2,
+        );
         lane.settle(&Delivery::default(), 2, 2);
         let account = lane.account();
         assert_eq!(account.dropped, BTreeMap::from([("io", 1), ("unaccounted", 2)]));

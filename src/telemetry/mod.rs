@@ -18,7 +18,6 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::config::model::LogLevel;
@@ -26,7 +25,9 @@ use crate::record::Record;
 
 pub mod alerts;
 pub mod books;
+pub mod deadline;
 pub mod diagnostics;
+mod directory;
 pub mod export;
 pub mod export_client;
 mod json;
@@ -46,6 +47,7 @@ pub(crate) mod timestamp;
 pub mod worker;
 
 use alerts::{Alerts, Standing};
+use deadline::Deadline;
 use export::spool::Spool;
 use lane::Lane;
 use ledger::Ledger;
@@ -162,20 +164,21 @@ impl Telemetry {
         self.alerts.as_ref().map(Alerts::standing).unwrap_or_default()
     }
 
-    /// Closes every lane and delivers what they hold. All sinks share the one deadline; what is not
-    /// delivered by then is counted as dropped.
-    pub async fn stop(&self, deadline: Instant) {
+    /// Closes every lane and delivers what they hold. All sinks share the one deadline, also when it
+    /// is brought forward; what is not delivered by then is spooled, or counted as dropped.
+    pub async fn stop(&self, deadline: impl Into<Deadline>) {
+        let deadline = deadline.into();
         let stop_alerts = async {
             if let Some(alerts) = &self.alerts {
-                alerts.stop(deadline).await;
+                alerts.stop(deadline.clone()).await;
             }
         };
         let mut stopping = tokio::task::JoinSet::new();
         for worker in std::mem::take(&mut *self.workers.lock()) {
-            stopping.spawn(worker.stop(deadline));
+            stopping.spawn(worker.stop(deadline.clone()));
         }
         if let Some(push) = self.push.lock().take() {
-            stopping.spawn(push.stop(deadline));
+            stopping.spawn(push.stop(deadline.clone()));
         }
         let stop_others = async { while stopping.join_next().await.is_some() {} };
         tokio::join!(stop_alerts, stop_others);

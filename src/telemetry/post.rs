@@ -8,20 +8,20 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Response, Uri};
 
-use super::export_client::ExportClient;
+use super::export_client::{ExportClient, PostError};
 
 /// Sends one request at a time.
 #[async_trait]
 pub trait Post: Send + Sync + 'static {
     /// Posts a body and reads the answer within `limit`, or says why not (`unreachable`,
-    /// `timeout`). Dropping the future gives the request up.
+    /// `timeout`; the detail names no URL). Dropping the future gives the request up.
     async fn post(
         &self,
         uri: Uri,
         headers: HeaderMap,
         body: Bytes,
         limit: Duration,
-    ) -> Result<Response<Bytes>, &'static str>;
+    ) -> Result<Response<Bytes>, PostError>;
 }
 
 /// The way out of Sentry's events and of webhooks: the same client as the other exporters'.
@@ -43,9 +43,8 @@ impl Post for Mail {
         headers: HeaderMap,
         body: Bytes,
         limit: Duration,
-    ) -> Result<Response<Bytes>, &'static str> {
-        let sent = self.0.exchange(uri, headers, body, limit).await;
-        let reply = sent.map_err(|error| error.reason)?;
+    ) -> Result<Response<Bytes>, PostError> {
+        let reply = self.0.exchange(uri, headers, body, limit).await?;
         Ok(Response::from_parts(reply.head, reply.body))
     }
 }

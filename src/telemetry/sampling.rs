@@ -8,6 +8,9 @@
 //! budgets apart: any client can be refused as often as it likes, and must not hide what the service
 //! did. What the budgets refuse is counted.
 //!
+//! Where nobody gets spans nothing is kept, and no budget spent; the head decision is told all the same,
+//! because the service may have a collector of its own.
+//!
 //! The ordinary exchange pays a few comparisons. Nothing is built here; who is not kept is never
 //! handed to the exporter.
 
@@ -18,7 +21,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::config::model::Tracing;
+use crate::config::Config;
 use crate::http::traceparent::TraceId;
 use crate::record::{Failure, Kept, Outcome, Reason};
 
@@ -27,6 +30,8 @@ use crate::record::{Failure, Kept, Outcome, Reason};
 pub struct Sampling {
     /// The head ratio, as [`TraceId::is_below`] wants it.
     threshold: u64,
+    /// Whether there is a collector of spans.
+    is_sent: bool,
     errors: bool,
     slow: Option<Duration>,
     statuses: Box<[u16]>,
@@ -61,10 +66,12 @@ pub struct Counts {
 
 impl Sampling {
     /// Compiles the rules. The budgets of `previous` go on as they are.
-    pub fn compile(tracing: &Tracing, previous: Option<&Self>) -> Self {
+    pub fn compile(config: &Config, previous: Option<&Self>) -> Self {
+        let tracing = &config.tracing;
         let budgets = previous.map(|previous| Arc::clone(&previous.budgets));
         Self {
             threshold: threshold(tracing.ratio),
+            is_sent: config.otlp.traces.is_some(),
             errors: tracing.keep.errors,
             slow: tracing.keep.slow,
             statuses: tracing.keep.statuses.clone().into(),
@@ -80,6 +87,9 @@ impl Sampling {
 
     /// Whether the spans of an exchange that ends `now` are kept. `is_sampled` is the head decision.
     pub fn keep(&self, is_sampled: bool, ending: &Ending, now: Instant) -> Option<Kept> {
+        if !self.is_sent {
+            return self.reason(ending).map(Kept::Unsent);
+        }
         if is_sampled {
             return Some(Kept::Head);
         }
@@ -200,12 +210,11 @@ fn threshold(ratio: f64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
     use crate::record::{Abort, Phase, Refusal};
 
     fn sampling(toml: &str) -> Sampling {
         let text = format!("upstream.url = \"http://127.0.0.1:1\"\n[tracing.sampling]\n{toml}");
-        Sampling::compile(&Config::from_toml(&text).unwrap().tracing, None)
+        Sampling::compile(&Config::from_toml(&text).unwrap(), None)
     }
 
     fn ended(outcome: Outcome, status: u16) -> Ending {
@@ -315,9 +324,25 @@ mod tests {
         let config = Config::from_toml(
             "upstream.url = \"http://127.0.0.1:1\"\n[tracing.sampling]\nkeep_per_second = 3",
         );
-        let second = Sampling::compile(&config.unwrap().tracing, Some(&first));
+        let second = Sampling::compile(&config.unwrap(), Some(&first));
         assert_eq!(kept(&second), 0);
         assert_eq!(second.counts()[0].1, Counts { kept: 3, over_budget: 15 });
+    }
+
+    #[test]
+    fn without_a_collector_nothing_is_kept_and_no_budget_is_spent() {
+        let text = "upstream.url = \"http://127.0.0.1:1\"\notlp.endpoint = \"\"\n";
+        let sampling = Sampling::compile(&Config::from_toml(text).unwrap(), None);
+        let error = ended(Outcome::Failed(Failure::UpstreamConnect), 502);
+        let fine = ended(Outcome::Served, 200);
+        for is_sampled in [true, false] {
+            let keep = |ending| sampling.keep(is_sampled, ending, Instant::now());
+            assert_eq!(keep(&error), Some(Kept::Unsent(Reason::Error)));
+            assert_eq!(keep(&fine), None);
+        }
+        assert!(sampling.counts().iter().all(|(_, counts)| *counts == Counts::default()));
+        let id = TraceId([9; 16]);
+        assert!(sampling.starts(id), "the service is told what it would be told");
     }
 
     #[test]

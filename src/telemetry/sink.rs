@@ -67,6 +67,8 @@ pub struct Delivery {
     pub dropped: Vec<(&'static str, u64)>,
     /// Items that an outbox has taken over, and settles in the same books.
     pub handed_over: u64,
+    /// How many requests were made, and how many of them failed, where a batch is not one request.
+    pub requests: Option<(u64, u64)>,
 }
 
 impl Delivery {

@@ -112,7 +112,8 @@ impl Telemetry {
         voices.ship(config, spool.as_ref(), &mut log, &mut ledger)?;
         if let Some(otlp) = OtlpSpans::start(config, spool.as_ref())? {
             voices.spans = Some(voices.open(&mut ledger, otlp, "traces", SPANS));
-        } else {
+        }
+        if voices.spans.is_none() || !config.metrics.has_exemplars {
             voices.metrics.leave_out_exemplars();
         }
         if let Some(sentry) = &config.sentry {

@@ -15,9 +15,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use super::deadline::{Deadline, half_since, whole};
 use super::export::outbox::Clerk;
 use super::lane::Lane;
 use super::sink::{Delivery, Sink};
@@ -73,15 +74,14 @@ impl Worker {
     /// Closes the lane, delivers what it holds, and closes the sink and its outbox. What is not
     /// delivered at the deadline is dropped as `shutdown`, or waits in the spool. Dropping the future
     /// ends the tasks at once, uncounted.
-    pub async fn stop(mut self, deadline: Instant) {
+    pub async fn stop(mut self, deadline: impl Into<Deadline>) {
+        let deadline = deadline.into();
         self.lane.close();
         self.stopping.cancel();
         // To fill an outbox is quick; to empty it takes what there is of time.
-        let filled_by = match self.clerk {
-            Some(_) => deadline - deadline.saturating_duration_since(Instant::now()) / 2,
-            None => deadline,
-        };
-        if timeout_at(filled_by, self.task.join_next()).await.is_err() {
+        let half = half_since(Instant::now());
+        let filled_by = |at| if self.clerk.is_some() { half(at) } else { whole(at) };
+        if deadline.bound(filled_by, self.task.join_next()).await.is_none() {
             self.task.abort_all();
         }
         self.lane.abandon();

@@ -1,8 +1,11 @@
 //! Clients that leave.
 
 use vital_sidecar::record::{Outcome, Phase};
+use vital_sidecar::telemetry::metrics::Format;
 
 use super::GET;
+use crate::support::house::config;
+use crate::support::sidecar::Sidecar;
 use crate::support::{eventually, sidecar, upstream};
 
 #[tokio::test]
@@ -25,7 +28,10 @@ async fn a_client_leaving_mid_body_is_gone_and_takes_its_upstream_request_with_i
     client.until(b"1\r\nx\r\n").await;
     drop(client);
 
-    assert_eq!(sidecar.record().await.outcome, Outcome::Gone { phase: Phase::Response });
+    let record = sidecar.record().await;
+    assert_eq!(record.outcome, Outcome::Gone { phase: Phase::Response });
+    assert_eq!(record.status, Some(200), "what was sent");
+    assert_is_counted_without_a_status(&sidecar, "GET");
     was_closed.recv().await.expect("the upstream sees the cancellation");
     sidecar.assert_no_more_records();
 }
@@ -43,13 +49,19 @@ async fn a_client_leaving_before_the_head_is_gone_in_its_phase() {
     let record = sidecar.record().await;
     assert_eq!(record.outcome, Outcome::Gone { phase: Phase::Upstream });
     assert_eq!(record.status, None, "nobody got a status");
+    assert_is_counted_without_a_status(&sidecar, "GET");
     sidecar.assert_no_more_records();
 }
 
 #[tokio::test]
-async fn a_client_leaving_in_the_middle_of_its_body_is_gone() {
+async fn a_client_leaving_in_the_middle_of_its_body_is_gone_and_got_no_status() {
     let upstream = upstream::stalling("").await;
-    let mut sidecar = sidecar::in_front_of(&upstream).await;
+    // The answer that hyper wants all the same is a 400.
+    let asked_for = "[tracing.sampling]
+ratio = 0.0
+keep_status = [400]
+";
+    let mut sidecar = sidecar::with(&config(upstream.address, asked_for)).await;
 
     let mut client = sidecar.client().await;
     client.say("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nhalf").await;
@@ -58,5 +70,21 @@ async fn a_client_leaving_in_the_middle_of_its_body_is_gone() {
 
     let record = sidecar.record().await;
     assert_eq!(record.outcome, Outcome::Gone { phase: Phase::Upstream });
+    assert_eq!((record.status, record.bytes_out), (None, 0), "nobody was there to get any");
+    assert_eq!(record.kept, None, "no status was asked for");
+    assert_is_counted_without_a_status(&sidecar, "POST");
     sidecar.assert_no_more_records();
+}
+
+fn assert_is_counted_without_a_status(sidecar: &Sidecar, method: &str) {
+    let metrics = sidecar.proxy.telemetry().metrics();
+    let page = metrics.expose(Format::Text).expect("a page").body;
+    let page = String::from_utf8(page).expect("UTF-8");
+    let of_server = "http_server_request_duration_seconds_count";
+    let counts: Vec<_> = page.lines().filter(|line| line.starts_with(of_server)).collect();
+    assert_eq!(counts.len(), 1, "{counts:?}");
+    let labels = format!(
+        "http_request_method=\"{method}\",http_route=\"_unmatched\",error_type=\"client_abort\""
+    );
+    assert!(counts[0].contains(&labels), "{counts:?}");
 }

@@ -70,7 +70,7 @@ const MAKERS: [(&str, &[&str]); 11] = [
 const DATA_PATH: [&str; 3] = ["http/", "proxy/", "server/"];
 
 /// What diagnostics of the data path show, and why it may be seen.
-const SHOWN: [(&str, &str); 24] = [
+const SHOWN: [(&str, &str); 31] = [
     ("route = %exchange.route.names.template", "a template of the configuration"),
     ("limit = %self.name", "the same"),
     ("%error", "what the system, or our own TLS, says"),
@@ -78,10 +78,18 @@ const SHOWN: [(&str, &str); 24] = [
     ("%client", "truncated as in the log"),
     ("%peer", "the contract names the peer, once"),
     ("why = refusal.why", "static"),
-    ("?what", "a closed set: http::answer::Malformed"),
+    ("error = %what", "a closed set: http::answer::Malformed"),
     ("cause = cause.as_str()", "a closed set"),
     ("= ErrorType::INVALID_CONFIGURATION.as_str()", "static"),
-    ("cause = %why", "why our own fetch of keys failed, without the issuer's words"),
+    ("error = %why", "why our own fetch of keys, or our own store, failed, without its words"),
+    ("url", "of the configuration, without credentials and query"),
+    ("upstream = self.url", "of the configuration"),
+    ("upstream", "the same"),
+    ("error = detail", "what the system, or our own TLS, says of a connection attempt"),
+    ("= kind.error_type()", "a closed set: upstream::outage::Kind"),
+    ("kind.words()", "the same"),
+    ("{}", "the same"),
+    ("after_seconds = seconds", "a duration"),
     ("changed", "keys of the configuration"),
     ("errors", "the configuration's, secrets masked"),
     ("count", "a number of keys"),
@@ -93,7 +101,6 @@ const SHOWN: [(&str, &str); 24] = [
     ("state = after.as_str()", "a closed set"),
     ("store = %self.dialler.url()", "of the configuration, without credentials"),
     ("%store", "the same"),
-    ("reason = %why", "a closed set: limits::store::remote::Trouble"),
     ("after", "a duration"),
 ];
 

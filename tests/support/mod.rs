@@ -25,13 +25,22 @@ use std::time::Duration;
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Waits until `condition` holds, by asking again; fails the test after [`PATIENCE`].
-pub async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+pub async fn eventually(what: &str, condition: impl FnMut() -> bool) {
+    eventually_within(PATIENCE, what, condition).await;
+}
+
+/// The same for what takes longer by design.
+pub async fn eventually_within(
+    patience: Duration,
+    what: &str,
+    mut condition: impl FnMut() -> bool,
+) {
     let asking = async {
         while !condition() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    assert!(tokio::time::timeout(PATIENCE, asking).await.is_ok(), "never happened: {what}");
+    assert!(tokio::time::timeout(patience, asking).await.is_ok(), "never happened: {what}");
 }
 
 /// The same for what takes a question to find out: asks until there is an answer.

@@ -191,7 +191,7 @@ fn a_beginning_without_an_end_is_incomplete_unless_it_is_in_flight() {
     report.is_live = true;
     assert!(report.is_ok());
     let printed = report.to_string();
-    assert!(printed.contains("1 requests in flight"), "{printed}");
+    assert!(printed.contains("1 request in flight"), "{printed}");
 }
 
 #[test]

@@ -15,7 +15,8 @@
 //! stage.strike().await;                  // then the orchestrator ends.
 //! ```
 //!
-//! It listens only on loopback.
+//! It listens only on loopback, and reads no environment variable but `TMPDIR`: nothing of it can reach
+//! the service, the collector or the audit that the variables of a real sidecar name.
 
 mod act;
 mod answer;
@@ -29,16 +30,18 @@ mod text;
 pub mod traffic;
 mod visit;
 
+use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use orchestrator::{Behaviour, Failures, Pace};
-pub use run::run;
+pub use run::{Asked, run};
 pub use text::{banner, config};
 use traffic::Totals;
 
@@ -73,13 +76,13 @@ impl Default for Options {
     }
 }
 
-/// Everything of the demo but the sidecar. Dropping it ends all of it at once.
+/// Everything of the demo but the sidecar. Dropping it ends all of it at once. Its files go with it, unless
+/// the traffic was let in: then they hold the audit of it.
 #[derive(Debug)]
 pub struct Stage {
     options: Options,
     upstream: SocketAddr,
-    audit_directory: PathBuf,
-    document: PathBuf,
+    room: Room,
     orchestrator: JoinSet<()>,
     orchestrator_stop: CancellationToken,
     traffic: JoinSet<Totals>,
@@ -91,17 +94,10 @@ impl Stage {
     /// document.
     ///
     /// Fails when there is no port or the temporary directory is not writable.
-    pub async fn set(options: &Options) -> std::io::Result<Self> {
+    pub async fn set(options: &Options) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let upstream = listener.local_addr()?;
-        let name = format!("vital-sidecar-demo-{}", uuid::Uuid::now_v7());
-        let directory = std::env::temp_dir().join(name);
-        // Fails if the name is taken: nobody else may have prepared it.
-        std::fs::DirBuilder::new().mode(0o700).create(&directory)?;
-        let audit_directory = directory.join("audit");
-        std::fs::DirBuilder::new().mode(0o700).create(&audit_directory)?;
-        let document = directory.join("openapi.yaml");
-        std::fs::write(&document, DOCUMENT)?;
+        let room = Room::furnish(&std::env::temp_dir())?;
         let stop = CancellationToken::new();
         let behaviour =
             Behaviour { failures: options.failures, pace: Pace::Lifelike, seed: options.seed };
@@ -110,8 +106,7 @@ impl Stage {
         Ok(Self {
             options: *options,
             upstream,
-            audit_directory,
-            document,
+            room,
             orchestrator,
             orchestrator_stop: stop,
             traffic: JoinSet::new(),
@@ -122,16 +117,18 @@ impl Stage {
     /// The sidecar's configuration, as TOML.
     pub fn config(&self) -> String {
         let Options { listen, admin, .. } = self.options;
-        config(self.upstream, listen, admin, &self.audit_directory, &self.document)
+        config(self.upstream, listen, admin, &self.room.audit(), &self.room.document())
     }
 
-    /// The text that says what to open; the addresses are those the sidecar really has.
-    pub fn banner(&self, listen: SocketAddr, admin: SocketAddr) -> String {
-        banner(listen, admin, &self.audit_directory)
+    /// The text that says what to open; the addresses are those the sidecar really has. Spans go to the
+    /// `collector`, if there is one.
+    pub fn banner(&self, listen: SocketAddr, admin: SocketAddr, collector: Option<&str>) -> String {
+        banner(listen, admin, &self.room.audit(), collector)
     }
 
     /// Lets the traffic in, through the sidecar at `target`.
     pub fn open(&mut self, target: SocketAddr) {
+        self.room.stays = true;
         let Options { rate, seed, .. } = self.options;
         self.traffic.spawn(traffic::run(target, rate, seed, self.traffic_stop.clone()));
     }
@@ -152,6 +149,50 @@ impl Stage {
         self.orchestrator_stop.cancel();
         while self.orchestrator.join_next().await.is_some() {}
     }
+}
+
+/// The demo's directory, which goes with this unless it is to stay.
+#[derive(Debug)]
+struct Room {
+    path: PathBuf,
+    stays: bool,
+}
+
+impl Room {
+    /// Makes a new directory below this one, with what the sidecar needs in it.
+    fn furnish(below: &Path) -> io::Result<Self> {
+        let path = below.join(format!("vital-sidecar-demo-{}", uuid::Uuid::now_v7()));
+        let make = |path: &Path| fs::DirBuilder::new().mode(0o700).create(path);
+        // Fails if the name is taken: nobody else may have prepared it.
+        make(&path).map_err(|error| named("making", &path, &error))?;
+        let room = Self { path, stays: false };
+        make(&room.audit()).map_err(|error| named("making", &room.audit(), &error))?;
+        let document = room.document();
+        fs::write(&document, DOCUMENT).map_err(|error| named("writing", &document, &error))?;
+        Ok(room)
+    }
+
+    fn audit(&self) -> PathBuf {
+        self.path.join("audit")
+    }
+
+    fn document(&self) -> PathBuf {
+        self.path.join("openapi.yaml")
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if !self.stays {
+            // What cannot be removed stays; there is nobody to tell.
+            drop(fs::remove_dir_all(&self.path));
+        }
+    }
+}
+
+fn named(doing: &str, path: &Path, error: &io::Error) -> io::Error {
+    let words = format!("{doing} `{}`: {error} (TMPDIR says where)", path.display());
+    io::Error::new(error.kind(), words)
 }
 
 impl Drop for Stage {

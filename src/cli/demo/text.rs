@@ -28,8 +28,7 @@ enabled = true
 
 /// The sidecar's configuration for the demo, as TOML.
 ///
-/// `listen` and `admin` may have port 0. Spans go nowhere here; `OTEL_EXPORTER_OTLP_*` variables
-/// outrank the file, so a collector that somebody names there gets them.
+/// `listen` and `admin` may have port 0. Spans go nowhere here; `--otlp` outranks it.
 pub fn config(
     upstream: SocketAddr,
     listen: SocketAddr,
@@ -112,10 +111,29 @@ directory = {directory}
     )
 }
 
-/// What to open and what to try, for the console.
-pub fn banner(listen: SocketAddr, admin: SocketAddr, audit_directory: &Path) -> String {
+/// What to open and what to try, for the console. Without a `collector` no span leaves, and no metric names
+/// a trace.
+pub fn banner(
+    listen: SocketAddr,
+    admin: SocketAddr,
+    audit_directory: &Path,
+    collector: Option<&str>,
+) -> String {
     let body = r#"{"query":"How much water a day?","mode":"rag_query"}"#;
     let ask = format!("-H 'content-type: application/json' -d '{body}'");
+    let spans = match collector {
+        Some(collector) => format!(
+            "The metrics with exemplars, each of which names a trace:\n\
+             \x20 curl -H 'accept: application/openmetrics-text' http://{admin}/metrics\n\
+             \n\
+             Spans and the log go to {collector} as well.\n"
+        ),
+        None => {
+            "Spans go nowhere: `demo --otlp http://localhost:4318` sends them, and the log, to a \
+                 collector;\nthe metrics then have exemplars.\n"
+                .to_owned()
+        }
+    };
     format!(
         "vital-sidecar demo: a small orchestrator, the sidecar in front of it, and light traffic.\n\
          \n\
@@ -128,10 +146,8 @@ pub fn banner(listen: SocketAddr, admin: SocketAddr, audit_directory: &Path) -> 
          A whole answer, and the same as a stream of events:\n\
          \x20 curl -i http://{listen}/api/orchestrate {ask}\n\
          \x20 curl -iN http://{listen}/api/orchestrate -H 'accept: text/event-stream' {ask}\n\
-         The metrics with exemplars, each of which names a trace:\n\
-         \x20 curl -H 'accept: application/openmetrics-text' http://{admin}/metrics\n\
          \n\
-         Spans go nowhere, unless OTEL_EXPORTER_OTLP_ENDPOINT named a collector.\n\
+         {spans}\
          Some answers fail on purpose, and a burst meets the rate limit: warnings and errors below are\n\
          the show. Ctrl-C drains and ends the demo.\n",
         directory = audit_directory.display(),
@@ -170,7 +186,7 @@ mod tests {
 
     #[test]
     fn the_banner_names_every_door() {
-        let text = banner(address(8080), address(9901), Path::new("/tmp/audit"));
+        let text = banner(address(8080), address(9901), Path::new("/tmp/audit"), None);
         for part in [
             "http://127.0.0.1:8080/api/orchestrate",
             "http://127.0.0.1:9901/metrics",
@@ -180,5 +196,14 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part}");
         }
+    }
+
+    #[test]
+    fn exemplars_are_promised_only_where_spans_leave() {
+        let of = |collector| banner(address(8080), address(9901), Path::new("/tmp/a"), collector);
+        let (without, with) = (of(None), of(Some("http://localhost:4318/v1/traces")));
+        assert!(without.contains("Spans go nowhere") && !without.contains("openmetrics"));
+        assert!(!with.contains("nowhere") && with.contains("application/openmetrics-text"));
+        assert!(with.contains("http://localhost:4318/v1/traces"));
     }
 }

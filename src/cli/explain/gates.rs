@@ -97,7 +97,8 @@ impl Maker<'_> {
     }
 
     fn target(&self) -> Line {
-        let facts = "one canonical path, and nothing that two readers could take for two requests";
+        let asked = "one canonical path, and nothing that two readers could take for two requests";
+        let facts = self.trial.broken.unwrap_or(asked);
         Line {
             name: "target".into(),
             mode: "enforce",

@@ -52,12 +52,14 @@ fn told(document: &Json) -> String {
     };
     let upstream = match &document["upstream"] {
         Json::Null => "not asked".to_owned(),
-        leg => format!(
-            "{}, its head after {}, all after {}",
-            leg["status"].as_u64().map_or("no answer".to_owned(), |status| status.to_string()),
-            millis(&leg["headMs"]),
-            millis(&leg["durationMs"]),
-        ),
+        leg => match leg["status"].as_u64() {
+            Some(status) => format!(
+                "{status}, its head after {}, all after {}",
+                millis(&leg["headMs"]),
+                millis(&leg["durationMs"]),
+            ),
+            None => format!("no answer, given up after {}", millis(&leg["durationMs"])),
+        },
     };
     let mut text = format!(
         "{} {}\n  id         {}\n  at         {}, {}\n  route      {}\n  operation  {}\n  \

@@ -1,6 +1,6 @@
 //! What can be judged only by looking at two tables at once.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::error::{Origin, Problem};
 use crate::config::model::{Config, Listen};
@@ -23,7 +23,8 @@ pub(super) fn check(root: &Section<'_>, config: &Config) {
 /// A key that takes a port, in its table.
 type Door<'a> = (Section<'a>, &'static str, SocketAddr);
 
-fn ports(root: &Section<'_>, config: &Config) {
+/// Every TCP port of ours.
+fn doors<'a>(root: &Section<'a>, config: &Config) -> Vec<Door<'a>> {
     let server = root.section("server");
     let mut doors: Vec<Door<'_>> = Vec::new();
     doors.extend(config.server.listen.tcp().map(|at| (server.clone(), "listen", at)));
@@ -31,6 +32,11 @@ fn ports(root: &Section<'_>, config: &Config) {
     doors.extend(config.metrics_listen.map(|at| (root.section("metrics"), "listen", at)));
     let redirect = config.server.tls.as_ref().and_then(|tls| tls.redirect_from);
     doors.extend(redirect.map(|at| (server.section("tls"), "redirect_from", at)));
+    doors
+}
+
+fn ports(root: &Section<'_>, config: &Config) {
+    let doors = doors(root, config);
     for (index, door) in doors.iter().enumerate() {
         for taken in &doors[..index] {
             if overlap(door.2, taken.2) {
@@ -70,24 +76,47 @@ fn directories(root: &Section<'_>, config: &Config) {
 
 fn itself(root: &Section<'_>, config: &Config) {
     let upstream = root.section("upstream");
-    let is_known = upstream.origin_of("url") != Origin::Nowhere;
-    let is_here = match (&config.server.listen, &config.upstream.socket) {
-        (Listen::Unix(listen), Some(socket)) => listen == socket,
-        (Listen::Tcp(listen), None) => config.upstream.host.parse().is_ok_and(|ip: IpAddr| {
-            let is_near = listen.ip().is_unspecified() && ip.is_loopback();
-            (ip == listen.ip() || is_near) && config.upstream.port == listen.port()
-        }),
-        _ => false,
-    };
-    if is_known && is_here {
-        let label = "every request would come back";
-        upstream.refuse(
-            "url",
-            "is the sidecar itself",
-            label,
-            Some("`server.listen` has this address"),
-        );
+    if upstream.origin_of("url") == Origin::Nowhere {
+        return;
     }
+    let door = match (&config.server.listen, &config.upstream.socket) {
+        (Listen::Unix(listen), Some(socket)) => {
+            (listen == socket).then(|| "server.listen".to_owned())
+        }
+        (_, Some(_)) => None,
+        (_, None) => {
+            let mut doors = doors(root, config).into_iter();
+            let door = doors.find(|(_, _, at)| {
+                at.port() == config.upstream.port && leads_to(&config.upstream.host, at.ip())
+            });
+            door.map(|(section, key, _)| section.path_of(key))
+        }
+    };
+    if let Some(door) = door {
+        let label = if door == "server.listen" {
+            "every request would come back"
+        } else {
+            "no service is behind this port"
+        };
+        let help = format!("`{door}` has this address");
+        upstream.refuse("url", "is the sidecar itself", label, Some(&help));
+    }
+}
+
+/// Whether a connection to this host can reach what listens at this address. Names are not looked up,
+/// but for the one that everybody means this machine by.
+fn leads_to(host: &str, listen: IpAddr) -> bool {
+    let listen = listen.to_canonical();
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    if host == "localhost" || host.ends_with(".localhost") {
+        let usual = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        return listen.is_unspecified() || usual.contains(&listen);
+    }
+    let Ok(ip) = host.parse::<IpAddr>().map(|ip| ip.to_canonical()) else { return false };
+    // To connect to no address in particular is to connect to this machine.
+    ip == listen
+        || (ip.is_loopback() && listen.is_unspecified())
+        || (ip.is_unspecified() && (listen.is_loopback() || listen.is_unspecified()))
 }
 
 /// Whether two addresses cannot be used at once. Port 0 is a free one each time.

@@ -44,7 +44,7 @@ pub(super) fn datadog(
         return None;
     }
     let key = key(section, outside);
-    if key.is_none() && wish == Wish::On && section.optional("api_key_file").is_none() {
+    if key.is_none() && wish == Wish::On && section.is_silent("api_key_file") {
         let help = "set `api_key_file`, or DATADOG_API_KEY";
         section.refuse("enabled", "needs a key", "there is none", Some(help));
     }
@@ -81,7 +81,7 @@ fn wish(section: &Section<'_>) -> Wish {
 
 /// The file wins over the variable, which is of the app beside us as often as of us.
 fn key(section: &Section<'_>, outside: &Outside) -> Option<Secret> {
-    if section.optional("api_key_file").is_some() {
+    if !section.is_silent("api_key_file") {
         return files::secret(section, "api_key_file");
     }
     let key = outside.datadog_key.as_ref()?;

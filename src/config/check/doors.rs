@@ -13,6 +13,7 @@ use super::{SOME, SOME_BYTES, files, tls};
 use crate::config::error::Problem;
 use crate::config::model::{Admin, Listen, PathForm, Server, ServerLimits, UNIX_PEER};
 use crate::config::section::{Section, lay};
+use crate::config::slips;
 use crate::config::value::Zero;
 use crate::http::{forwarded, hop};
 use crate::units;
@@ -50,7 +51,7 @@ pub(super) fn server(section: &Section<'_>, server: &mut Server) {
 /// `[admin]`.
 pub(super) fn admin(section: &Section<'_>, admin: &mut Admin) {
     reach(section, admin);
-    if !admin.listen.ip().to_canonical().is_loopback() && section.optional("token_file").is_none() {
+    if !admin.listen.ip().to_canonical().is_loopback() && section.is_silent("token_file") {
         let help =
             "set `admin.token_file`, or listen on 127.0.0.1; scrapers can use `metrics.listen`";
         section.refuse("listen", "needs a token", "is not a loopback address", Some(help));
@@ -95,7 +96,7 @@ fn limits(section: &Section<'_>, limits: &mut ServerLimits) {
     lay(&mut limits.header_timeout, section.duration("header_timeout", Zero::Refused));
     lay(&mut limits.idle_timeout, section.duration("idle_timeout", Zero::Refused));
     lay(&mut limits.body_idle_timeout, section.duration("body_idle_timeout", Zero::Refused));
-    let rate = section.parsed("min_body_rate", "a rate in bytes", units::byte_rate);
+    let rate = section.read("min_body_rate", "a rate in bytes", units::byte_rate, slips::byte_rate);
     lay(&mut limits.min_body_rate, rate);
     lay(&mut limits.write_timeout, section.duration("write_timeout", Zero::Refused));
     lay(&mut limits.max_header_bytes, section.bytes("max_header_bytes", &HEAD));

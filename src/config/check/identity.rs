@@ -75,7 +75,7 @@ pub(super) fn across(root: &Section<'_>, config: &Config) {
         section.refuse("source", what, label, Some(help));
     };
     match config.identity.source {
-        IdentitySource::Headers if config.server.trusted_proxies.is_empty() => refuse(
+        IdentitySource::Headers if root.section("server").is_silent("trusted_proxies") => refuse(
             "trusts nobody",
             "every client could set these headers",
             "name the proxy that sets them in `server.trusted_proxies`",
@@ -99,7 +99,7 @@ pub(super) fn across(root: &Section<'_>, config: &Config) {
 
 /// Whether the file is named. One that cannot be used is a problem of its own.
 fn asks_for_certificates(root: &Section<'_>) -> bool {
-    root.section("server").section("tls").optional("client_ca_file").is_some()
+    !root.section("server").section("tls").is_silent("client_ca_file")
 }
 
 /// A route that requires what nobody can have refuses every request.
@@ -123,7 +123,7 @@ fn tenant_nowhere(root: &Section<'_>, section: &Section<'_>, config: &Config) {
     let Some(name) = config.identity.tenant_path_param.as_deref() else { return };
     let is_usual = defaults::identity().tenant_path_param.as_deref() == Some(name);
     let is_read = config.routes.len() == root.each("routes").len()
-        && (config.openapi.is_some() || root.section("openapi").optional("file").is_none());
+        && (config.openapi.is_some() || root.section("openapi").is_silent("file"));
     if !section.has(KEY) || is_usual || !is_read {
         return;
     }

@@ -21,7 +21,7 @@ const PLACES: [&str; 4] = ["jwks_url", "jwks_file", "public_key_file", "secret_f
 
 /// Reads the table. `None` where it names no keys, which is a problem only where it is `needed`.
 pub(super) fn jwt(section: &Section<'_>, needed: bool) -> Option<Jwt> {
-    let named: Vec<_> = PLACES.into_iter().filter(|key| section.optional(key).is_some()).collect();
+    let named: Vec<_> = PLACES.into_iter().filter(|key| !section.is_silent(key)).collect();
     if let [_, second, ..] = named[..] {
         let label = format!("`{}` names them, too", section.path_of(named[0]));
         section.refuse(second, "is a second source of keys", label, None);
@@ -56,7 +56,7 @@ fn expected(section: &Section<'_>, key: &str, needed: bool, without: &str) -> Op
         Some("*") => None,
         Some(text) => Some(text.to_owned()),
         None => {
-            if needed {
+            if needed && section.is_silent(key) {
                 let help = format!("write `{key} = \"*\"` to accept any");
                 section.refuse(key, "is missing", without, Some(&help));
             }

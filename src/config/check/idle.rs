@@ -17,7 +17,9 @@ pub(super) fn note(root: &Section<'_>, config: &Config, outside: &mut Outside) {
     if to && !push && root.section("metrics").has("otlp") {
         outside.note("`metrics.otlp` does nothing without `metrics.push = true`.".to_owned());
     }
-    if config.spool.directory.is_some() && config.otlp.traces.is_none() && !(push && to) {
+    let ships_logs = config.otlp.logs.is_some() || config.datadog.is_some();
+    let ships = config.otlp.traces.is_some() || (push && to) || ships_logs;
+    if config.spool.directory.is_some() && !ships {
         outside.note("`spool.directory` does nothing: nothing is pushed anywhere.".to_owned());
     }
     let mut captured = config.routes.iter().flat_map(|route| &route.captures);
@@ -80,5 +82,18 @@ mod tests {
         assert_eq!(notices(works), [""; 0]);
         assert_eq!(notices("[identity.jwt]\nissuer = \"\"\nleeway = \"30s\"\n"), [""; 0]);
         assert_eq!(notices("[metrics.otlp]\nendpoint = \"\"\n"), [""; 0]);
+    }
+
+    #[test]
+    fn a_spool_for_the_log_alone_does_something() {
+        let spool = "otlp.endpoint = \"\"\nspool.directory = \"spool\"\n";
+        let collector = "[log.otlp]\nendpoint = \"http://127.0.0.1:4318/v1/logs\"\n";
+        assert_eq!(notices(&format!("{spool}{collector}")), [""; 0]);
+        let directory = tempfile::tempdir().unwrap();
+        let key = directory.path().join("key");
+        std::fs::write(&key, "hidden").unwrap();
+        let key = key.display();
+        let datadog = format!("[log.datadog]\nenabled = true\napi_key_file = \"{key}\"\n");
+        assert_eq!(notices(&format!("{spool}{datadog}")), [""; 0]);
     }
 }

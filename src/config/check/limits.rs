@@ -13,6 +13,7 @@ use crate::config::defaults::BURST;
 use crate::config::error::Problem;
 use crate::config::model::{Cost, LimitKey, Overload, RateLimit, RateLimitHeaders, Share};
 use crate::config::section::{Section, Word, lay};
+use crate::config::slips;
 use crate::config::value::Zero;
 use crate::record::ConfigName;
 use crate::units::{self, Rate};
@@ -68,7 +69,7 @@ fn rate_limit(section: &Section<'_>, name: &Word) -> Option<RateLimit> {
         }
     }
     let key = keys(section);
-    let rate = section.parsed("rate", "a rate", units::rate);
+    let rate = section.rate("rate");
     let burst = section.number("burst", &(1..=u64::from(u32::MAX)));
     let burst = burst.and_then(|burst| NonZeroU32::new(u32::try_from(burst).ok()?));
     let burst = burst.unwrap_or(BURST);
@@ -96,7 +97,7 @@ fn cost(section: &Section<'_>, burst: NonZeroU32) -> Option<Cost> {
     let reserve = section.number("reserve", &(1..=u64::from(burst.get())));
     let reserve = reserve.and_then(|reserve| NonZeroU32::new(u32::try_from(reserve).ok()?));
     let is_more = reserve.is_some_and(|reserve| reserve > NonZeroU32::MIN);
-    if is_more && !matches!(name, Some(Some(_))) {
+    if is_more && (matches!(name, Some(None)) || section.is_silent("cost")) {
         let label = "every request costs one token, which is known at once";
         section.refuse(
             "reserve",
@@ -123,7 +124,11 @@ fn tiers(section: &Section<'_>) -> Vec<(ConfigName, Rate)> {
             Ok(rate) => tiers.push((ConfigName::configured(&name.text), rate)),
             Err(error) => {
                 let title = format!("the tier `{}` is not a rate", name.text);
-                section.problems.push(Problem::at(&rate.origin, title).label(error));
+                let problem = Problem::at(&rate.origin, title).label(error);
+                section.problems.push(match slips::rate(&rate.text) {
+                    Some(help) => problem.help(help),
+                    None => problem,
+                });
             }
         }
     }

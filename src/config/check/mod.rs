@@ -73,6 +73,7 @@ pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) ->
     tracing::tracing(&root.section("tracing"), &config.service.environment, &mut config.tracing);
     config.metrics_listen = doors::optional_address(&root.section("metrics"), "listen");
     metrics::metrics(&root.section("metrics"), &mut config.metrics);
+    config.metrics.has_exemplars = !outside.leaves_out_exemplars;
     metrics::cache(&root.section("cache"), &mut config.cache);
     voices::log(&root.section("log"), &mut config.log);
     voices::spool(&root.section("spool"), &mut config.spool);

@@ -10,6 +10,7 @@ use crate::config::error::{Origin, Problem};
 use crate::config::keys::nearest;
 use crate::config::model::{Action, Gates, Route};
 use crate::config::section::{Section, Word};
+use crate::config::slips;
 use crate::config::value::{Zero, one_of};
 use crate::record::ConfigName;
 
@@ -120,7 +121,7 @@ fn matched(section: &Section<'_>, seen: &mut Vec<(Template, Origin)>) -> Option<
         let problem = problem.label("this route matches nothing");
         section.problems.push(problem.help("add, for example, `match = \"GET /api/users/{id}\"`"));
     }
-    let template = section.parsed("match", "a route template", template::parse)?;
+    let template = section.read("match", "a route template", template::parse, slips::template)?;
     let origin = section.origin_of("match");
     if let Some((_, earlier)) = seen.iter().find(|(earlier, _)| earlier.covers(&template)) {
         let problem =

@@ -34,7 +34,11 @@ pub(super) fn store(section: &Section<'_>, store: &mut RateLimitStore) {
     let replicas = section.number("replicas", &REPLICAS).and_then(|n| u32::try_from(n).ok());
     lay(&mut store.replicas, replicas.and_then(NonZeroU32::new));
     store.ca_file = files::roots(section, "ca_file");
-    if store.ca_file.is_some() && !store.url.as_ref().is_some_and(|url| url.is_tls) {
+    let has_no_tls = match &store.url {
+        Some(url) => !url.is_tls,
+        None => section.is_silent("redis_url"),
+    };
+    if store.ca_file.is_some() && has_no_tls {
         let help = "begin `rate_limit_store.redis_url` with rediss://, or leave `ca_file` out";
         section.refuse("ca_file", "is never used", "the store has no TLS", Some(help));
     }

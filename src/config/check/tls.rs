@@ -25,7 +25,7 @@ pub(super) fn tls(section: &Section<'_>) -> Option<Tls> {
     {
         section.refuse("client_ca_file", "cannot be used", format!("the {why}"), None);
     }
-    let has = |key: &str| section.optional(key).is_some();
+    let has = |key: &str| !section.is_silent(key);
     match (has("certificate_file"), has("key_file")) {
         (true, true) => {
             let ((certificate_file, chain), (key_file, key)) = (certificate?, key?);

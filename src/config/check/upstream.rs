@@ -22,15 +22,14 @@ const MAX_SOCKET_PATH: usize = 107;
 
 /// `[upstream]`; its `url` is the one key that must be there.
 pub(super) fn upstream(section: &Section<'_>, upstream: &mut Upstream) {
-    if section.has("url") {
-        address(section, upstream);
-    } else {
+    let is_read = address(section, upstream).is_some();
+    if !section.has("url") {
         let problem = Problem::at(&section.origin, "`upstream.url` is missing");
         let problem = problem.label("the service behind must be named");
         let help = "add `url = \"http://127.0.0.1:3000\"` under `[upstream]`, or run with `--upstream URL`";
         section.problems.push(problem.help(help));
     }
-    roots(section, upstream);
+    roots(section, upstream, is_read);
     lay(&mut upstream.host_header, section.choice("host", &HOSTS));
     timeouts(&section.section("timeouts"), &mut upstream.timeouts);
     pool(&section.section("pool"), &mut upstream.pool);
@@ -39,52 +38,56 @@ pub(super) fn upstream(section: &Section<'_>, upstream: &mut Upstream) {
     breaker(&section.section("breaker"), &mut upstream.breaker);
 }
 
-fn address(section: &Section<'_>, upstream: &mut Upstream) {
-    let Some(text) = section.text("url") else { return };
+/// Reads `url`; `None` where it is not there, or has a problem.
+fn address(section: &Section<'_>, upstream: &mut Upstream) -> Option<()> {
+    let text = section.text("url")?;
     if let Some(path) = text.strip_prefix("unix:") {
-        socket(section, path, upstream);
-        return;
+        return socket(section, path, upstream);
     }
     if url::may_hold_credentials(text) {
         section.mask("url");
     }
-    let Some(url) = section.parsed("url", "a usable URL", url::parse_upstream) else { return };
+    let url = section.parsed("url", "a usable URL", url::parse_upstream)?;
     if url.path != "/" {
         let help = "the client's path is passed on as it is";
         section.refuse("url", "has a path", "expected nothing after the port", Some(help));
-        return;
+        return None;
     }
     if url.scheme == Scheme::Https && ServerName::try_from(url.host.as_str()).is_err() {
         let label = "expected a host name or an address";
         section.refuse("url", "has a host that no certificate can name", label, None);
-        return;
+        return None;
     }
     upstream.scheme = url.scheme;
     upstream.host = ConfigName::configured(&url.host);
     (upstream.port, upstream.authority) = (url.port, url.authority);
+    Some(())
 }
 
 /// `unix:/run/app.sock`, or the same as a URL: `unix:///run/app.sock`.
-fn socket(section: &Section<'_>, path: &str, upstream: &mut Upstream) {
+fn socket(section: &Section<'_>, path: &str, upstream: &mut Upstream) -> Option<()> {
     let path = path.strip_prefix("//").filter(|path| path.starts_with('/')).unwrap_or(path);
     if !path.starts_with('/') || path.starts_with("//") || path.ends_with('/') {
         let label = "expected the absolute path of a socket, as in \"unix:/run/app.sock\"";
         section.refuse("url", "is not a usable URL", label, None);
+        None
     } else if path.len() > MAX_SOCKET_PATH || path.contains('\0') {
         let label =
             format!("a socket's path has at most {MAX_SOCKET_PATH} bytes, none of them zero");
         section.refuse("url", "is not a usable URL", label, None);
+        None
     } else {
         upstream.scheme = Scheme::Http;
         (upstream.host, upstream.port) = (ConfigName::configured(path), 0);
         "localhost".clone_into(&mut upstream.authority);
         upstream.socket = Some(PathBuf::from(path));
+        Some(())
     }
 }
 
-fn roots(section: &Section<'_>, upstream: &mut Upstream) {
+fn roots(section: &Section<'_>, upstream: &mut Upstream, is_read: bool) {
     upstream.ca_file = files::roots(section, "ca_file");
-    if upstream.ca_file.is_some() && upstream.scheme != Scheme::Https && section.has("url") {
+    if upstream.ca_file.is_some() && upstream.scheme != Scheme::Https && is_read {
         let help = "begin `upstream.url` with https://, or leave `ca_file` out";
         section.refuse("ca_file", "is never used", "`upstream.url` has no TLS", Some(help));
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Outside, from_env, pairs};
+use super::{Outside, from_env, pairs, word, words};
 use crate::config::error::{Origin, Problems};
 use crate::config::model::Signal;
 use crate::config::raw::{Node, Table, Value};
@@ -28,27 +28,6 @@ const EXPORTERS: [(&str, &str, &[&str]); 3] = [
 ];
 
 const LOGS_EXPORTER: &str = "OTEL_LOGS_EXPORTER";
-
-/// Variables of the specification that have nothing to set here, the one value of each that is so
-/// anyway, and why. Whoever sets them shall know.
-const WITHOUT_EFFECT: [(&str, &str, &str); 7] = [
-    ("OTEL_BSP_SCHEDULE_DELAY", "", QUEUE),
-    ("OTEL_BSP_EXPORT_TIMEOUT", "", QUEUE),
-    ("OTEL_BSP_MAX_QUEUE_SIZE", "", QUEUE),
-    ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "", QUEUE),
-    (
-        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
-        "cumulative",
-        "sums are pushed as they are scraped, cumulative",
-    ),
-    (
-        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
-        "explicit_bucket_histogram",
-        "histograms have explicit buckets",
-    ),
-    ("OTEL_METRICS_EXEMPLAR_FILTER", "trace_based", "exemplars are of kept traces"),
-];
-const QUEUE: &str = "spans wait in bounded queues that are not tuned; see [spool]";
 
 type Env = BTreeMap<String, String>;
 
@@ -88,13 +67,8 @@ impl Outside {
                 self.insecure(name, value, table);
             }
         }
-        for (name, already, why) in WITHOUT_EFFECT {
-            if env.get(name).is_some_and(|value| !value.trim().eq_ignore_ascii_case(already)) {
-                self.note(format!("{name} is ignored: {why}."));
-            }
-        }
         self.switches(env);
-        let is_otlp = |words: &String| words.split(',').any(|word| word.trim() == "otlp");
+        let is_otlp = |value: &String| words(value).iter().any(|word| word == "otlp");
         self.pushes_logs = env.get(LOGS_EXPORTER).is_some_and(is_otlp);
     }
 
@@ -120,15 +94,16 @@ impl Outside {
 
     /// Takes a word that is known; the specification asks to set others aside.
     fn word(&mut self, name: &str, value: &str, key: String, known: &[&str]) {
-        if known.contains(&value) {
-            self.over.push((key, from_env(name, value)));
+        let word = word(value);
+        if known.contains(&word.as_str()) {
+            self.over.push((key, from_env(name, &word)));
         } else {
             self.note(format!("{name} is ignored: not one of {}.", known.join(", ")));
         }
     }
 
     fn insecure(&mut self, name: String, value: &str, table: &'static str) {
-        match value.to_ascii_lowercase().as_str() {
+        match word(value).as_str() {
             "true" => drop(self.insecure.insert(table, (name, true))),
             "false" => drop(self.insecure.insert(table, (name, false))),
             _ => self.note(format!("{name} is ignored: not true or false.")),
@@ -138,21 +113,22 @@ impl Outside {
     fn switches(&mut self, env: &Env) {
         for (name, key, off) in EXPORTERS {
             let Some(value) = env.get(name) else { continue };
-            let words: Vec<_> = value.split(',').map(str::trim).collect();
-            if words.iter().all(|word| off.contains(word)) {
+            let words = words(value);
+            if !words.is_empty() && words.iter().all(|word| off.contains(&word.as_str())) {
                 self.over.push((key.to_owned(), from_env(name, "")));
-            } else if !words.contains(&"otlp") {
+            } else if !words.iter().any(|word| word == "otlp") {
                 self.note(format!("{name} is ignored: not one of otlp, {}.", off.join(", ")));
             }
         }
         let name = "OTEL_SDK_DISABLED";
         let Some(value) = env.get(name) else { return };
-        if value.eq_ignore_ascii_case("true") {
+        let value = word(value);
+        if value == "true" {
             for (_, key, _) in EXPORTERS {
                 self.over.push((key.to_owned(), from_env(name, "")));
             }
             self.note(format!("{name} is set: traces, metrics and logs are pushed nowhere."));
-        } else if !value.eq_ignore_ascii_case("false") {
+        } else if value != "false" {
             self.note(format!("{name} is ignored: not true or false."));
         }
     }

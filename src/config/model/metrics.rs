@@ -12,6 +12,8 @@ pub struct Metrics {
     pub interval: Duration,
     /// Series of one family, its overflow series included.
     pub max_series: usize,
+    /// Whether durations name traces that were kept. `OTEL_METRICS_EXEMPLAR_FILTER` alone says no.
+    pub has_exemplars: bool,
 }
 
 /// `[cache]`.

@@ -61,11 +61,18 @@ type Fetched = Result<(Keys, Duration), NoKeys>;
 async fn follow_url(ring: &Ring, url: &str, allowed: &[Algorithm]) {
     // Both were judged by `check`.
     let (Ok(uri), Ok(client)) = (url.parse::<Uri>(), ExportClient::new(None)) else { return };
-    keep(ring, || fetch(&client, &uri, allowed)).await;
+    keep(ring, &shown(&uri), || fetch(&client, &uri, allowed)).await;
 }
 
-/// Fetches keys for ever.
-async fn keep<F: Future<Output = Fetched>>(ring: &Ring, mut fetch: impl FnMut() -> F) {
+/// The place of the keys without what may be a secret: user, password, query.
+fn shown(uri: &Uri) -> String {
+    let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let (scheme, host) = (uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
+    format!("{scheme}://{host}{port}{}", uri.path())
+}
+
+/// Fetches keys for ever. `url` is for the log.
+async fn keep<F: Future<Output = Fetched>>(ring: &Ring, url: &str, mut fetch: impl FnMut() -> F) {
     let mut failures = 0;
     loop {
         let began = Instant::now();
@@ -75,7 +82,7 @@ async fn keep<F: Future<Output = Fetched>>(ring: &Ring, mut fetch: impl FnMut() 
                 // From when it was asked: the keys may have been taken back since.
                 let are_new = ring.put(keys, Some(began + STALE_AFTER));
                 if ring.end_round(began, None) || are_new {
-                    tracing::info!(count, "The keys of `identity.jwt.jwks_url` were fetched.");
+                    tracing::info!(url, count, "The keys of `identity.jwt.jwks_url` were fetched.");
                 }
                 failures = 0;
                 lifetime
@@ -83,7 +90,8 @@ async fn keep<F: Future<Output = Fetched>>(ring: &Ring, mut fetch: impl FnMut() 
             Err(why) => {
                 if ring.end_round(began, Some(why.to_string())) {
                     tracing::warn!(
-                        cause = %why,
+                        url,
+                        error = %why,
                         "The keys of `identity.jwt.jwks_url` could not be fetched; trying on."
                     );
                 }
@@ -216,7 +224,7 @@ mod tests {
             Ok((keys(1), lifetime(&headers)))
         };
         tokio::select! {
-            () = keep(&ring, fetch) => {}
+            () = keep(&ring, "", fetch) => {}
             () = look(&ring, start) => {}
         }
     }
@@ -273,9 +281,15 @@ mod tests {
             }
         };
         tokio::select! {
-            () = keep(&ring, fetch) => {}
+            () = keep(&ring, "", fetch) => {}
             () = look => {}
         }
+    }
+
+    #[test]
+    fn the_log_names_the_place_of_the_keys_and_none_of_its_secrets() {
+        let uri = "https://user:word@id.example:8443/keys?code=word".parse().unwrap();
+        assert_eq!(shown(&uri), "https://id.example:8443/keys");
     }
 
     #[test]

@@ -150,7 +150,9 @@ impl Followed {
         let now = Instant::now();
         self.waiting_since = Some(now);
         if let Some(data) = frame.data_ref() {
-            self.exchange.note_first_byte(now);
+            if !data.is_empty() {
+                self.exchange.note_first_byte(now);
+            }
             self.exchange.bytes_out += data.len() as u64;
             if let Some(watch) = &mut self.watch {
                 watch.pass(data, now, &mut self.exchange);

@@ -54,7 +54,6 @@ impl ReplyBody {
         exchange.phase = Phase::Response;
         if shape.has_no_body || body.is_end_stream() {
             let (mut body, now) = (body, Instant::now());
-            exchange.note_first_byte(now);
             exchange.end_at(now, shape.ending.unwrap_or(Outcome::Served));
             if body.is_end_stream() {
                 body.finish(now);

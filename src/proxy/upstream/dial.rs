@@ -1,28 +1,24 @@
 //! Reaching the upstream: an address becomes a stream of bytes, and what is spoken on it is known.
 //!
-//! It remembers whether the last attempt succeeded, which is what readiness asks. It keeps no
-//! connection.
+//! It says why, where it fails; who dials notes how that went. It keeps no connection.
 
-use std::io;
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
-use super::NoConnection;
+use super::outage::{Kind, Trouble};
 use super::stream::Stream;
 use super::tls::{self, Tls};
 use crate::config::model::{self, Scheme};
 
-/// Where the upstream is, and whether it was there.
+/// Where the upstream is.
 #[derive(Debug)]
 pub(super) struct Dialler {
     place: Place,
     wrap: Wrap,
-    is_reachable: AtomicBool,
-    has_complained: AtomicBool,
 }
 
 /// What is spoken on a stream.
@@ -45,8 +41,8 @@ enum Place {
 enum Wrap {
     Open(Protocol),
     Tls(Box<Tls>),
-    /// The roots could not be read; every attempt fails.
-    Broken,
+    /// The roots could not be read, for this reason; every attempt fails.
+    Broken(String),
 }
 
 impl Dialler {
@@ -62,65 +58,52 @@ impl Dialler {
             Scheme::Https => Tls::new(config).map_or_else(
                 |error| {
                     tracing::error!(%error, "TLS towards the upstream cannot be used.");
-                    Wrap::Broken
+                    Wrap::Broken(error.to_string())
                 },
                 |tls| Wrap::Tls(Box::new(tls)),
             ),
         };
-        Self {
-            place,
-            wrap,
-            is_reachable: AtomicBool::new(false),
-            has_complained: AtomicBool::new(false),
-        }
+        Self { place, wrap }
     }
 
-    /// Connects, and shakes hands where there is TLS, until `deadline`. Notes how that went.
+    /// Connects, and shakes hands where there is TLS, until `deadline`.
     ///
-    /// Cancel safe: a dropped call notes nothing and leaves nothing open.
-    pub(super) async fn dial(&self, deadline: Instant) -> Result<(Stream, Protocol), NoConnection> {
-        self.dial_for(deadline, true).await
+    /// Cancel safe: a dropped call leaves nothing open.
+    pub(super) async fn dial(&self, deadline: Instant) -> Result<(Stream, Protocol), Trouble> {
+        self.wrap(self.connect(deadline).await?, deadline, true).await
     }
 
     /// The same, offering HTTP/1.1 alone where there is a choice.
     pub(super) async fn dial_http1(
         &self,
         deadline: Instant,
-    ) -> Result<(Stream, Protocol), NoConnection> {
-        self.dial_for(deadline, false).await
+    ) -> Result<(Stream, Protocol), Trouble> {
+        self.wrap(self.connect(deadline).await?, deadline, false).await
     }
 
-    async fn dial_for(
-        &self,
-        deadline: Instant,
-        offers_http2: bool,
-    ) -> Result<(Stream, Protocol), NoConnection> {
-        let dialled = match timeout_at(deadline, self.connect()).await {
-            Ok(Ok(stream)) => self.wrap(stream, deadline, offers_http2).await,
-            Ok(Err(_)) | Err(_) => Err(NoConnection::Unreachable),
+    async fn connect(&self, deadline: Instant) -> Result<Stream, Trouble> {
+        let (host, port) = match &self.place {
+            Place::Address(address) => return reach(*address, deadline).await,
+            Place::Name(host, port) => (host, *port),
+            Place::Socket(path) => {
+                let connected = timeout_at(deadline, UnixStream::connect(path)).await;
+                let connected = connected.unwrap_or_else(|_late| Err(ErrorKind::TimedOut.into()));
+                let trouble = |error| Trouble::of_io(&path.display(), &error);
+                return connected.map(Stream::Unix).map_err(trouble);
+            }
         };
-        self.note(dialled.is_ok());
-        dialled
-    }
-
-    /// Notes whether the upstream is there.
-    pub(super) fn note(&self, is_reachable: bool) {
-        self.is_reachable.store(is_reachable, Ordering::Relaxed);
-    }
-
-    /// Whether the last attempt to connect succeeded. `false` before the first.
-    pub(super) fn is_reachable(&self) -> bool {
-        self.is_reachable.load(Ordering::Relaxed)
-    }
-
-    async fn connect(&self) -> io::Result<Stream> {
-        let stream = match &self.place {
-            Place::Address(address) => TcpStream::connect(address).await?,
-            Place::Name(host, port) => TcpStream::connect((host.as_str(), *port)).await?,
-            Place::Socket(path) => return UnixStream::connect(path).await.map(Stream::Unix),
-        };
-        stream.set_nodelay(true)?;
-        Ok(Stream::Tcp(stream))
+        let unknown =
+            |why: &dyn std::fmt::Display| Trouble::new(Kind::Resolve, format!("{host}: {why}"));
+        let found = timeout_at(deadline, lookup_host((host.as_str(), port))).await;
+        let found = found.map_err(|_late| unknown(&"no answer in time"))?;
+        let mut trouble = unknown(&"no address");
+        for address in found.map_err(|error| unknown(&error))? {
+            match reach(address, deadline).await {
+                Ok(stream) => return Ok(stream),
+                Err(why) => trouble = why,
+            }
+        }
+        Err(trouble)
     }
 
     async fn wrap(
@@ -128,27 +111,30 @@ impl Dialler {
         stream: Stream,
         deadline: Instant,
         offers_http2: bool,
-    ) -> Result<(Stream, Protocol), NoConnection> {
+    ) -> Result<(Stream, Protocol), Trouble> {
         let (tls, stream) = match (&self.wrap, stream) {
             (Wrap::Open(protocol), stream) => return Ok((stream, *protocol)),
             (Wrap::Tls(tls), Stream::Tcp(stream)) => (tls, stream),
-            (Wrap::Tls(_) | Wrap::Broken, _) => return Err(NoConnection::Tls),
+            (Wrap::Broken(why), _) => return Err(Trouble::new(Kind::Tls, why.as_str())),
+            (Wrap::Tls(_), _) => return Err(Trouble::new(Kind::Tls, "there is none on a socket")),
         };
         let shaken = timeout_at(deadline, tls.shake(stream, offers_http2)).await;
-        match shaken.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        match shaken.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into())) {
             Ok(stream) => {
-                self.has_complained.store(false, Ordering::Relaxed);
                 let chose_http2 = tls::chose_http2(&stream);
                 let protocol = if chose_http2 { Protocol::Http2 } else { Protocol::Http1 };
                 Ok((Stream::Tls(Box::new(stream)), protocol))
             }
-            Err(error) => {
-                // Said once, until it works again: every request would say the same.
-                if !self.has_complained.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(%error, "The TLS handshake with the upstream failed.");
-                }
-                Err(NoConnection::Tls)
-            }
+            Err(error) => Err(Trouble::new(Kind::Tls, tls.explain(&error))),
         }
     }
+}
+
+/// Connects to one address.
+async fn reach(address: SocketAddr, deadline: Instant) -> Result<Stream, Trouble> {
+    let connected = timeout_at(deadline, TcpStream::connect(address)).await;
+    let connected = connected
+        .map_err(|_late| Trouble::new(Kind::TimedOut, format!("{address}: no answer in time")))?;
+    let ready = connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+    ready.map(Stream::Tcp).map_err(|error| Trouble::of_io(&address, &error))
 }

@@ -100,7 +100,7 @@ impl<S> Ear<S> {
             }
             Err(what) => {
                 self.line.store(MALFORMED, Ordering::Relaxed);
-                tracing::debug!(?what, "The upstream's answer is malformed.");
+                tracing::debug!(error = %what, "The upstream's answer is malformed.");
                 Err(io::ErrorKind::InvalidData.into())
             }
         }

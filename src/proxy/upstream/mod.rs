@@ -28,8 +28,10 @@ pub mod health;
 pub mod http1;
 mod http2;
 pub mod lease;
+pub mod outage;
 mod retry;
 pub mod send;
+pub mod state;
 mod stream;
 mod tls;
 
@@ -39,6 +41,7 @@ use http1::Connection;
 use http2::exchange::Target;
 use http2::{Found, Shared, Slot};
 use lease::Lease;
+use outage::{Standing, Trouble};
 use retry::Retries;
 use stream::Stream;
 
@@ -57,6 +60,7 @@ const UNWANTED: Duration = TEND_INTERVAL;
 #[derive(Debug)]
 pub struct Upstream {
     dialler: Dialler,
+    standing: Standing,
     connect_timeout: Duration,
     pool: model::Pool,
     idle: Mutex<Vec<Idle>>,
@@ -106,6 +110,7 @@ impl Upstream {
     pub fn new(config: &model::Upstream, metrics: &Metrics) -> Self {
         Self {
             dialler: Dialler::new(config),
+            standing: Standing::new(config.shown_url()),
             connect_timeout: config.timeouts.connect,
             pool: config.pool,
             idle: Mutex::default(),
@@ -159,7 +164,8 @@ impl Upstream {
         let place = self.place().await?;
         self.make_room();
         let began = Instant::now();
-        let (stream, protocol) = self.dialler.dial_http1(began + self.connect_timeout).await?;
+        let dialled = self.dialler.dial_http1(began + self.connect_timeout).await;
+        let (stream, protocol) = self.note(dialled)?;
         if protocol != Protocol::Http1 {
             return Err(NoConnection::WrongProtocol);
         }
@@ -192,19 +198,13 @@ impl Upstream {
         loop {
             self.reap();
             if !self.is_reachable() {
-                // It notes by itself what it finds.
-                let found = self.dialler.dial(Instant::now() + self.connect_timeout).await;
-                if found.is_ok() {
+                let found = self.try_out(Instant::now() + self.connect_timeout).await;
+                if self.note(found).is_ok() {
                     self.breaker.hope();
                 }
             }
             sleep(TEND_INTERVAL).await;
         }
-    }
-
-    /// Whether the last attempt to connect succeeded. `false` before the first.
-    pub fn is_reachable(&self) -> bool {
-        self.dialler.is_reachable()
     }
 
     /// Closes the shared connections, once nothing runs on them any more; waits for that until
@@ -324,11 +324,11 @@ impl Upstream {
                 Ok(connection) => {
                     Ok(Line::Http1(Lease::new(Box::new(connection), self, place, Origin::New)))
                 }
-                Err(_) => Err(NoConnection::Unreachable),
+                Err(error) => Err(Trouble::of_io(&"HTTP/1.1", &error)),
             },
             Protocol::Http2 => self.shared.join(stream, place, deadline).await.map(Line::Http2),
         };
-        self.dialler.note(line.is_ok());
+        let line = self.note(line);
         // Somebody who speaks something else was there all the same.
         if !matches!(line, Err(NoConnection::Unreachable)) {
             self.breaker.succeed();
@@ -344,8 +344,13 @@ impl Upstream {
         let (mut tried, mut retrying) = (0, None);
         loop {
             let reason = match self.dialler.dial(deadline).await {
+                // Whether it will do is known once HTTP is spoken on it.
                 Ok(dialled) => return Ok(dialled),
-                Err(reason) => reason,
+                Err(trouble) => {
+                    let reason = trouble.reason();
+                    self.standing.fail(trouble);
+                    reason
+                }
             };
             // A handshake that failed would fail again. Once the breaker is open, whoever still comes
             // is there to find out, and once is enough.

@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::Arc;
 
-use rustls::ClientConfig;
+use rustls::{AlertDescription, CertificateError, ClientConfig, Error};
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -25,6 +25,7 @@ pub(super) struct Tls {
     /// Offers HTTP/1.1 alone.
     http1: TlsConnector,
     name: ServerName<'static>,
+    host: String,
 }
 
 impl Tls {
@@ -44,7 +45,12 @@ impl Tls {
         client.alpn_protocols = vec![HTTP11.to_vec()];
         let http1 = TlsConnector::from(Arc::new(client.clone()));
         client.alpn_protocols = vec![HTTP2.to_vec(), HTTP11.to_vec()];
-        Ok(Self { connector: TlsConnector::from(Arc::new(client)), http1, name })
+        Ok(Self {
+            connector: TlsConnector::from(Arc::new(client)),
+            http1,
+            name,
+            host: config.host.to_string(),
+        })
     }
 
     /// Shakes hands, offering HTTP/2 or not. The caller sets the deadline.
@@ -56,11 +62,71 @@ impl Tls {
         let connector = if offers_http2 { &self.connector } else { &self.http1 };
         connector.connect(self.name.clone(), stream).await
     }
+
+    /// Why a handshake failed, in plain words and with the host. Nothing of what the upstream sent is in
+    /// it.
+    pub(super) fn explain(&self, error: &io::Error) -> String {
+        let host = &self.host;
+        let ours = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+        let why = match ours {
+            Some(Error::InvalidCertificate(error)) => {
+                return format!("the certificate of {host} {}", distrust(error));
+            }
+            Some(Error::InvalidMessage(_)) => "what it answers is not TLS; is it `http://`?",
+            Some(Error::PeerIncompatible(_)) => "it has no version or cipher of TLS that is safe",
+            Some(Error::AlertReceived(alert)) => refusal(*alert),
+            Some(other) => return format!("{host}: {other}"),
+            None if error.kind() == io::ErrorKind::UnexpectedEof => "it closed the connection",
+            None if error.kind() == io::ErrorKind::TimedOut => "it did not answer in time",
+            None => return format!("{host}: {error}"),
+        };
+        format!("{host}: {why}")
+    }
 }
 
 /// Whether the upstream chose HTTP/2.
 pub(super) fn chose_http2(stream: &TlsStream<TcpStream>) -> bool {
     stream.get_ref().1.alpn_protocol() == Some(HTTP2)
+}
+
+/// Why a certificate is not trusted, as a sentence about it goes on.
+fn distrust(error: &CertificateError) -> String {
+    use CertificateError as Wrong;
+    let why = match error {
+        Wrong::Expired | Wrong::ExpiredContext { .. } => "has expired",
+        Wrong::NotValidYet | Wrong::NotValidYetContext { .. } => "is not valid yet",
+        Wrong::NotValidForName | Wrong::NotValidForNameContext { .. } => "is for another name",
+        Wrong::UnknownIssuer => {
+            "is not signed by anybody trusted here; `upstream.ca_file` can name its authority"
+        }
+        Wrong::Revoked => "was revoked",
+        Wrong::BadSignature => {
+            "is not signed with the key of its authority, as that is trusted here"
+        }
+        Wrong::BadEncoding => "cannot be read",
+        Wrong::InvalidPurpose | Wrong::InvalidPurposeContext { .. } => "is not for servers",
+        // The library has no name of its own for this one.
+        Wrong::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "is that of an authority; a server needs one that the authority has signed"
+        }
+        other => return format!("cannot be trusted: {other}"),
+    };
+    why.to_owned()
+}
+
+/// Why the upstream itself ended the handshake.
+fn refusal(alert: AlertDescription) -> &'static str {
+    match alert {
+        AlertDescription::UnrecognisedName => "it knows no host of that name",
+        AlertDescription::ProtocolVersion => "it has no version of TLS in common with us",
+        AlertDescription::CertificateRequired | AlertDescription::BadCertificate => {
+            "it wants a certificate from its clients"
+        }
+        AlertDescription::HandshakeFailure => {
+            "it refused the handshake: no cipher in common, or it wants a certificate from its clients"
+        }
+        _ => "it refused the handshake",
+    }
 }
 
 impl std::fmt::Debug for Tls {

@@ -29,7 +29,8 @@ pub fn answer(proxy: &Arc<Proxy>, peer: &Peer, head: &[u8], refusal: framing::Re
     parts.method = method.unwrap_or_else(unknown);
     let plan = proxy.plan();
     let mut survey = Survey::of(&parts.headers, &plan, peer);
-    let exchange = Exchange::begin(proxy, plan, peer, &parts, &mut survey, false);
+    let mut exchange = Exchange::begin(proxy, plan, peer, &parts, &mut survey, false);
+    exchange.trail.broken = Some(("head", refusal.why));
     let stop = Stop::from(record::Refusal::from(refusal.kind));
     let (head, body) = answer::refuse(exchange, stop, Asked::of(&parts, &survey)).into_parts();
 

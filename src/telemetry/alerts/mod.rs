@@ -13,10 +13,11 @@ use std::time::{Duration, SystemTime};
 use parking_lot::Mutex;
 use tokio::sync::Notify as Bell;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
+use super::deadline::{Deadline, whole};
 use super::ledger::Ledger;
 use super::metrics::{Metrics, Tally, sources};
 use crate::config::Config;
@@ -100,10 +101,10 @@ impl Alerts {
     }
 
     /// Looks no more, and tells what is still to be told until the deadline.
-    pub async fn stop(&self, deadline: Instant) {
+    pub async fn stop(&self, deadline: Deadline) {
         self.stopping.cancel();
         let mut task = std::mem::take(&mut *self.task.lock());
-        if timeout_at(deadline, task.join_next()).await.is_err() {
+        if deadline.bound(whole, task.join_next()).await.is_none() {
             task.abort_all();
         }
         let workers = self.shared.board.lock().outlets.take_workers();

@@ -6,11 +6,11 @@
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use super::turn::Turn;
 use crate::config::Config;
 use crate::config::model::{Alert, Notify, Sentry, Service};
+use crate::telemetry::deadline::Deadline;
 use crate::telemetry::export_client::ExportClient;
 use crate::telemetry::lane::Lane;
 use crate::telemetry::ledger::{Book, Ledger};
@@ -101,10 +101,10 @@ impl Outlets {
 }
 
 /// Stops these workers, all by one deadline.
-pub(super) async fn stop(workers: Vec<Worker>, deadline: Instant) {
+pub(super) async fn stop(workers: Vec<Worker>, deadline: Deadline) {
     let mut stopping = JoinSet::new();
     for worker in workers {
-        stopping.spawn(worker.stop(deadline));
+        stopping.spawn(worker.stop(deadline.clone()));
     }
     while stopping.join_next().await.is_some() {}
 }

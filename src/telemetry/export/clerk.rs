@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::Carrier;
-use super::outbox::{Settings, Shared};
+use super::outbox::{Ends, Settings, Shared};
 use super::rounds::Rounds;
 use super::spool::Desk;
 use crate::telemetry::books::Books;
+use crate::telemetry::deadline::{Deadline, whole};
 
 /// The last part of the time to stop, for what is left: at most this, at most a quarter of it.
 const RESERVE: Duration = Duration::from_millis(100);
@@ -49,10 +50,10 @@ impl Clerk {
     /// Delivers what the outbox holds. Nothing may be posted any more. What is not delivered shortly
     /// before the deadline is spooled, or dropped as `shutdown`. Dropping the future ends the task at
     /// once, uncounted.
-    pub async fn stop(mut self, deadline: Instant) {
-        let left = deadline.saturating_duration_since(Instant::now());
-        self.shared.stop(deadline - self.reserve.min(left / 4));
-        if timeout_at(deadline, self.task.join_next()).await.is_err() {
+    pub async fn stop(mut self, deadline: impl Into<Deadline>) {
+        let (deadline, began) = (deadline.into(), Instant::now());
+        self.shared.stop(Ends { deadline: deadline.clone(), began, reserve: self.reserve });
+        if deadline.bound(whole, self.task.join_next()).await.is_none() {
             self.task.abort_all();
         }
         self.shared.books.give_up_post();

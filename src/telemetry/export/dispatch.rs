@@ -4,6 +4,7 @@
 //! deliver; the clerk does, whom whoever runs the sink stops in the end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
@@ -12,6 +13,9 @@ use super::outbox::{self, Clerk, Outbox, Settings};
 use super::spool::Spool;
 use super::{Carrier, Encoding, gzip};
 use crate::telemetry::sink::Delivery;
+
+/// How long items wait for others while the collector takes none: what `kill -9` costs then.
+const IN_AN_OUTAGE: Duration = Duration::from_secs(5);
 
 /// The sending side of a sink that exports.
 #[derive(Debug)]
@@ -36,6 +40,13 @@ impl Dispatch {
     /// The clerk, once.
     pub fn clerk(&mut self) -> Option<Clerk> {
         self.clerk.take()
+    }
+
+    /// How long an item may wait for others to share its parcel: for `usual`, but longer while parcels
+    /// only wait. An outage then makes a few large files of the spool rather than many small ones, of
+    /// which it holds no more.
+    pub fn patience(&self, usual: Duration) -> Duration {
+        if self.outbox.is_held_up() { usual.max(IN_AN_OUTAGE) } else { usual }
     }
 
     /// Posts one export request of so many items, which are in the hands of the caller. Dropping the

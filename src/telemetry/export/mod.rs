@@ -6,6 +6,7 @@
 //! - `dispatch` is how a sink gets there: it compresses a batch and posts it;
 //! - `ring` is the queue in memory, bounded; `spool` the one on disk, of all signals together;
 //! - `clerk` is the task that empties both, as its owner sees it; `rounds` is what it does all day;
+//! - `stuck` judges whether it is a parcel that fails, or all;
 //! - `retry` says how long it pauses, `notices` what the operator is told;
 //! - a [`Carrier`] (`transport`) makes one attempt with one parcel and says what came of it. It neither
 //!   waits for better times nor counts.
@@ -26,6 +27,7 @@ mod retry;
 mod ring;
 mod rounds;
 pub mod spool;
+mod stuck;
 #[cfg(test)]
 mod tests;
 pub mod transport;

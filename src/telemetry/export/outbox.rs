@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use super::clerk::Clerk;
@@ -21,6 +21,7 @@ use super::spool::Spool;
 use super::{Carrier, Encoding, Parcel};
 use crate::config::model::{OtlpTarget, Signal};
 use crate::telemetry::books::{Books, Place};
+use crate::telemetry::deadline::Deadline;
 
 /// What is remembered while the collector is slow or away: minutes of spans, compressed.
 const REMEMBERED: Bound = Bound { bytes: 16 << 20, parcels: 1024 };
@@ -81,11 +82,29 @@ pub(super) struct Shared {
     orders: Arc<AtomicU64>,
     /// There is a spool, and it takes nothing: what finds no room is its fault.
     spool_fails: AtomicBool,
+    /// Parcels wait for a collector that takes none.
+    is_held_up: AtomicBool,
     /// Something was posted.
     pub(super) posted: Notify,
     pub(super) stopping: CancellationToken,
     /// When to give up, once stopping.
-    ends: OnceLock<Instant>,
+    ends: OnceLock<Ends>,
+}
+
+/// How much time a clerk has who is to stop.
+#[derive(Debug)]
+pub(super) struct Ends {
+    pub(super) deadline: Deadline,
+    pub(super) began: Instant,
+    /// The last part of the time, for what is left: at most this, at most a quarter of it.
+    pub(super) reserve: Duration,
+}
+
+impl Ends {
+    /// When to give up, for a deadline.
+    fn before(&self, deadline: Instant) -> Instant {
+        deadline - self.reserve.min(deadline.saturating_duration_since(self.began) / 4)
+    }
 }
 
 /// Opens an outbox, and starts the clerk who empties it: first of what the spool has of an earlier
@@ -100,6 +119,7 @@ pub fn start(
         ring: Mutex::new(Ring::new(settings.remembered)),
         orders: spool.map(|spool| spool.orders()).unwrap_or_default(),
         spool_fails: AtomicBool::new(false),
+        is_held_up: AtomicBool::new(false),
         posted: Notify::new(),
         stopping: CancellationToken::new(),
         ends: OnceLock::new(),
@@ -123,6 +143,11 @@ impl Outbox {
         items
     }
 
+    /// Whether parcels wait for a collector that takes none at present.
+    pub fn is_held_up(&self) -> bool {
+        self.0.is_held_up()
+    }
+
     /// The books in which its items are settled.
     pub fn books(&self) -> Arc<Books> {
         Arc::clone(&self.0.books)
@@ -133,6 +158,11 @@ impl Shared {
     /// Takes the oldest parcel.
     pub(super) fn take(&self) -> Option<Posted> {
         self.ring.lock().pop()
+    }
+
+    /// Takes the oldest parcel but this one.
+    pub(super) fn take_but(&self, but: Option<u64>) -> Option<Posted> {
+        self.ring.lock().pop_but(but)
     }
 
     /// Puts back what was taken; without room for it, it is lost.
@@ -157,6 +187,16 @@ impl Shared {
         self.spool_fails.store(fails, Ordering::Relaxed);
     }
 
+    /// Whether parcels wait for a collector that takes none: the last attempt found it unable.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.is_held_up.load(Ordering::Relaxed)
+    }
+
+    /// Says whether parcels wait for a collector that takes none.
+    pub(super) fn note_held_up(&self, is_held_up: bool) {
+        self.is_held_up.store(is_held_up, Ordering::Relaxed);
+    }
+
     /// The reason of what finds no room.
     fn no_room(&self) -> &'static str {
         if self.spool_fails.load(Ordering::Relaxed) { "spool_io" } else { "ring_full" }
@@ -169,19 +209,21 @@ impl Shared {
     }
 
     /// Lets the clerk know that it has until then.
-    pub(super) fn stop(&self, at: Instant) {
-        self.ends.get_or_init(|| at);
+    pub(super) fn stop(&self, ends: Ends) {
+        self.ends.get_or_init(|| ends);
         self.stopping.cancel();
     }
 
     /// Whether there will be time then.
     pub(super) fn is_open_at(&self, at: Instant) -> bool {
-        self.ends.get().is_none_or(|ends| at < *ends)
+        self.ends.get().is_none_or(|ends| at < ends.before(ends.deadline.at()))
     }
 
     /// Returns when the clerk's time is up.
     pub(super) async fn time_is_up(&self) {
         self.stopping.cancelled().await;
-        sleep_until(self.ends.get().copied().unwrap_or_else(Instant::now)).await;
+        if let Some(ends) = self.ends.get() {
+            ends.deadline.passes(|at| ends.before(at)).await;
+        }
     }
 }

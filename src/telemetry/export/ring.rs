@@ -44,16 +44,24 @@ impl Ring {
         self.make_room()
     }
 
-    /// Puts back what was taken; gives back what had to leave, which is the oldest again.
+    /// Puts back what was taken, before all that is newer; gives back what had to leave.
     pub(super) fn put_back(&mut self, posted: Posted) -> Vec<Posted> {
         self.bytes += posted.parcel.body.len();
-        self.parcels.push_front(posted);
+        let is_newer = |other: &Posted| other.order > posted.order;
+        let place = self.parcels.iter().position(is_newer).unwrap_or(self.parcels.len());
+        self.parcels.insert(place, posted);
         self.make_room()
     }
 
     /// Takes the oldest.
     pub(super) fn pop(&mut self) -> Option<Posted> {
-        let posted = self.parcels.pop_front()?;
+        self.pop_but(None)
+    }
+
+    /// Takes the oldest but this one.
+    pub(super) fn pop_but(&mut self, but: Option<u64>) -> Option<Posted> {
+        let is_wanted = |posted: &Posted| Some(posted.order) != but;
+        let posted = self.parcels.remove(self.parcels.iter().position(is_wanted)?)?;
         self.bytes -= posted.parcel.body.len();
         Some(posted)
     }
@@ -107,5 +115,18 @@ mod tests {
         assert_eq!(ring.pop().unwrap().order, 0);
         ring.push(posted(2, 1));
         assert_eq!(orders(&ring.put_back(first)), [0]);
+    }
+
+    #[test]
+    fn what_was_taken_in_the_stead_of_another_comes_after_it_again() {
+        let mut ring = Ring::new(Bound { bytes: 100, parcels: 3 });
+        (0..3).for_each(|order| assert!(ring.push(posted(order, 1)).is_empty()));
+        let second = ring.pop_but(Some(0)).unwrap();
+        assert_eq!((second.order, ring.bytes), (1, 2));
+        ring.put_back(second);
+        let all: Vec<_> = std::iter::from_fn(|| ring.pop()).collect();
+        assert_eq!(orders(&all), [0, 1, 2]);
+        ring.push(posted(7, 1));
+        assert_eq!(ring.pop_but(Some(7)), None);
     }
 }

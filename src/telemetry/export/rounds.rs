@@ -2,22 +2,28 @@
 //!
 //! Everything a parcel can come to is settled in the books here. One attempt runs at a time; between
 //! failed ones the clerk rests as [`Retry`] says. While the collector fails, everything goes to the
-//! spool, where there is one; once it is back, the spool and new parcels take turns. A parcel that
-//! fails again and again lets the others go first: it may be the only one that the collector cannot take.
+//! spool, where there is one; once it is back, the spool and new parcels take turns. Metrics leave
+//! strictly oldest first: who stores them may refuse what is older than what it has. A parcel that fails
+//! while others arrive lets those go first (`stuck`): it may be the only one that the collector cannot take.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::notices::{Fate, Notices};
 use super::outbox::{Settings, Shared};
 use super::retry::Retry;
 use super::ring::Posted;
 use super::spool::{Desk, Held};
+use super::stuck::Stuck;
 use super::{Answer, Carrier, Parcel};
+use crate::config::model::Signal;
 use crate::telemetry::books::Place;
 use crate::telemetry::worker::calmly;
+
+/// What a collector that hangs still gets of a clerk who is to stop, where the disk takes what is left.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What the clerk knows.
 pub(super) struct Rounds {
@@ -28,10 +34,10 @@ pub(super) struct Rounds {
     retry: Retry,
     stuck: Stuck,
     timeout: Duration,
+    /// Whether nothing may overtake anything.
+    keeps_order: bool,
     /// Whether an absent collector is waited for.
     is_patient: bool,
-    /// Whether the last attempt found the collector unable.
-    is_failing: bool,
     /// When to try again, after a failure.
     rest: Option<Rest>,
     /// Whose turn it is, the spool's or the ring's.
@@ -44,30 +50,6 @@ struct Rest {
     is_asked_for: bool,
 }
 
-/// A parcel that failed, and how often it did in a row.
-#[derive(Debug, Default)]
-struct Stuck {
-    order: u64,
-    points: u32,
-}
-
-impl Stuck {
-    /// So many points, and it is the parcel's fault.
-    const ENOUGH: u32 = 20;
-    /// Of an answer: the collector is there, and might take another parcel.
-    const ANSWERED: u32 = 5;
-
-    /// Says whether the others shall go first, now and after each further failure.
-    fn failed(&mut self, order: u64, reason: &str) -> bool {
-        if self.order != order {
-            *self = Self { order, points: 0 };
-        }
-        let points = if reason == "refused" { Self::ANSWERED } else { 1 };
-        self.points = self.points.saturating_add(points);
-        self.points >= Self::ENOUGH
-    }
-}
-
 impl Rounds {
     pub(super) fn new(
         settings: Settings,
@@ -75,6 +57,7 @@ impl Rounds {
         desk: Option<Desk>,
         carrier: Box<dyn Carrier>,
     ) -> Self {
+        let keeps_order = settings.signal == Signal::Metrics.as_str();
         Self {
             // Whoever configured a spool asked for patience.
             is_patient: settings.is_configured || desk.is_some(),
@@ -83,9 +66,9 @@ impl Rounds {
             carrier: Arc::from(carrier),
             notices: Notices::new(settings.signal, settings.endpoint, settings.is_configured),
             retry: Retry::new(),
-            stuck: Stuck::default(),
+            stuck: Stuck::new(keeps_order),
+            keeps_order,
             timeout: settings.timeout,
-            is_failing: false,
             rest: None,
             is_spools_turn: false,
         }
@@ -112,25 +95,35 @@ impl Rounds {
         }
     }
 
-    /// The oldest parcel: of the spool and of the ring in turns, so that neither waits for the other
-    /// to be empty.
+    /// The parcel whose turn it is: the oldest, or in the stead of one that may be stuck the next.
     async fn next(&mut self) -> Option<Held> {
-        self.is_spools_turn = !self.is_spools_turn;
-        if self.is_spools_turn
-            && let Some(held) = self.spooled().await
+        if let Some(doubted) = self.stuck.doubted()
+            && let Some(held) = self.oldest(Some(doubted)).await
         {
             return Some(held);
         }
-        if let Some(posted) = self.shared.take() {
-            return Some(Held { posted, place: Place::Memory });
-        }
-        self.spooled().await
+        self.oldest(None).await
     }
 
-    async fn spooled(&mut self) -> Option<Held> {
+    /// The oldest parcel but this one. What is in the spool is older than what is in the ring; the two
+    /// take turns, so that neither waits for the other to be empty, unless order is to be kept.
+    async fn oldest(&mut self, but: Option<u64>) -> Option<Held> {
+        self.is_spools_turn = self.keeps_order || !self.is_spools_turn;
+        if self.is_spools_turn
+            && let Some(held) = self.spooled(but).await
+        {
+            return Some(held);
+        }
+        if let Some(posted) = self.shared.take_but(but) {
+            return Some(Held { posted, place: Place::Memory });
+        }
+        self.spooled(but).await
+    }
+
+    async fn spooled(&mut self, but: Option<u64>) -> Option<Held> {
         let desk = self.desk.as_mut().filter(|desk| desk.unreadable_until().is_none())?;
         // Memory knows; nobody asks a disk in vain.
-        if self.shared.books.is_spooling() { desk.oldest().await } else { None }
+        if self.shared.books.is_spooling() { desk.oldest(but).await } else { None }
     }
 
     /// Waits until there may be something to do.
@@ -165,17 +158,20 @@ impl Rounds {
         {
             until = until.min(Instant::now() + pause);
         }
-        let is_worth_it = shared.is_open_at(until);
-        if is_worth_it {
-            sleep_until(until).await;
+        if !shared.is_open_at(until) {
+            return false;
         }
-        is_worth_it
+        tokio::select! {
+            biased;
+            () = shared.time_is_up() => false,
+            () = sleep_until(until) => true,
+        }
     }
 
     async fn attempt(&mut self, held: Held) {
         let answer = self.carry(&held.posted.parcel).await;
         let (books, items) = (&self.shared.books, held.posted.parcel.items);
-        self.is_failing = matches!(answer, Answer::Later { .. });
+        self.shared.note_held_up(matches!(answer, Answer::Later { .. }) && self.is_patient);
         match answer {
             Answer::Taken { rejected } => {
                 books.delivered(items, rejected, held.place);
@@ -201,29 +197,34 @@ impl Rounds {
             }
         }
         self.retry.reset();
+        self.stuck.settled(held.posted.order);
         if let (Place::Spool { .. }, Some(desk)) = (held.place, self.desk.as_mut()) {
             desk.done(held.posted.order).await;
         }
     }
 
-    /// One attempt. A parcel that is posted meanwhile does not have to fear for its place.
+    /// One attempt. A parcel that is posted meanwhile does not have to fear for its place. At the end
+    /// a collector that hangs does not hold up what the disk can take.
     async fn carry(&mut self, parcel: &Parcel) -> Answer {
         let (carrier, shared) = (Arc::clone(&self.carrier), Arc::clone(&self.shared));
         let mut carrying = std::pin::pin!(calmly(carrier.carry(parcel, self.timeout)));
         let mut time_is_up = std::pin::pin!(shared.time_is_up());
+        let mut grace_is_over = std::pin::pin!(async {
+            shared.stopping.cancelled().await;
+            sleep(GRACE).await;
+        });
         loop {
+            let is_safe = self.desk.as_ref().is_some_and(|desk| !desk.is_failing());
             tokio::select! {
                 biased;
-                () = &mut time_is_up => {
-                    let detail = "no answer before the end".to_owned();
-                    return Answer::Later { reason: "shutdown", detail, after: None };
-                }
+                () = &mut time_is_up => return unanswered(),
+                () = &mut grace_is_over, if is_safe => return unanswered(),
                 answer = &mut carrying => {
                     let panicked = "the exporter panicked".to_owned();
                     return answer.unwrap_or(Answer::Never { reason: "panic", detail: panicked });
                 }
                 () = shared.posted.notified(), if self.desk.is_some() => {
-                    if self.is_failing || shared.is_crowded() {
+                    if shared.is_held_up() || shared.is_crowded() {
                         self.shelve().await;
                     }
                 }
@@ -276,6 +277,12 @@ impl Rounds {
     fn fate(&self) -> Fate {
         if self.desk.is_some() { Fate::Spooled } else { Fate::Waits }
     }
+}
+
+/// Of an attempt that the end of the process has cut short.
+fn unanswered() -> Answer {
+    let detail = "no answer before the end".to_owned();
+    Answer::Later { reason: "shutdown", detail, after: None }
 }
 
 /// Whether nobody is there, rather than somebody who is busy.

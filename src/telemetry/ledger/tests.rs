@@ -160,7 +160,7 @@ impl Sink for Posting {
         let items = posted.into_iter().sum();
         let parcel = Parcel { items, encoding: Encoding::Identity, body: Bytes::new() };
         let dropped = vec![("unencodable", kept.into_iter().sum())];
-        Delivery { exported: 0, dropped, handed_over: self.outbox.post(parcel) }
+        Delivery { dropped, handed_over: self.outbox.post(parcel), ..Delivery::default() }
     }
 }
 
@@ -196,9 +196,9 @@ fn deliver_once(lane: &Lane<u64>, verdict: u8) {
             2 => Delivery {
                 exported: weight / 2,
                 dropped: vec![("rejected", weight - weight / 2)],
-                handed_over: 0,
+                ..Delivery::default()
             },
-            _ => Delivery { exported: weight + 1, dropped: vec![("io", 5)], handed_over: 0 },
+            _ => Delivery { exported: weight + 1, dropped: vec![("io", 5)], ..Delivery::default() },
         };
         lane.settle(&delivery, batch.len(), weight);
     }

@@ -69,7 +69,7 @@ declare! {
 
     // Answers.
     FIRST_BYTE: Histogram "sidecar.response.time_to_first_byte" in "s" by [ROUTE],
-        "Time from the request's head to the first byte of the answer";
+        "Time from the request's head to the first byte of the answer's body";
     STREAM_DURATION: Histogram "sidecar.stream.duration" in "s" by [ROUTE],
         "Duration of streamed answers";
     STREAM_EVENTS: Counter "sidecar.stream.events" in "{event}" by [ROUTE],

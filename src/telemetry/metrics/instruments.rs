@@ -2,6 +2,9 @@
 //!
 //! What is counted elsewhere (lanes, limits, the audit chain) comes in through `sources`.
 
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
@@ -9,6 +12,7 @@ use super::catalogue;
 use super::family::{Bound, Family, Metric};
 use super::genai::GenAi;
 use super::histogram::Histogram;
+use super::instrument::Instrument;
 use super::labels::{Labels, key};
 use super::reading::{Point, Reading};
 use super::scales;
@@ -44,6 +48,8 @@ pub(super) struct Instruments {
     pub(super) identity_rejections: Family<Counter>,
     pub(super) captures_unreadable: Counter,
     overflow: Counter,
+    /// How many series of a family that others count found no room, at most.
+    beyond: Mutex<HashMap<&'static str, usize>>,
 }
 
 impl Instruments {
@@ -86,6 +92,18 @@ impl Instruments {
             identity_rejections: counter(&catalogue::IDENTITY_REJECTIONS),
             captures_unreadable: Counter::default(),
             overflow,
+            beyond: Mutex::default(),
+        }
+    }
+
+    /// Counts series of a family that others count and that found no room in a reading: each once. The
+    /// next reading shows it, so that who watches sees it grow.
+    pub(super) fn note_beyond(&self, instrument: &Instrument, count: usize) {
+        if count > 0 {
+            let mut all = self.beyond.lock();
+            let most = all.entry(instrument.name).or_default();
+            self.overflow.inc_by(count.saturating_sub(*most) as u64);
+            *most = count.max(*most);
         }
     }
 

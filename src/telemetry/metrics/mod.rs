@@ -132,7 +132,7 @@ impl Metrics {
         }
     }
 
-    /// From here on no observation comes with an exemplar: no span leaves this process.
+    /// From here on no observation comes with an exemplar: no span leaves this process, or none shall be named.
     pub fn leave_out_exemplars(&self) {
         self.shared.has_no_traces.store(true, Relaxed);
     }
@@ -280,7 +280,8 @@ impl Metrics {
         readings.extend(self.shared.sources.lock().iter().flat_map(Source::read));
         let mut readings = reading::join(readings);
         for reading in &mut readings {
-            reading.bound(self.shared.max_series);
+            let beyond = reading.bound(self.shared.max_series);
+            self.shared.instruments.note_beyond(reading.instrument, beyond);
         }
         readings
     }

@@ -5,7 +5,7 @@
 
 use std::time::SystemTime;
 
-use super::instrument::Instrument;
+use super::instrument::{Instrument, Kind};
 use super::labels::Labels;
 use crate::http::traceparent::{SpanId, TraceId};
 
@@ -69,24 +69,52 @@ impl Reading {
         Self { instrument, series }
     }
 
-    /// Keeps at most `max_series`: what is beyond is added up in the overflow series. Families that
-    /// bound themselves never come so far; it is for those that a configuration names without end.
-    pub(super) fn bound(&mut self, max_series: usize) {
+    /// Keeps at most `max_series`: what is beyond is added up in the overflow series; of a gauge, of
+    /// which a sum would say nothing, that has the largest. Says how many series found no room.
+    /// Families that bound themselves never come so far; it is for those that a configuration names
+    /// without end.
+    pub(super) fn bound(&mut self, max_series: usize) -> usize {
         if self.series.len() <= max_series {
-            return;
+            return 0;
         }
-        let beyond = self.series.drain(max_series.saturating_sub(1)..);
-        let sum = beyond.map(|series| match series.point {
-            Point::Count(count) => count,
-            _ => 0,
-        });
-        let point = Point::Count(sum.sum());
-        self.series.push(Series { labels: Labels::overflow(), point });
+        let is_shared = |series: &Series| series.labels == Labels::overflow();
+        let (shared, mut own): (Vec<_>, Vec<_>) = self.series.drain(..).partition(is_shared);
+        let beyond = own.split_off(own.len().min(max_series.saturating_sub(1)));
+        let count = beyond.len();
+        let is_gauge = self.instrument.kind == Kind::Gauge;
+        let points = shared.into_iter().chain(beyond).map(|series| series.point);
+        let point = points.reduce(|a, b| if is_gauge { a.or_larger(b) } else { a.plus(b) });
+        self.series = own;
+        self.series.extend(point.map(|point| Series { labels: Labels::overflow(), point }));
+        count
     }
 
     /// A family that has no labels.
     pub(super) fn single(instrument: &'static Instrument, point: Point) -> Self {
         Self::new(instrument, [(Labels::default(), point)])
+    }
+}
+
+impl Point {
+    /// The sum of two of a kind. A family has one kind; whatever is of another adds nothing.
+    fn plus(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Count(a), Self::Count(b)) => Self::Count(a.saturating_add(b)),
+            (Self::Level(a), Self::Level(b)) => Self::Level(a.saturating_add(b)),
+            (Self::Real(a), Self::Real(b)) => Self::Real(a + b),
+            (Self::Distribution(a), Self::Distribution(b)) => Self::Distribution(a.plus(b)),
+            (a, _) => a,
+        }
+    }
+
+    /// The larger of two of a kind.
+    fn or_larger(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Count(a), Self::Count(b)) => Self::Count(a.max(b)),
+            (Self::Level(a), Self::Level(b)) => Self::Level(a.max(b)),
+            (Self::Real(a), Self::Real(b)) => Self::Real(a.max(b)),
+            (a, _) => a,
+        }
     }
 }
 
@@ -114,11 +142,26 @@ impl Distribution {
     pub(super) fn count(&self) -> u64 {
         self.counts.iter().sum()
     }
+
+    /// Both together, where their buckets are the same. Each bucket has the exemplar of one of them.
+    fn plus(mut self, other: Self) -> Self {
+        if self.bounds == other.bounds {
+            self.counts.iter_mut().zip(&other.counts).for_each(|(a, b)| *a += b);
+            self.sum += other.sum;
+            if self.exemplars.is_empty() {
+                self.exemplars = other.exemplars;
+            } else {
+                let exemplars = self.exemplars.iter_mut().zip(other.exemplars);
+                exemplars.for_each(|(a, b)| *a = a.take().or(b));
+            }
+        }
+        self
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::catalogue::DECISIONS;
+    use super::super::catalogue::{ALERT_FIRING, DECISIONS, LIMIT_KEYS, REQUEST_DURATION};
     use super::super::labels::key;
     use super::*;
 
@@ -129,11 +172,35 @@ mod tests {
             (Labels::default().closed(key::DECISION, word), Point::Count(count))
         });
         let mut reading = Reading::new(&DECISIONS, series);
-        reading.bound(4);
+        assert_eq!(reading.bound(4), 0);
         assert_eq!(reading.series.len(), 4);
-        reading.bound(3);
+        assert_eq!(reading.bound(3), 2);
         assert_eq!(reading.series.len(), 3);
         let last = &reading.series[2];
         assert_eq!((&last.labels, &last.point), (&Labels::overflow(), &Point::Count(3 + 4)));
+        assert_eq!(reading.bound(2), 1);
+        let points: Vec<_> = reading.series.into_iter().map(|series| series.point).collect();
+        assert_eq!(points, [Point::Count(1), Point::Count(2 + 3 + 4)], "one overflow series");
+    }
+
+    #[test]
+    fn nothing_of_any_kind_is_lost_beyond_the_bound() {
+        let distribution = |counts: [u64; 2], sum| {
+            let (bounds, counts) = (vec![1.0], counts.to_vec());
+            Point::Distribution(Distribution { bounds, counts, sum, exemplars: Vec::new() })
+        };
+        let rest = |instrument, points: [Point; 3]| {
+            let mut reading =
+                Reading::new(instrument, points.map(|point| (Labels::default(), point)));
+            assert_eq!(reading.bound(1), 3);
+            reading.series.remove(0).point
+        };
+        let levels = [1, -5, 7].map(Point::Level);
+        assert_eq!(rest(&LIMIT_KEYS, levels.clone()), Point::Level(3));
+        assert_eq!(rest(&ALERT_FIRING, levels), Point::Level(7), "of a gauge the largest");
+        assert_eq!(rest(&DECISIONS, [0.5, 1.0, 2.0].map(Point::Real)), Point::Real(3.5));
+        let distributions = [([1, 0], 0.5), ([2, 1], 4.0), ([0, 3], 9.0)];
+        let distributions = distributions.map(|(counts, sum)| distribution(counts, sum));
+        assert_eq!(rest(&REQUEST_DURATION, distributions), distribution([3, 4], 13.5));
     }
 }

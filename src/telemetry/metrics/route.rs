@@ -109,7 +109,8 @@ impl RouteMetrics {
         method.request_body.observe(record.bytes_in);
         method.response_body.observe(record.bytes_out);
         let ending = Ending {
-            status: record.status,
+            // Of an answer that its client did not stay for, the log line and the span tell.
+            status: record.status.filter(|_| !matches!(record.outcome, Outcome::Gone { .. })),
             error_type: record.error_type(),
             is_stream: record.stream.is_some(),
         };

@@ -124,16 +124,18 @@ fn a_request_without_an_upstream_leg_has_no_response_phase() {
 
 #[test]
 fn a_client_that_left_has_no_status() {
-    let page = page_after(|record| {
-        record.status = None;
-        record.outcome = Outcome::Gone { phase: Phase::Upstream };
-    });
-    assert_line(
-        &page,
-        "http_server_request_duration_seconds_count{http_request_method=\"GET\",\
-         http_route=\"/api/x\",error_type=\"client_abort\",sidecar_stream=\"false\"} 1",
-    );
-    assert!(!page.contains("\nerrors_total{"));
+    for (phase, status) in [(Phase::Upstream, None), (Phase::Response, Some(200))] {
+        let page = page_after(|record| {
+            record.status = status;
+            record.outcome = Outcome::Gone { phase };
+        });
+        assert_line(
+            &page,
+            "http_server_request_duration_seconds_count{http_request_method=\"GET\",\
+             http_route=\"/api/x\",error_type=\"client_abort\",sidecar_stream=\"false\"} 1",
+        );
+        assert!(!page.contains("\nerrors_total{"));
+    }
 }
 
 #[test]

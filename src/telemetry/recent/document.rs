@@ -26,7 +26,7 @@ pub(super) fn of(record: &Record) -> Json {
         "upstream": upstream(record),
         "facts": facts(record),
         "spans": match record.kept {
-            None => "dropped",
+            None | Some(Kept::Unsent(_)) => "dropped",
             Some(Kept::Head) => "kept",
             Some(Kept::End(reason)) => reason.as_str(),
         },
@@ -79,6 +79,7 @@ fn gates(record: &Record) -> Vec<Json> {
         (Step::Body, "", ""),
         (Step::Breaker, "breaker", "enforce"),
         (Step::Audit, "audit", if record.route.audit.is_some() { "on" } else { "off" }),
+        (Step::Upstream, "pool", "enforce"),
     ];
     for (step, name, mode) in steps {
         if !name.is_empty() {
@@ -108,6 +109,8 @@ fn decision(record: &Record, step: Step, mode: &str) -> &'static str {
         _ if trail.has_shadow(step) => "would deny",
         _ if is_let_by || has_nothing_to_judge || matches!(mode, "off" | "none") => "-",
         _ if step > trail.reached => "-",
+        // What came of the connection is not the pool's.
+        Step::Upstream => "pass",
         _ if step < trail.reached => "pass",
         _ if refused_at.is_some() || record.outcome == Outcome::Served => "pass",
         _ => "ended here",
@@ -122,7 +125,7 @@ fn refused_at(record: &Record) -> Option<Step> {
         _ => return None,
     };
     Some(match refusal {
-        Refusal::Overloaded => Step::Overload,
+        Refusal::Overloaded => full(record.trail.reached),
         Refusal::CircuitOpen => Step::Breaker,
         // It was on its way already, and then its body broke a rule.
         _ if record.trail.reached == Step::Upstream => Step::Action,
@@ -130,15 +133,40 @@ fn refused_at(record: &Record) -> Option<Step> {
     })
 }
 
+/// The gate that had no room: for the body that it was to look into, for another connection, or for
+/// another request at all.
+fn full(reached: Step) -> Step {
+    match reached {
+        Step::Validation | Step::Upstream => reached,
+        _ => Step::Overload,
+    }
+}
+
+/// What was full, by the name of its key.
+fn bound(record: &Record) -> &'static str {
+    match record.trail.reached {
+        Step::Validation => "inspect.max_memory",
+        Step::Upstream => "upstream.pool.max_connections",
+        Step::Overload => "overload.max_in_flight",
+        _ => "overload.tenant_share",
+    }
+}
+
 /// What a gate went by.
 fn said(record: &Record, step: Step) -> Option<String> {
+    let is_full = record.outcome == Outcome::Refused(Refusal::Overloaded);
+    let (broken, is_early) = (record.trail.broken, record.trail.reached == Step::Target);
     match step {
+        _ if is_full && refused_at(record) == Some(step) => Some(bound(record).to_owned()),
+        // Its own rule, or none: what it broke later is the operation's.
+        Step::Target if is_early => broken.map(|(_, rule)| rule.to_owned()),
+        Step::Validation if is_early => None,
         Step::Identity => caller(record),
         // The tenant of a body is judged once that has been read.
         Step::Validation if record.rejection == Some(Rejection::TenantBody) => {
             Some(Rejection::TenantBody.as_str().to_owned())
         }
-        Step::Validation => record.trail.broken.map(|(place, rule)| format!("{place}: {rule}")),
+        Step::Validation => broken.map(|(place, rule)| format!("{place}: {rule}")),
         Step::Audit => record.route.audit.as_ref().map(ToString::to_string),
         _ => None,
     }

@@ -78,7 +78,7 @@ impl Recent {
 fn is_notable(record: &Record) -> bool {
     record.outcome != Outcome::Served
         || record.status.is_none_or(|status| status >= 400)
-        || matches!(record.kept, Some(Kept::End(_)))
+        || matches!(record.kept, Some(Kept::End(_) | Kept::Unsent(_)))
         || record.limited_by.is_some()
         || record.trail.would_refuse != 0
 }

@@ -16,6 +16,7 @@ use tokio::time::sleep;
 
 use crate::config::model::Service;
 use crate::telemetry::alerts::Turn;
+use crate::telemetry::export_client::PostError;
 use crate::telemetry::post::Post;
 use crate::telemetry::sink::{Delivery, Sink};
 use crate::telemetry::{resource, timestamp};
@@ -33,6 +34,8 @@ pub struct Webhook<P> {
     version: String,
     environment: String,
     host: Option<String>,
+    /// Why the last turn did not arrive, if it did not.
+    trouble: Option<String>,
 }
 
 impl<P: Post> Webhook<P> {
@@ -44,6 +47,7 @@ impl<P: Post> Webhook<P> {
             version: service.version.clone(),
             environment: service.environment.clone(),
             host: resource::host(),
+            trouble: None,
         }
     }
 
@@ -79,34 +83,39 @@ impl<P: Post> Webhook<P> {
         body.to_string().into()
     }
 
-    async fn send(&self, turn: &Turn) -> Result<(), &'static str> {
-        let url = turn.webhook.as_ref().ok_or("unaddressed")?;
-        let uri: Uri = url.reveal().parse().map_err(|_| "unaddressed")?;
+    /// Says how it ended, and how many requests that took.
+    async fn send(&self, turn: &Turn) -> (Result<(), PostError>, u64) {
+        let unaddressed =
+            || PostError { reason: "unaddressed", detail: "it has no address".to_owned() };
+        let uri = turn.webhook.as_ref().and_then(|url| url.reveal().parse::<Uri>().ok());
+        let Some(uri) = uri else { return (Err(unaddressed()), 0) };
         let body = self.body(turn);
-        let mut pauses = PAUSES.into_iter();
+        let (mut pauses, mut made) = (PAUSES.into_iter(), 0);
         loop {
             let sent = self.attempt(uri.clone(), body.clone()).await;
-            let again = matches!(sent, Err("unreachable" | "timeout" | "refused"));
-            match pauses.next().filter(|_| again) {
+            made += 1;
+            let again =
+                |error: &PostError| matches!(error.reason, "unreachable" | "timeout" | "refused");
+            match pauses.next().filter(|_| sent.as_ref().is_err_and(again)) {
                 Some(pause) => sleep(pause).await,
-                None => return sent,
+                None => return (sent, made),
             }
         }
     }
 
-    async fn attempt(&self, uri: Uri, body: Bytes) -> Result<(), &'static str> {
+    async fn attempt(&self, uri: Uri, body: Bytes) -> Result<(), PostError> {
         let json = HeaderValue::from_static("application/json");
         let agent = HeaderValue::from_static(concat!("vital-sidecar/", env!("CARGO_PKG_VERSION")));
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, json), (USER_AGENT, agent)]);
-        let answer = self.post.post(uri, headers, body, LIMIT).await?;
-        match answer.status() {
-            status if status.is_success() => Ok(()),
-            // Worth another attempt.
-            status if status.is_server_error() || matches!(status.as_u16(), 408 | 429) => {
-                Err("refused")
-            }
-            _ => Err("rejected"),
+        let answer = self.post.post(uri, headers, body, LIMIT).await.map_err(discreet)?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(());
         }
+        // Worth another attempt.
+        let may_pass = status.is_server_error() || matches!(status.as_u16(), 408 | 429);
+        let reason = if may_pass { "refused" } else { "rejected" };
+        Err(PostError { reason, detail: format!("the webhook answered {}", status.as_u16()) })
     }
 }
 
@@ -120,18 +129,45 @@ impl<P: Post> Sink for Webhook<P> {
 
     async fn deliver(&mut self, batch: Vec<Arc<Turn>>) -> Delivery {
         let mut delivery = Delivery::default();
+        let (mut made, mut failed) = (0, 0);
         for turn in batch {
-            match self.send(&turn).await {
-                Ok(()) => delivery.exported += 1,
-                Err(reason) => {
+            let (sent, requests) = self.send(&turn).await;
+            made += requests;
+            match sent {
+                Ok(()) => {
+                    delivery.exported += 1;
+                    failed += requests.saturating_sub(1);
+                    self.trouble = None;
+                }
+                Err(PostError { reason, detail }) => {
                     let alert = &*turn.name;
-                    tracing::warn!(alert, reason, "A webhook was not told of an alert.");
+                    tracing::warn!(
+                        alert,
+                        reason,
+                        attempts = requests,
+                        error = detail,
+                        "A webhook was not told of an alert."
+                    );
                     delivery.dropped.push((reason, 1));
+                    failed += requests;
+                    self.trouble = Some(format!("{reason}: {detail}"));
                 }
             }
         }
+        delivery.requests = Some((made, failed));
         delivery
     }
+
+    fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+}
+
+/// What TLS says may name the host, which is a part of the secret.
+fn discreet(PostError { reason, detail }: PostError) -> PostError {
+    let is_of_tls = detail.starts_with("TLS");
+    let detail = if is_of_tls { "the TLS handshake failed".to_owned() } else { detail };
+    PostError { reason, detail }
 }
 
 /// What Slack asks to escape; others show it as it is meant, or as it stands.
@@ -151,6 +187,7 @@ mod tests {
     use super::*;
     use crate::secret::Secret;
 
+    /// A status, or no answer for this reason.
     type Answer = Result<u16, &'static str>;
 
     /// What was posted, and what to answer; 200 when the list is at its end.
@@ -168,9 +205,10 @@ mod tests {
             _: HeaderMap,
             body: Bytes,
             _: Duration,
-        ) -> Result<Response<Bytes>, &'static str> {
+        ) -> Result<Response<Bytes>, PostError> {
             self.posted.lock().push((uri, body));
-            let status = self.answers.lock().pop_front().unwrap_or(Ok(200))?;
+            let none = |reason| PostError { reason, detail: "Connection refused".to_owned() };
+            let status = self.answers.lock().pop_front().unwrap_or(Ok(200)).map_err(none)?;
             Ok(Response::builder().status(status).body(Bytes::new()).unwrap())
         }
     }
@@ -207,7 +245,8 @@ mod tests {
     #[tokio::test]
     async fn the_body_is_what_slack_shows_and_the_same_in_fields() {
         let (mut webhook, inbox) = webhook(&[]);
-        assert_eq!(webhook.deliver(vec![turn()]).await, Delivery::all(1));
+        let told = Delivery { requests: Some((1, 0)), ..Delivery::all(1) };
+        assert_eq!(webhook.deliver(vec![turn()]).await, told);
         let (uri, body) = inbox.posted.lock().pop().unwrap();
         assert_eq!(uri, "https://hooks.example/secret");
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
@@ -231,21 +270,43 @@ mod tests {
         assert_eq!(body, expected);
     }
 
+    #[test]
+    fn what_tls_says_of_the_host_is_not_repeated() {
+        let said = |detail: &str| {
+            discreet(PostError { reason: "unreachable", detail: detail.to_owned() }).detail
+        };
+        assert!(!said("TLS: not valid for name \"hooks.example\"").contains("hooks"));
+        assert_eq!(said("Connection refused (os error 111)"), "Connection refused (os error 111)");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_may_pass_is_tried_again_and_what_will_not_is_not() {
-        let dropped = |reason| Delivery { dropped: vec![(reason, 1)], ..Delivery::default() };
-        for (answers, attempts, expected) in [
-            (&[Ok(204)][..], 1, Delivery::all(1)),
-            (&[Ok(503), Err("timeout")], 3, Delivery::all(1)),
-            (&[Ok(429), Ok(500), Ok(503)], 3, dropped("refused")),
-            (&[Err("unreachable"); 3], 3, dropped("unreachable")),
-            (&[Ok(404)], 1, dropped("rejected")),
-            (&[Ok(302)], 1, dropped("rejected")),
+        let dropped = |reason| Delivery::none(1, reason);
+        for (answers, attempts, expected, trouble) in [
+            (&[Ok(204)][..], 1, Delivery::all(1), None),
+            (&[Ok(503), Err("timeout")], 3, Delivery::all(1), None),
+            (
+                &[Ok(429), Ok(500), Ok(503)],
+                3,
+                dropped("refused"),
+                Some("refused: the webhook answered 503"),
+            ),
+            (
+                &[Err("unreachable"); 3],
+                3,
+                dropped("unreachable"),
+                Some("unreachable: Connection refused"),
+            ),
+            (&[Ok(404)], 1, dropped("rejected"), Some("rejected: the webhook answered 404")),
+            (&[Ok(302)], 1, dropped("rejected"), Some("rejected: the webhook answered 302")),
         ] {
+            let requests = Some((attempts, attempts - expected.exported));
+            let expected = Delivery { requests, ..expected };
             let (mut webhook, inbox) = webhook(answers);
             let began = Instant::now();
             assert_eq!(webhook.deliver(vec![turn()]).await, expected, "{answers:?}");
-            assert_eq!(inbox.posted.lock().len(), attempts, "{answers:?}");
+            assert_eq!(inbox.posted.lock().len() as u64, attempts, "{answers:?}");
+            assert_eq!(webhook.trouble(), trouble, "{answers:?}");
             assert!(began.elapsed() <= PAUSES[0] + PAUSES[1]);
         }
     }

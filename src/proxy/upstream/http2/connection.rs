@@ -20,8 +20,8 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::MAX_STREAMS;
-use crate::proxy::upstream::NoConnection;
 use crate::proxy::upstream::http1::{MAX_RESPONSE_HEAD, MAX_RESPONSE_HEADERS};
+use crate::proxy::upstream::outage::{Kind, Trouble};
 use crate::proxy::upstream::stream::Stream;
 
 /// What one answer may have waiting here for a client that reads slowly, in bytes.
@@ -60,7 +60,7 @@ pub(super) struct Strings {
 }
 
 /// Speaks HTTP/2 first, without asking, and waits until the upstream has answered in kind.
-pub(super) async fn open(stream: Stream, deadline: Instant) -> Result<Opened, NoConnection> {
+pub(super) async fn open(stream: Stream, deadline: Instant) -> Result<Opened, Trouble> {
     let greeted = timeout_at(deadline, async {
         let (sender, mut driver) = builder().handshake(stream).await?;
         let mut pings = driver.ping_pong();
@@ -70,12 +70,18 @@ pub(super) async fn open(stream: Stream, deadline: Instant) -> Result<Opened, No
         };
         Ok(is_there.then_some(Opened { sender, driver, pings }))
     });
-    match greeted.await {
-        Ok(Ok(Some(opened))) => Ok(opened),
+    let why = match greeted.await {
+        Ok(Ok(Some(opened))) => return Ok(opened),
         // What is not HTTP/2 at all breaks the framing, which the library finds by itself.
-        Ok(Err(error)) if is_our_finding(&error) => Err(NoConnection::WrongProtocol),
-        Ok(Ok(None) | Err(_)) | Err(_) => Err(NoConnection::Unreachable),
-    }
+        Ok(Err(error)) if is_our_finding(&error) => {
+            let why = "it answers in something else; is it `http://`, not `h2c://`?";
+            return Err(Trouble::new(Kind::WrongProtocol, why));
+        }
+        Ok(Ok(None)) => "it closed the connection; is it `http://`, not `h2c://`?".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_late) => "no answer in time; is it `http://`, not `h2c://`?".to_owned(),
+    };
+    Err(Trouble::new(Kind::Mute, why))
 }
 
 /// Whether an error is one that we found in the upstream's bytes, not one that it told us.

@@ -29,6 +29,7 @@ pub(super) use body::Answer;
 use connection::{Opened, Strings};
 
 use super::NoConnection;
+use super::outage::Trouble;
 use super::stream::Stream;
 use crate::telemetry::metrics::{ActiveGuard, Metrics};
 
@@ -73,6 +74,11 @@ pub(super) enum Found {
     Vacancy(Dialling),
     /// Nothing, and somebody is connecting. The number is that of the failed attempts so far.
     Wait(u64),
+}
+
+/// Finds out whether HTTP/2 is spoken on a stream, and closes it.
+pub(super) async fn try_out(stream: Stream, deadline: Instant) -> Result<(), Trouble> {
+    connection::open(stream, deadline).await.map(drop)
 }
 
 impl Shared {
@@ -124,7 +130,7 @@ impl Shared {
         stream: Stream,
         place: OwnedSemaphorePermit,
         deadline: Instant,
-    ) -> Result<Box<Slot>, NoConnection> {
+    ) -> Result<Box<Slot>, Trouble> {
         let opened = connection::open(stream, deadline).await?;
         let strings =
             Strings { closing: self.closing.child_token(), doubt: Arc::new(Notify::new()) };

@@ -71,11 +71,11 @@ impl Desk {
         }
     }
 
-    /// The oldest parcel of the signal; it stays in the spool until it is [`Desk::done`]. `None` also
+    /// The oldest parcel of the signal but this one; it stays in the spool until it is [`Desk::done`]. `None` also
     /// while the disk cannot be read.
-    pub(in crate::telemetry::export) async fn oldest(&mut self) -> Option<Held> {
+    pub(in crate::telemetry::export) async fn oldest(&mut self, but: Option<u64>) -> Option<Held> {
         let signal = self.signal;
-        match self.with(move |store| store.oldest(signal)).await {
+        match self.with(move |store| store.oldest_but(signal, but)).await {
             Ok(Ok(oldest)) => {
                 self.reading.note_success(signal);
                 let (order, parcel, bytes) = oldest?;

@@ -17,8 +17,8 @@ pub trait Disk: Send + 'static {
     /// `WouldBlock` if another process has it.
     fn lock(&mut self) -> io::Result<()>;
 
-    /// The names and lengths of all files.
-    fn list(&mut self) -> io::Result<Vec<(String, u64)>>;
+    /// All names, with the lengths of those that are files.
+    fn list(&mut self) -> io::Result<Vec<(String, Option<u64>)>>;
 
     /// Reads a file, but at most so many bytes of it.
     fn read(&mut self, name: &str, most: u64) -> io::Result<Vec<u8>>;
@@ -78,16 +78,16 @@ impl Disk for RealDisk {
         Ok(())
     }
 
-    fn list(&mut self) -> io::Result<Vec<(String, u64)>> {
-        let mut files = Vec::new();
+    fn list(&mut self) -> io::Result<Vec<(String, Option<u64>)>> {
+        let mut names = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
             let metadata = entry.metadata()?;
-            if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string()) {
-                files.push((name, metadata.len()));
+            if let Ok(name) = entry.file_name().into_string() {
+                names.push((name, metadata.is_file().then_some(metadata.len())));
             }
         }
-        Ok(files)
+        Ok(names)
     }
 
     fn read(&mut self, name: &str, most: u64) -> io::Result<Vec<u8>> {

@@ -178,9 +178,10 @@ impl Disk for FakeDisk {
         Ok(())
     }
 
-    fn list(&mut self) -> io::Result<Vec<(String, u64)>> {
+    fn list(&mut self) -> io::Result<Vec<(String, Option<u64>)>> {
         self.with(|state| {
-            Ok(state.files.iter().map(|(name, bytes)| (name.clone(), bytes.len() as u64)).collect())
+            let files = state.files.iter();
+            Ok(files.map(|(name, bytes)| (name.clone(), Some(bytes.len() as u64))).collect())
         })
     }
 

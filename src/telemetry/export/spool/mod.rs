@@ -21,6 +21,7 @@ pub(super) use self::desk::{Desk, Held};
 use self::disk::{Disk, RealDisk};
 use self::store::Store;
 use crate::telemetry::books::Books;
+use crate::telemetry::directory::explained;
 
 mod desk;
 pub mod disk;
@@ -45,10 +46,16 @@ pub struct Spool {
 #[derive(Debug, Error)]
 pub enum SpoolError {
     /// Another process has the directory.
-    #[error("spool directory `{}` is in use by another process", .0.display())]
+    #[error(
+        "spool directory `{}` is in use by another process; give each sidecar its own `spool.directory`",
+        .0.display()
+    )]
     InUse(PathBuf),
     /// It cannot be made, read or written.
-    #[error("opening the spool directory `{}`: {error}", path.display())]
+    #[error(
+        "opening the spool directory `{}`: {} (`spool.directory`)",
+        path.display(), explained(error)
+    )]
     Io {
         /// The configured directory.
         path: PathBuf,

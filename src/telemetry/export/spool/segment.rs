@@ -27,6 +27,8 @@ const MAGIC: &[u8; 8] = b"VSspool\n";
 const VERSION: u8 = 1;
 /// The signals that can be spooled, and the logs that go elsewhere than by OTLP; the place of one in this list is its number in a head.
 const SIGNALS: [&str; 4] = ["traces", "metrics", "logs", "datadog"];
+/// The end of a name while the file is being written.
+const DRAFT: &str = ".tmp";
 /// Larger numbers are not ours.
 const LAST_ORDER: u64 = u64::MAX >> 1;
 /// No process counts that far: below it there is room for all that follow.
@@ -64,12 +66,17 @@ pub(super) fn name(order: u64, signal: &str) -> String {
 
 /// The name while it is being written.
 pub(super) fn draft(name: &str) -> String {
-    format!("{name}.tmp")
+    format!("{name}{DRAFT}")
 }
 
 /// Whether a file is a draft that was never finished.
 pub(super) fn is_draft(file: &str) -> bool {
-    file.strip_suffix(".tmp").is_some_and(|name| parse(name).is_some())
+    file.strip_suffix(DRAFT).is_some_and(|name| parse(name).is_some())
+}
+
+/// The name that a draft was to get; any other is as it is.
+pub(super) fn without_draft(file: &str) -> &str {
+    file.strip_suffix(DRAFT).unwrap_or(file)
 }
 
 /// The order and the signal in the name of a file; `None` if it is none of ours.

@@ -90,9 +90,6 @@ impl Store {
         max_files: usize,
     ) -> io::Result<(Self, Found)> {
         disk.lock()?;
-        // An empty file: a full disk still has room for one, a read-only one has not.
-        let probe = segment::draft(&segment::name(0, "traces"));
-        disk.write(&probe, &[])?;
         let mut store = Self {
             disk,
             max_bytes,
@@ -104,16 +101,27 @@ impl Store {
         };
         let mut found = Found::default();
         for (name, length) in store.disk.list()? {
-            if segment::is_draft(&name) {
-                store.erase(name, length); // Never acknowledged.
-            } else if let Some((order, signal)) = segment::parse(&name) {
-                // A name far ahead of all others is not of our counting, and must not lead it astray.
-                if order < segment::FAR {
-                    found.next = found.next.max(order + 1);
-                }
-                store.adopt(&name, length, order, signal, &mut found);
+            let Some((order, signal)) = segment::parse(segment::without_draft(&name)) else {
+                continue;
+            };
+            // A name far ahead of all others is not of our counting, and must not lead it astray. One of
+            // a directory, or of whatever else is in the way, is no less taken than one of a file.
+            if order < segment::FAR {
+                found.next = found.next.max(order + 1);
+            }
+            match length {
+                Some(length) if segment::is_draft(&name) => store.erase(name, length), // Never acknowledged.
+                Some(length) => store.adopt(&name, length, order, signal, &mut found),
+                None => tracing::warn!(
+                    name,
+                    "What is no file has the name of one in the spool; it is left alone."
+                ),
             }
         }
+        // An empty file: a full disk still has room for one, a read-only one has not.
+        let probe = segment::draft(&segment::name(found.next, "traces"));
+        store.disk.write(&probe, &[])?;
+        store.disk.remove(&probe)?;
         Ok((store, found))
     }
 
@@ -237,12 +245,16 @@ impl Store {
         Ok(())
     }
 
-    /// Gives out the oldest parcel of a signal, with the length of its file; those that let others go
-    /// first come last. It stays in the spool until it is [`Store::done`]. What turns out to be damaged
-    /// is dropped, and the next is given.
-    pub(super) fn oldest(&mut self, signal: &str) -> io::Result<Option<(u64, Parcel, u64)>> {
+    /// Gives out the oldest parcel of a signal but this one, with the length of its file; those that let
+    /// others go first come last. It stays in the spool until it is [`Store::done`]. What turns out to be
+    /// damaged is dropped, and the next is given.
+    pub(super) fn oldest_but(
+        &mut self,
+        signal: &str,
+        but: Option<u64>,
+    ) -> io::Result<Option<(u64, Parcel, u64)>> {
         let mut lost = Lost::default();
-        let found = self.find_oldest(signal, &mut lost);
+        let found = self.find_oldest(signal, but, &mut lost);
         // One line, also where the whole directory is gone.
         if let Lost { files: files @ 1.., items, file, reason } = lost {
             tracing::warn!(
@@ -259,11 +271,15 @@ impl Store {
     fn find_oldest(
         &mut self,
         signal: &str,
+        but: Option<u64>,
         lost: &mut Lost,
     ) -> io::Result<Option<(u64, Parcel, u64)>> {
         loop {
             let files = self.files.iter_mut();
-            let waiting = files.filter(|(_, kept)| kept.signal == signal && !kept.is_out);
+            let is_wanted = |order| Some(order) != but;
+            let waiting = files.filter(|(order, kept)| {
+                kept.signal == signal && !kept.is_out && is_wanted(**order)
+            });
             let oldest = waiting.min_by_key(|(order, kept)| (kept.passes, **order));
             let Some((&order, kept)) = oldest else { return Ok(None) };
             let name = segment::name(order, kept.signal);
@@ -325,6 +341,11 @@ impl Store {
             self.bytes = self.bytes.saturating_add(bytes);
             self.ghosts.insert(name, bytes);
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn oldest(&mut self, signal: &str) -> io::Result<Option<(u64, Parcel, u64)>> {
+        self.oldest_but(signal, None)
     }
 
     #[cfg(test)]

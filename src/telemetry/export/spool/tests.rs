@@ -25,7 +25,11 @@ fn two_processes_cannot_share_a_directory() {
     let error = Spool::open(path.clone(), 1 << 20).unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("spool directory `{}` is in use by another process", path.display())
+        format!(
+            "spool directory `{}` is in use by another process; give each sidecar its own \
+             `spool.directory`",
+            path.display()
+        )
     );
     drop(first);
     Spool::open(path, 1 << 20).unwrap();
@@ -38,6 +42,8 @@ fn a_directory_that_cannot_be_used_says_why() {
     let error = Spool::open(path.clone(), 1 << 20).unwrap_err().to_string();
     let opening = format!("opening the spool directory `{}`: ", path.display());
     assert!(error.starts_with(&opening), "{error}");
+    assert!(error.contains("a file is in its place"), "{error}");
+    assert!(error.ends_with("(`spool.directory`)"), "{error}");
 }
 
 #[test]
@@ -94,6 +100,23 @@ fn a_name_far_ahead_does_not_hide_what_is_written_after_it() {
     drop(store);
     disk.crash(usize::MAX);
     assert_eq!(open(&disk).1.items, 3);
+}
+
+#[test]
+fn a_directory_in_the_way_does_not_keep_the_spool_from_being_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let (first, second) = (segment::name(0, "traces"), segment::name(1, "logs"));
+    let draft = segment::draft(&segment::name(2, "traces"));
+    for name in [&first, &second, &draft] {
+        std::fs::create_dir(directory.path().join(name)).unwrap();
+    }
+    let open = || Store::open(Box::new(RealDisk::new(directory.path())), 1 << 20, 100).unwrap();
+    let (mut store, found) = open();
+    assert_eq!((found.parcels, found.next), (0, 3));
+    store.put(found.next, "traces", &parcel(3, 10)).unwrap();
+    drop(store);
+    assert_eq!(open().1.items, 3);
+    assert!(directory.path().join(first).is_dir(), "it is left alone");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! An outbox with a spool, on a disk that fails and forgets.
 
 use super::*;
+use crate::telemetry::deadline::Hurry;
 use crate::telemetry::export::spool::fake::FakeDisk;
 
 /// The head of a file.
@@ -104,6 +105,87 @@ async fn a_stop_spools_what_a_hanging_collector_was_given() {
     let account = scene.stop(5 * SECOND).await;
     assert!(asked.elapsed() < 5 * SECOND);
     assert_eq!((account.spooled, account.lost()), (4, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_collector_that_hangs_does_not_hold_up_an_end_that_the_disk_can_serve() {
+    let disk = FakeDisk::default();
+    let mut scene = spooling(&disk, vec![Answer::Taken { rejected: 0 }, never(HANG)]);
+    scene.post_all(&["a", "b", "c"]);
+    scene.next().await;
+    scene.next().await;
+    let asked = Instant::now();
+    let account = scene.stop(60 * SECOND).await;
+    assert!(asked.elapsed() <= SECOND, "{:?}", asked.elapsed());
+    assert_eq!((account.exported, account.spooled, account.lost()), (2, 4, 0));
+
+    let disk = FakeDisk::default();
+    let mut scene = spooling(&disk, vec![never(HANG); 9]);
+    disk.set_broken(true);
+    scene.post_all(&["a", "b", "c", "d", "e", "f", "g"]); // A crowd, so that the disk is tried.
+    scene.next().await;
+    tokio::time::sleep(SECOND).await;
+    let asked = Instant::now();
+    let account = scene.stop(60 * SECOND).await;
+    assert!(asked.elapsed() > 50 * SECOND, "who has no disk hopes to the end: {account}");
+    assert_eq!(account.dropped, BTreeMap::from([("shutdown", 14)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_is_hurried_spools_or_counts_all_the_same() {
+    for has_spool in [true, false] {
+        let spool = has_spool.then(|| spool(&FakeDisk::default()));
+        let mut scene = scene_of("traces", true, 10, vec![never(HANG)], spool.as_ref());
+        scene.post_all(&["a", "b"]);
+        scene.next().await;
+        let (books, asked) = (scene.outbox.books(), Instant::now());
+        let (hurry, deadline) = Hurry::before(asked + 60 * SECOND);
+        let hurrying = async {
+            tokio::time::sleep(SECOND / 2).await;
+            hurry.until(Instant::now() + SECOND);
+        };
+        tokio::join!(scene.clerk.stop(deadline), hurrying);
+        assert!(asked.elapsed() <= 3 * SECOND / 2, "{:?}", asked.elapsed());
+        let account = books.account("traces", "otlp", 0);
+        assert!(account.is_balanced() && account.in_flight == account.spooled, "{account}");
+        assert_eq!((account.spooled, account.lost()), if has_spool { (4, 0) } else { (0, 4) });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_an_outage_nothing_overtakes_however_the_collector_says_no() {
+    for signal in ["metrics", "traces"] {
+        for script in [vec![later("refused", None); 7], vec![later("unreachable", None); 30]] {
+            let disk = FakeDisk::default();
+            let mut scene = scene_of(signal, true, 10, script, Some(&spool(&disk)));
+            scene.post_all(&["a", "b", "c"]);
+            tokio::time::sleep(3600 * SECOND).await;
+            assert_eq!(scene.account().exported, 6);
+            let mut order = Vec::new();
+            while let Ok((_, body)) = scene.asked.try_recv() {
+                order.push(body);
+            }
+            assert_eq!(order[order.len() - 3..], ["a", "b", "c"], "{signal}: {order:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_of_an_outage_arrive_before_all_that_are_newer() {
+    let disk = FakeDisk::default();
+    let script = vec![later("refused", None); 12];
+    let mut scene = scene_of("metrics", true, 10, script, Some(&spool(&disk)));
+    scene.post_all(&["a", "b", "c"]);
+    until(&scene, |account| account.spooled == 6).await;
+    for _ in 0..12 {
+        scene.next().await;
+    }
+    let mut order = vec![scene.next().await.1];
+    scene.post_all(&["d", "e"]);
+    for _ in 0..4 {
+        order.push(scene.next().await.1);
+    }
+    assert_eq!(order, ["a", "b", "c", "d", "e"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -113,15 +113,18 @@ fn a_kept_trace_is_an_exemplar_of_its_durations() {
     assert!(!page(&metrics).contains(&trace), "0.0.4 knows no exemplars");
 }
 
-#[test]
-fn a_family_that_is_full_counts_the_rest_under_its_overflow_series() {
-    let service = Service {
+fn service() -> Service {
+    Service {
         name: "s".to_owned(),
         version: "1".to_owned(),
         environment: "test".to_owned(),
         attributes: Vec::new(),
-    };
-    let metrics = Metrics::bounded(&service, 10);
+    }
+}
+
+#[test]
+fn a_family_that_is_full_counts_the_rest_under_its_overflow_series() {
+    let metrics = Metrics::bounded(&service(), 10);
     let names = names("/api/x");
     for status in 200..220 {
         let mut record = record(&names);
@@ -139,6 +142,34 @@ fn a_family_that_is_full_counts_the_rest_under_its_overflow_series() {
     assert_eq!(total, 20);
     let overflow = page.lines().find(|line| line.starts_with("sidecar_metrics_overflow_total "));
     assert_eq!(overflow, Some("sidecar_metrics_overflow_total 11"));
+}
+
+#[test]
+fn a_family_that_others_count_overflows_as_visibly() {
+    let metrics = Metrics::bounded(&service(), 10);
+    metrics.register(sources::rules(|| {
+        let rule = |number: u64| RuleCounts {
+            rule: ConfigName::configured(&format!("l{number}")),
+            allowed: 0,
+            denied: 0,
+            would_deny: 0,
+            keys: number,
+        };
+        (0..15).map(rule).collect()
+    }));
+    let overflow = |page: &str| {
+        page.lines()
+            .find(|line| line.starts_with("sidecar_metrics_overflow_total "))
+            .map(str::to_owned)
+    };
+    let first = page(&metrics);
+    assert_line(&first, "sidecar_rate_limit_keys{otel_metric_overflow=\"true\"} 69"); // 9 + … + 14
+    assert_eq!(overflow(&first).as_deref(), Some("sidecar_metrics_overflow_total 0"));
+    for _ in 0..2 {
+        // Of 15 keys and of 45 decisions nine have a place.
+        let expected = format!("sidecar_metrics_overflow_total {}", 15 - 9 + 45 - 9);
+        assert_eq!(overflow(&page(&metrics)), Some(expected));
+    }
 }
 
 #[test]

@@ -167,7 +167,7 @@ impl Sink for AccessLog {
         self.trouble = trouble;
         let lost = (count - arrived) as u64;
         let dropped = if lost > 0 { vec![("io", lost)] } else { Vec::new() };
-        Delivery { exported: arrived as u64, dropped, handed_over: 0 }
+        Delivery { exported: arrived as u64, dropped, ..Delivery::default() }
     }
 
     fn trouble(&self) -> Option<&str> {

@@ -48,6 +48,7 @@ use tokio::time::Instant;
 
 use crate::audit::Draft;
 use crate::config::model;
+use crate::telemetry::directory::explained;
 use crate::telemetry::log::Log;
 
 pub mod disk;
@@ -164,6 +165,13 @@ pub struct Report {
     pub stats: Stats,
 }
 
+impl Report {
+    /// Whether the writer ended in time, and nothing was lost.
+    pub fn is_whole(&self) -> bool {
+        self.is_finished && self.stats.lost == 0
+    }
+}
+
 /// Why the trail could not be opened. The sidecar does not start then.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -174,7 +182,10 @@ pub enum OpenError {
     )]
     Locked(PathBuf),
     /// The disk said no.
-    #[error("{doing} in audit directory `{}`: {source}", .directory.display())]
+    #[error(
+        "{doing} in audit directory `{}`: {} (`audit.directory`)",
+        .directory.display(), explained(.source)
+    )]
     Io {
         /// What was tried, as a gerund.
         doing: &'static str,

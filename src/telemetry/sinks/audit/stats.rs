@@ -19,8 +19,11 @@ pub struct Stats {
     pub failures: u64,
     /// Refusals that found their lane full.
     pub denied_dropped: u64,
-    /// Ends that came after the close, or could not be written before it.
+    /// Ends that came after the close, or could not be written before it. Until then they wait.
     pub lost: u64,
+    /// Ends and refusals that are kept while the disk fails. Closing the trail tries them once more, and
+    /// counts what still cannot be written as lost.
+    pub waiting: u64,
     /// Beginnings without an end that the start closed, reason `crash`.
     pub closed_after_crash: u64,
     /// Bytes of torn tails that the start moved to `.cut` files.
@@ -61,6 +64,7 @@ pub(super) struct Counters {
     failures: AtomicU64,
     denied_dropped: AtomicU64,
     lost: AtomicU64,
+    waiting: AtomicU64,
     closed_after_crash: AtomicU64,
     torn_bytes: AtomicU64,
     flaws: AtomicU64,
@@ -112,6 +116,10 @@ impl Counters {
         self.lost.fetch_add(count, Relaxed);
     }
 
+    pub(super) fn set_waiting(&self, count: u64) {
+        self.waiting.store(count, Relaxed);
+    }
+
     pub(super) fn set_writable(&self, is_writable: bool) {
         self.is_writable.store(is_writable, Relaxed);
     }
@@ -130,6 +138,7 @@ impl Counters {
             failures: self.failures.load(Relaxed),
             denied_dropped: self.denied_dropped.load(Relaxed),
             lost: self.lost.load(Relaxed),
+            waiting: self.waiting.load(Relaxed),
             closed_after_crash: self.closed_after_crash.load(Relaxed),
             torn_bytes: self.torn_bytes.load(Relaxed),
             flaws: self.flaws.load(Relaxed),

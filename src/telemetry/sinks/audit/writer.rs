@@ -33,6 +33,8 @@ pub(super) struct Writer {
     seqs: Vec<u64>,
     buffer: Vec<u8>,
     quiet: u32,
+    /// A commit failed, and none has succeeded since. So long a new segment is only a hope.
+    is_failing: bool,
 }
 
 impl Writer {
@@ -67,6 +69,7 @@ impl Writer {
             seqs: Vec::with_capacity(256),
             buffer,
             quiet: 0,
+            is_failing: false,
         })
     }
 
@@ -96,6 +99,7 @@ impl Writer {
             self.refuse();
         }
         self.shared.counters.set_writable(self.is_healthy() && !is_closed);
+        self.shared.counters.set_waiting(self.pending.len() as u64);
         !is_closed
     }
 
@@ -124,11 +128,16 @@ impl Writer {
             }
         }
         let lost = self.pending.iter().filter(|item| matches!(item, Item::End { .. })).count();
-        self.shared.counters.lost(lost as u64);
-        if lost > 0 {
+        let denied = self.pending.iter().filter(|item| matches!(item, Item::Deny(_))).count();
+        let counters = &self.shared.counters;
+        counters.set_waiting(0);
+        counters.lost(lost as u64);
+        counters.denied_dropped(denied as u64);
+        if lost + denied > 0 {
             tracing::error!(
                 lost,
-                "The audit trail was closed with ends that could not be written."
+                denied,
+                "The disk of the audit trail failed to the end; the records that waited for it are lost."
             );
         }
     }
@@ -140,9 +149,14 @@ impl Writer {
         self.encode(&mut chain);
         match self.segment.commit(&self.buffer) {
             Ok(()) => {
+                // Of nothing, it proves nothing.
                 if chain != self.chain {
                     self.chain = chain;
                     self.shared.counters.committed(chain.seq(), started.elapsed());
+                    if std::mem::take(&mut self.is_failing) {
+                        let segment = self.segment.name();
+                        tracing::info!(%segment, "The audit trail is written again, in a new segment.");
+                    }
                 }
                 self.settle();
             }
@@ -213,7 +227,12 @@ impl Writer {
         self.shared.counters.failed();
         // Before the waiters hear of it: whoever was refused finds the readiness page agreeing.
         self.shared.counters.set_writable(false);
-        tracing::error!(segment = %self.segment.name(), %error, "The audit trail cannot be written.");
+        let segment = self.segment.name();
+        if std::mem::replace(&mut self.is_failing, true) {
+            tracing::debug!(%segment, %error, "The audit trail still cannot be written.");
+        } else {
+            tracing::error!(%segment, %error, "The audit trail cannot be written; trying on.");
+        }
         self.refuse();
     }
 
@@ -222,7 +241,7 @@ impl Writer {
         match self.segment.replace(self.chain.seq().saturating_add(1)) {
             Ok(()) => {
                 let segment = self.segment.name();
-                tracing::info!(%segment, "The audit trail goes on in a new segment.");
+                tracing::debug!(%segment, "The audit trail has a new segment to try.");
             }
             Err(error) => {
                 self.shared.counters.failed();

@@ -24,7 +24,7 @@ use crate::telemetry::sink::{Delivery, Sink};
 mod batch;
 mod line;
 
-/// How long an entry waits for others.
+/// How long an entry waits for others, usually.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// The limit of one attempt.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,7 +63,7 @@ impl Sink for DatadogSink {
     }
 
     fn patience(&self) -> Duration {
-        PATIENCE
+        self.dispatch.patience(PATIENCE)
     }
 
     fn clerk(&mut self) -> Option<Clerk> {

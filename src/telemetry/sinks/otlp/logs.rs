@@ -56,7 +56,7 @@ impl Sink for OtlpLogs {
     }
 
     fn patience(&self) -> Duration {
-        PATIENCE
+        self.dispatch.patience(PATIENCE)
     }
 
     fn clerk(&mut self) -> Option<Clerk> {

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::config::model::Signal;
 use crate::telemetry::books::Books;
+use crate::telemetry::deadline::{Deadline, half_since};
 use crate::telemetry::export::gzip;
 use crate::telemetry::export::outbox::{self, Clerk};
 use crate::telemetry::export::spool::Spool;
@@ -67,10 +68,11 @@ impl MetricsPush {
 
     /// Pushes for the last time, and delivers what waits, both by `deadline`. What is not delivered by
     /// then is spooled, or dropped as `shutdown`.
-    pub async fn stop(self, deadline: Instant) {
+    pub async fn stop(self, deadline: Deadline) {
         // Encoding takes milliseconds; the rest of the time is the clerk's.
-        let half = deadline.saturating_duration_since(Instant::now()) / 2;
-        self.pusher.stop(deadline - half).await;
+        let half = half_since(Instant::now());
+        let pushing = self.pusher.stop(half(deadline.at()));
+        let _in_time = deadline.bound(half, pushing).await;
         self.clerk.stop(deadline).await;
         self.books.give_up_hand();
     }

@@ -18,7 +18,7 @@ pub mod metrics;
 pub mod spans;
 mod wire;
 
-/// How long a span or a log record waits for others.
+/// How long a span or a log record waits for others, usually.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The sink cannot be made from this configuration.

@@ -66,7 +66,7 @@ impl Sink for OtlpSpans {
 
     /// A request to the collector, and a compressor for it, cost as much as many spans.
     fn patience(&self) -> Duration {
-        PATIENCE
+        self.dispatch.patience(PATIENCE)
     }
 
     fn weight(record: &Arc<Record>) -> u64 {

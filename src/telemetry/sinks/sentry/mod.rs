@@ -98,7 +98,7 @@ impl<P: Post> Sink for SentrySink<P> {
                 }
             }
         }
-        Delivery { exported, dropped: dropped.into_iter().collect(), handed_over: 0 }
+        Delivery { exported, dropped: dropped.into_iter().collect(), ..Delivery::default() }
     }
 }
 

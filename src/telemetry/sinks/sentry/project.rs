@@ -43,7 +43,8 @@ impl<P: Post> Project<P> {
     /// Sends one envelope, or says why it did not arrive.
     pub(super) async fn send(&mut self, envelope: Bytes) -> Result<(), &'static str> {
         let (uri, headers) = (self.uri.clone(), self.headers.clone());
-        let answer = self.post.post(uri, headers, envelope, LIMIT).await?;
+        let answer = self.post.post(uri, headers, envelope, LIMIT).await;
+        let answer = answer.map_err(|error| error.reason)?;
         self.silence.read(answer.status(), answer.headers());
         match answer.status() {
             status if status.is_success() => Ok(()),

@@ -14,9 +14,10 @@ use crate::http::ids::RequestId;
 use crate::http::traceparent::{SpanId, TraceId};
 use crate::record::{Caller, PseudonymKey, RouteNames, Trace, User};
 use crate::secret::Secret;
+use crate::telemetry::export_client::PostError;
 use crate::telemetry::log::sample;
 
-type Answer = Result<Response<Bytes>, &'static str>;
+type Answer = Result<Response<Bytes>, PostError>;
 
 /// What was posted, and what to answer; 200 when the list is at its end.
 #[derive(Clone, Debug, Default)]
@@ -134,10 +135,11 @@ async fn each_kind_has_a_bucket_of_ten_that_fills_in_a_minute() {
     let (mut sink, inbox) = sink(1.0, vec![]);
     let mut batch = vec![failed("/a"); 25];
     batch.push(failed("/b"));
-    let limited = Delivery { exported: 11, dropped: vec![("rate_limited", 15)], handed_over: 0 };
+    let limited =
+        Delivery { exported: 11, dropped: vec![("rate_limited", 15)], ..Delivery::default() };
     assert_eq!(sink.deliver(batch).await, limited);
     advance(Duration::from_secs(6)).await;
-    let one = Delivery { exported: 1, dropped: vec![("rate_limited", 1)], handed_over: 0 };
+    let one = Delivery { exported: 1, dropped: vec![("rate_limited", 1)], ..Delivery::default() };
     assert_eq!(sink.deliver(vec![failed("/a"), failed("/a")]).await, one);
     assert_eq!(inbox.posted.lock().len(), 12);
 }
@@ -146,7 +148,7 @@ async fn each_kind_has_a_bucket_of_ten_that_fills_in_a_minute() {
 async fn sentry_is_left_alone_for_as_long_as_it_asks() {
     let (mut sink, inbox) =
         sink(1.0, vec![Ok(answer(200, Some("30:error:key"))), Ok(answer(429, None))]);
-    let first = Delivery { exported: 1, dropped: vec![("rate_limited", 1)], handed_over: 0 };
+    let first = Delivery { exported: 1, dropped: vec![("rate_limited", 1)], ..Delivery::default() };
     assert_eq!(sink.deliver(vec![failed("/a"), failed("/a")]).await, first);
     advance(Duration::from_secs(30)).await;
     assert_eq!(sink.deliver(vec![failed("/a")]).await, Delivery::none(1, "rate_limited"));
@@ -157,7 +159,8 @@ async fn sentry_is_left_alone_for_as_long_as_it_asks() {
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_sentry_costs_one_attempt_per_batch() {
-    let (mut sink, inbox) = sink(1.0, vec![Err("unreachable")]);
+    let unreachable = PostError { reason: "unreachable", detail: String::new() };
+    let (mut sink, inbox) = sink(1.0, vec![Err(unreachable)]);
     let batch = vec![failed("/a"), failed("/a"), failed("/b")];
     assert_eq!(sink.deliver(batch).await, Delivery::none(3, "unreachable"));
     assert_eq!(inbox.posted.lock().len(), 1);
@@ -167,8 +170,11 @@ async fn a_dead_sentry_costs_one_attempt_per_batch() {
 #[tokio::test(start_paused = true)]
 async fn refusals_and_sampling_are_counted() {
     let (mut full, _) = sink(1.0, vec![Ok(answer(400, None)), Ok(answer(503, None))]);
-    let counted =
-        Delivery { exported: 0, dropped: vec![("refused", 1), ("rejected", 1)], handed_over: 0 };
+    let counted = Delivery {
+        exported: 0,
+        dropped: vec![("refused", 1), ("rejected", 1)],
+        ..Delivery::default()
+    };
     assert_eq!(full.deliver(vec![failed("/a"), failed("/a")]).await, counted);
     let (mut none, inbox) = sink(0.0, vec![]);
     assert_eq!(none.deliver(vec![failed("/a")]).await, Delivery::none(1, "sampled"));

@@ -229,7 +229,7 @@ impl Remote {
         *state = State::Away { since: Instant::now(), why };
         tracing::warn!(
             store = %self.dialler.url(),
-            reason = %why,
+            error = %why,
             "The shared rate-limit store is away; each replica grants its share.",
         );
     }

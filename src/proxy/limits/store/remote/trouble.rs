@@ -9,8 +9,11 @@ use redis::{ErrorKind, RedisError, ServerErrorKind};
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// Nobody listens there, or the way there is closed.
-    Unreachable,
+    /// Nobody listens there, or the way there is closed. With the number of the system's error, where
+    /// there was one.
+    Unreachable(Option<i32>),
+    /// Its name has no address.
+    Unresolved,
     /// No answer in time.
     Late,
     /// The connection ended or broke.
@@ -48,7 +51,9 @@ impl Trouble {
             | io::ErrorKind::UnexpectedEof
             | io::ErrorKind::BrokenPipe => Self::Broken,
             io::ErrorKind::InvalidData => Self::Nonsense,
-            _ => Self::Unreachable,
+            // Looking names up is what fails without a number.
+            _ if error.raw_os_error().is_none() => Self::Unresolved,
+            _ => Self::Unreachable(error.raw_os_error()),
         }
     }
 
@@ -65,7 +70,7 @@ impl Trouble {
             | ErrorKind::ClusterConnectionNotFound => Self::Cluster,
             ErrorKind::Parse | ErrorKind::UnexpectedReturnType => Self::Nonsense,
             ErrorKind::Io if error.is_timeout() => Self::Late,
-            ErrorKind::Io if error.is_connection_refusal() => Self::Unreachable,
+            ErrorKind::Io if error.is_connection_refusal() => Self::Unreachable(None),
             ErrorKind::Io | ErrorKind::Client => Self::Broken,
             _ => match error.code() {
                 Some("NOAUTH" | "WRONGPASS") => Self::Credentials,
@@ -81,7 +86,12 @@ impl Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Unreachable => "it cannot be reached",
+            Self::Unreachable(Some(number)) => {
+                let error = io::Error::from_raw_os_error(*number);
+                return write!(f, "it cannot be reached: {error}");
+            }
+            Self::Unreachable(None) => "it cannot be reached",
+            Self::Unresolved => "its name cannot be resolved",
             Self::Late => "it does not answer in time",
             Self::Broken => "the connection broke",
             Self::Tls => "TLS with it failed",

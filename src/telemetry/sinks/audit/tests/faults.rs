@@ -1,6 +1,23 @@
 //! A disk that fails.
 
+use parking_lot::Mutex;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::{Context, SubscriberExt};
+
 use super::*;
+
+/// How loud each event was; debug is not heard.
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<Vec<Level>>>);
+
+impl<S: Subscriber> Layer<S> for Heard {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if *event.metadata().level() < Level::DEBUG {
+            self.0.lock().push(*event.metadata().level());
+        }
+    }
+}
 
 /// Longer than the longest pause between two tries.
 const LATER: Duration = Duration::from_secs(6);
@@ -76,6 +93,47 @@ async fn a_disk_that_stays_broken_is_tried_ever_less_often_and_recovers() {
     assert!(scene.audit.stats().is_writable);
     assert!(scene.check().is_ok(), "{}", scene.check());
     assert_eq!(scene.story().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_all_clear_comes_with_a_record_that_is_durable_and_not_with_a_file() {
+    let mut scene = open(&FakeDisk::default());
+    let seat = scene.begun(1);
+    let heard = Heard::default();
+    let _guard =
+        tracing::subscriber::set_default(tracing_subscriber::registry().with(heard.clone()));
+    // As on a full disk: files can be made, and nothing can be written to them.
+    scene.disk.fail_writes(4);
+    seat.complete(completed(1));
+    scene.audit.deny(denied(2));
+    for tries in 0..4 {
+        scene.writer.turn();
+        assert_eq!(*heard.0.lock(), [Level::ERROR], "after {tries} tries more");
+        let stats = scene.audit.stats();
+        assert_eq!((stats.waiting, stats.lost, stats.is_writable), (2, 0, false));
+        tokio::time::advance(LATER).await;
+    }
+    scene.writer.turn();
+    assert_eq!(*heard.0.lock(), [Level::ERROR, Level::INFO]);
+    let stats = scene.audit.stats();
+    assert_eq!((stats.waiting, stats.lost, stats.is_writable), (0, 0, true));
+    assert!(scene.check().is_ok(), "{}", scene.check());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_disk_that_fails_to_the_end_is_lost_and_counted() {
+    let mut scene = open(&FakeDisk::default());
+    let seat = scene.begun(1);
+    scene.disk.set_broken(true);
+    seat.complete(completed(1));
+    scene.audit.deny(denied(2));
+    scene.writer.turn();
+    assert_eq!(scene.audit.stats().waiting, 2);
+    scene.audit.shared().close();
+    scene.writer.turn();
+    scene.writer.finish();
+    let stats = scene.audit.stats();
+    assert_eq!((stats.waiting, stats.lost, stats.denied_dropped), (0, 1, 1));
 }
 
 #[tokio::test(start_paused = true)]

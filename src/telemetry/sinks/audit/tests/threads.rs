@@ -65,6 +65,7 @@ fn a_directory_that_cannot_be_made_is_an_error_in_words() {
     let refused = Audit::open(&config(&below), RealDisk::new(&below));
     let words = refused.unwrap_err().to_string();
     assert!(words.starts_with("taking the lock in audit directory `"), "{words}");
+    assert!(words.ends_with("(`audit.directory`)"), "{words}");
 }
 
 #[tokio::test]
