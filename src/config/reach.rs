@@ -17,6 +17,9 @@ use super::{Errors, SourceFile, Sources, check, defaults, env, keys, lay_flags, 
 /// How often the rest of a file is read without its broken lines.
 const ATTEMPTS: usize = 8;
 
+/// Broken lines at most. A file with more of them is none of ours.
+const BROKEN: usize = 100;
+
 /// Reads `[admin]`, laid over by our own variables and by flags; nothing else of a configuration is judged.
 ///
 /// # Errors
@@ -43,7 +46,8 @@ fn read(file: &SourceFile, env: &BTreeMap<String, String>) -> Result<(Table, Pro
             return Ok((tree, problems));
         }
         // The parser may have given the rest up for it.
-        if broken.iter().any(|at| is_of_admin(&file.text, *at))
+        if broken.len() > BROKEN
+            || broken.iter().any(|at| is_of_admin(&file.text, *at))
             || !blank(&mut legible.text, &broken)
         {
             break;
@@ -83,6 +87,9 @@ fn places(root: &Table) -> Vec<Origin> {
 
 /// Whether what was made out of a file with errors at these places still says what its `[admin]` says.
 fn is_legible(tree: &Table, text: &str, broken: &[usize]) -> bool {
+    if broken.len() > BROKEN {
+        return false;
+    }
     let is_ours = tree.0.keys().any(|key| keys::is_known(key));
     let is_whole = tree.get("admin").is_some() || !text.contains("admin");
     is_ours && is_whole && !broken.iter().any(|at| is_of_admin(text, *at))
@@ -148,6 +155,7 @@ mod tests {
             ("upstream.url = \"x\"\nadmin.listen = 127.0.0.1:4\n", "sidecar.toml:2:"),
             ("server.trusted_proxies = [\"::1\"\n[admin]\nlisten = \"127.0.0.1:4\"\n", "error: "),
             ("[admin]\ntoken_file = \"\"\n[server\nlisten 127.0.0.1:4\n", "sidecar.toml:3:"),
+            (&*"name value\n".repeat(20_000), "sidecar.toml:1:"),
             ("kind: ConfigMap\nmetadata:\n  name: sidecar\n", "sidecar.toml:1:"),
         ] {
             let said = listen(text).expect_err(text);
