@@ -110,6 +110,9 @@ struct Demo {
     /// Let no answer of the demo service fail.
     #[arg(long)]
     no_failures: bool,
+    /// No client asks too often, however often it asks.
+    #[arg(long)]
+    no_limit: bool,
     /// Where clients connect, if not at 127.0.0.1:8080.
     #[arg(long, value_name = "IP:PORT")]
     listen: Option<SocketAddr>,
@@ -176,8 +179,8 @@ impl Configured {
 
 impl Demo {
     fn asked(self) -> cli::demo::Asked {
-        let Self { no_failures, listen, admin, otlp } = self;
-        cli::demo::Asked { no_failures, listen, admin, otlp }
+        let Self { no_failures, no_limit, listen, admin, otlp } = self;
+        cli::demo::Asked { no_failures, no_limit, listen, admin, otlp }
     }
 }
 

@@ -44,8 +44,8 @@ account() {
 }
 is() { [ "$(account "$1" "$2")" = true ]; }
 arrived() { "$PYTHON" "$PARTS/arrived.py" "$RUN/$name"-*.log; }
-# The ledger that the last run printed: SIGNAL, and what its line must match.
-ended() { grep -E "^$1 to otlp: .* \+ 0 dropped \+ 0 in flight\$" "$RUN/sidecar.err"; }
+# The ledger in the last words of the last run: SIGNAL, of which nothing may be missing.
+ended() { jq -eRr 'fromjson? | .ledger // empty | split("; ")[]' "$RUN/sidecar.err" | grep -E "^$1 to otlp: .* \+ 0 dropped \+ 0 in flight\$"; }
 
 # outage PROTOCOL PORT
 outage() {

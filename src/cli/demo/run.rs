@@ -23,6 +23,8 @@ use crate::telemetry::diagnostics::{self, Diagnostics};
 pub struct Asked {
     /// No answer of the demo service fails.
     pub no_failures: bool,
+    /// No client meets the demo's limit.
+    pub no_limit: bool,
     /// Where clients connect.
     pub listen: Option<SocketAddr>,
     /// Where operators connect.
@@ -103,7 +105,10 @@ async fn show(options: &Options, asked: &Asked) -> Result<Farewell, Trouble> {
 /// often as not, and has no say.
 fn configure(stage: &Stage, asked: &Asked) -> Result<Config, Trouble> {
     let file = config::SourceFile { path: "demo.toml".to_owned(), text: stage.config() };
+    let unlimited = |value: &str| asked.no_limit.then(|| value.to_owned());
     let flags = [
+        ("rate_limits.per-ip.rate", unlimited("1000000/s")),
+        ("rate_limits.per-ip.burst", unlimited("1000000")),
         ("server.listen", asked.listen.map(|at| at.to_string())),
         ("admin.listen", asked.admin.map(|at| at.to_string())),
         ("otlp.endpoint", asked.otlp.clone()),
