@@ -1,7 +1,8 @@
 //! Gathering the data of one event of a `text/event-stream` after another (WHATWG HTML §9.2).
 //!
-//! The `data` lines of an event are joined by line feeds. It keeps at most as many bytes of one event
-//! as it is allowed, and says of a larger one only that it was there.
+//! The `data` lines of an event are joined by line feeds. It keeps at most as many bytes of the data of one
+//! event as it is allowed, and says of a larger one only that it was there. Of comments and other fields it
+//! keeps nothing, however long they are.
 
 use super::BOM;
 use super::lines::LineEnds;
@@ -11,17 +12,35 @@ const FIELD: &[u8] = b"data";
 /// Gathers the data of the events of one stream.
 #[derive(Debug, Default)]
 pub struct DataReader {
-    /// The data lines of the current event, each with a line feed; then the current line as it is.
+    /// The data of the current event as far as it has come, each finished line with a line feed.
     kept: Vec<u8>,
-    /// Where in `kept` the current line begins.
-    line: usize,
-    /// How many bytes of the current line have come, kept or not.
-    line_len: usize,
+    line: Line,
     /// Whether something of the current event did not fit.
     is_too_large: bool,
     ends: LineEnds,
-    /// Whether the first line, which may begin with a byte order mark, is over.
-    is_past_first_line: bool,
+    /// Whether the place of a byte order mark, the beginning of the stream, is over.
+    is_past_mark: bool,
+}
+
+/// How much of the current line has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    /// So many bytes of a byte order mark.
+    Mark(usize),
+    /// So many bytes of the name `data`.
+    Name(usize),
+    /// The name and the colon. One space after it is no data.
+    Colon,
+    /// Something of the value.
+    Value,
+    /// What makes it a comment or another field, of which nothing is kept.
+    Other,
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self::Name(0)
+    }
 }
 
 /// The data of a whole event.
@@ -55,48 +74,62 @@ impl DataReader {
         let mut left = self.ends.enter(chunk);
         while let Some(line) = self.ends.cut(&mut left) {
             self.keep(line, limit);
-            self.end_line(&mut visit);
+            self.end_line(limit, &mut visit);
         }
         self.keep(left, limit);
     }
 
-    fn keep(&mut self, bytes: &[u8], limit: usize) {
-        self.line_len += bytes.len();
-        if self.is_too_large {
-            return;
-        }
-        // One byte is left for the line feed.
-        if self.kept.len() + bytes.len() < limit {
-            self.kept.extend_from_slice(bytes);
-        } else if !bytes.is_empty() {
-            self.is_too_large = true;
-            self.kept.clear();
-            self.line = 0;
+    fn keep(&mut self, mut bytes: &[u8], limit: usize) {
+        while let [first, rest @ ..] = bytes {
+            self.line = match self.line {
+                Line::Other => return,
+                Line::Name(0) if !self.is_past_mark && BOM.first() == Some(first) => Line::Mark(1),
+                Line::Mark(len) if BOM.get(len) == Some(first) => {
+                    self.is_past_mark = len + 1 == BOM.len();
+                    if self.is_past_mark { Line::Name(0) } else { Line::Mark(len + 1) }
+                }
+                Line::Name(len) if FIELD.get(len) == Some(first) => Line::Name(len + 1),
+                Line::Name(len) if len == FIELD.len() && *first == b':' => Line::Colon,
+                Line::Colon if *first == b' ' => Line::Value,
+                Line::Colon | Line::Value => {
+                    self.line = Line::Value;
+                    return self.keep_value(bytes, limit);
+                }
+                Line::Mark(_) | Line::Name(_) => Line::Other,
+            };
+            bytes = rest;
         }
     }
 
-    fn end_line(&mut self, visit: &mut impl FnMut(Data<'_>)) {
-        let is_first = !std::mem::replace(&mut self.is_past_first_line, true);
-        if is_first && self.kept.get(self.line..).is_some_and(|line| line.starts_with(BOM)) {
-            self.kept.drain(self.line..self.line + BOM.len());
-            self.line_len -= BOM.len();
+    fn keep_value(&mut self, bytes: &[u8], limit: usize) {
+        // One byte is left for the line feed.
+        if !self.is_too_large && self.kept.len() + bytes.len() < limit {
+            self.kept.extend_from_slice(bytes);
+        } else {
+            self.forget();
         }
-        if std::mem::take(&mut self.line_len) == 0 {
-            return self.end_event(visit);
-        }
-        let line = self.kept.get(self.line..).unwrap_or_default();
-        match line.strip_prefix(FIELD) {
-            Some([]) => self.kept.truncate(self.line),
-            Some([b':', rest @ ..]) => {
-                let value = rest.strip_prefix(b" ").unwrap_or(rest);
-                let name = line.len() - value.len();
-                self.kept.drain(self.line..self.line + name);
+    }
+
+    fn end_line(&mut self, limit: usize, visit: &mut impl FnMut(Data<'_>)) {
+        self.is_past_mark = true;
+        match std::mem::take(&mut self.line) {
+            Line::Name(0) => self.end_event(visit),
+            Line::Name(len) if len < FIELD.len() => {}
+            Line::Mark(_) | Line::Other => {}
+            Line::Name(_) | Line::Colon | Line::Value => {
+                if !self.is_too_large && self.kept.len() < limit {
+                    self.kept.push(b'\n');
+                } else {
+                    self.forget();
+                }
             }
-            // Of a comment or another field nothing stays.
-            _ => return self.kept.truncate(self.line),
         }
-        self.kept.push(b'\n');
-        self.line = self.kept.len();
+    }
+
+    /// Keeps nothing of the current event but that it was too large.
+    fn forget(&mut self) {
+        self.is_too_large = true;
+        self.kept.clear();
     }
 
     fn end_event(&mut self, visit: &mut impl FnMut(Data<'_>)) {
@@ -106,7 +139,6 @@ impl DataReader {
             visit(Data::Whole(data));
         }
         self.kept.clear();
-        self.line = 0;
     }
 }
 
@@ -151,9 +183,27 @@ mod tests {
     #[test]
     fn an_event_that_is_too_large_is_left_out_and_the_next_is_not() {
         let long = "x".repeat(40);
-        let stream = format!("data: {long}\n\ndata: a\n\n: {long}\ndata: b\n\ndata: c\n\n");
+        let stream = format!("data: {long}\n\ndata: a\n\ndata: b\ndata: {long}\n\ndata: c\n\n");
         let expected = [None, Some("a".to_owned()), None, Some("c".to_owned())];
         assert_eq!(events([stream.as_bytes()], 32), expected);
+        // Lines without a value have line feeds, too.
+        let stream = format!("{}\n{}\n", "data\n".repeat(32), "data:\n".repeat(33));
+        assert_eq!(events([stream.as_bytes()], 32), [Some("\n".repeat(31)), None]);
+    }
+
+    #[test]
+    fn nothing_but_data_makes_an_event_too_large() {
+        let long = "x".repeat(100);
+        for line in [": ", ":", "id: ", "event: ", "retry: ", "data", "\u{feff}data: "] {
+            let alone = format!("data: a\n\n{line}{long}\n\ndata: b\n\n");
+            let expected = [Some("a".to_owned()), Some("b".to_owned())];
+            assert_eq!(events([alone.as_bytes()], 32), expected, "{line}");
+            let within = format!("{line}{long}\ndata: a\n{line}{long}\ndata: b\n\n");
+            let events = events(within.as_bytes().chunks(7), 32);
+            let is_marked = line.starts_with('\u{feff}');
+            // At the beginning of the stream the mark is none of the line.
+            assert_eq!(events, [Some("a\nb".to_owned()).filter(|_| !is_marked)], "{line}");
+        }
     }
 
     proptest! {
@@ -171,7 +221,10 @@ mod tests {
                 .chain([bytes.len()])
                 .map(|end| &bytes[std::mem::replace(&mut start, end)..end])
                 .collect();
-            prop_assert_eq!(events(chunks, 1000), events([bytes], 1000));
+            let chunks: Vec<_> = chunks;
+            for limit in [1000, 4] {
+                prop_assert_eq!(events(chunks.clone(), limit), events([bytes], limit));
+            }
         }
     }
 }
