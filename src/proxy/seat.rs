@@ -71,7 +71,7 @@ pub fn draft(exchange: &Exchange, event: Event) -> Draft {
         trace_id: exchange.trace.trace_id,
         status: None,
         duration: None,
-        facts: exchange.facts.clone(),
+        facts: exchange.facts.iter().filter(|fact| fact.is_exact()).cloned().collect(),
         reason: None,
     }
 }

@@ -30,4 +30,14 @@ pub enum Value {
 impl Value {
     /// The label of a value that is not in the configured list.
     pub const OTHER: &'static str = "_other";
+    /// The largest number there is stands for those that are too large to be known to the unit. It costs
+    /// whatever is left, and is told to nobody.
+    pub const VAST: Self = Self::Number(u64::MAX);
+}
+
+impl Fact {
+    /// Whether it may stand in a record: a fact is right or absent.
+    pub fn is_exact(&self) -> bool {
+        self.value != Value::VAST
+    }
 }

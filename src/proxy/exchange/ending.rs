@@ -12,7 +12,7 @@ use super::Exchange;
 use crate::audit::Event;
 use crate::proxy::request_body::{Meter, State};
 use crate::proxy::seat;
-use crate::record::{Abort, Outcome, Record, Refusal, UpstreamLeg};
+use crate::record::{Abort, Fact, Outcome, Record, Refusal, UpstreamLeg};
 use crate::telemetry::diagnostics;
 use crate::telemetry::sampling::Ending;
 
@@ -35,6 +35,7 @@ impl Exchange {
         for due in std::mem::take(&mut self.dues) {
             due.settle(&self.facts);
         }
+        self.facts.retain(Fact::is_exact);
         let is_foreign = outcome == Outcome::Refused(Refusal::TenantMismatch);
         let event = if is_foreign { Some(Event::TenantMismatch) } else { self.route.audit };
         let draft = event.map(|event| seat::draft(self, event));

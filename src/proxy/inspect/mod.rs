@@ -307,7 +307,7 @@ impl<'de> Visitor<'de> for Walk<'_> {
     fn visit_f64<E: Error>(self, number: f64) -> Result<(), E> {
         match whole(number) {
             Some(number) if number <= EXACT => self.note(|taking| taking.count(number)),
-            Some(number) => self.note(|taking| taking.vast(number)),
+            Some(_) => self.note(Taking::vast),
             None => self.other(),
         }
         Ok(())

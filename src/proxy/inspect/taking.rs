@@ -52,10 +52,10 @@ impl Taking {
         }
     }
 
-    /// Of a JSON number that is larger than floats are exact: about so many, and the digits of no id.
-    pub(super) fn vast(&self, about: u64) -> Option<Value> {
+    /// Of a JSON number that is larger than floats are exact: the digits of no id, and no fact to be told.
+    pub(super) fn vast(&self) -> Option<Value> {
         match self {
-            Self::Number => Some(Value::Number(about)),
+            Self::Number => Some(Value::VAST),
             Self::Value { .. } | Self::Length | Self::Hmac(_) => self.other(),
         }
     }
@@ -76,7 +76,7 @@ impl Taking {
             (Self::Number, Ok(text)) => {
                 let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
                 // Digits fail to be a number only where they are too many.
-                is_plain.then(|| Value::Number(text.parse().unwrap_or(u64::MAX)))
+                is_plain.then(|| text.parse().map_or(Value::VAST, Value::Number))
             }
             (_, Ok(text)) => self.text(text),
         }

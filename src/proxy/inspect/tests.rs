@@ -90,11 +90,11 @@ fn numbers_are_counts_and_nothing_else() {
         ("12.0", "n=12"),
         ("1.2e1", "n=12"),
         ("18446744073709551615", "n=18446744073709551615"),
-        // Beyond that, and beyond what a float tells apart, it is about so many.
+        // Beyond that, and beyond what a float tells apart, it is more than is told.
         ("18446744073709551616", "n=18446744073709551615"),
         ("1e300", "n=18446744073709551615"),
         ("9007199254740991.0", "n=9007199254740991"),
-        ("9007199254740993.0", "n=9007199254740992"),
+        ("9007199254740993.0", "n=18446744073709551615"),
     ] {
         assert_eq!(facts(&captures, &format!(r#"{{"n":{json}}}"#)), [expected]);
     }
