@@ -1,11 +1,12 @@
 //! What the spool needs of a disk, and the real one.
 //!
 //! The trait is small so that a test can stand in a disk that fails and forgets. Every method says
-//! what is durable when it answers `Ok`; all of them block.
+//! what is durable when it answers `Ok`; all of them block. The real one touches nothing in a directory that
+//! took the place of the one that it locked: that may be another process's.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -54,6 +55,17 @@ impl RealDisk {
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self { directory: directory.into(), lock: None }
     }
+
+    /// Where a file of this name is, if the directory is still the one that was locked.
+    fn at(&self, name: &str) -> io::Result<PathBuf> {
+        if let Some(held) = &self.lock {
+            let (held, there) = (held.metadata()?, fs::metadata(self.directory.join(Self::LOCK))?);
+            if (held.dev(), held.ino()) != (there.dev(), there.ino()) {
+                return Err(io::Error::other("another directory is where the spool was"));
+            }
+        }
+        Ok(self.directory.join(name))
+    }
 }
 
 impl Disk for RealDisk {
@@ -92,12 +104,12 @@ impl Disk for RealDisk {
 
     fn read(&mut self, name: &str, most: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        File::open(self.directory.join(name))?.take(most).read_to_end(&mut bytes)?;
+        File::open(self.at(name)?)?.take(most).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
     fn write(&mut self, name: &str, parts: &[&[u8]]) -> io::Result<()> {
-        let path = self.directory.join(name);
+        let path = self.at(name)?;
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);
         // What has the name already may be a link, and lead anywhere; it is replaced, never followed.
@@ -115,7 +127,7 @@ impl Disk for RealDisk {
     }
 
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.directory.join(from), self.directory.join(to))
+        fs::rename(self.at(from)?, self.at(to)?)
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -123,9 +135,40 @@ impl Disk for RealDisk {
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
-        match fs::remove_file(self.directory.join(name)) {
+        match self.at(name).and_then(fs::remove_file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_in_the_place_of_the_one_that_was_locked_is_left_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        let place = parent.path().join("spool");
+        let [mut first, mut second] = [RealDisk::new(&place), RealDisk::new(&place)];
+        first.lock().unwrap();
+        first.write("a", &[b"first"]).unwrap();
+        fs::rename(&place, parent.path().join("moved")).unwrap();
+        assert!(first.write("b", &[b"first"]).is_err(), "there is nothing");
+        assert!(first.remove("a").is_ok(), "nothing there has that name");
+        second.lock().unwrap();
+        second.write("a", &[b"second"]).unwrap();
+        for refused in [
+            first.read("a", 9).map(drop),
+            first.write("b", &[b"first"]),
+            first.rename("a", "b"),
+            first.remove("a"),
+        ] {
+            let error = refused.unwrap_err();
+            assert_eq!(error.to_string(), "another directory is where the spool was");
+        }
+        assert_eq!(second.read("a", 9).unwrap(), b"second");
+        assert_eq!(second.list().unwrap().len(), 2, "the lock and its own");
+        assert!(parent.path().join("moved/a").exists());
     }
 }

@@ -9,6 +9,8 @@ use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+
 use super::out::{Identity, Out};
 
 /// One directory.
@@ -66,8 +68,8 @@ pub(super) trait Draft: Write + Send {
 #[derive(Debug)]
 pub(super) struct RealDisk {
     directory: PathBuf,
-    /// Ours while it is open.
-    _lock: File,
+    /// The directory, ours while it is open.
+    lock: Mutex<File>,
 }
 
 impl RealDisk {
@@ -89,21 +91,37 @@ impl RealDisk {
             }
         }
         match lock.try_lock() {
-            Err(TryLockError::WouldBlock) => {
-                Err(io::Error::new(io::ErrorKind::WouldBlock, "another process writes there"))
-            }
-            _ => Ok(Self { directory: directory.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(taken()),
+            _ => Ok(Self { directory: directory.to_owned(), lock: Mutex::new(lock) }),
         }
     }
 
     fn at(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
+
+    /// Where a file of this name may be changed. A directory that took the place of the one that was taken is
+    /// taken as well, unless it is another process's.
+    fn own(&self, name: &str) -> io::Result<PathBuf> {
+        let mut lock = self.lock.lock();
+        if identity(&lock.metadata()?) != identity(&fs::metadata(&self.directory)?) {
+            let there = File::open(&self.directory)?;
+            match there.try_lock() {
+                Err(TryLockError::WouldBlock) => return Err(taken()),
+                _ => *lock = there,
+            }
+        }
+        Ok(self.at(name))
+    }
+}
+
+fn taken() -> io::Error {
+    io::Error::new(io::ErrorKind::WouldBlock, "another process writes there")
 }
 
 impl Disk for RealDisk {
     fn open(&self, name: &str) -> io::Result<Box<dyn Out>> {
-        let path = self.at(name);
+        let path = self.own(name)?;
         let kind = fs::metadata(&path).ok().map(|found| found.file_type());
         let mut options = OpenOptions::new();
         options.append(true).create(true).mode(0o640);
@@ -135,11 +153,11 @@ impl Disk for RealDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.at(from), self.at(to))
+        fs::rename(self.own(from)?, self.at(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        match fs::remove_file(self.at(name)) {
+        match self.own(name).and_then(fs::remove_file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
@@ -161,7 +179,7 @@ impl Disk for RealDisk {
     fn create(&self, name: &str) -> io::Result<Box<dyn Draft>> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o640);
-        Ok(Box::new(options.open(self.at(name))?))
+        Ok(Box::new(options.open(self.own(name)?)?))
     }
 }
 

@@ -273,3 +273,29 @@ fn a_directory_that_is_a_file_is_called_one() {
     );
     assert_eq!(fs::read(&path).unwrap(), b"text");
 }
+
+#[test]
+fn a_directory_in_the_place_of_ours_is_taken_too_unless_it_is_another_s() {
+    let parent = tempfile::tempdir().unwrap();
+    let (place, moved) = (parent.path().join("logs"), parent.path().join("moved"));
+    let first = RealDisk::take(&place).unwrap();
+    first.create("a").unwrap();
+    fs::rename(&place, &moved).unwrap();
+    fs::create_dir(&place).unwrap();
+    first.create("b").unwrap();
+    assert!(place.join("b").exists());
+    assert!(RealDisk::take(&place).is_err(), "it is ours now");
+
+    fs::rename(&place, parent.path().join("moved.2")).unwrap();
+    let second = RealDisk::take(&place).unwrap();
+    second.create("c").unwrap();
+    for refused in [
+        first.open("c").map(drop),
+        first.rename("c", "d"),
+        first.remove("c"),
+        first.create("e").map(drop),
+    ] {
+        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+    assert_eq!(second.list().unwrap(), ["c"]);
+}
