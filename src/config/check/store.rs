@@ -1,7 +1,7 @@
 //! `[rate_limit_store]`, and the URLs it may hold.
 //!
 //! Unlike other URLs, a store's carries its credentials: that is how Redis' own tools have it. They
-//! are kept out of every message, and out of the quoted line.
+//! are kept out of every message, and `secrecy` keeps them out of the quoted line.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -25,7 +25,6 @@ const DATABASES: u32 = 100_000;
 
 /// `[rate_limit_store]`.
 pub(super) fn store(section: &Section<'_>, store: &mut RateLimitStore) {
-    section.mask("redis_url");
     store.url = match section.optional("redis_url") {
         Some(_) => section.parsed("redis_url", "a usable URL", parse),
         None => None,
@@ -86,6 +85,10 @@ enum WrongUrl {
 }
 
 fn parse(text: &str) -> Result<StoreUrl, WrongUrl> {
+    // Credentials that a store's URL cannot have would be shown as a part of its place.
+    if text.contains(['?', '#']) {
+        return Err(WrongUrl::Query);
+    }
     if let Some(path) = text.strip_prefix("unix:") {
         return socket(path);
     }
@@ -96,9 +99,6 @@ fn parse(text: &str) -> Result<StoreUrl, WrongUrl> {
         "rediss" | "valkeys" => true,
         _ => return Err(WrongUrl::Scheme),
     };
-    if rest.contains(['?', '#']) {
-        return Err(WrongUrl::Query);
-    }
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let (credentials, hosts) = match authority.rsplit_once('@') {
         Some((credentials, hosts)) => (Some(credentials), hosts),
@@ -269,6 +269,8 @@ mod tests {
             ("redis+sentinel://a", WrongUrl::Master),
             ("redis+sentinel://a/b%20c", WrongUrl::Master),
             ("redis://a?protocol=resp3", WrongUrl::Query),
+            ("unix:/run/redis.sock?pass=secret", WrongUrl::Query),
+            ("unix:///run/redis.sock#secret", WrongUrl::Query),
             ("unix:redis.sock", WrongUrl::Socket),
         ] {
             assert_eq!(parse(text), Err(wrong), "{text}");
