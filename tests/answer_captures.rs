@@ -278,6 +278,43 @@ async fn an_event_that_cannot_be_read_makes_what_came_before_it_unknown() {
 }
 
 #[tokio::test]
+async fn lines_that_hold_no_data_take_no_fact_away_however_long_they_are() {
+    let long = "x".repeat(4000);
+    let usage = "data: {\"usage\":{\"input\":12}}\n";
+    for line in [":", "id:", "event:", "retry:", "datum:"] {
+        for stream in [
+            format!("{usage}\n{line} {long}\n\n"),
+            format!("{line} {long}\n{usage}\n"),
+            format!("{usage}{line} {long}\n\ndata: {{\"usage\":{{\"output\":34}}}}\n\n"),
+        ] {
+            let upstream = upstream::answering_once(format!("{EVENTS}{stream}")).await;
+            let mut sidecar = reading(&upstream, "[inspect]\nmax_body = \"1KiB\"\n").await;
+            assert_eq!(ask(&sidecar).await.body, stream.as_bytes());
+            let facts = facts(&*sidecar.record().await);
+            assert_eq!(facts.first().map(String::as_str), Some("tokens.in=12"), "{line}");
+            assert_is(unreadable(&sidecar), 0.0);
+            assert_eq!(sidecar.proxy.inspection().reserved(), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_number_too_large_to_be_told_to_the_unit_is_no_fact() {
+    for number in ["18446744073709551615", "18446744073709551616", "1e30", "9007199254740993.0"] {
+        let body = format!("{{\"usage\":{{\"input\":{number},\"output\":9007199254740993}}}}");
+        let stream = format!("{EVENTS}data: {body}\n\n");
+        let streamed = upstream::answering_once(stream).await;
+        let whole = upstream::answering(answer(JSON, &body)).await;
+        for upstream in [streamed, whole] {
+            let mut sidecar = reading(&upstream, "").await;
+            ask(&sidecar).await;
+            let record = sidecar.record().await;
+            assert_eq!(facts(&record), ["tokens.out=9007199254740993"], "{number}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn where_no_memory_is_left_answers_pass_unread() {
     let bounds = "[inspect]\nmax_body = \"2KiB\"\nmax_memory = \"2KiB\"\n";
     for answer in

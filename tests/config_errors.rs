@@ -42,6 +42,7 @@ macro_rules! refused {
 mod directories;
 mod limits;
 mod routes;
+mod secrets;
 mod slips;
 mod twice;
 mod unknown;

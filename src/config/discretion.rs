@@ -1,16 +1,18 @@
-//! Which values a quoted line may show, of keys that nobody reads: unknown ones, and those that stand in the
-//! file twice.
+//! Which values a quoted line may show, of keys that nobody reads: unknown ones, those that stand in the
+//! file twice, and those of lines that are no TOML.
 //!
 //! What they hold is not known, so the words of the key and the look of the value decide, and where they are
 //! in doubt it is hidden: who has written a token shall not find it in the log of a build.
-//! It does not decide for keys that are known: their readers do.
+//! It does not decide for keys that are known: `secrecy` does.
 
 use super::error::Problems;
 use super::keys::nearest;
 use super::raw::{Node, Value};
+use super::secrecy::is_near_a_secret;
+use super::twice;
 
 /// Words of keys that may hold a secret.
-const TELLING: [&str; 17] = [
+pub(super) const TELLING: [&str; 18] = [
     "api",
     "auth",
     "bearer",
@@ -23,12 +25,15 @@ const TELLING: [&str; 17] = [
     "pass",
     "password",
     "pwd",
+    "redis_url",
     "secret",
     "session",
     "signature",
     "token",
     "webhook",
 ];
+/// Lines that are looked through for the table of a broken one.
+const LINES: usize = 1000;
 /// A word or a number is shorter; a longer one may be random.
 const LONGEST: usize = 24;
 
@@ -60,7 +65,39 @@ fn mask(is_told: bool, node: &Node, problems: &Problems) {
 /// Whether a text that is, or was meant to be, the value of this key is not to be shown.
 pub(super) fn hides(path: &str, text: &str) -> bool {
     let bare = text.trim().trim_matches(['"', '\'']);
-    is_telling(path) || is_telling(bare) || may_be_secret(bare)
+    is_near_a_secret(path) || is_telling(path) || is_telling(bare) || may_be_secret(bare)
+}
+
+/// How many bytes of a line that cannot be read may be shown, after these lines: all of it, what is before its
+/// value, or none.
+pub(super) fn shown_of_broken(before: &str, line: &str) -> usize {
+    let mut lines = before.lines().rev();
+    let header = lines.by_ref().take(LINES).find_map(twice::header);
+    if header.is_none() && lines.next().is_some() {
+        return 0;
+    }
+    let header = header.unwrap_or_default();
+    let table = header.join(".");
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.\"' \t".contains(c);
+    let key = line.split_once('=').map(|(key, _)| key).filter(|key| key.chars().all(is_name));
+    let value = key.map_or(0, |key| key.len() + 1);
+    let bare = line[value..].trim().trim_matches(['"', '\'']);
+    let hides = is_telling(&table)
+        || !twice::is_table(&header)
+        || may_be_secret(bare)
+        || (bare.contains('{') && is_telling(bare))
+        || match key.map(str::trim) {
+            // It may go on from a line before, of which the key is not known.
+            None => !is_header(line) && (table.is_empty() || is_near_a_secret(&table)),
+            Some(key) => is_telling(key) || (table.is_empty() && is_near_a_secret(key)),
+        };
+    if hides { value } else { line.len() }
+}
+
+/// Whether a line was meant to be the header of a table that exists.
+fn is_header(line: &str) -> bool {
+    let name = line.trim_start_matches('[').split(['.', ']', ' ', '\r', '\n']).next();
+    line.starts_with('[') && name.is_some_and(|name| twice::is_table(&[name.to_owned()]))
 }
 
 /// Whether a key, or a part of it, is one of the telling words, or nearly.

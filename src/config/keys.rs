@@ -2,6 +2,7 @@
 //!
 //! `check` reads the values; a debug assertion there refuses a key that is missing here.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::error::Problems;
@@ -209,18 +210,11 @@ pub(crate) fn refuse_unknown(root: &Table, problems: &Problems) {
 fn walk(table: &Table, path: &str, problems: &Problems) {
     let known = children(path);
     for (key, entry) in &table.0 {
-        let list = format!("{key}[]");
-        let segment = if known.contains("*") {
-            "*"
-        } else if known.contains(list.as_str()) {
-            list.as_str()
-        } else if known.contains(key.as_str()) {
-            key.as_str()
-        } else {
+        let Some(segment) = segment(&known, key) else {
             unknown::refuse(key, entry, path, &known, problems);
             continue;
         };
-        let path = join(path, segment);
+        let path = join(path, &segment);
         // A value of the wrong type is refused by whoever reads it.
         match &entry.node.value {
             Value::Table(table) if !children(&path).is_empty() => walk(table, &path, problems),
@@ -233,6 +227,18 @@ fn walk(table: &Table, path: &str, problems: &Problems) {
             }
             _ => {}
         }
+    }
+}
+
+/// The segment that stands for this key in a table with these; none for one that does not exist.
+pub(super) fn segment<'k>(known: &BTreeSet<&str>, key: &'k str) -> Option<Cow<'k, str>> {
+    let list = format!("{key}[]");
+    if known.contains("*") {
+        Some("*".into())
+    } else if known.contains(list.as_str()) {
+        Some(list.into())
+    } else {
+        known.contains(key).then(|| key.into())
     }
 }
 
@@ -259,7 +265,8 @@ pub(super) fn shown(path: &str) -> String {
     path.replace("[]", "").replace('*', "<name>")
 }
 
-fn join(path: &str, segment: &str) -> String {
+/// The path of a segment below this path.
+pub(super) fn join(path: &str, segment: &str) -> String {
     if path.is_empty() { segment.to_owned() } else { format!("{path}.{segment}") }
 }
 

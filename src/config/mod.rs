@@ -27,6 +27,7 @@ mod keys;
 pub mod model;
 mod raw;
 mod reach;
+mod secrecy;
 mod section;
 mod slips;
 #[cfg(test)]

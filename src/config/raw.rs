@@ -4,13 +4,14 @@
 //! whatever TOML accepts: which keys exist is `keys`' business, which values are right is `check`'s.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
 
 use super::SourceFile;
 use super::error::{Origin, Problem, Problems};
 use super::expand::expand;
-use super::{dialect, twice};
+use super::{dialect, discretion, secrecy, twice};
 
 /// A table: its entries by key.
 #[derive(Clone, Debug, Default)]
@@ -82,14 +83,16 @@ impl Table {
         }
         for error in &errors {
             let span = error.span().unwrap_or(0..0);
-            mask_broken_line(&file.text, span.start, problems);
+            mask_broken_lines(&file.text, &span, problems);
             let is_placed = file.text.get(span.clone()).is_some();
             problems.push(match error.message().trim() {
                 "duplicate key" if is_placed => twice::problem(&file.text, &span, problems),
                 message => Problem::at(&Origin::File(span), message),
             });
         }
-        (table(tree.get_ref(), env, problems), broken)
+        let tree = table(tree.get_ref(), env, problems);
+        secrecy::cover(&tree, &file.text, problems);
+        (tree, broken)
     }
 
     /// The entry of this key.
@@ -178,15 +181,6 @@ impl Node {
             Value::Table(_) => "a table",
         }
     }
-
-    /// Keeps every string in it out of the quoted lines.
-    pub(crate) fn mask(&self, problems: &Problems) {
-        match &self.value {
-            Value::List(list) => list.iter().for_each(|node| node.mask(problems)),
-            Value::Table(table) => table.0.values().for_each(|entry| entry.node.mask(problems)),
-            _ => problems.mask(&self.origin),
-        }
-    }
 }
 
 /// A table as the parser has it.
@@ -236,16 +230,19 @@ fn integer(text: &str, radix: u32) -> i64 {
     i64::from_str_radix(text, radix).unwrap_or(nearest)
 }
 
-/// A line with a syntax error has no tree to say which value is secret, so its key decides.
-fn mask_broken_line(text: &str, at: usize, problems: &Problems) {
-    const TELLING: [&str; 8] =
-        ["dsn", "notify", "header", "auth", "token", "secret", "password", "key"];
-    let at = text.floor_char_boundary(at);
-    let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-    let end = text[at..].find('\n').map_or(text.len(), |newline| at + newline);
-    let Some(equals) = text[start..end].find('=') else { return };
-    let key = text[start..start + equals].to_ascii_lowercase();
-    if TELLING.iter().any(|word| key.contains(word)) {
-        problems.mask(&Origin::File(start + equals + 1..end));
+/// Lines with a syntax error have no tree to say which value is secret, so their table, their key and
+/// their look decide.
+fn mask_broken_lines(text: &str, span: &Range<usize>, problems: &Problems) {
+    let floor = |at: usize| text.floor_char_boundary(at.min(text.len()));
+    let first = text[..floor(span.start)].rfind('\n').map_or(0, |newline| newline + 1);
+    let end = floor(span.end).max(first);
+    let mut start = first;
+    for line in text[first..].split_inclusive('\n') {
+        if start > end {
+            break;
+        }
+        let shown = discretion::shown_of_broken(&text[..start], line);
+        problems.mask(&Origin::File(start + shown..start + line.len()));
+        start += line.len();
     }
 }

@@ -8,6 +8,7 @@ use std::fmt::Display;
 use super::error::{Origin, Problem, Problems};
 use super::keys::is_known;
 use super::raw::{Node, Table, Value};
+use super::secrecy::is_near_a_secret;
 use super::{discretion, slips};
 
 /// A table of the tree, or the place where one would be.
@@ -138,13 +139,6 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Keeps the key's value out of every quoted line.
-    pub(crate) fn mask(&self, key: &str) {
-        if let Some(node) = self.node(key) {
-            node.mask(self.problems);
-        }
-    }
-
     /// Where the key's value was written; the table's place if it was not.
     pub(crate) fn origin_of(&self, key: &str) -> Origin {
         self.node(key).map_or_else(|| self.origin.clone(), |node| node.origin.clone())
@@ -267,6 +261,8 @@ impl<'a> Section<'a> {
 
     pub(super) fn wrong_type(&self, key: &str, node: &Node, expected: &str) {
         let help = match &node.value {
+            // A hint repeats the value.
+            Value::Text(_) if is_near_a_secret(&self.path_of(key)) => None,
             Value::Text(text) => slips::plain(text, expected, node.is_external()).map(|help| {
                 // Quotes may be there for a variable's sake.
                 match self.variable(key).filter(|_| !node.is_external()) {

@@ -12,6 +12,7 @@ use toml::de::DeTable;
 
 use super::discretion;
 use super::error::{Origin, Problem, Problems};
+use super::keys::{children, segment};
 use super::raw::{self, Entry, Table, Value};
 
 /// The problem with the key at these bytes, which is there already.
@@ -55,10 +56,22 @@ fn path_to(text: &str, start: usize, end: usize) -> Option<Vec<String>> {
     if written.starts_with('[') {
         return Some(own);
     }
-    let mut headers = text[..start].lines().rev().map(str::trim);
-    let Some(header) = headers.find(|line| line.starts_with('[')) else { return Some(own) };
-    let inside = header.trim_start_matches('[').split(']').next()?;
-    Some(keys(inside)?.into_iter().chain(own).collect())
+    let header = text[..start].lines().rev().find_map(header).unwrap_or_default();
+    is_table(&header).then(|| header.into_iter().chain(own).collect())
+}
+
+/// The path in a line that looks like a header.
+pub(super) fn header(line: &str) -> Option<Vec<String>> {
+    let (inside, after) = line.trim().strip_prefix('[')?.split_once(']')?;
+    let after = after.trim_start_matches(']').trim_start();
+    let path = keys(inside.trim_start_matches('['))?;
+    (after.is_empty() || after.starts_with('#')).then_some(path)
+}
+
+/// Whether a path may be that of a table, the top level included. A list within a list can look like a
+/// header, but for its name.
+pub(super) fn is_table(path: &[String]) -> bool {
+    path.first().is_none_or(|name| segment(&children(""), name).is_some())
 }
 
 /// A dotted key in its parts. `None` for one that is more than names and dots.

@@ -104,11 +104,8 @@ fn intake(section: &Section<'_>, outside: &mut Outside, wish: Wish) -> Option<St
         Some(_) => section.parsed("site", "a Datadog site", site)?,
         None => SITE.to_owned(),
     };
-    let Some(text) = section.optional("url") else {
+    if section.optional("url").is_none() {
         return Some(format!("https://http-intake.logs.{site}{PATH}"));
-    };
-    if url::may_hold_credentials(text) || text.contains('?') {
-        section.mask("url");
     }
     let url = section.parsed("url", "a usable URL", url::parse)?;
     if url.path.contains('?') {

@@ -167,10 +167,6 @@ fn endpoint(section: &Section<'_>) -> Endpoint {
     if text.is_empty() {
         return Endpoint::Nowhere;
     }
-    // A query may hold a key.
-    if url::may_hold_credentials(text) || text.contains('?') {
-        section.mask("endpoint");
-    }
     if !text.contains("://")
         && let Ok(url) = url::parse(&format!("https://{text}"))
     {
@@ -255,7 +251,6 @@ pub(super) fn is_near(url: &Url) -> bool {
 }
 
 fn headers(section: &Section<'_>) -> Vec<(String, Secret)> {
-    section.mask("headers");
     let mut headers = Vec::new();
     for (name, value) in section.pairs("headers") {
         let refuse = |origin, what: &str, label: &str| {
@@ -263,7 +258,10 @@ fn headers(section: &Section<'_>) -> Vec<(String, Secret)> {
             section.problems.push(Problem::at(origin, title).label(label));
         };
         let Ok(key) = names::header_name(&name.text) else {
-            refuse(&name.origin, "is not a header", "expected letters, digits and `-`");
+            // It may be a whole header, value and all.
+            let title = format!("`{}` has a name that is not a header", section.path_of("headers"));
+            let label = "expected letters, digits and `-`";
+            section.problems.push(Problem::at(&name.origin, title).label(label));
             continue;
         };
         if OURS.contains(&&*key) || key.starts_with("grpc-") {

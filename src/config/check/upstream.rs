@@ -44,9 +44,6 @@ fn address(section: &Section<'_>, upstream: &mut Upstream) -> Option<()> {
     if let Some(path) = text.strip_prefix("unix:") {
         return socket(section, path, upstream);
     }
-    if url::may_hold_credentials(text) {
-        section.mask("url");
-    }
     let url = section.parsed("url", "a usable URL", url::parse_upstream)?;
     if url.path != "/" {
         let help = "the client's path is passed on as it is";

@@ -84,11 +84,6 @@ fn parse_any(text: &str, schemes: &'static str) -> Result<Url, UrlError> {
     })
 }
 
-/// Whether a text may hold credentials, so that it must not be quoted.
-pub(super) fn may_hold_credentials(text: &str) -> bool {
-    text.contains('@')
-}
-
 fn authority_of(text: &str) -> &str {
     let after = text.split_once("://").map_or(text, |(_, after)| after);
     after.split(['/', '?', '#']).next().unwrap_or(after)

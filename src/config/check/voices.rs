@@ -49,7 +49,6 @@ pub(super) fn sentry(
     service: &Service,
     outside: &mut Outside,
 ) -> Option<Sentry> {
-    section.mask("dsn");
     let dsn = section.optional("dsn").and_then(|_| section.parsed("dsn", "a Sentry DSN", dsn));
     let environment = match section.optional("environment") {
         Some(_) => section.parsed("environment", "a usable name", label),

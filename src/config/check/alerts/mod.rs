@@ -123,16 +123,12 @@ fn notify(table: &Section<'_>) -> Option<Notify> {
                 notify.sentry = true;
                 continue;
             }
-            text => {
-                // Whatever it is meant to be: it may hold the URL.
-                table.problems.mask(&word.origin);
-                match text.strip_prefix("webhook:") {
-                    Some(_) if notify.webhook.is_some() => Err("one webhook is told already"),
-                    Some("") => Err("it has no URL; is its variable empty?"),
-                    Some(url) => read(url).map(|url| notify.webhook = Some(url)),
-                    None => Err("expected \"log\", \"sentry\" or \"webhook:URL\""),
-                }
-            }
+            text => match text.strip_prefix("webhook:") {
+                Some(_) if notify.webhook.is_some() => Err("one webhook is told already"),
+                Some("") => Err("it has no URL; is its variable empty?"),
+                Some(url) => read(url).map(|url| notify.webhook = Some(url)),
+                None => Err("expected \"log\", \"sentry\" or \"webhook:URL\""),
+            },
         };
         let Err(label) = fault else { continue };
         is_right = false;
