@@ -129,7 +129,7 @@ async fn walk(
         RequestBody::new(inspected.lead, inspected.rest, meter, exchange.route.max_request_body);
     let (request, offer) = forward::prepare(exchange, peer, head, survey, target, body);
     let (mut request, upstream) = (Some(request), proxy.upstream());
-    let mut response = forward::forward(exchange, upstream, meter, &mut request, offer).await?;
+    let mut response = forward::send(exchange, upstream, meter, &mut request, offer).await?;
     if let Some(probe) = probe {
         probe.succeed();
     }

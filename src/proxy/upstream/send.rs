@@ -59,38 +59,36 @@ pub async fn send(
     };
     let mut line = line.map_err(NoResponse::NoConnection)?;
     let mut resends = 0;
+    // No answer lives on beside a wait for another connection: the future would keep room for both.
     loop {
-        let cut = match line {
-            Line::Http1(mut lease) => match attempt(&mut lease, request, &mut watch).await {
-                Ok(response) => return Ok(response.map(|body| UpstreamBody::http1(body, lease))),
-                Err(Cut::Unsent) if lease.origin == Origin::Reused => {
-                    line = upstream.renew(lease).await.map_err(NoResponse::NoConnection)?;
-                    continue;
-                }
-                Err(Cut::Unsent | Cut::Failed(NoResponse::Reset)) if lease.is_malformed() => {
-                    Cut::Failed(NoResponse::Protocol)
-                }
-                Err(cut) => cut,
-            },
-            // Boxed, so that an exchange on HTTP/1.1 keeps no room for it.
-            Line::Http2(slot) => {
-                let sent = exchange(slot, upstream.target(), request, &mut watch);
-                match Box::pin(sent).await {
-                    Ok(response) => return Ok(response.map(UpstreamBody::http2)),
-                    Err(Cut::Unsent) if resends < MAX_RESENDS => {
-                        resends += 1;
-                        let checked_out = upstream.check_out(Instant::now()).await;
-                        line = checked_out.map_err(NoResponse::NoConnection)?;
-                        continue;
+        line = match line {
+            Line::Http1(mut lease) => {
+                let cut = match attempt(&mut lease, request, &mut watch).await {
+                    Ok(response) => {
+                        return Ok(response.map(|body| UpstreamBody::http1(body, lease)));
                     }
                     Err(cut) => cut,
+                };
+                if !(cut.is_unsent() && lease.origin == Origin::Reused) {
+                    return Err(cut.into_reason(lease.is_malformed()));
                 }
+                upstream.renew(lease).await
             }
-        };
-        return Err(match cut {
-            Cut::Unsent => NoResponse::Reset,
-            Cut::Failed(reason) => reason,
-        });
+            Line::Http2(slot) => {
+                // Boxed, so that an exchange on HTTP/1.1 keeps no room for it.
+                let sent = Box::pin(exchange(slot, upstream.target(), request, &mut watch));
+                let cut = match sent.await {
+                    Ok(response) => return Ok(response.map(UpstreamBody::http2)),
+                    Err(cut) => cut,
+                };
+                resends += 1;
+                if !cut.is_unsent() || resends > MAX_RESENDS {
+                    return Err(cut.into_reason(false));
+                }
+                upstream.check_out(Instant::now()).await
+            }
+        }
+        .map_err(NoResponse::NoConnection)?;
     }
 }
 
@@ -100,6 +98,21 @@ pub(super) enum Cut {
     Unsent,
     /// The upstream may have.
     Failed(NoResponse),
+}
+
+impl Cut {
+    fn is_unsent(&self) -> bool {
+        matches!(self, Self::Unsent)
+    }
+
+    /// Why there is no response head, where the request is not sent again.
+    fn into_reason(self, is_malformed: bool) -> NoResponse {
+        match self {
+            Self::Unsent | Self::Failed(NoResponse::Reset) if is_malformed => NoResponse::Protocol,
+            Self::Unsent => NoResponse::Reset,
+            Self::Failed(reason) => reason,
+        }
+    }
 }
 
 async fn attempt(

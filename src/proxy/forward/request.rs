@@ -1,42 +1,33 @@
-//! The upstream request: rebuilt from validated parts, sent, and its head awaited.
+//! The upstream request: rebuilt from validated parts.
 //!
 //! Method, target and framing are made anew: the canonical target, and the length of the body itself.
 //! Of the client's fields those pass that nothing holds back: hop-by-hop fields (RFC 9110 §7.6.1),
 //! identity claims and untrusted forwarding fields stay behind. `traceparent`, the request id and
 //! `X-Forwarded-*` are ours.
 //!
-//! It does not choose whether to forward.
+//! It sends nothing.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
 
 use http::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http::{Method, Request, StatusCode, Uri, Version};
 use http_body::Body;
-use tokio::time::Instant;
 
-use super::claims::Claimed;
-use super::exchange::{Exchange, Stop};
-use super::identity::Identity;
-use super::patience::Patience;
-use super::peer::Peer;
-use super::plan::Plan;
-use super::request_body::{Meter, RequestBody, State};
-use super::survey::Survey;
-use super::target::{self, Target};
-use super::trace;
-use super::upstream::lease::{Accepted, UpstreamBody};
-use super::upstream::send::{NoResponse, send};
-use super::upstream::{NoConnection, Upstream};
-use crate::http::answer::judge;
 use crate::http::hop::SIGNED_IDENTITY;
 use crate::http::{forwarded, hop, http2, upgrade};
-use crate::record::{Failure, Refusal};
+use crate::proxy::claims::Claimed;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::identity::Identity;
+use crate::proxy::peer::Peer;
+use crate::proxy::plan::Plan;
+use crate::proxy::request_body::RequestBody;
+use crate::proxy::survey::Survey;
+use crate::proxy::target::{self, Target};
+use crate::proxy::trace;
 
 /// How long an upstream may leave a client's `Expect: 100-continue` unanswered.
 const SILENCE: std::time::Duration = std::time::Duration::from_secs(1);
@@ -156,37 +147,6 @@ fn hold(request: &mut Request<RequestBody>, response_header: Option<std::time::D
     });
 }
 
-/// Sends the request and waits for the response head.
-pub async fn forward(
-    exchange: &mut Exchange,
-    upstream: &Arc<Upstream>,
-    meter: &Meter,
-    request: &mut Option<Request<RequestBody>>,
-    offer: Option<Offer>,
-) -> Result<Response<UpstreamBody>, Stop> {
-    let now = Instant::now();
-    exchange.depart(now);
-    let mut wait = Wait::new(exchange, meter);
-    let answer = send(upstream, now, request, |cx| wait.poll(exchange, meter, cx)).await;
-    let answer = answer.and_then(|response| {
-        match judge(response.version(), response.status(), response.headers()) {
-            Ok(()) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                switched(response, offer)
-            }
-            Ok(()) => Ok(response),
-            Err(what) => {
-                tracing::debug!(error = %what, "The upstream's answer is malformed.");
-                Err(NoResponse::Protocol)
-            }
-        }
-    });
-    if let Err(NoResponse::NoConnection(NoConnection::Unreachable | NoConnection::Tls)) = &answer {
-        upstream.breaker().fail();
-    }
-    exchange.arrive(answer.as_ref().ok().map(|response| response.status().as_u16()));
-    answer.map_err(|reason| stop(&reason, meter.state(), wait.is_over()))
-}
-
 /// The protocols that a request offers to switch to. Boxed: few requests do.
 pub type Offer = Box<HeaderValue>;
 
@@ -195,84 +155,6 @@ pub type Offer = Box<HeaderValue>;
 fn offer(version: Version, headers: &HeaderMap, body: &RequestBody) -> Option<Offer> {
     let can_switch = version == Version::HTTP_11 && body.is_end_stream();
     if can_switch { upgrade::offer(headers).map(Box::new) } else { None }
-}
-
-/// Takes note of what a 101 switches to. One that was not asked for, or that switches to something
-/// else, is no answer.
-fn switched(
-    mut response: Response<UpstreamBody>,
-    offer: Option<Offer>,
-) -> Result<Response<UpstreamBody>, NoResponse> {
-    let accepted = offer.and_then(|offer| upgrade::accepted(&offer, response.headers()));
-    response.extensions_mut().insert(Accepted(accepted.ok_or(NoResponse::Protocol)?));
-    Ok(response)
-}
-
-/// The clocks of the wait for a response head. The response clock starts when the request has been
-/// sent; until then each pause of the client, and each pause of the upstream's reading, is bounded.
-struct Wait {
-    response_header: Option<std::time::Duration>,
-    patience: Patience,
-    end_by: Option<Instant>,
-    seen: (State, u64),
-    since: Option<Instant>,
-}
-
-impl Wait {
-    fn new(exchange: &Exchange, meter: &Meter) -> Self {
-        Self {
-            response_header: exchange.route.response_header,
-            patience: Patience::new(&exchange.plan.limits),
-            end_by: exchange.plan.timeouts.request.map(|max| exchange.began() + max),
-            seen: (meter.state(), meter.bytes()),
-            since: None,
-        }
-    }
-
-    fn poll(&mut self, exchange: &Exchange, meter: &Meter, cx: &mut Context<'_>) -> Poll<()> {
-        let now_seen = (meter.state(), meter.bytes());
-        if self.seen != now_seen {
-            let now = Instant::now();
-            if let (State::Waiting, Some(since)) = (self.seen.0, self.since) {
-                self.patience.spend(now - since);
-            }
-            self.seen = now_seen;
-            self.since = Some(now);
-        }
-        let since = *self.since.get_or_insert_with(Instant::now);
-        let patience = match self.seen.0 {
-            State::Waiting => Some(self.patience.next_pause(self.seen.1)),
-            _ => self.response_header,
-        };
-        let due = patience.map(|patience| since + patience);
-        exchange.link().poll_due([due, self.end_by].into_iter().flatten().min(), cx)
-    }
-
-    /// Whether the exchange as a whole ran out of time.
-    fn is_over(&self) -> bool {
-        self.end_by.is_some_and(|end| Instant::now() >= end)
-    }
-}
-
-/// What the absence of a response means. A request body that broke explains everything after it.
-fn stop(reason: &NoResponse, body: State, is_over: bool) -> Stop {
-    match (body, reason) {
-        (State::TooLarge, _) => Refusal::BodyTooLarge.into(),
-        (State::Malformed, _) => Refusal::BadRequest.into(),
-        (State::Gone, _) => Stop::Gone,
-        (_, NoResponse::TimedOut) if is_over => Failure::RequestTimeout.into(),
-        (State::Waiting, NoResponse::TimedOut) => Refusal::RequestBodyTimeout.into(),
-        (_, NoResponse::TimedOut) => Failure::ResponseHeaderTimeout.into(),
-        (_, NoResponse::NoConnection(NoConnection::Busy)) => Refusal::Overloaded.into(),
-        (_, NoResponse::NoConnection(NoConnection::Unreachable)) => Failure::UpstreamConnect.into(),
-        (_, NoResponse::NoConnection(NoConnection::Tls)) => Failure::UpstreamTls.into(),
-        (_, NoResponse::NoConnection(NoConnection::WrongProtocol)) => {
-            Failure::UpstreamProtocol.into()
-        }
-        (_, NoResponse::Unsendable) => Refusal::BadRequest.into(),
-        (_, NoResponse::Reset) => Failure::UpstreamReset.into(),
-        (_, NoResponse::Protocol) => Failure::UpstreamProtocol.into(),
-    }
 }
 
 /// Says how the body is framed where hyper would guess otherwise: its client assumes that GET, HEAD
