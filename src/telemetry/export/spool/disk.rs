@@ -22,19 +22,28 @@ pub trait Disk: Send + 'static {
     fn list(&mut self) -> io::Result<Vec<(String, Option<u64>)>>;
 
     /// Reads a file, but at most so many bytes of it.
+    ///
+    /// # Errors
+    /// `NotFound` also where what has the name is no file.
     fn read(&mut self, name: &str, most: u64) -> io::Result<Vec<u8>>;
 
     /// Makes or replaces a file. Its content is durable when this answers, its name is not. After an
     /// error any part of it may be there.
+    ///
+    /// # Errors
+    /// `IsADirectory` if one has the name.
     fn write(&mut self, name: &str, parts: &[&[u8]]) -> io::Result<()>;
 
     /// Gives a file another name, at once or not at all. Not durable by itself.
+    ///
+    /// # Errors
+    /// `IsADirectory` if one has that name.
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
 
     /// Makes all names durable.
     fn sync(&mut self) -> io::Result<()>;
 
-    /// Removes a file. Fine if there is none; not durable by itself.
+    /// Removes a file. Fine if there is none, or a directory in its place; not durable by itself.
     fn remove(&mut self, name: &str) -> io::Result<()>;
 }
 
@@ -59,9 +68,13 @@ impl RealDisk {
     /// Where a file of this name is, if the directory is still the one that was locked.
     fn at(&self, name: &str) -> io::Result<PathBuf> {
         if let Some(held) = &self.lock {
-            let (held, there) = (held.metadata()?, fs::metadata(self.directory.join(Self::LOCK))?);
-            if (held.dev(), held.ino()) != (there.dev(), there.ino()) {
-                return Err(io::Error::other("another directory is where the spool was"));
+            let held = held.metadata()?;
+            let is_held =
+                |there: &fs::Metadata| (held.dev(), held.ino()) == (there.dev(), there.ino());
+            match fs::metadata(self.directory.join(Self::LOCK)) {
+                Ok(there) if is_held(&there) => {}
+                Err(error) if !self.directory.is_dir() => return Err(error),
+                _ => return Err(io::Error::other("another directory is where the spool was")),
             }
         }
         Ok(self.directory.join(name))
@@ -103,8 +116,13 @@ impl Disk for RealDisk {
     }
 
     fn read(&mut self, name: &str, most: u64) -> io::Result<Vec<u8>> {
+        let path = self.at(name)?;
+        // Asked before it is opened: that alone would wait for whoever writes to a pipe.
+        if !fs::metadata(&path)?.is_file() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         let mut bytes = Vec::new();
-        File::open(self.at(name)?)?.take(most).read_to_end(&mut bytes)?;
+        File::open(path)?.take(most).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -115,6 +133,9 @@ impl Disk for RealDisk {
         // What has the name already may be a link, and lead anywhere; it is replaced, never followed.
         let mut file = match options.open(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if is_directory(&path) {
+                    return Err(io::ErrorKind::IsADirectory.into());
+                }
                 fs::remove_file(&path)?;
                 options.open(&path)
             }
@@ -135,11 +156,21 @@ impl Disk for RealDisk {
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
-        match self.at(name).and_then(fs::remove_file) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        let path = match self.at(name) {
+            // With its directory the file is gone, too.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            path => path?,
+        };
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_directory(&path) => Ok(()),
+            removed => removed,
         }
     }
+}
+
+/// Whether a directory has the name; a link to one is none.
+fn is_directory(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| found.is_dir())
 }
 
 #[cfg(test)]
