@@ -237,3 +237,18 @@ fn the_program_in_the_module_documentation_accepts_our_chain() {
         (prev, seq) = (hex, seq + 1);
     }
 }
+
+/// What an older version makes of the trail of a newer one, after a rollback.
+#[test]
+fn a_record_of_a_later_format_is_called_so_and_the_chain_goes_on_behind_it() {
+    let (mut chain, mut line) = (Chain::GENESIS, Vec::new());
+    chain.append(&initiated(1), &mut line);
+    let later = String::from_utf8(line).unwrap().replace(r#""v":1,"#, r#""v":2,"#);
+    let hashed = later.split_once(r#","hash":"#).unwrap().0;
+    let hash = String::from_utf8(chain::hash_of(hashed.as_bytes()).to_vec()).unwrap();
+    let mut trail = format!("{hashed},\"hash\":\"{hash}\"}}\n").into_bytes();
+    Chain::after(1, &hash).unwrap().append(&completed(1), &mut trail);
+    let report = check(&trail);
+    assert_eq!((report.flaws, first_flaw(&report)), (1, (1, Flaw::UnknownVersion(2))));
+    assert_eq!((report.last_seq, report.open.len()), (2, 0));
+}
