@@ -37,6 +37,7 @@ mod routes;
 mod security;
 mod store;
 mod template;
+mod template_slips;
 mod tls;
 mod tracing;
 mod upstream;
