@@ -200,8 +200,8 @@ impl Errors {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let mut out = String::new();
         for problem in self.list.iter().take(SHOWN) {
-            let rendered = renderer.render(&[problem.group(&self.path, &self.text)]);
-            out.push_str(&if problem.has_place(&self.path) { rendered } else { joined(&rendered) });
+            let shown = renderer.render(&[problem.group(&self.path, &self.text)]);
+            out.push_str(&if problem.has_place(&self.path) { shown } else { joined(&shown) });
             out.push_str("\n\n");
         }
         let plural = if self.count() == 1 { "" } else { "s" };

@@ -27,7 +27,7 @@ pub(super) fn duration(text: &str, fits: impl Fn(Duration) -> bool) -> Option<St
         let number = thousandths / 1000;
         let units: &[_] = if number == 0 { &["s"] } else { &["s", "ms"] };
         let written = units.iter().map(|unit| format!("{number}{unit}"));
-        return in_which_unit(written.filter(is_readable).collect());
+        return in_which_unit(written.filter(is_readable));
     }
     let total = thousandths.checked_mul(micros)? / 1000;
     let units = [
@@ -51,7 +51,7 @@ pub(super) fn size(text: &str, fits: impl Fn(u64) -> bool) -> Option<String> {
     if unit.is_empty() && thousandths.is_multiple_of(1000) && (1..1024).contains(&number) {
         // So few bytes are hardly ever meant.
         let written = ["B", "KiB", "MiB"].iter().map(|unit| format!("{number}{unit}"));
-        return in_which_unit(written.filter(is_readable).collect());
+        return in_which_unit(written.filter(is_readable));
     }
     written_size(text).filter(is_readable).map(|written| write(&written))
 }
@@ -132,8 +132,8 @@ fn write(value: &str) -> String {
 }
 
 /// One number, of which nobody has said what it counts.
-fn in_which_unit(written: Vec<String>) -> Option<String> {
-    match written.as_slice() {
+fn in_which_unit(written: impl Iterator<Item = String>) -> Option<String> {
+    match written.collect::<Vec<_>>().as_slice() {
         [] => None,
         [only] => Some(write(only)),
         some => Some(format!("say in which unit: {}", one_of(some.iter().map(String::as_str)))),

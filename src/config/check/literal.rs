@@ -24,7 +24,9 @@ fn value(path: &str, is_directory: bool, value: &Value, outside: &mut Outside) {
     match value {
         Value::Table(table) => below(path, table, outside),
         Value::List(list) => {
-            list.iter().for_each(|node| self::value(path, is_directory, &node.value, outside));
+            for node in list {
+                self::value(path, is_directory, &node.value, outside);
+            }
         }
         Value::Text(text) if is_directory || slips::names_variable(text) => {
             if let Some(help) = slips::unexpanded(text) {

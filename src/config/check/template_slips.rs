@@ -109,14 +109,11 @@ fn literal(text: &str) -> Option<String> {
     if matches!(text, "." | "..") || text.contains(['{', '}']) {
         return None;
     }
-    let mut escaped = String::from("/");
-    for byte in text.bytes() {
-        if byte.is_ascii_graphic() && !NOT_IN_PATHS.contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push_str(&format!("%{byte:02X}"));
-        }
-    }
+    let escaped = text.bytes().map(|byte| {
+        let is_plain = byte.is_ascii_graphic() && !NOT_IN_PATHS.contains(&byte);
+        if is_plain { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    });
+    let escaped: String = std::iter::once("/".to_owned()).chain(escaped).collect();
     let canonical = path::canonical(&escaped).ok()?;
     canonical.strip_prefix('/').map(str::to_owned)
 }
