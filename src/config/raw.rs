@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
 
 use super::SourceFile;
-use super::error::{Origin, Problem, Problems};
+use super::error::{Origin, Problems};
 use super::expand::expand;
-use super::{dialect, twice};
+use super::{dialect, quotes, twice};
 
 /// A table: its entries by key.
 #[derive(Clone, Debug, Default)]
@@ -86,7 +86,7 @@ impl Table {
             let is_placed = file.text.get(span.clone()).is_some();
             problems.push(match error.message().trim() {
                 "duplicate key" if is_placed => twice::problem(&file.text, &span, problems),
-                message => Problem::at(&Origin::File(span), message),
+                message => quotes::problem(&file.text, &span, message),
             });
         }
         (table(tree.get_ref(), env, problems), broken)

@@ -47,7 +47,7 @@ fn address(section: &Section<'_>, upstream: &mut Upstream) -> Option<()> {
     if url::may_hold_credentials(text) {
         section.mask("url");
     }
-    let url = section.parsed("url", "a usable URL", url::parse_upstream)?;
+    let url = section.read("url", "a usable URL", url::parse_upstream, url::meant)?;
     if url.path != "/" {
         let help = "the client's path is passed on as it is";
         section.refuse("url", "has a path", "expected nothing after the port", Some(help));
