@@ -22,8 +22,8 @@ from harness.proxies import RELEASE, catalogue, unbuilt_tools
 from harness.report import doubts, figures, verdicts
 from harness.rounds import DIRECT, Bench
 
-THOROUGH = (6, Durations(warm=0.2, load=0.7, latency=1.2, bodies=0.7, events=0.7))
-QUICK = (2, Durations(warm=0.1, load=0.4, latency=0.5, bodies=0.3, events=0.3))
+THOROUGH = (6, Durations(warm=0.1, load=0.5, latency=1.2, bodies=0.7, events=0.7))
+QUICK = (2, Durations(warm=0.1, load=0.3, latency=0.5, bodies=0.3, events=0.3))
 
 
 def main() -> int:

@@ -16,6 +16,7 @@
 pub mod base64;
 pub mod http;
 pub mod jwt;
+pub mod named_file;
 pub mod secret;
 pub mod strict_json;
 pub mod units;

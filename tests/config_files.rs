@@ -46,6 +46,54 @@ async fn a_file_has_at_most_a_mebibyte() {
     assert!(said.ends_with("it has more than 1 MiB"), "{said}");
 }
 
+/// One way to read them all: `check` ends, whatever has the name, and says what is wrong with it.
+#[tokio::test]
+async fn a_file_that_a_configuration_names_is_as_regular_and_as_small_as_the_configuration() {
+    const NAMING: &str = r#"
+        [admin]
+        token_file = "FILE"
+        [log.datadog]
+        api_key_file = "FILE"
+        [openapi]
+        file = "FILE"
+        [otlp]
+        ca_file = "FILE"
+        [rate_limit_store]
+        redis_url = "rediss://localhost"
+        ca_file = "FILE"
+        [server.tls]
+        certificate_file = "FILE"
+        key_file = "FILE"
+        client_ca_file = "FILE"
+        [upstream]
+        url = "https://localhost:3000"
+        ca_file = "FILE"
+        [identity]
+        source = "jwt"
+        pseudonym_key_file = "FILE"
+        signing_key_file = "FILE"
+        [identity.jwt]
+        public_key_file = "FILE"
+        issuer = "*"
+        audience = "*"
+    "#;
+    let place = tempfile::tempdir().expect("a directory");
+    let made = Command::new("mkfifo").arg(place.path().join("pipe")).status().await;
+    assert!(made.expect("mkfifo").success());
+    fs::write(place.path().join("large"), " ".repeat(1024 * 1024 + 1)).expect("a file");
+    for (name, why) in [
+        ("pipe", "it is a pipe, and must be a regular file"),
+        ("/dev/zero", "it is a device, and must be a regular file"),
+        ("large", "it has more than 1 MiB"),
+    ] {
+        fs::write(place.path().join("sidecar.toml"), NAMING.replace("FILE", name)).expect("a file");
+        let (code, _, err) = output(command(place.path(), &["check", "-c", "sidecar.toml"])).await;
+        assert_eq!(code, 78, "{err}");
+        let told = err.matches(&format!("reading `{name}`: {why}")).count();
+        assert_eq!(told, NAMING.matches("FILE").count(), "{err}");
+    }
+}
+
 /// A shell's `<` gives a regular file, its `|` does not.
 #[tokio::test]
 async fn standard_input_counts_where_it_can_be_read_again() {

@@ -88,7 +88,9 @@ async fn a_request_is_told_its_path_its_route_and_its_gates_in_order() {
             "captures",
             "validation",
             "limit per-kind",
-            "audit"
+            "breaker",
+            "audit",
+            "pool"
         ],
         "each where it is asked"
     );
@@ -102,6 +104,34 @@ async fn a_request_is_told_its_path_its_route_and_its_gates_in_order() {
     assert_eq!(quota, "10 per 1 s, burst 5, by capture:report.kind, once the body was looked into");
     let captured = gate(&document, "captures")["facts"].as_str().unwrap();
     assert!(captured.starts_with("report.kind: a pseudonym of request.body:/kind"), "{captured}");
+}
+
+#[tokio::test]
+async fn what_stands_before_the_service_is_told_with_its_bounds() {
+    let place = tempfile::tempdir().unwrap();
+    let of = async |upstream: &str| {
+        let text = format!("[upstream]\nurl = \"http://127.0.0.1:3000\"\n{upstream}");
+        std::fs::write(place.path().join("sidecar.toml"), text).unwrap();
+        let (code, out, err) = said(place.path(), &["GET", "/", "--json"]).await;
+        assert_eq!((code, &*err), (0, ""));
+        let document: Json = serde_json::from_str(&out).unwrap();
+        ["breaker", "pool"].map(|name| {
+            let gate = gate(&document, name);
+            ["mode", "decision", "facts", "source"]
+                .map(|key| gate[key].as_str().unwrap().to_owned())
+        })
+    };
+    let [breaker, pool] = of("").await;
+    let facts = "open after 5 requests in a row without a connection, for 5000 ms";
+    assert_eq!(breaker, ["enforce", "depends", facts, "default"]);
+    assert_eq!(
+        pool,
+        ["enforce", "depends", "at most 256 connections, a wait of 1000 ms", "default"]
+    );
+    let [breaker, pool] = of("breaker.mode = \"off\"\npool.max_connections = 3\n").await;
+    assert_eq!(breaker, ["off", "-", facts, "upstream.breaker"]);
+    let facts = "at most 3 connections, a wait of 1000 ms";
+    assert_eq!(pool, ["enforce", "depends", facts, "upstream.pool"]);
 }
 
 #[tokio::test]

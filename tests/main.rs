@@ -44,6 +44,8 @@ mod config_files;
 mod demo;
 // The embedded orchestrator and the demo's traffic.
 mod demo_orchestrator;
+// What lies under examples/ is what its comments say.
+mod examples;
 // How an exchange can end: one test per row of the table in docs/ARCHITECTURE.md.
 mod endings;
 // Names for errors of the upstream.

@@ -10,6 +10,7 @@ import socket
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import mean
 
 from .budgets import Results
 from .collectors import collectors
@@ -31,6 +32,8 @@ class Bench:
         self.proxies = proxies
         self.proxy_cores, self.other_cores = split_cores()
         self.results: Results = {}
+        #: What the means in the results are of.
+        self.taken: dict[tuple[str, int, str], list[float]] = {}
         self.failures: list[str] = []
 
     @contextmanager
@@ -110,7 +113,7 @@ class Bench:
             for proxy in order:
                 with self.reported(proxy.name, "start"):
                     subjects[proxy.name] = self.start(proxy)
-            self.measure_once("load", order, subjects, number, durations)
+            self.measure_both_ways("load", order, subjects, number, durations)
             self.measure_once("events", order, subjects, number, durations)
             direct = Subject(self.origin_port, self.other_cores)
             if not order[0].fault:
@@ -120,15 +123,27 @@ class Bench:
                 self.row(DIRECT, number).update(delay(direct, durations))
             self.measure_once("delay", order, subjects, number, durations)
             self.measure_once("bodies", order, subjects, number, durations)
-            # The noisiest again, backwards: a machine that speeds up or slows down meanwhile does
-            # the first and the last in line the same favour.
-            self.measure_once("load", order[::-1], subjects, number, durations)
+            # The noisiest again.
+            self.measure_both_ways("load", order, subjects, number, durations)
             self.measure_once("events", order[::-1], subjects, number, durations)
         finally:
             for proxy in proxies:
                 if proxy.name in subjects:
                     with self.reported(proxy.name, "end"):
                         self.end(proxy, subjects[proxy.name].process)
+
+    def measure_both_ways(
+        self,
+        aspect: str,
+        order: list[Proxy],
+        subjects: dict[str, Subject],
+        number: int,
+        durations: Durations,
+    ) -> None:
+        """There and back: a machine that speeds up or slows down meanwhile does the first and the last
+        in line the same favour."""
+        for way in (order, order[::-1]):
+            self.measure_once(aspect, way, subjects, number, durations)
 
     def measure_once(
         self,
@@ -138,14 +153,16 @@ class Bench:
         number: int,
         durations: Durations,
     ) -> None:
-        """One measure through all proxies that have it; the mean where there is one already."""
+        """One measure through all proxies that have it; the mean of all where there is one already."""
         for proxy in order:
             if proxy.name not in subjects or aspect not in {"load"} | proxy.aspects:
                 continue
             with self.reported(proxy.name, aspect):
                 row = self.row(proxy.name, number)
                 for metric, value in MEASURES[aspect](subjects[proxy.name], durations).items():
-                    row[metric] = (row[metric] + value) / 2 if metric in row else value
+                    taken = self.taken.setdefault((proxy.name, number, metric), [])
+                    taken.append(value)
+                    row[metric] = mean(taken)
 
     @contextmanager
     def reported(self, name: str, doing: str):

@@ -26,6 +26,7 @@ use crate::telemetry::metrics::Metrics;
 
 mod gates;
 pub mod past;
+mod upstream;
 
 use gates::Gates;
 

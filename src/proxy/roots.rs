@@ -7,10 +7,12 @@ use rustls::RootCertStore;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
+use crate::named_file;
+
 /// The roots of a PEM file. A broken one is an error.
 pub(super) fn read(path: &Path) -> io::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(io::Error::other)? {
+    for certificate in CertificateDer::pem_slice_iter(&named_file::read(path)?) {
         let certificate = certificate.map_err(io::Error::other)?;
         roots.add(certificate).map_err(io::Error::other)?;
     }

@@ -6,7 +6,6 @@
 //!
 //! It does not fetch or renew certificates, and judges no client certificate beyond its chain.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::socket::Stream;
 use crate::config::certificate::{self, Unusable};
 use crate::config::model::{Tls as Settings, TlsVersion};
+use crate::named_file;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -157,7 +157,8 @@ struct Watch {
 impl Files {
     fn read(settings: &Settings) -> Result<Self, NotServed> {
         let read = |path: &Path| {
-            fs::read(path).map_err(|error| NotServed::Unreadable { path: path.to_owned(), error })
+            let unreadable = |error| NotServed::Unreadable { path: path.to_owned(), error };
+            named_file::read(path).map_err(unreadable)
         };
         Ok(Self {
             chain: read(&settings.certificate_file)?,

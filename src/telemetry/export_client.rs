@@ -21,11 +21,12 @@ use hyper_util::client::legacy::{Builder, Client};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::pem::{self, PemObject};
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout};
 
 use self::guard::Connector;
+use crate::named_file;
 
 mod guard;
 
@@ -79,7 +80,7 @@ pub enum CaFileError {
         /// The configured path.
         path: PathBuf,
         /// What is wrong with it.
-        error: rustls_pki_types::pem::Error,
+        error: pem::Error,
     },
     /// A certificate in it is malformed.
     #[error("using a certificate of `{}`: {error}", path.display())]
@@ -257,11 +258,12 @@ async fn read(
 }
 
 fn read_roots(path: &Path) -> Result<RootCertStore, CaFileError> {
-    let pem = |error| CaFileError::Pem { path: path.to_owned(), error };
+    let broken = |error| CaFileError::Pem { path: path.to_owned(), error };
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(pem)? {
+    let content = named_file::read(path).map_err(|error| broken(pem::Error::Io(error)))?;
+    for certificate in CertificateDer::pem_slice_iter(&content) {
         let invalid = |error| CaFileError::Certificate { path: path.to_owned(), error };
-        roots.add(certificate.map_err(pem)?).map_err(invalid)?;
+        roots.add(certificate.map_err(broken)?).map_err(invalid)?;
     }
     if roots.is_empty() {
         return Err(CaFileError::Empty(path.to_owned()));

@@ -76,6 +76,33 @@ keep_status = [400]
     sidecar.assert_no_more_records();
 }
 
+/// What a client sends ahead is kept for later, and does not hide that it leaves: the line feed that some
+/// leave behind a body (RFC 9112 §2.2), or its next request.
+#[tokio::test]
+async fn a_client_that_has_sent_something_ahead_is_still_seen_leaving() {
+    const POST: &str = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc";
+    for ahead in ["\r\n", "GET /next HTTP/1.1\r\nhost: a\r\n\r\n"] {
+        for comes_at_once in [true, false] {
+            let upstream = upstream::stalling("").await;
+            let mut sidecar = sidecar::in_front_of(&upstream).await;
+
+            let mut client = sidecar.client().await;
+            let first = if comes_at_once { format!("{POST}{ahead}") } else { POST.to_owned() };
+            client.say(&first).await;
+            eventually("the upstream has the request", || upstream.heads().len() == 1).await;
+            if !comes_at_once {
+                client.say(ahead).await;
+            }
+            drop(client);
+
+            let record = sidecar.record().await;
+            let gone = Outcome::Gone { phase: Phase::Upstream };
+            assert_eq!(record.outcome, gone, "{ahead:?} {comes_at_once}");
+            sidecar.assert_no_more_records();
+        }
+    }
+}
+
 fn assert_is_counted_without_a_status(sidecar: &Sidecar, method: &str) {
     let metrics = sidecar.proxy.telemetry().metrics();
     let page = metrics.expose(Format::Text).expect("a page").body;

@@ -1,5 +1,6 @@
 //! The gates of a request in the order in which it meets them, one line each.
 
+use super::upstream;
 use crate::config::Loaded;
 use crate::config::model::{
     Action, AuditMode, Cost, IdentitySource, LimitKey, Mode, Need, Place, RateLimit, Take,
@@ -57,7 +58,7 @@ impl Gates {
             all.extend(maker.captures());
             all.push(maker.validation());
             all.extend(maker.limits(Stage::Body));
-            all.push(maker.audit());
+            all.extend([upstream::breaker(loaded), maker.audit(), upstream::pool(loaded)]);
         }
         let route = match &names.name {
             Some(name) if **name != *names.template => format!("{} ({name})", names.template),

@@ -2,13 +2,13 @@
 //!
 //! A secret's file is read here, once; its content appears in no message.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use crate::config::section::Section;
+use crate::named_file;
 use crate::secret::Secret;
 
 /// A directory that must be named; whether it can be written is found out when it is opened.
@@ -24,7 +24,7 @@ pub(super) fn directory(section: &Section<'_>, key: &str) -> Option<PathBuf> {
 /// The first line of a secret's file: trailing newlines do not belong to the secret.
 pub(super) fn secret(section: &Section<'_>, key: &str) -> Option<Secret> {
     let path = section.optional(key)?;
-    let text = readable(section, key, path, fs::read_to_string)?;
+    let text = readable(section, key, path, named_file::read_text)?;
     let secret = text.trim_end_matches(['\r', '\n']);
     if secret.is_empty() {
         section.refuse(key, "holds no secret", format!("`{path}` is empty"), None);
@@ -41,47 +41,50 @@ pub(super) fn secret(section: &Section<'_>, key: &str) -> Option<Secret> {
 /// A file of certificates. Only that it can be read is checked here.
 pub(super) fn certificates(section: &Section<'_>, key: &str) -> Option<PathBuf> {
     let path = section.optional(key)?;
-    let bytes = readable(section, key, path, fs::read)?;
+    certificates_at(section, key, path)?;
+    Some(PathBuf::from(path))
+}
+
+fn certificates_at(section: &Section<'_>, key: &str, path: &str) -> Option<Vec<u8>> {
+    let bytes = content(section, key, path)?;
     if memchr::memmem::find(&bytes, b"-----BEGIN CERTIFICATE-----").is_none() {
         let label = format!("`{path}` holds no PEM certificate");
         section.refuse(key, "is not a file of certificates", label, None);
         return None;
     }
-    Some(PathBuf::from(path))
+    Some(bytes)
 }
 
 /// A file of certificates each of which can be trusted as a root.
 pub(super) fn roots(section: &Section<'_>, key: &str) -> Option<PathBuf> {
-    let path = certificates(section, key)?;
+    let path = section.optional(key)?;
+    let bytes = certificates_at(section, key, path)?;
     let mut roots = rustls::RootCertStore::empty();
-    let read = CertificateDer::pem_file_iter(&path).map_err(|error| error.to_string());
-    let wrong = read.and_then(|mut all| {
-        all.try_for_each(|certificate| {
-            let certificate = certificate.map_err(|error| error.to_string())?;
-            roots.add(certificate).map_err(|error| error.to_string())
-        })
+    let wrong = CertificateDer::pem_slice_iter(&bytes).try_for_each(|certificate| {
+        let certificate = certificate.map_err(|error| error.to_string())?;
+        roots.add(certificate).map_err(|error| error.to_string())
     });
     if let Err(error) = wrong {
-        let label = format!("reading `{}`: {error}", path.display());
+        let label = format!("reading `{path}`: {error}");
         section.refuse(key, "holds a certificate that cannot be used", label, None);
         return None;
     }
-    Some(path)
+    Some(PathBuf::from(path))
 }
 
 /// What a file holds, which is judged elsewhere.
 pub(super) fn content(section: &Section<'_>, key: &str, path: &str) -> Option<Vec<u8>> {
-    readable(section, key, path, fs::read)
+    readable(section, key, path, named_file::read)
 }
 
 fn readable<T>(
     section: &Section<'_>,
     key: &str,
     path: &str,
-    read: impl FnOnce(PathBuf) -> std::io::Result<T>,
+    read: impl FnOnce(&Path) -> std::io::Result<T>,
 ) -> Option<T> {
     let unreadable = |error| {
         section.refuse(key, "cannot be read", format!("reading `{path}`: {error}"), None);
     };
-    read(PathBuf::from(path)).map_err(unreadable).ok()
+    read(Path::new(path)).map_err(unreadable).ok()
 }

@@ -1,26 +1,18 @@
 //! `[openapi]`: the API's own document, read and checked whole.
 
-use std::fs::File;
-use std::io::Read;
 use std::sync::Arc;
 
+use super::files;
 use crate::config::Notice;
 use crate::config::env::Outside;
 use crate::config::error::Problem;
 use crate::config::section::Section;
-use crate::openapi::{Document, MAX_FILE};
+use crate::openapi::Document;
 
 /// The document, if one is named. What it asks for and nobody checks becomes notices.
 pub(super) fn openapi(section: &Section<'_>, outside: &mut Outside) -> Option<Arc<Document>> {
     let path = section.optional("file")?;
-    let bytes = match read(path) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            let label = format!("reading `{path}`: {error}");
-            section.refuse("file", "cannot be read", label, None);
-            return None;
-        }
-    };
+    let bytes = files::content(section, "file", path)?;
     match Document::read(&bytes) {
         Ok(document) => {
             let notice = |text: &String| Notice(format!("`{path}`: {text}."));
@@ -38,11 +30,4 @@ pub(super) fn openapi(section: &Section<'_>, outside: &mut Outside) -> Option<Ar
             None
         }
     }
-}
-
-/// One byte more than a document may have tells that it has too many.
-fn read(path: &str) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

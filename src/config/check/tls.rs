@@ -1,10 +1,10 @@
 //! `[server.tls]`: the files are read and tried here, so that a wrong one refuses to start.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::doors::optional_address;
+use super::files;
 use crate::config::certificate::{self, Unusable};
 use crate::config::error::Problem;
 use crate::config::model::{Tls, TlsVersion};
@@ -83,11 +83,5 @@ fn try_pair(section: &Section<'_>, chain: &[u8], key: &[u8]) {
 
 fn file(section: &Section<'_>, key: &str) -> Option<(PathBuf, Vec<u8>)> {
     let path = section.optional(key)?;
-    match fs::read(path) {
-        Ok(bytes) => Some((PathBuf::from(path), bytes)),
-        Err(error) => {
-            section.refuse(key, "cannot be read", format!("reading `{path}`: {error}"), None);
-            None
-        }
-    }
+    Some((PathBuf::from(path), files::content(section, key, path)?))
 }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::ring::{Ring, STALE_AFTER};
 use crate::config::model::{KeyForm, KeySource};
 use crate::jwt::{Algorithm, BadKeys, Keys};
+use crate::named_file;
 use crate::telemetry::export_client::{ExportClient, PostError};
 
 /// How often a file is looked at.
@@ -144,7 +145,7 @@ async fn follow_file(ring: &Ring, path: &Path, form: KeyForm, allowed: &[Algorit
         ring.rest(LOOK).await;
         let began = Instant::now();
         let file = path.to_owned();
-        let read = spawn_blocking(move || std::fs::read(file)).await;
+        let read = spawn_blocking(move || named_file::read(&file)).await;
         let keys = match read {
             Ok(Ok(content)) => form.read(&content, allowed).map_err(|wrong| wrong.to_string()),
             Ok(Err(error)) => Err(error.to_string()),

@@ -17,6 +17,7 @@ use tokio::time::sleep;
 use super::Identity;
 use crate::config::model::SigningKey;
 use crate::jwt::{Signer, Statement};
+use crate::named_file;
 
 /// How often the file is looked at.
 const LOOK: Duration = Duration::from_secs(5);
@@ -61,7 +62,7 @@ impl Seal {
         loop {
             sleep(LOOK).await;
             let path = self.path.clone();
-            let key = match spawn_blocking(move || std::fs::read(path)).await {
+            let key = match spawn_blocking(move || named_file::read(&path)).await {
                 Ok(Ok(content)) => Signer::of_pem(&content).map_err(|wrong| wrong.to_string()),
                 Ok(Err(error)) => Err(error.to_string()),
                 Err(_) => continue, // The runtime is ending.

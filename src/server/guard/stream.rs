@@ -14,7 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Broken, Guard, Reading};
 
-/// How much is read of a request that comes before the last one is answered, in bytes.
+/// How much is read of what comes before the last request is answered, in bytes. A client that sent more
+/// is not seen leaving before that answer.
 const EARLY: usize = 4 * 1024;
 
 impl<IO: AsyncRead + Unpin> AsyncRead for Guard<IO> {
@@ -84,23 +85,27 @@ impl<IO: AsyncRead + Unpin> Guard<IO> {
     }
 
     /// Ready once the client has left the exchange that runs, with how hyper hears of it. What comes early
-    /// is held back; behind it, nothing is looked for.
+    /// is held back: the line feed that some clients leave behind a body, or the next request. Behind so
+    /// much of it nothing is looked for.
     fn poll_departure(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        if !self.framing.is_done() || self.is_answered || !self.held.is_empty() {
+        if !self.framing.is_done() || self.is_answered {
             return Poll::Pending;
         }
-        let mut room = [MaybeUninit::uninit(); EARLY];
-        let mut early = ReadBuf::uninit(&mut room);
-        let error = match ready!(Pin::new(&mut self.io).poll_read(cx, &mut early)) {
-            Ok(()) if early.filled().is_empty() => io::ErrorKind::UnexpectedEof.into(),
-            Ok(()) => {
-                self.hold(0, &mut early, 0);
-                return Poll::Pending;
-            }
-            Err(error) => error,
-        };
-        self.broken = Some(Broken::Ended);
-        Poll::Ready(error)
+        while let Some(left @ 1..) = EARLY.checked_sub(self.held.len()) {
+            let mut room = [MaybeUninit::uninit(); EARLY];
+            let mut early = ReadBuf::uninit(&mut room[..left]);
+            let error = match ready!(Pin::new(&mut self.io).poll_read(cx, &mut early)) {
+                Ok(()) if early.filled().is_empty() => io::ErrorKind::UnexpectedEof.into(),
+                Ok(()) => {
+                    self.hold(0, &mut early, 0);
+                    continue;
+                }
+                Err(error) => error,
+            };
+            self.broken = Some(Broken::Ended);
+            return Poll::Ready(error);
+        }
+        Poll::Pending
     }
 }
 

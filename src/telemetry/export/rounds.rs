@@ -3,7 +3,8 @@
 //! Everything a parcel can come to is settled in the books here. One attempt runs at a time; between
 //! failed ones the clerk rests as [`Retry`] says. While the collector fails, everything goes to the
 //! spool, where there is one; once it is back, the spool and new parcels take turns. Metrics leave
-//! strictly oldest first: who stores them may refuse what is older than what it has. A parcel that fails
+//! strictly oldest first, while the spool cannot be read, too: who stores them may refuse what is older than
+//! what it has. A parcel that fails
 //! while others arrive lets those go first (`stuck`): it may be the only one that the collector cannot take.
 
 use std::sync::Arc;
@@ -81,7 +82,12 @@ impl Rounds {
             match self.next().await {
                 Some(held) => self.attempt(held).await,
                 None if is_last => break,
-                None => self.wait().await,
+                None => {
+                    self.wait().await;
+                    if self.is_held_by_disk() && self.shared.is_crowded() {
+                        self.shelve().await;
+                    }
+                }
             }
         }
         while let Some(posted) = self.shared.take() {
@@ -114,6 +120,13 @@ impl Rounds {
         {
             return Some(held);
         }
+        if self.is_held_by_disk() {
+            if !self.shared.stopping.is_cancelled() {
+                return None;
+            }
+            // In the end order is worth a place on the disk, and no parcel that finds none there.
+            self.shelve().await;
+        }
         if let Some(posted) = self.shared.take_but(but) {
             return Some(Held { posted, place: Place::Memory });
         }
@@ -124,6 +137,13 @@ impl Rounds {
         let desk = self.desk.as_mut().filter(|desk| desk.unreadable_until().is_none())?;
         // Memory knows; nobody asks a disk in vain.
         if self.shared.books.is_spooling() { desk.oldest(but).await } else { None }
+    }
+
+    /// Whether nothing may leave because what is older cannot be read. Not for long: the disk is asked every
+    /// second, and a file that it does not give in a few of them is given up.
+    fn is_held_by_disk(&self) -> bool {
+        let is_unreadable = self.desk.as_ref().is_some_and(Desk::is_unreadable);
+        self.keeps_order && is_unreadable && self.shared.books.is_spooling()
     }
 
     /// Waits until there may be something to do.

@@ -113,6 +113,11 @@ impl Desk {
         self.reading.resting_until.filter(|_| !self.reading.is_open())
     }
 
+    /// Whether the disk gave nothing the last time.
+    pub(in crate::telemetry::export) fn is_unreadable(&self) -> bool {
+        self.reading.resting_until.is_some()
+    }
+
     /// Whether the disk took nothing the last time.
     pub(in crate::telemetry::export) fn is_failing(&self) -> bool {
         self.writing.resting_until.is_some()

@@ -21,19 +21,28 @@ pub trait Disk: Send + 'static {
     fn list(&mut self) -> io::Result<Vec<(String, Option<u64>)>>;
 
     /// Reads a file, but at most so many bytes of it.
+    ///
+    /// # Errors
+    /// `NotFound` also where what has the name is no file.
     fn read(&mut self, name: &str, most: u64) -> io::Result<Vec<u8>>;
 
     /// Makes or replaces a file. Its content is durable when this answers, its name is not. After an
     /// error any part of it may be there.
+    ///
+    /// # Errors
+    /// `IsADirectory` if one has the name.
     fn write(&mut self, name: &str, parts: &[&[u8]]) -> io::Result<()>;
 
     /// Gives a file another name, at once or not at all. Not durable by itself.
+    ///
+    /// # Errors
+    /// `IsADirectory` if one has that name.
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()>;
 
     /// Makes all names durable.
     fn sync(&mut self) -> io::Result<()>;
 
-    /// Removes a file. Fine if there is none; not durable by itself.
+    /// Removes a file. Fine if there is none, or a directory in its place; not durable by itself.
     fn remove(&mut self, name: &str) -> io::Result<()>;
 }
 
@@ -91,8 +100,13 @@ impl Disk for RealDisk {
     }
 
     fn read(&mut self, name: &str, most: u64) -> io::Result<Vec<u8>> {
+        let path = self.directory.join(name);
+        // Asked before it is opened: that alone would wait for whoever writes to a pipe.
+        if !fs::metadata(&path)?.is_file() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         let mut bytes = Vec::new();
-        File::open(self.directory.join(name))?.take(most).read_to_end(&mut bytes)?;
+        File::open(path)?.take(most).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -103,6 +117,9 @@ impl Disk for RealDisk {
         // What has the name already may be a link, and lead anywhere; it is replaced, never followed.
         let mut file = match options.open(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if is_directory(&path) {
+                    return Err(io::ErrorKind::IsADirectory.into());
+                }
                 fs::remove_file(&path)?;
                 options.open(&path)
             }
@@ -123,9 +140,15 @@ impl Disk for RealDisk {
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
-        match fs::remove_file(self.directory.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        let path = self.directory.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_directory(&path) => Ok(()),
+            removed => removed,
         }
     }
+}
+
+/// Whether a directory has the name; a link to one is none.
+fn is_directory(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| found.is_dir())
 }

@@ -27,6 +27,8 @@ const MAGIC: &[u8; 8] = b"VSspool\n";
 const VERSION: u8 = 1;
 /// The signals that can be spooled, and the logs that go elsewhere than by OTLP; the place of one in this list is its number in a head.
 const SIGNALS: [&str; 4] = ["traces", "metrics", "logs", "datadog"];
+/// How many other names a parcel can have, in case its own is taken by what is no file.
+pub(super) const SPARES: u8 = 9;
 /// The end of a name while the file is being written.
 const DRAFT: &str = ".tmp";
 /// Larger numbers are not ours.
@@ -64,6 +66,12 @@ pub(super) fn name(order: u64, signal: &str) -> String {
     format!("{order:016x}.{signal}")
 }
 
+/// One of the other names of a parcel, from 1 to [`SPARES`]; 0 is the usual one.
+pub(super) fn spare(order: u64, signal: &str, spare: u8) -> String {
+    let name = name(order, signal);
+    if spare == 0 { name } else { format!("{name}.{spare}") }
+}
+
 /// The name while it is being written.
 pub(super) fn draft(name: &str) -> String {
     format!("{name}{DRAFT}")
@@ -79,13 +87,18 @@ pub(super) fn without_draft(file: &str) -> &str {
     file.strip_suffix(DRAFT).unwrap_or(file)
 }
 
-/// The order and the signal in the name of a file; `None` if it is none of ours.
-pub(super) fn parse(file: &str) -> Option<(u64, &'static str)> {
+/// The order and the signal in the name of a file, and which of the parcel's names it is; `None` if it is
+/// none of ours.
+pub(super) fn parse(file: &str) -> Option<(u64, &'static str, u8)> {
     let (order, signal) = file.split_once('.')?;
+    let (signal, spare) = match signal.split_once('.') {
+        Some((signal, spare)) => (signal, (1..=SPARES).find(|known| known.to_string() == spare)?),
+        None => (signal, 0),
+    };
     let signal = SIGNALS.into_iter().find(|known| *known == signal)?;
     let is_ours = order.len() == 16 && order.bytes().all(|b| b"0123456789abcdef".contains(&b));
     let order = u64::from_str_radix(order, 16).ok().filter(|order| *order <= LAST_ORDER)?;
-    is_ours.then_some((order, signal))
+    is_ours.then_some((order, signal, spare))
 }
 
 /// The head that goes before the body of a parcel.
@@ -172,7 +185,8 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written_and_nothing_else_is() {
-        assert_eq!(parse(&name(0x1f, "traces")), Some((0x1f, "traces")));
+        assert_eq!(parse(&name(0x1f, "traces")), Some((0x1f, "traces", 0)));
+        assert_eq!(parse(&spare(0x1f, "logs", 9)), Some((0x1f, "logs", 9)));
         assert!(is_draft(&draft(&name(1, "logs"))));
         let foreign = [
             "lock",
@@ -181,6 +195,9 @@ mod tests {
             "1.traces",
             "000000000000001F.traces",
             "0000000000000001.audit",
+            "0000000000000001.logs.0",
+            "0000000000000001.logs.10",
+            "0000000000000001.logs.1.1",
         ];
         for name in foreign.into_iter().chain(["ffffffffffffffff.traces", "+000000000000001.logs"])
         {

@@ -35,6 +35,8 @@ pub(super) struct Store {
 
 struct Kept {
     signal: &'static str,
+    /// Which of its names the file has.
+    spare: u8,
     items: u64,
     /// Of the whole file.
     bytes: u64,
@@ -46,8 +48,13 @@ struct Kept {
 }
 
 impl Kept {
-    fn new(signal: &'static str, items: u64, bytes: u64) -> Self {
-        Self { signal, items, bytes, is_out: false, passes: 0, failures: 0 }
+    fn new(signal: &'static str, spare: u8, items: u64, bytes: u64) -> Self {
+        Self { signal, spare, items, bytes, is_out: false, passes: 0, failures: 0 }
+    }
+
+    /// The name of the file of this order.
+    fn name(&self, order: u64) -> String {
+        segment::spare(order, self.signal, self.spare)
     }
 }
 
@@ -101,7 +108,7 @@ impl Store {
         };
         let mut found = Found::default();
         for (name, length) in store.disk.list()? {
-            let Some((order, signal)) = segment::parse(segment::without_draft(&name)) else {
+            let Some(place @ (order, ..)) = segment::parse(segment::without_draft(&name)) else {
                 continue;
             };
             // A name far ahead of all others is not of our counting, and must not lead it astray. One of
@@ -111,7 +118,7 @@ impl Store {
             }
             match length {
                 Some(length) if segment::is_draft(&name) => store.erase(name, length), // Never acknowledged.
-                Some(length) => store.adopt(&name, length, order, signal, &mut found),
+                Some(length) => store.adopt(&name, length, place, &mut found),
                 None => tracing::warn!(
                     name,
                     "What is no file has the name of one in the spool; it is left alone."
@@ -129,8 +136,7 @@ impl Store {
         &mut self,
         name: &str,
         bytes: u64,
-        order: u64,
-        signal: &'static str,
+        (order, signal, spare): (u64, &'static str, u8),
         found: &mut Found,
     ) {
         if self.files.contains_key(&order) {
@@ -155,7 +161,7 @@ impl Store {
                 found.items += head.items;
                 found.bytes += bytes;
                 self.bytes += bytes;
-                self.files.insert(order, Kept::new(signal, head.items, bytes));
+                self.files.insert(order, Kept::new(signal, spare, head.items, bytes));
             }
             Err(Unusable::Foreign) => {
                 tracing::warn!(
@@ -198,13 +204,8 @@ impl Store {
     ) -> Result<(), NotTaken> {
         let bytes = (HEAD + parcel.body.len()) as u64;
         self.make_room(bytes)?;
-        let name = segment::name(order, signal);
-        if let Err(error) = self.write(&name, signal, parcel) {
-            // Half of it may be there, under either name; a whole one must not come back either.
-            self.erase(segment::draft(&name), bytes);
-            self.erase(name, bytes);
-            return Err(NotTaken::Io(error));
-        }
+        let spare = self.write_anywhere(order, signal, parcel).map_err(NotTaken::Io)?;
+        let name = segment::spare(order, signal, spare);
         let is_booked = self.books.get(signal).is_none_or(|b| b.spooled(parcel.items, bytes));
         if !is_booked {
             self.erase(name, bytes);
@@ -212,9 +213,30 @@ impl Store {
         }
         // Another attempt to write it may have left a ghost, which lives now.
         self.bytes = self.bytes.saturating_sub(self.ghosts.remove(&name).unwrap_or(0));
-        self.files.insert(order, Kept::new(signal, parcel.items, bytes));
+        self.files.insert(order, Kept::new(signal, spare, parcel.items, bytes));
         self.bytes += bytes;
         Ok(())
+    }
+
+    /// Writes a file under the first of its names that no directory has; says under which.
+    fn write_anywhere(&mut self, order: u64, signal: &str, parcel: &Parcel) -> io::Result<u8> {
+        let bytes = (HEAD + parcel.body.len()) as u64;
+        let mut spare = 0;
+        loop {
+            let name = segment::spare(order, signal, spare);
+            let Err(error) = self.write(&name, signal, parcel) else { return Ok(spare) };
+            // Half of it may be there, under either name; a whole one must not come back either.
+            self.erase(segment::draft(&name), bytes);
+            self.erase(name.clone(), bytes);
+            if error.kind() != io::ErrorKind::IsADirectory || spare == segment::SPARES {
+                return Err(error);
+            }
+            spare += 1;
+            tracing::warn!(
+                name,
+                "A directory has the name of the next file in the spool; the file gets another."
+            );
+        }
     }
 
     fn write(&mut self, name: &str, signal: &str, parcel: &Parcel) -> io::Result<()> {
@@ -237,7 +259,7 @@ impl Store {
         {
             let oldest = self.files.iter().find(|(_, kept)| !kept.is_out);
             let Some((&order, kept)) = oldest else { return Err(NotTaken::NoRoom) };
-            let name = segment::name(order, kept.signal);
+            let name = kept.name(order);
             // While the disk lets nothing go, nothing is lost for it.
             self.disk.remove(&name).map_err(NotTaken::Io)?;
             self.forget(order, Some("spool_full"));
@@ -282,7 +304,7 @@ impl Store {
             });
             let oldest = waiting.min_by_key(|(order, kept)| (kept.passes, **order));
             let Some((&order, kept)) = oldest else { return Ok(None) };
-            let name = segment::name(order, kept.signal);
+            let name = kept.name(order);
             let reason = match self.disk.read(&name, kept.bytes + 1).map(segment::open) {
                 Ok(Ok(parcel)) => {
                     kept.is_out = true;
@@ -310,7 +332,7 @@ impl Store {
     /// A parcel that was given out is settled: its file goes.
     pub(super) fn done(&mut self, order: u64) {
         if let Some(kept) = self.files.get(&order) {
-            let (name, bytes) = (segment::name(order, kept.signal), kept.bytes);
+            let (name, bytes) = (kept.name(order), kept.bytes);
             self.forget(order, None);
             self.erase(name, bytes);
         }

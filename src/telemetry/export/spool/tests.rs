@@ -120,6 +120,48 @@ fn a_directory_in_the_way_does_not_keep_the_spool_from_being_written() {
 }
 
 #[test]
+fn a_directory_made_meanwhile_costs_a_file_its_name_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || Store::open(Box::new(RealDisk::new(directory.path())), 1 << 20, 100).unwrap();
+    let (mut store, _) = open();
+    let (name, draft) = (segment::name(0, "traces"), segment::draft(&segment::name(1, "traces")));
+    let (deaf, taken) = (segment::name(2, "traces"), segment::spare(2, "traces", 1));
+    for name in [&name, &draft, &deaf, &taken] {
+        std::fs::create_dir(directory.path().join(name)).unwrap();
+    }
+    (0..4).for_each(|order| store.put(order, "traces", &parcel(order + 1, 10)).unwrap());
+    assert_eq!(store.held(), (4 * 74, 4), "nothing but the files counts");
+    drop(store);
+
+    let (mut store, found) = open();
+    assert_eq!((found.parcels, found.items, found.next), (4, 10, 4));
+    for order in 0..4 {
+        let (given, whole, _) = store.oldest("traces").unwrap().unwrap();
+        assert_eq!((given, whole), (order, parcel(order + 1, 10)));
+        store.done(order);
+    }
+    drop(store);
+    let names = std::fs::read_dir(directory.path()).unwrap();
+    assert_eq!(names.count(), 5, "the directories are left alone, and the lock");
+}
+
+#[test]
+fn a_file_in_whose_place_is_none_is_lost_at_once_and_holds_up_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = Store::open(Box::new(RealDisk::new(directory.path())), 3 * 74, 100).unwrap().0;
+    let path = |order| directory.path().join(segment::name(order, "traces"));
+    (0..3).for_each(|order| store.put(order, "traces", &parcel(1, 10)).unwrap());
+    for order in 0..2 {
+        std::fs::remove_file(path(order)).unwrap();
+        std::fs::create_dir(path(order)).unwrap();
+    }
+    store.put(3, "traces", &parcel(1, 10)).unwrap();
+    assert_eq!(store.oldest("traces").unwrap().unwrap().0, 2);
+    assert_eq!(store.held(), (2 * 74, 2));
+    assert!(path(0).is_dir() && path(1).is_dir());
+}
+
+#[test]
 fn two_files_of_one_number_are_not_taken_for_one() {
     let disk = FakeDisk::default();
     let (mut store, _) = open(&disk);

@@ -138,7 +138,8 @@ impl Model {
             }
             Step::FailReads(faults) => {
                 self.disk.fail_reads(faults);
-                self.run.is_faulty = true;
+                // Metrics keep their order all the same.
+                self.run.is_faulty |= self.signal != "metrics";
             }
             Step::Crash(survive) => self.crash(survive),
             Step::Restart => self.restart().await,

@@ -284,6 +284,72 @@ async fn a_file_that_cannot_be_read_for_a_moment_is_not_given_up() {
     assert_eq!((account.exported, account.lost()), (2, 0));
 }
 
+/// What is asked from now on, until nothing is left.
+async fn arrivals(scene: &mut Scene) -> Vec<Bytes> {
+    until(scene, |account| account.in_flight == 0).await;
+    std::iter::from_fn(|| scene.asked.try_recv().ok()).map(|(_, body)| body).collect()
+}
+
+/// Metrics, of which `a`, `b` and `c` are in the spool, and a collector that takes everything from now on.
+async fn spooled_metrics(disk: &FakeDisk, parcels: usize) -> Scene {
+    let mut scene = scene_of("metrics", true, parcels, away(), Some(&spool(disk)));
+    for name in ["a", "b", "c"] {
+        scene.post(name);
+        let spooled = scene.account().spooled;
+        until(&scene, |account| account.spooled == spooled + 2).await;
+    }
+    scene.script.lock().clear();
+    while scene.asked.try_recv().is_ok() {}
+    scene
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_overtake_nothing_while_the_disk_cannot_be_read() {
+    let disk = FakeDisk::default();
+    let mut scene = spooled_metrics(&disk, 10).await;
+    disk.fail_reads([true, true, true]);
+    scene.post_all(&["d", "e"]);
+    assert_eq!(arrivals(&mut scene).await, ["a", "b", "c", "d", "e"]);
+    assert_eq!(scene.account().lost(), 0);
+
+    let disk = FakeDisk::default();
+    let mut scene = spooled_metrics(&disk, 10).await;
+    disk.fail_reads([true; 15]);
+    scene.post_all(&["d", "e"]);
+    tokio::time::sleep(10 * SECOND).await;
+    assert_eq!(arrivals(&mut scene).await, ["d", "e"], "they do not wait for ever either");
+    assert_eq!(scene.account().dropped, BTreeMap::from([("spool_io", 6)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_that_wait_for_an_unreadable_disk_find_room_on_it() {
+    let disk = FakeDisk::default();
+    let mut scene = spooled_metrics(&disk, 2).await;
+    disk.fail_reads([true, true, true]);
+    for name in ["d", "e", "f", "g"] {
+        scene.post(name);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(arrivals(&mut scene).await, ["a", "b", "c", "d", "e", "f", "g"]);
+    assert_eq!(scene.account().lost(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_end_metrics_that_no_disk_takes_do_not_wait_for_those_it_does_not_give_back() {
+    for is_broken in [false, true] {
+        let disk = FakeDisk::default();
+        let scene = spooled_metrics(&disk, 10).await;
+        disk.fail_reads([true; 100]);
+        tokio::time::sleep(2 * SECOND).await; // The clerk rests no more, and has found that.
+        disk.set_broken(is_broken);
+        scene.post("d");
+        let account = scene.stop(5 * SECOND).await;
+        assert_eq!(account.lost(), 0, "{account}");
+        let (exported, spooled) = if is_broken { (2, 6) } else { (0, 8) };
+        assert_eq!((account.exported, account.spooled), (exported, spooled));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_crash_between_the_answer_and_the_removal_makes_a_parcel_arrive_twice() {
     let disk = FakeDisk::default();

@@ -14,6 +14,11 @@ use crate::audit::segment_name;
 /// The first pause before a new segment is tried, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
+/// What tells whether a disk that failed takes bytes again: no segment, and no part of the trail.
+const PROBE: &str = "probe";
+/// As many bytes as a large record; a full disk takes an empty file, and not these.
+const PROBED: &[u8] = &[b'\n'; 4096];
+
 pub(super) struct Segment {
     disk: Box<dyn Disk>,
     name: String,
@@ -83,7 +88,7 @@ impl Segment {
             tracing::debug!(%error, "A poisoned audit segment could not be cut to its durable part.");
         }
         let name = segment_name(first_seq);
-        match self.make(&name) {
+        match self.make(&name).and_then(|file| self.probe(&name).map(|()| file)) {
             Ok(file) => {
                 (self.name, self.durable, self.state) = (name, 0, State::Healthy(file));
                 self.leftover = None;
@@ -109,6 +114,20 @@ impl Segment {
     /// The file's name.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Writes and syncs something, and takes it away again. Without traffic nothing else would tell that the
+    /// disk is well, and who is told so too early is sent requests that must be refused. The new segment is left
+    /// to the next try unless this succeeds.
+    fn probe(&mut self, segment: &str) -> io::Result<()> {
+        self.leftover = Some(segment.to_owned());
+        self.disk.remove(PROBE)?;
+        let mut file = self.disk.create(PROBE)?;
+        let written = file.write(PROBED).and_then(|()| file.sync());
+        drop(file);
+        // Also where it failed: what little there is room for is the records'.
+        let removed = self.disk.remove(PROBE);
+        written.and(removed)
     }
 
     /// Makes a new file. One of that name is removed only if nothing in it can be durable: it is the

@@ -31,6 +31,7 @@ use super::frames::Watched;
 use super::script::{Question, Reply};
 use super::trouble::Trouble;
 use crate::config::model::{RateLimitStore, StoreNode, StorePlace, StoreUrl};
+use crate::named_file;
 use crate::proxy::roots;
 
 /// After this long nobody waits for a reply any more, so its place in line can go.
@@ -221,7 +222,7 @@ async fn contain<T>(future: impl Future<Output = T>) -> Result<T, Trouble> {
 }
 
 fn tls(config: &RateLimitStore) -> io::Result<Wrap> {
-    let pem = config.ca_file.as_deref().map(std::fs::read).transpose()?;
+    let pem = config.ca_file.as_deref().map(named_file::read).transpose()?;
     let roots = match &config.ca_file {
         Some(path) => roots::read(path)?,
         None => roots::system("rate_limit_store.ca_file")?,

@@ -121,6 +121,31 @@ async fn the_all_clear_comes_with_a_record_that_is_durable_and_not_with_a_file()
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_traffic_a_full_disk_is_writable_only_once_it_takes_bytes() {
+    let mut scene = open(&FakeDisk::default());
+    let mut seat = scene.seat();
+    // Files can be made, and nothing can be written to them.
+    scene.disk.fail_writes(4);
+    drop(seat.begin(initiated(1)).unwrap());
+    scene.writer.turn();
+    drop(seat);
+    for tries in 0..3 {
+        assert!(!scene.audit.stats().is_writable, "after {tries} tries more");
+        tokio::time::advance(LATER).await;
+        scene.writer.turn();
+    }
+    assert!(!scene.audit.stats().is_writable, "the disk was full three times more");
+    tokio::time::advance(LATER).await;
+    scene.writer.turn();
+    assert!(scene.audit.stats().is_writable, "nobody has to come for that");
+    drop(scene.begun(2));
+    scene.writer.turn();
+    assert!(scene.check().is_ok(), "{}", scene.check());
+    let names = scene.disk.names();
+    assert!(!names.iter().any(|name| name == "probe"), "{names:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_waits_for_a_disk_that_fails_to_the_end_is_lost_and_counted() {
     let mut scene = open(&FakeDisk::default());
     let seat = scene.begun(1);
