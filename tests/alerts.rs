@@ -238,6 +238,8 @@ async fn an_alert_is_told_once_when_it_fires_and_once_when_it_is_over() {
     assert_eq!(levels, [None, Some("info")], "{events:?}");
     for event in events {
         assert_eq!(event["fingerprint"], serde_json::json!(["alert", "failing"]));
+        let instance = event["tags"]["service.instance.id"].as_str();
+        assert!(instance.is_some_and(|id| !id.is_empty()), "which replica: {event}");
     }
     let accounts = farewell.ledger.snapshot();
     for sink in ["webhook", "sentry"] {

@@ -115,7 +115,8 @@ fn verify(disk: &FakeDisk) -> Report {
         let content = disk.content(name).unwrap_or_default();
         verifier.segment(name, next, &mut &content[..]).expect("memory reads");
     }
-    verifier.finish()
+    // A segment that is not written to yet is no loss: a test may audit nothing, or fail the disk.
+    Report { empty: None, ..verifier.finish() }
 }
 
 fn of_stage<'a>(records: &'a [Value], stage: &str) -> Vec<&'a Value> {

@@ -216,6 +216,25 @@ fn a_missing_upstream_is_asked_for() {
 }
 
 #[test]
+fn what_has_no_place_is_told_without_an_empty_line() {
+    use vital_sidecar::config::{Sources, load};
+    let missing = load(&Sources::default()).unwrap_err();
+    let expected = "\
+error: `upstream.url` is missing
+ = help: add `url = \"http://127.0.0.1:3000\"` under `[upstream]`, or run with `--upstream URL`
+
+error: the configuration has 1 error";
+    assert_eq!(missing.to_string(), expected);
+    let coloured = missing.render(true);
+    assert_eq!(coloured.lines().count(), 4, "{coloured}");
+    let flags = vec![("upstream.url".to_owned(), "nowhere".to_owned())];
+    let wrong = load(&Sources { flags, ..Sources::default() }).unwrap_err().to_string();
+    let lines: Vec<_> = wrong.lines().collect();
+    assert_eq!(lines[0], "error: `upstream.url` is not a usable URL", "{wrong}");
+    assert!(lines[1].starts_with(" = note: ") && lines[1].ends_with("flag for `upstream.url`"));
+}
+
+#[test]
 fn five_mistakes_are_told_at_once_in_the_order_of_the_file() {
     let text = r#"[server]
 lisetn = "0.0.0.0:8080"

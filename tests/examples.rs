@@ -65,3 +65,14 @@ fn a_wrong_configuration_ends_the_main_process_of_the_unit_for_good() {
     let stop: u64 = stop.expect("a time").parse().expect("seconds");
     assert!(stop > TIMEOUT, "{stop}");
 }
+
+#[test]
+fn the_image_ends_without_root_and_asks_after_its_own_health() {
+    let file = example("container/Dockerfile");
+    let last = file.split("\nFROM ").last().expect("a stage");
+    let has = |line: &str| last.lines().any(|found| found.trim() == line);
+    assert!(has("USER 65532:65532"), "{last}");
+    assert!(has(r#"CMD ["/usr/local/bin/vital-sidecar", "health"]"#), "{last}");
+    assert!(has(r#"ENTRYPOINT ["/usr/local/bin/vital-sidecar"]"#), "{last}");
+    assert!(!last.contains("\nRUN "), "there is no shell for it: {last}");
+}

@@ -381,3 +381,32 @@ async fn a_request_is_explained_without_a_file_and_without_an_upstream() {
     let (code, out, err) = output(command(place.path(), &[&with_file[..], &url].concat())).await;
     assert_eq!((code, &*err, &out), (0, "", &plain));
 }
+
+#[tokio::test]
+async fn what_no_route_knows_is_told_why_it_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let text = "upstream.url = \"http://127.0.0.1:3000\"\nsecurity.unmatched = \"deny\"\n\
+                [[routes]]\nmatch = \"GET /slow/{id}\"\n";
+    std::fs::write(place.path().join("sidecar.toml"), text).unwrap();
+    for (method, url, decision, facts, source) in [
+        ("GET", "/nope", "refuse", "no route or operation knows it: 404", "security.unmatched"),
+        (
+            "DELETE",
+            "/slow/1",
+            "refuse",
+            "its path is known, its method is not: 405",
+            "security.unmatched",
+        ),
+        ("GET", "/slow/1", "pass", "forwarded", "default"),
+    ] {
+        let (code, out, err) = said(place.path(), &[method, url, "--json"]).await;
+        assert_eq!((code, &*err), (0, ""));
+        let document: Json = serde_json::from_str(&out).unwrap();
+        let action = gate(&document, "action");
+        assert_eq!(
+            (&action["decision"], &action["facts"], &action["source"]),
+            (&decision.into(), &facts.into(), &source.into()),
+            "{method} {url}"
+        );
+    }
+}

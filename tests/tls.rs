@@ -375,6 +375,7 @@ async fn the_plain_port_sends_everybody_to_the_one_with_tls() {
     assert_eq!(answer.field("location"), Some(&*location));
     assert_eq!(answer.field("connection"), Some("close"));
     assert!(answer.field("x-request-id").is_some());
+    assert_eq!(answer.field("x-content-type-options"), Some("nosniff"));
     assert_eq!(lost.answer().await.status, 400);
     assert!(recorder.seen().is_empty());
     let lines = house.lines(2).await;

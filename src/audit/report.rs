@@ -34,6 +34,8 @@ pub struct Report {
     pub unannounced: u64,
     /// Bytes after the end of a segment, the first time.
     pub torn: Option<Torn>,
+    /// The newest segment, where it holds not one byte: it was emptied, or never written to.
+    pub empty: Option<Arc<str>>,
     /// Whether a sidecar was writing meanwhile: what is open may be in flight.
     pub is_live: bool,
 }
@@ -44,9 +46,9 @@ impl Report {
         self.flaws == 0
     }
 
-    /// Whether nothing is missing.
+    /// Whether nothing is missing, as far as the files can tell.
     pub fn is_complete(&self) -> bool {
-        self.missing == 0 && (self.is_live || self.open.is_empty())
+        self.missing == 0 && (self.is_live || (self.open.is_empty() && self.empty.is_none()))
     }
 
     /// Whether there is nothing to look into.
@@ -66,6 +68,7 @@ impl fmt::Display for Report {
         let Self { segments, records, last_seq, last_hash, .. } = self;
         let (records, segments) = (counted(*records, "record"), counted(*segments, "segment"));
         writeln!(f, "{records} in {segments}, last seq {last_seq}")?;
+        let last_hash = if last_hash.is_empty() { "none" } else { last_hash };
         writeln!(f, "last hash    {last_hash}")?;
         match &self.first_flaw {
             None => writeln!(f, "integrity    ok")?,
@@ -78,7 +81,8 @@ impl fmt::Display for Report {
             }
         }
         match (self.missing, self.open.len()) {
-            (0, 0) => writeln!(f, "completeness ok")?,
+            (0, 0) if self.is_complete() => writeln!(f, "completeness ok")?,
+            (0, 0) => writeln!(f, "completeness UNKNOWN: the newest segment holds no record")?,
             (0, open) if self.is_live => {
                 writeln!(f, "completeness ok, {} in flight", counted(open as u64, "request"))?;
             }
@@ -93,7 +97,11 @@ impl fmt::Display for Report {
                 writeln!(f, "             no end for {place}")?;
             }
         }
-        if self.unannounced > 0 {
+        if let Some(segment) = &self.empty {
+            writeln!(f, "note         {segment} is empty: not written to yet, or emptied")?;
+        }
+        // In a trail that is damaged this would be a guess: the beginning may be what was taken away.
+        if self.unannounced > 0 && self.is_intact() {
             let ends = counted(self.unannounced, "end");
             writeln!(f, "note         {ends} whose beginning could not be made durable")?;
         }
@@ -114,18 +122,21 @@ fn counted(number: u64, what: &str) -> String {
     format!("{number} {what}{plural}")
 }
 
-/// A line of a segment.
+/// A line of a segment, or a segment without any.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The file's name.
     pub segment: Arc<str>,
-    /// Counted from 1.
+    /// Counted from 1; 0 for a segment without lines.
     pub line: u64,
 }
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.segment, self.line)
+        match self.line {
+            0 => f.write_str(&self.segment),
+            line => write!(f, "{}:{line}", self.segment),
+        }
     }
 }
 
@@ -158,6 +169,13 @@ pub enum Flaw {
     },
     /// Its place is right, but the line before is not the one it was written after.
     WrongPrev,
+    /// A segment holds nothing, and its name says that more stood before it than does.
+    Emptied {
+        /// What should stand here.
+        expected: u64,
+        /// The `seq` of the name.
+        named: u64,
+    },
     /// It opens a segment that is named for another `seq`.
     WrongSegment {
         /// The `seq` of the name.
@@ -176,6 +194,9 @@ impl fmt::Display for Flaw {
                 write!(f, "seq is {found} where {expected} should follow")
             }
             Self::WrongPrev => f.write_str("prev is not the hash of the record before"),
+            Self::Emptied { expected, named } => {
+                write!(f, "it is empty and named for seq {named} where {expected} should follow")
+            }
             Self::WrongSegment { named } => write!(f, "opens a segment named for seq {named}"),
         }
     }

@@ -7,6 +7,9 @@
 //! A crash can leave the last bytes of a segment half written: a line without its newline, or a hole
 //! (zero bytes) with anything after it. That is *torn*, not tampered with, and so is whatever a
 //! segment holds from the `seq` on with which the next segment begins: it was never known durable.
+//!
+//! A newest segment without a byte may be one that has just been made, or one that was emptied: the
+//! files cannot tell, so only a running sidecar is given the benefit of the doubt.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, BufRead, Read as _};
@@ -63,6 +66,7 @@ impl Verifier {
         source: &mut dyn BufRead,
     ) -> io::Result<Extent> {
         self.report.segments += 1;
+        self.report.empty = None;
         let mut place = Place { segment: Arc::from(name), line: 0 };
         let mut line = Vec::new();
         let mut kept = 0;
@@ -70,6 +74,9 @@ impl Verifier {
             line.clear();
             let size = (&mut *source).take(MAX_LINE).read_until(b'\n', &mut line)? as u64;
             if size == 0 {
+                if kept == 0 {
+                    self.empty(&place);
+                }
                 return Ok(Extent { kept, total: kept });
             }
             place.line += 1;
@@ -109,6 +116,17 @@ impl Verifier {
             std::mem::take(&mut self.open).into_values().flatten().collect();
         open.sort_by(|a, b| a.place.cmp(&b.place));
         (self.last.unwrap_or(Chain::GENESIS), open, self.finish())
+    }
+
+    /// Notes a segment without a byte. Its name alone says what stood before it.
+    fn empty(&mut self, place: &Place) {
+        self.report.empty = Some(Arc::clone(&place.segment));
+        let expected = self.last.unwrap_or(Chain::GENESIS).seq().saturating_add(1);
+        let named = segment_start(&place.segment).unwrap_or(expected);
+        if named != expected && !self.is_lost {
+            self.flaw(place, Flaw::Emptied { expected, named });
+        }
+        self.highest = self.highest.max(named.saturating_sub(1));
     }
 
     fn line(&mut self, place: &Place, bytes: &[u8]) {

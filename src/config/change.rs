@@ -4,7 +4,8 @@
 //! key that nobody has thought about here cannot change while the sidecar runs: [`LIVE`] names those
 //! that can, and everything else is refused by name, at its place in the file.
 //!
-//! It compares words: "60s" and "1m" are two things to it.
+//! A duration or a size in other words ("60s", "1m") is the same one; of names, addresses and lists the
+//! words count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,6 +13,7 @@ use std::fmt;
 use super::SourceFile;
 use super::error::{Origin, Problem, Problems};
 use super::raw::{Node, Table, Value};
+use crate::units;
 
 /// The keys and tables that a reload puts in force. What they hold is compiled into the plan, or
 /// handed on by whoever reloads.
@@ -128,7 +130,10 @@ fn changes(now: &Table, before: &Table) -> Vec<(String, Origin)> {
     let changed = keys.into_iter().filter(|key| {
         let default = defaults.get(*key);
         match (now.get(*key).or(default), before.get(*key).or(default)) {
-            (Some(now), Some(before)) => !is_same(&now.value, &before.value),
+            (Some(now), Some(before)) => {
+                let is_said_otherwise = || is_other_words(&now.value, &before.value, default);
+                !is_same(&now.value, &before.value) && !is_said_otherwise()
+            }
             (now, before) => now.is_some() != before.is_some(),
         }
     });
@@ -159,11 +164,32 @@ fn leaves(table: &Table) -> BTreeMap<String, &Node> {
     found
 }
 
+/// Whether two texts are the same value in other words, as `"1000ms"` is `"1s"`: where the default is a
+/// duration or a size, they are ones, too.
+fn is_other_words(left: &Value, right: &Value, default: Option<&&Node>) -> bool {
+    let (Value::Text(left), Value::Text(right)) = (left, right) else { return false };
+    let Some(Value::Text(default)) = default.map(|node| &node.value) else { return false };
+    let (left, right) = (left.as_str(), right.as_str());
+    if units::duration(default).is_ok() {
+        return units::duration(left).is_ok_and(|left| units::duration(right) == Ok(left));
+    }
+    if units::size(default).is_ok() {
+        return units::size(left).is_ok_and(|left| units::size(right) == Ok(left));
+    }
+    units::byte_rate(default).is_ok()
+        && units::byte_rate(left).is_ok_and(|left| units::byte_rate(right) == Ok(left))
+}
+
 fn is_same(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Text(left), Value::Text(right)) => left == right,
         (Value::Integer(left), Value::Integer(right)) => left == right,
         (Value::Float(left), Value::Float(right)) => left.total_cmp(right).is_eq(),
+        // A share of all is `1` or `1.0`. No whole number that a key takes is too large for it.
+        (Value::Float(float), Value::Integer(whole))
+        | (Value::Integer(whole), Value::Float(float)) => {
+            i32::try_from(*whole).is_ok_and(|whole| f64::from(whole).total_cmp(float).is_eq())
+        }
         (Value::Bool(left), Value::Bool(right)) => left == right,
         (Value::List(left), Value::List(right)) => {
             let pairs = || left.iter().zip(right);
@@ -244,6 +270,23 @@ mod tests {
         assert!(text.contains("`server.workers` cannot change"), "{text}");
         let same = loaded("[server]\nworkers = 0\nlisten = \"127.0.0.1:8080\"\n[log]\n").written;
         assert!(same.changes_since(&loaded("").written).is_empty(), "written, but not changed");
+    }
+
+    #[test]
+    fn the_same_value_in_other_words_is_no_change() {
+        let written = |text: &str| loaded(text).written;
+        let pool = |wait: &str| written(&format!("[upstream.pool]\nqueue_timeout = \"{wait}\""));
+        assert_eq!(pool("1000ms").changes_since(&written("")), [""; 0], "the default is 1s");
+        assert_eq!(pool("1m").changes_since(&pool("60s")), [""; 0]);
+        assert_eq!(pool("61s").changes_since(&pool("1m")), ["upstream.pool.queue_timeout"]);
+        let body = |size: &str| written(&format!("[inspect]\nmax_body = \"{size}\""));
+        assert_eq!(body("65536B").changes_since(&body("64KiB")), [""; 0]);
+        assert_eq!(body("64KB").changes_since(&body("64KiB")), ["inspect.max_body"]);
+        let ratio = |ratio: &str| written(&format!("[tracing.sampling]\nratio = {ratio}"));
+        assert_eq!(ratio("1").changes_since(&ratio("1.0")), [""; 0]);
+        assert_eq!(ratio("0.5").changes_since(&ratio("1")), ["tracing.sampling.ratio"]);
+        let named = |name: &str| written(&format!("[service]\nversion = \"{name}\""));
+        assert_eq!(named("1d").changes_since(&named("24h")), ["service.version"], "a name");
     }
 
     #[test]

@@ -127,7 +127,7 @@ fn alerts() -> Vec<Alert> {
     usual_alerts(&Notify { log: true, sentry: true, webhook: None })
 }
 
-fn audit() -> Audit {
+pub(crate) fn audit() -> Audit {
     Audit {
         directory: PathBuf::from("audit"),
         mode: AuditMode::Strict,

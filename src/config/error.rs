@@ -94,6 +94,15 @@ impl Problem {
         main
     }
 
+    /// Whether a line says where it is.
+    fn has_place(&self, path: &str) -> bool {
+        match &self.origin {
+            Origin::File(_) => true,
+            Origin::Nowhere => !path.is_empty(),
+            Origin::Env(_) | Origin::Flag(_) => false,
+        }
+    }
+
     /// What a caret cannot show, because there is no line to point at.
     fn note(&self) -> Option<String> {
         let set_by = match &self.origin {
@@ -129,6 +138,11 @@ impl Problems {
     pub(crate) fn push_unread(&self, problem: Problem) {
         self.unread.borrow_mut().push(problem.origin.clone());
         self.list.borrow_mut().push(problem);
+    }
+
+    /// Adds nothing more about what is written here: that it cannot be read has been said.
+    pub(crate) fn leave_unread(&self, origin: &Origin) {
+        self.unread.borrow_mut().push(origin.clone());
     }
 
     /// Keeps these bytes of the file out of every quoted line.
@@ -186,7 +200,8 @@ impl Errors {
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         let mut out = String::new();
         for problem in self.list.iter().take(SHOWN) {
-            out.push_str(&renderer.render(&[problem.group(&self.path, &self.text)]));
+            let shown = renderer.render(&[problem.group(&self.path, &self.text)]);
+            out.push_str(&if problem.has_place(&self.path) { shown } else { joined(&shown) });
             out.push_str("\n\n");
         }
         let plural = if self.count() == 1 { "" } else { "s" };
@@ -207,6 +222,20 @@ impl fmt::Display for Errors {
 }
 
 impl std::error::Error for Errors {}
+
+/// Takes out the line that would set a place apart from what is said below it, where there is no place.
+fn joined(rendered: &str) -> String {
+    let is_bar = |line: &str| uncoloured(line).trim() == "|";
+    let lines = rendered.lines().enumerate().filter(|(at, line)| *at != 1 || !is_bar(line));
+    lines.map(|(_, line)| line).collect::<Vec<_>>().join("\n")
+}
+
+/// A line without its colours.
+fn uncoloured(line: &str) -> String {
+    let mut parts = line.split('\u{1b}');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |plain, part| plain + part.split_once('m').map_or("", |(_, text)| text))
+}
 
 /// Moves a span inside the text and onto character boundaries, so that rendering cannot panic.
 fn within(text: &str, span: &Range<usize>) -> Range<usize> {

@@ -25,6 +25,7 @@ mod error;
 mod expand;
 mod keys;
 pub mod model;
+mod quotes;
 mod raw;
 mod reach;
 mod secrecy;

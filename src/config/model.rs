@@ -187,7 +187,7 @@ pub struct Inspect {
 }
 
 /// `[audit]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
     /// Where the records go.
     pub directory: PathBuf,

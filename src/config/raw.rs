@@ -9,9 +9,9 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 use super::SourceFile;
-use super::error::{Origin, Problem, Problems};
+use super::error::{Origin, Problems};
 use super::expand::expand;
-use super::{dialect, discretion, secrecy, twice};
+use super::{dialect, discretion, quotes, secrecy, twice};
 
 /// A table: its entries by key.
 #[derive(Clone, Debug, Default)]
@@ -87,7 +87,7 @@ impl Table {
             let is_placed = file.text.get(span.clone()).is_some();
             problems.push(match error.message().trim() {
                 "duplicate key" if is_placed => twice::problem(&file.text, &span, problems),
-                message => Problem::at(&Origin::File(span), message),
+                message => quotes::problem(&file.text, &span, message),
             });
         }
         let tree = table(tree.get_ref(), env, problems);

@@ -9,7 +9,7 @@ use super::error::{Origin, Problem, Problems};
 use super::keys::is_known;
 use super::raw::{Node, Table, Value};
 use super::secrecy::is_near_a_secret;
-use super::{discretion, slips};
+use super::{discretion, slips, unknown};
 
 /// A table of the tree, or the place where one would be.
 #[derive(Clone, Debug)]
@@ -60,7 +60,9 @@ impl<'a> Section<'a> {
             Some(node) => {
                 let help = format!("write it in single brackets: `[{}]`", self.path_of(key));
                 self.no_table(key, node, help);
-                (None, Origin::Nowhere)
+                // Nothing is missing that was meant by it.
+                self.problems.leave_unread(&node.origin);
+                (None, node.origin.clone())
             }
         };
         self.child(key, key, table, origin)
@@ -158,7 +160,11 @@ impl<'a> Section<'a> {
     pub(crate) fn refuse(&self, key: &str, what: &str, label: impl Display, help: Option<&str>) {
         let title = format!("`{}` {what}", self.path_of(key));
         let mut problem = Problem::at(&self.origin_of(key), title).label(label);
-        if let Some(help) = help {
+        let text = || match self.node(key).map(|node| &node.value) {
+            Some(Value::Text(text)) => slips::unexpanded(text),
+            _ => None,
+        };
+        if let Some(help) = help.or_else(text) {
             problem = problem.help(help);
         }
         self.problems.push(problem);
@@ -255,21 +261,31 @@ impl<'a> Section<'a> {
 
     /// Refuses what stands in the place of a table; a list of them with this help.
     fn no_table(&self, key: &str, node: &Node, help: String) {
-        let is_list = matches!(node.value, Value::List(_));
-        self.mistyped(key, node, "a table", is_list.then_some(help));
+        // Whoever reads the table's keys would know which is a secret; nobody does.
+        discretion::mask_below(key, node, self.problems);
+        let help = match &node.value {
+            Value::List(_) => Some(help),
+            _ => unknown::first_of(&self.path_of(key)).map(|first| {
+                let shown = if matches!(node.value, Value::Text(_)) { "\"…\"" } else { "…" };
+                format!("write `{first} = {shown}`")
+            }),
+        };
+        self.mistyped(key, node, "a table", help);
     }
 
     pub(super) fn wrong_type(&self, key: &str, node: &Node, expected: &str) {
         let help = match &node.value {
             // A hint repeats the value.
             Value::Text(_) if is_near_a_secret(&self.path_of(key)) => None,
-            Value::Text(text) => slips::plain(text, expected, node.is_external()).map(|help| {
-                // Quotes may be there for a variable's sake.
-                match self.variable(key).filter(|_| !node.is_external()) {
-                    Some(name) => format!("{help}; a variable can set it as `{name}`"),
-                    None => help,
-                }
-            }),
+            Value::Text(text) => slips::plain(text, expected, node.is_external())
+                .map(|help| {
+                    // Quotes may be there for a variable's sake.
+                    match self.variable(key).filter(|_| !node.is_external()) {
+                        Some(name) => format!("{help}; a variable can set it as `{name}`"),
+                        None => help,
+                    }
+                })
+                .or_else(|| slips::unexpanded(text).map(str::to_owned)),
             _ => None,
         };
         self.mistyped(key, node, expected, help);

@@ -3,11 +3,15 @@
 //! Each function gives the help line of an error, or nothing where it does not know. What it proposes can
 //! be read; nothing is accepted because of it.
 
+use std::time::Duration;
+
+use super::value::one_of;
 use crate::units;
 
-/// `"2 seconds"`, `"1.5s"`, `"10"`.
-pub(super) fn duration(text: &str) -> Option<String> {
+/// `"2 seconds"`, `"1.5s"`, `"10"`; only what the key takes, says `fits`.
+pub(super) fn duration(text: &str, fits: impl Fn(Duration) -> bool) -> Option<String> {
     let (thousandths, unit) = amount(text)?;
+    let is_readable = |written: &String| units::duration(written).is_ok_and(&fits);
     let micros: u64 = match unit.as_str() {
         "us" | "µs" => 1,
         "ms" | "msec" | "millis" | "millisecond" | "milliseconds" => 1_000,
@@ -19,9 +23,11 @@ pub(super) fn duration(text: &str) -> Option<String> {
         _ => return None,
     };
     if unit.is_empty() && thousandths.is_multiple_of(1000) {
-        // As it was meant, not as it is shortest.
-        let written = format!("{}s", thousandths / 1000);
-        return units::duration(&written).ok().map(|_| write(&written));
+        // Seconds to some, milliseconds to whoever comes from JavaScript.
+        let number = thousandths / 1000;
+        let units: &[_] = if number == 0 { &["s"] } else { &["s", "ms"] };
+        let written = units.iter().map(|unit| format!("{number}{unit}"));
+        return in_which_unit(written.filter(is_readable));
     }
     let total = thousandths.checked_mul(micros)? / 1000;
     let units = [
@@ -34,13 +40,20 @@ pub(super) fn duration(text: &str) -> Option<String> {
     ];
     let whole = |(_, unit): &&(&str, u64)| total > 0 && total.is_multiple_of(*unit);
     let (unit, length) = units.iter().find(whole).unwrap_or(&("s", 1_000_000));
-    let written = format!("{}{unit}", total / length);
-    units::duration(&written).ok().map(|_| write(&written))
+    Some(format!("{}{unit}", total / length)).filter(is_readable).map(|written| write(&written))
 }
 
-/// `"10mb"`, `"1M"`, `"1.5 MiB"`.
-pub(super) fn size(text: &str) -> Option<String> {
-    written_size(text).map(|written| write(&written))
+/// `"10mb"`, `"1M"`, `"1.5 MiB"`, `10`; only what the key takes, says `fits`.
+pub(super) fn size(text: &str, fits: impl Fn(u64) -> bool) -> Option<String> {
+    let is_readable = |written: &String| units::size(written).is_ok_and(&fits);
+    let (thousandths, unit) = amount(text)?;
+    let number = thousandths / 1000;
+    if unit.is_empty() && thousandths.is_multiple_of(1000) && (1..1024).contains(&number) {
+        // So few bytes are hardly ever meant.
+        let written = ["B", "KiB", "MiB"].iter().map(|unit| format!("{number}{unit}"));
+        return in_which_unit(written.filter(is_readable));
+    }
+    written_size(text).filter(is_readable).map(|written| write(&written))
 }
 
 /// `"1KiB"` where `"1KiB/s"` was meant.
@@ -92,23 +105,39 @@ pub(super) fn plain(text: &str, expected: &str, is_text: bool) -> Option<String>
     Some(if is_text { write(&value) } else { format!("write it without quotes: {value}") })
 }
 
-/// `"GET,POST /a"`, `"get /a"`, `"/a"`.
-pub(super) fn template(text: &str) -> Option<String> {
-    let text = text.trim();
-    if text.starts_with('/') {
-        return Some(write(&format!("* {text}")));
+/// A value that names what it does not hold: nobody expands `$NAME` or `~`.
+pub(super) fn unexpanded(text: &str) -> Option<&'static str> {
+    let is_home = text == "~" || text.starts_with("~/");
+    match (names_variable(text), is_home) {
+        (true, _) => Some("a variable is written `${NAME}`, with braces"),
+        (_, true) => Some("`~` is not expanded: write `${HOME}`"),
+        _ => None,
     }
-    let (method, path) = text.split_once(char::is_whitespace)?;
-    let path = path.trim_start();
-    if method.contains([',', '|']) {
-        return Some(format!("write one route for each method, or take them all: \"* {path}\""));
-    }
-    let is_word = method.bytes().all(|b| b.is_ascii_alphabetic());
-    is_word.then(|| write(&format!("{} {path}", method.to_ascii_uppercase())))
+}
+
+/// Whether there is a `$NAME` in it, in capitals, as variables are called.
+pub(super) fn names_variable(text: &str) -> bool {
+    let is_name = |rest: &str| {
+        let name = rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next();
+        name.is_some_and(|name| {
+            let is_begun = name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_');
+            name.len() > 1 && is_begun && !name.bytes().any(|b| b.is_ascii_lowercase())
+        })
+    };
+    text.split('$').skip(1).any(is_name)
 }
 
 fn write(value: &str) -> String {
     format!("write \"{value}\"")
+}
+
+/// One number, of which nobody has said what it counts.
+fn in_which_unit(written: impl Iterator<Item = String>) -> Option<String> {
+    match written.collect::<Vec<_>>().as_slice() {
+        [] => None,
+        [only] => Some(write(only)),
+        some => Some(format!("say in which unit: {}", one_of(some.iter().map(String::as_str)))),
+    }
 }
 
 fn written_size(text: &str) -> Option<String> {
@@ -160,21 +189,21 @@ mod tests {
             ("2 seconds", "2s"),
             ("1.5s", "1500ms"),
             ("1.5h", "90m"),
-            ("10", "10s"),
+            ("0", "0s"),
             ("1 week", "7d"),
             ("0 s", "0s"),
             ("5 Min", "5m"),
         ] {
-            assert_eq!(duration(text), meant_is(meant), "{text}");
+            assert_eq!(duration(text, |_| true), meant_is(meant), "{text}");
         }
         for (text, meant) in [
             ("1M", "1MiB"),
             ("10mb", "10MB"),
             ("1.5 MiB", "1536KiB"),
-            ("512", "512B"),
+            ("10485760", "10MiB"),
             ("1Gi", "1GiB"),
         ] {
-            assert_eq!(size(text), meant_is(meant), "{text}");
+            assert_eq!(size(text, |_| true), meant_is(meant), "{text}");
         }
         for (text, meant) in [
             ("60/minute", "60/min"),
@@ -186,25 +215,45 @@ mod tests {
         }
         assert!(rate("60").unwrap().contains("\"60/min\""));
         assert_eq!(byte_rate("1kib"), meant_is("1KiB/s"));
-        assert_eq!(template("get /a"), meant_is("GET /a"));
-        assert_eq!(template("/a"), meant_is("* /a"));
-        assert!(template("GET,POST /a").unwrap().contains("\"* /a\""));
         assert_eq!(plain("10%", "a number from 0.0 to 1.0", true), meant_is("0.1"));
         assert_eq!(plain("yes", "`true` or `false`", true), meant_is("true"));
         assert_eq!(plain("2", "a whole number", false).unwrap(), "write it without quotes: 2");
         for nothing in ["soon", "", "s", "1.2345s", "99999999999999999999s"] {
-            assert_eq!(duration(nothing), None, "{nothing}");
+            assert_eq!(duration(nothing, |_| true), None, "{nothing}");
         }
-        assert_eq!(
-            (size("big"), rate("5/fortnight"), template("GET a")),
-            (None, None, meant_is("GET a"))
-        );
+        assert_eq!((size("big", |_| true), rate("5/fortnight")), (None, None));
+    }
+
+    #[test]
+    fn a_number_alone_is_asked_for_its_unit_among_those_that_fit() {
+        let say = |units: &str| Some(format!("say in which unit: {units}"));
+        assert_eq!(duration("30000", |_| true), say("\"30000s\" or \"30000ms\""));
+        let is_short = |duration: Duration| duration < Duration::from_mins(1);
+        assert_eq!(duration("30000", is_short), Some(write("30000ms")));
+        assert_eq!(duration("0", |duration| !duration.is_zero()), None);
+        assert_eq!(size("10", |_| true), say("\"10B\", \"10KiB\" or \"10MiB\""));
+        assert_eq!(size("10", |bytes| bytes >= 1024), say("\"10KiB\" or \"10MiB\""));
+        assert_eq!(size("10B", |bytes| bytes >= 1024), None);
+        assert_eq!(size("10mb", |bytes| bytes < 1024), None);
+    }
+
+    #[test]
+    fn a_name_without_braces_and_a_tilde_are_seen() {
+        for text in ["$UPSTREAM_URL", "http://$HOST:3000", "Bearer $API_TOKEN", "$_X"] {
+            assert!(names_variable(text), "{text}");
+        }
+        for text in ["${NAME}", "$", "pa$sword", "pa$Word", "^a$", "costs 5$", "a$B", "~"] {
+            assert!(!names_variable(text), "{text}");
+        }
+        assert!(unexpanded("~/logs").is_some() && unexpanded("~").is_some());
+        assert_eq!(unexpanded("/a/~b"), None);
     }
 
     proptest! {
         #[test]
         fn no_text_makes_a_hint_panic(text in "\\PC*|[0-9.]{0,22} ?[a-zA-Z/%]{0,9}") {
-            let hints = [duration(&text), size(&text), rate(&text), byte_rate(&text), template(&text)];
+            let (time, bytes) = (duration(&text, |_| true), size(&text, |_| true));
+            let hints = [time, bytes, rate(&text), byte_rate(&text)];
             prop_assert!(hints.iter().flatten().all(|hint| hint.contains('"')));
             prop_assert!(plain(&text, "a number from 0.0 to 1.0", false).is_none_or(|it| it.contains(':')));
         }

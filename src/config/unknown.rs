@@ -32,8 +32,16 @@ pub(super) fn refuse(
         advice.to_owned()
     } else if let Some(meant) = listed(&MEANT, path, key) {
         format!("did you mean {meant}?")
+    } else if is_planned(path, key) {
+        "this is not built yet; `README.md` lists what is not".to_owned()
+    } else if names_answer_field(path, key) {
+        OF_ANSWERS.to_owned()
     } else if let Some(deeper) = deeper(path, key) {
         format!("did you mean `{deeper}`?")
+    } else if !path.is_empty() && is_table(key) {
+        format!(
+            "`{key}` is no part of a table: write it above the first `[table]`, or as `[{key}]`"
+        )
     } else if let Some(near) = near().or_else(|| longer(key, known)) {
         format!("did you mean `{}`?", near.trim_end_matches("[]"))
     } else if let Some(tables) = tables_with(path, key) {
@@ -45,6 +53,49 @@ pub(super) fn refuse(
     let problem = Problem::at(&entry.key, format!("unknown key `{key}` {place}"));
     problems.push(problem.label("not a key of this table").help(help));
 }
+
+/// Keys and tables that are designed and not built. They are unknown until they are, and nobody should look
+/// for a slip of the pen. `README.md` has them, too.
+const PLANNED: [&str; 12] = [
+    "audit.checkpoint_interval",
+    "audit.commit_interval",
+    "audit.max_size",
+    "audit.min_free",
+    "audit.retention",
+    "browser",
+    "errors.page",
+    "sentry.browser",
+    "sentry.ignore_messages",
+    "sentry.release_health",
+    "sentry.traces_sample_rate",
+    "sentry.tunnel",
+];
+
+/// Where fields of answers are set, and where they are not.
+const OF_ANSWERS: &str = "fields of answers are set in `[security.override]`, as in \
+                          `x-frame-options = \"DENY\"`";
+
+/// Short words for fields of answers.
+const FIELDS: [&str; 6] =
+    ["csp", "custom_headers", "frame_options", "hsts", "response_headers", "set_headers"];
+
+/// The key that somebody means who gives a table one value.
+const FIRST: [(&str, &str); 14] = [
+    ("admin", "listen"),
+    ("audit", "directory"),
+    ("genai", "enabled"),
+    ("identity", "source"),
+    ("log", "level"),
+    ("metrics", "listen"),
+    ("openapi", "file"),
+    ("otlp", "endpoint"),
+    ("rate_limit_headers", "form"),
+    ("rate_limit_store", "redis_url"),
+    ("sentry", "dsn"),
+    ("server", "listen"),
+    ("spool", "directory"),
+    ("upstream", "url"),
+];
 
 /// Words for a key that other words would be nearer to: the table, the word, and what it means.
 const MEANT: [(&str, &str, &str); 25] = [
@@ -97,6 +148,33 @@ const ADVICE: [(&str, &str, &str); 11] = [
 fn listed(words: &[(&str, &str, &'static str)], path: &str, word: &str) -> Option<&'static str> {
     let is_it = |(table, said, _): &&(&str, &str, &str)| (*table, *said) == (path, word);
     words.iter().find(is_it).map(|(_, _, meaning)| *meaning)
+}
+
+/// The path of the key that a table's only value is likely meant for.
+pub(super) fn first_of(table: &str) -> Option<String> {
+    let first = FIRST.iter().find(|(name, _)| *name == table);
+    first.map(|(table, key)| format!("{table}.{key}"))
+}
+
+fn is_planned(path: &str, key: &str) -> bool {
+    let whole = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+    PLANNED.contains(&whole.as_str())
+}
+
+/// Whether this is a field of answers, by its own name or a short one, in a place where it has none.
+fn names_answer_field(path: &str, key: &str) -> bool {
+    match path {
+        "" => matches!(key, "headers" | "response_headers" | "security_headers" | "csp" | "hsts"),
+        "security" => key.contains('-') || FIELDS.contains(&key) || key.ends_with("_policy"),
+        _ => false,
+    }
+}
+
+/// Whether there is such a table at the top level.
+fn is_table(key: &str) -> bool {
+    KEYS.iter().any(|known| {
+        known.split('.').next().is_some_and(|first| first.trim_end_matches("[]") == key)
+    })
 }
 
 /// The key below this table that is written with `_` in the place of its dots: `drain.timeout` for
@@ -159,6 +237,20 @@ mod tests {
         assert_eq!(tables_with("server", "stream_idle"), None);
         assert_eq!(tables_with("", "endpoint"), None, "there are too many");
         assert_eq!(tables_with("", "nothing"), None);
+    }
+
+    #[test]
+    fn what_is_planned_is_not_there_and_what_is_meant_by_a_value_is() {
+        for planned in PLANNED {
+            assert!(!is_known(planned), "`{planned}` is built");
+        }
+        for (table, _) in FIRST {
+            let first = first_of(table).expect("a key");
+            assert!(is_known(&first), "{first}");
+        }
+        for short in FIELDS {
+            assert!(!is_known(&format!("security.{short}")), "{short}");
+        }
     }
 
     #[test]

@@ -66,7 +66,9 @@ impl Section<'_> {
 
     /// A duration.
     pub(crate) fn duration(&self, key: &str, zero: Zero) -> Option<Duration> {
-        let duration = self.unit(key, "a duration", slips::duration, units::duration)?;
+        let fits = |duration: Duration| zero == Zero::Meaningful || !duration.is_zero();
+        let hint = |text: &str| slips::duration(text, fits);
+        let duration = self.unit(key, "a duration", hint, units::duration, fits)?;
         if duration.is_zero() && zero == Zero::Refused {
             self.refuse(key, "must not be zero", "expected a duration above zero", None);
             return None;
@@ -83,7 +85,8 @@ impl Section<'_> {
 
     /// A size in bytes within a range.
     pub(crate) fn size(&self, key: &str, range: &RangeInclusive<u64>) -> Option<u64> {
-        let size = self.unit(key, "a size", slips::size, units::size)?;
+        let fits = |bytes: u64| range.contains(&bytes);
+        let size = self.unit(key, "a size", |text| slips::size(text, fits), units::size, fits)?;
         self.in_range(key, size, range, |bytes| units::shown_size(*bytes))
     }
 
@@ -226,6 +229,8 @@ impl Section<'_> {
         let mut problem = Problem::at(origin, title).label(label);
         if let Some(near) = near(text, choices.iter().map(|(word, _)| *word)) {
             problem = problem.help(format!("did you mean \"{near}\"?"));
+        } else if let Some(help) = slips::unexpanded(text) {
+            problem = problem.help(help);
         }
         self.problems.push(problem);
         None
@@ -237,6 +242,7 @@ impl Section<'_> {
         kind: &str,
         hint: impl Fn(&str) -> Option<String>,
         parse: impl Fn(&str) -> Result<T, E>,
+        fits: impl Fn(T) -> bool,
     ) -> Option<T> {
         let node = self.node(key)?;
         if let Value::Integer(number) = node.value {
@@ -253,7 +259,7 @@ impl Section<'_> {
         let refuse = |error| {
             // The next: a space before the unit.
             let joined: String = text.split_whitespace().collect();
-            let is_joined = parse(&joined).is_ok();
+            let is_joined = parse(&joined).is_ok_and(&fits);
             let help = if is_joined { Some(format!("write \"{joined}\"")) } else { hint(text) };
             self.refuse(key, &format!("is not {kind}"), error, help.as_deref());
         };

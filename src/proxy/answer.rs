@@ -1,6 +1,6 @@
 //! Heads towards the client: the upstream's, cleaned; or our own, with a problem document.
 //!
-//! Every answer carries the request id. An answer of our own never repeats a word of the client's or
+//! Every answer carries what [`sign`] adds, the request id among it. An answer of our own never repeats a word of the client's or
 //! the upstream's.
 
 use http::header::{
@@ -92,8 +92,14 @@ pub fn dress(exchange: &Exchange, verdict: &Verdict, headers: &mut HeaderMap) {
     if has_powered_by && security.hides_powered_by {
         headers.remove(X_POWERED_BY);
     }
-    security.add_to(headers, exchange.is_tls());
     limits::dress(headers, verdict);
+    sign(exchange, headers);
+}
+
+/// Adds what every answer carries, the upstream's and our own: the security headers (a content policy by
+/// the media type that is already there), the request id, and where the time went.
+pub fn sign(exchange: &Exchange, headers: &mut HeaderMap) {
+    exchange.plan.security_headers.add_to(headers, exchange.is_tls());
     headers.insert(&exchange.plan.request_id_header, exchange.request_id.clone());
     tell_time(exchange, headers);
 }
@@ -139,8 +145,7 @@ pub fn arrive(mut exchange: Box<Exchange>) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::Empty);
     let fields = response.headers_mut();
     fields.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    exchange.plan.security_headers.add_to(fields, exchange.is_tls());
-    fields.insert(exchange.plan.request_id_header.clone(), exchange.request_id.clone());
+    sign(&exchange, fields);
     response
 }
 
@@ -190,9 +195,7 @@ pub fn refuse(mut exchange: Box<Exchange>, stop: Stop, asked: Asked) -> Response
     if status == 503 && !fields.contains_key(RETRY_AFTER) {
         fields.insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
-    fields.insert(exchange.plan.request_id_header.clone(), exchange.request_id.clone());
-    exchange.plan.security_headers.add_to(fields, exchange.is_tls());
-    tell_time(&exchange, fields);
+    sign(&exchange, fields);
     // A body that is under way can often still be skipped; one that was too large, too slow, malformed
     // or never asked for ends the connection.
     let is_given_up =

@@ -3,7 +3,7 @@
 //! The set is closed: words of this program, an upstream's 5xx as its status, and the classes that the
 //! configuration names. So it is safe as a metric label.
 
-use super::ConfigName;
+use super::{Abort, ConfigName, Failure, Refusal};
 
 /// A value of `error.type`: a member of a closed set, an upstream 5xx as its status string, or a class of
 /// the configuration.
@@ -16,43 +16,6 @@ enum Name {
     Class(ConfigName),
 }
 
-/// The words of this program, which no class may have for its name.
-const OWN: [&str; 33] = [
-    "client_abort",
-    "bad_request",
-    "not_found",
-    "method_not_allowed",
-    "header_too_large",
-    "uri_too_long",
-    "body_too_large",
-    "request_body_timeout",
-    "unsupported_media_type",
-    "schema_violation",
-    "unauthenticated",
-    "token_expired",
-    "jwks_unavailable",
-    "forbidden",
-    "tenant_mismatch",
-    "csrf",
-    "rate_limited",
-    "overloaded",
-    "circuit_open",
-    "audit_unavailable",
-    "upstream_connect",
-    "upstream_tls",
-    "upstream_reset",
-    "upstream_protocol",
-    "response_header_timeout",
-    "request_timeout",
-    "idle_timeout",
-    "stream_idle_timeout",
-    "stream_max_duration",
-    "panic",
-    "drain",
-    "invalid_configuration",
-    "_OTHER",
-];
-
 impl ErrorType {
     /// A client that left.
     pub const CLIENT_ABORT: Self = Self::own("client_abort");
@@ -60,6 +23,9 @@ impl ErrorType {
     pub const PANIC: Self = Self::own("panic");
     /// A configuration that was not put in force: no exchange ends so, but the sidecar says it of itself.
     pub const INVALID_CONFIGURATION: Self = Self::own("invalid_configuration");
+
+    /// What has no word of its own.
+    const OTHER: Self = Self::own("_OTHER");
 
     /// A word of this program.
     pub(super) const fn own(word: &'static str) -> Self {
@@ -71,9 +37,19 @@ impl ErrorType {
         Self(Name::Class(name))
     }
 
-    /// Whether a word is one of this program's.
+    /// Whether a word is one of this program's, which no class may have for its name. It looks through
+    /// all endings: it is meant for a configuration, not for a request.
     pub fn is_own(word: &str) -> bool {
-        OWN.contains(&word)
+        Self::all_own().any(|own| own.as_str() == word)
+    }
+
+    /// Every word of this program, some of them twice.
+    fn all_own() -> impl Iterator<Item = Self> {
+        let others = [Self::CLIENT_ABORT, Self::PANIC, Self::INVALID_CONFIGURATION, Self::OTHER];
+        let refusals = Refusal::ALL.iter().map(|refusal| refusal.error_type());
+        let failures = Failure::ALL.iter().map(|failure| failure.error_type());
+        let aborts = Abort::ALL.iter().map(|abort| abort.error_type());
+        refusals.chain(failures).chain(aborts).chain(others)
     }
 
     /// The label value.
@@ -105,31 +81,37 @@ impl ErrorType {
         const NAMES: [&str; 12] =
             ["500", "501", "502", "503", "504", "505", "506", "507", "508", "509", "510", "511"];
         let index = usize::from(status).wrapping_sub(500);
-        Self::own(NAMES.get(index).copied().unwrap_or("_OTHER"))
+        NAMES.get(index).map_or(Self::OTHER, |name| Self::own(name))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Abort, Failure, Refusal};
     use super::*;
 
     #[test]
-    fn no_class_can_have_the_name_of_an_error_type_of_ours() {
-        let ours = [
+    fn no_class_can_have_the_name_of_an_ending() {
+        let endings = [
             Refusal::Csrf.error_type(),
-            Refusal::JwksUnavailable.error_type(),
             Failure::AuditUnavailable.error_type(),
-            Failure::ResponseHeaderTimeout.error_type(),
             Abort::StreamMaxDuration.error_type(),
             ErrorType::CLIENT_ABORT,
             ErrorType::PANIC,
             ErrorType::INVALID_CONFIGURATION,
             ErrorType::upstream_status(599),
         ];
-        for own in &ours {
+        for own in &endings {
             assert!(ErrorType::is_own(own.as_str()), "{own:?}");
         }
         assert!(!ErrorType::is_own("db_pool_exhausted"));
+    }
+
+    #[test]
+    fn operations_md_says_what_to_do_about_every_ending() {
+        let operations = include_str!("../../docs/operations.md");
+        for own in ErrorType::all_own().filter(|own| *own != ErrorType::INVALID_CONFIGURATION) {
+            let word = format!("`{}`", own.as_str());
+            assert!(operations.contains(&word), "{word} is not in docs/operations.md");
+        }
     }
 }

@@ -24,6 +24,7 @@ pub mod capture;
 mod error_type;
 mod header;
 mod kept;
+mod listed;
 pub mod name;
 pub mod outcome;
 pub mod pseudonym;

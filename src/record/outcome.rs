@@ -1,13 +1,15 @@
 //! How an exchange can end, and what each ending means to the world.
 //!
 //! One table maps every [`Refusal`] (we said no) and [`Failure`] (we could not) to its status, its
-//! `error.type`, its title and its log level. Nothing else in the tree decides any of these.
+//! `error.type`, its title and its log level. Nothing else in the tree decides any of these: the compiler
+//! asks for each of them when an ending is added, and [`ErrorType::is_own`] finds its word by itself.
 //!
 //! The set of `error.type` values is closed, so it is safe as a metric label.
 
 use std::borrow::Cow;
 
 use super::ErrorType;
+use super::listed::listed;
 
 /// How an exchange ended. Every exchange has exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,84 +31,90 @@ pub enum Outcome {
     Panicked,
 }
 
-/// We said no: the request broke a rule, and the upstream never saw it (or not all of it).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The request is ambiguous or malformed. Usually a broken client, or an attack.
-    BadRequest,
-    /// A body that has to be read is compressed, or is of no media type that its operation takes.
-    UnsupportedMediaType,
-    /// The declared or actual body is over `max_request_body`.
-    BodyTooLarge,
-    /// The client stopped sending its body for `body_idle_timeout`.
-    RequestBodyTimeout,
-    /// `Expect` asks for something other than `100-continue`.
-    ExpectationFailed,
-    /// The request target is longer than `max_uri_bytes`.
-    UriTooLong,
-    /// The head is larger than `max_header_bytes`, or has more fields than `max_headers`.
-    HeaderTooLarge,
-    /// `CONNECT`, or another thing this proxy does not do.
-    NotImplemented,
-    /// The route's action is `deny`.
-    Forbidden,
-    /// A token bucket is empty.
-    RateLimited,
-    /// No permit, no connection, or no memory for inspection was free in time.
-    Overloaded,
-    /// Nobody gets a connection to the upstream, so nobody tries for a while.
-    CircuitOpen,
-    /// No route and no operation knows the path, and `security.unmatched` denies such.
-    NotFound,
-    /// The path is known, but not with this method.
-    MethodNotAllowed,
-    /// The route requires an identity, and there is none, or it cannot be verified.
-    Unauthenticated,
-    /// The identity was good until it expired.
-    TokenExpired,
-    /// The keys that would verify the identity cannot be had.
-    JwksUnavailable,
-    /// The request names another tenant than the identity's.
-    TenantMismatch,
-    /// A browser sent it for another site.
-    Csrf,
-    /// It does not fit the operation's schema.
-    SchemaViolation,
+listed! {
+    /// We said no: the request broke a rule, and the upstream never saw it (or not all of it).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Refusal {
+        /// The request is ambiguous or malformed. Usually a broken client, or an attack.
+        BadRequest,
+        /// A body that has to be read is compressed, or is of no media type that its operation takes.
+        UnsupportedMediaType,
+        /// The declared or actual body is over `max_request_body`.
+        BodyTooLarge,
+        /// The client stopped sending its body for `body_idle_timeout`.
+        RequestBodyTimeout,
+        /// `Expect` asks for something other than `100-continue`.
+        ExpectationFailed,
+        /// The request target is longer than `max_uri_bytes`.
+        UriTooLong,
+        /// The head is larger than `max_header_bytes`, or has more fields than `max_headers`.
+        HeaderTooLarge,
+        /// `CONNECT`, or another thing this proxy does not do.
+        NotImplemented,
+        /// The route's action is `deny`.
+        Forbidden,
+        /// A token bucket is empty.
+        RateLimited,
+        /// No permit, no connection, or no memory for inspection was free in time.
+        Overloaded,
+        /// Nobody gets a connection to the upstream, so nobody tries for a while.
+        CircuitOpen,
+        /// No route and no operation knows the path, and `security.unmatched` denies such.
+        NotFound,
+        /// The path is known, but not with this method.
+        MethodNotAllowed,
+        /// The route requires an identity, and there is none, or it cannot be verified.
+        Unauthenticated,
+        /// The identity was good until it expired.
+        TokenExpired,
+        /// The keys that would verify the identity cannot be had.
+        JwksUnavailable,
+        /// The request names another tenant than the identity's.
+        TenantMismatch,
+        /// A browser sent it for another site.
+        Csrf,
+        /// It does not fit the operation's schema.
+        SchemaViolation,
+    }
 }
 
-/// We could not: something behind or inside the sidecar failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// No connection to the upstream. Usually it is not running, or not yet.
-    UpstreamConnect,
-    /// The TLS handshake with the upstream failed. Usually its certificate is not trusted, has
-    /// expired or names another host.
-    UpstreamTls,
-    /// The upstream closed or reset the connection before its answer was complete.
-    UpstreamReset,
-    /// The upstream answered with something that is not HTTP.
-    UpstreamProtocol,
-    /// No response head within `response_header`.
-    ResponseHeaderTimeout,
-    /// The exchange outlived `upstream.timeouts.request`.
-    RequestTimeout,
-    /// The gRPC status in the trailers names a server error.
-    GrpcStatus(u8),
-    /// The audit record could not be made durable in time.
-    AuditUnavailable,
+listed! {
+    /// We could not: something behind or inside the sidecar failed.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Failure {
+        /// No connection to the upstream. Usually it is not running, or not yet.
+        UpstreamConnect,
+        /// The TLS handshake with the upstream failed. Usually its certificate is not trusted, has
+        /// expired or names another host.
+        UpstreamTls,
+        /// The upstream closed or reset the connection before its answer was complete.
+        UpstreamReset,
+        /// The upstream answered with something that is not HTTP.
+        UpstreamProtocol,
+        /// No response head within `response_header`.
+        ResponseHeaderTimeout,
+        /// The exchange outlived `upstream.timeouts.request`.
+        RequestTimeout,
+        /// The gRPC status in the trailers names a server error.
+        GrpcStatus(u8),
+        /// The audit record could not be made durable in time.
+        AuditUnavailable,
+    }
 }
 
-/// One of our own deadlines ended an answer that had begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Abort {
-    /// No byte of an ordinary answer for `upstream.timeouts.idle`.
-    IdleTimeout,
-    /// No byte of a stream for `upstream.timeouts.stream_idle`.
-    StreamIdleTimeout,
-    /// The stream outlived `upstream.timeouts.stream_max`.
-    StreamMaxDuration,
-    /// The sidecar shut down before the answer was complete.
-    Drain,
+listed! {
+    /// One of our own deadlines ended an answer that had begun.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Abort {
+        /// No byte of an ordinary answer for `upstream.timeouts.idle`.
+        IdleTimeout,
+        /// No byte of a stream for `upstream.timeouts.stream_idle`.
+        StreamIdleTimeout,
+        /// The stream outlived `upstream.timeouts.stream_max`.
+        StreamMaxDuration,
+        /// The sidecar shut down before the answer was complete.
+        Drain,
+    }
 }
 
 /// Where an exchange was when it ended early.

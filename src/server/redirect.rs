@@ -101,7 +101,7 @@ impl Redirect {
         fields.insert(LOCATION, location);
         fields.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         fields.insert(CONNECTION, HeaderValue::from_static("close"));
-        fields.insert(plan.request_id_header.clone(), exchange.request_id.clone());
+        answer::sign(&exchange, fields);
         exchange.end(Outcome::Served);
         response
     }

@@ -1,6 +1,6 @@
 //! Values that are nearly right: the help line says how they are written.
 
-use vital_sidecar::config::{SourceFile, Sources, load};
+use vital_sidecar::config::{Config, SourceFile, Sources, load};
 
 use super::{assert_says, errors_of, errors_of_all};
 
@@ -23,12 +23,99 @@ fn a_value_that_is_nearly_right_is_written_out() {
         ("genai.enabled = \"yes\"".to_owned(), "write it without quotes: true"),
         (route("GET,POST /a"), "\"* /a\""),
         (route("get /a"), "write \"GET /a\""),
+        (route("GET /users/:id"), "write \"GET /users/{id}\""),
+        (route("GET, POST /api/x"), "take them all: \"* /api/x\""),
+        (route("/api/*"), "write \"* /api/{*rest}\""),
+        ("upstream.timeouts.response_header = \"30000\"".to_owned(), "\"30000s\" or \"30000ms\""),
+        ("log.max_size = 10".to_owned(), "say in which unit: \"10KiB\" or \"10MiB\""),
+        ("rate_limit_store.redis_url = \"$REDIS_URL\"".to_owned(), "`${NAME}`, with braces"),
+        ("server.listen = \"$LISTEN\"".to_owned(), "`${NAME}`, with braces"),
+        ("server.workers = \"$WORKERS\"".to_owned(), "`${NAME}`, with braces"),
+        ("log.level = \"$LOG_LEVEL\"".to_owned(), "`${NAME}`, with braces"),
+        ("upstream.timeouts.connect = \"$WAIT\"".to_owned(), "`${NAME}`, with braces"),
+        ("admin.token_file = \"~/token\"".to_owned(), "`~` is not expanded: write `${HOME}`"),
+        ("genai = true".to_owned(), "write `genai.enabled = …`"),
         ("rate_limits = [{ key = [\"ip\"], rate = \"1/s\" }]".to_owned(), "`[rate_limits.NAME]`"),
         ("server = [{ workers = 1 }]".to_owned(), "`[server]`"),
     ] {
         let errors = errors_of(&text);
         assert_eq!(errors.count(), 1, "{errors}");
         assert_says(&errors, &["= help: ", help]);
+    }
+}
+
+#[test]
+fn a_hint_is_never_the_mistake_again() {
+    for template in [
+        "GET /api/users/:id",
+        "GET /api/*",
+        "GET api/x",
+        "GET /users/[id]",
+        "GET /a?x=1",
+        "GET /a/{rest*}",
+        "GET, POST /api/x",
+        "/api/*",
+        "GET /a/{id}.json",
+        "/a b",
+        "GET /%2F",
+    ] {
+        let errors = errors_of(&format!("routes = [{{ match = \"{template}\" }}]")).to_string();
+        let help = errors.lines().find(|line| line.contains("= help: "));
+        if let Some(proposed) = help.and_then(|help| help.split('"').nth(1)) {
+            let text = format!(
+                "upstream.url = \"http://127.0.0.1:1\"\nroutes = [{{ match = \"{proposed}\" }}]"
+            );
+            assert_ne!(proposed, template);
+            Config::from_toml(&text).unwrap_or_else(|errors| panic!("{template}: {errors}"));
+        }
+    }
+}
+
+#[test]
+fn one_value_in_the_place_of_a_table_is_told_its_key_and_once() {
+    for (text, help) in [
+        ("upstream = \"http://127.0.0.1:3000\"", "write `upstream.url = \"…\"`"),
+        ("upstream = 3000", "write `upstream.url = …`"),
+    ] {
+        let errors = errors_of_all(text);
+        assert_eq!(errors.count(), 1, "{errors}");
+        assert_says(&errors, &["`upstream` has the wrong type", help]);
+    }
+    let errors = errors_of("sentry = \"https://hidden@sentry.example/1\"");
+    assert_says(&errors, &["write `sentry.dsn = \"…\"`"]);
+    assert!(!errors.to_string().contains("hidden"), "{errors}");
+}
+
+#[test]
+fn an_upstream_without_its_scheme_or_braces_is_written_out() {
+    for (url, help) in [
+        ("\"localhost:3000\"", "write \"http://localhost:3000\""),
+        ("\":3000\"", "write \"http://127.0.0.1:3000\""),
+        ("\"$UPSTREAM_URL\"", "a variable is written `${NAME}`, with braces"),
+        ("$UPSTREAM_URL", "write a variable in quotes and with braces: `\"${NAME}\"`"),
+        ("${UPSTREAM_URL}", "write a variable in quotes and with braces: `\"${NAME}\"`"),
+    ] {
+        let errors = errors_of_all(&format!("upstream.url = {url}\n"));
+        // The parser goes on behind an open brace.
+        assert_eq!(errors.count(), if url.starts_with("${") { 2 } else { 1 }, "{errors}");
+        assert_says(&errors, &["--> sidecar.toml:1:16\n", help]);
+    }
+    let errors = errors_of_all("upstream.url = \"user:hidden@app:3000\"\n").to_string();
+    assert!(!errors.contains("hidden") && !errors.contains("write"), "{errors}");
+}
+
+#[test]
+fn typographic_quotes_are_told_for_what_they_are() {
+    for text in [
+        "upstream.url = \u{201c}http://127.0.0.1:3000\u{201d}\n",
+        "upstream.url = \u{201d}http://127.0.0.1:3000\u{201d}\n",
+        "upstream.url = \"http://127.0.0.1:3000\u{201d}\n",
+        "upstream.url = \u{2018}http://127.0.0.1:3000\u{2019}\n",
+        "upstream.url = `http://127.0.0.1:3000`\n",
+        "[tracing]\npropagators = [\u{201c}b3\u{201d}]\n",
+    ] {
+        let errors = errors_of_all(text);
+        assert_says(&errors, &["typographic quotes do not make a string", "write straight quotes"]);
     }
 }
 

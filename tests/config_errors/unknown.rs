@@ -19,11 +19,35 @@ fn a_key_is_sent_to_another_table_only_where_it_means_the_same_there() {
         ("log_level = \"warn\"", "did you mean `log.level`?"),
         ("workers = 3", "`workers` belongs in `[server]`"),
         ("sentry.jwks_url = \"a\"", "the keys here are "),
+        ("headers = { x-frame-options = \"DENY\" }", "`[security.override]`"),
+        ("security.csp = \"default-src\"", "`[security.override]`"),
+        ("security.x-frame-options = \"DENY\"", "`[security.override]`"),
+        ("service.log = { level = \"warn\" }", "above the first `[table]`, or as `[log]`"),
+        ("errors.page = \"page.html\"", "this is not built yet"),
+        ("browser.vitals = true", "this is not built yet"),
+        ("sentry.tunnel = { enabled = true }", "this is not built yet"),
     ] {
         let errors = errors_of(text);
         assert_eq!(errors.count(), 1, "{errors}");
         assert_says(&errors, &["unknown key", help]);
     }
+}
+
+#[test]
+fn a_table_of_fields_in_the_place_of_a_preset_is_told_its_table() {
+    let errors = errors_of("security.headers = { x-frame-options = \"DENY\" }");
+    assert_eq!(errors.count(), 1, "{errors}");
+    assert_says(&errors, &["found a table", "single fields stand in `[security.override]`"]);
+}
+
+#[test]
+fn what_is_not_built_is_told_in_the_readme_too() {
+    let readme = include_str!("../../README.md");
+    for name in ["`[browser]`", "`[sentry.tunnel]`", "`sentry.traces_sample_rate`", "`errors.page`"]
+    {
+        assert!(readme.contains(name), "{name}");
+    }
+    assert!(readme.contains("not built yet"));
 }
 
 #[test]

@@ -56,7 +56,7 @@ refused! {
 refused! {
     a_duration_without_a_unit_is_refused:
         "server.limits.idle_timeout = 75", "1:30",
-        "must be a string with a unit", "a number has no unit", "help: write \"75s\"";
+        "must be a string with a unit", "a number has no unit", "help: say in which unit: \"75s\" or \"75ms\"";
     a_wrong_duration_is_refused:
         "audit.deadline = \"250 ms\"", "1:18", "`audit.deadline` is not a duration",
         "expected a duration such as \"250ms\", \"10s\", \"1m30s\" or \"2h\"";

@@ -73,6 +73,36 @@ fn the_chain_goes_on_over_segments() {
 }
 
 #[test]
+fn an_emptied_segment_is_never_fine_unless_a_sidecar_may_just_have_made_it() {
+    let lines = lines();
+    let (first, rest) = (lines[..2].concat(), lines[2..].concat());
+    // All there is, and the newest: it may have held nothing, and only a running sidecar may say so.
+    for segments in [&[(1, &b""[..])][..], &[(1, &lines.concat()), (6, b"")]] {
+        let mut report = check_segments(segments);
+        assert!(report.is_intact() && !report.is_ok(), "{report}");
+        assert!(report.to_string().contains("completeness UNKNOWN"), "{report}");
+        report.is_live = true;
+        assert!(report.is_ok() && report.to_string().contains("is empty"), "{report}");
+    }
+    // An older one: the next line does not follow.
+    let report = check_segments(&[(1, b""), (3, &rest)]);
+    assert_eq!(first_flaw(&report), (1, Flaw::WrongSeq { expected: 1, found: 3 }));
+    // The newest, and the end of the one before it is cut, too: its name still knows.
+    let report = check_segments(&[(1, &first), (6, b"")]);
+    assert_eq!(first_flaw(&report), (0, Flaw::Emptied { expected: 3, named: 6 }));
+    assert_eq!((report.missing, report.empty.is_some()), (3, true));
+}
+
+#[test]
+fn a_damaged_trail_is_not_told_why_a_beginning_is_not_there() {
+    let printed = |lines: &[Vec<u8>]| check(&lines.concat()).to_string();
+    assert!(!printed(&lines()[1..]).contains("note"), "its beginning was taken away");
+    let (mut chain, mut alone) = (Chain::GENESIS, Vec::new());
+    chain.append(&completed(1), &mut alone);
+    assert!(printed(&[alone]).contains("could not be made durable"), "nothing is missing here");
+}
+
+#[test]
 fn every_changed_byte_is_found_in_its_line() {
     let lines = lines();
     let whole = lines.concat();
@@ -160,7 +190,7 @@ fn a_cut_at_any_byte_is_a_torn_tail_or_an_open_beginning() {
         let is_boundary = length == 0 || whole[length - 1] == b'\n';
         assert_eq!(report.torn.is_some(), !is_boundary, "cut at {length}");
         assert!(report.is_intact(), "cut at {length}: {report}");
-        assert!(length == 0 || !report.is_ok(), "cut at {length} unnoticed");
+        assert!(!report.is_ok(), "cut at {length} unnoticed");
     }
 }
 
@@ -235,5 +265,39 @@ fn the_program_in_the_module_documentation_accepts_our_chain() {
         assert_eq!(record["hash"], hex.as_str());
         assert_eq!((&record["prev"], &record["seq"]), (&prev.as_str().into(), &seq.into()));
         (prev, seq) = (hex, seq + 1);
+    }
+}
+
+/// What an older version makes of the trail of a newer one, after a rollback.
+#[test]
+fn a_record_of_a_later_format_is_called_so_and_the_chain_goes_on_behind_it() {
+    let (mut chain, mut line) = (Chain::GENESIS, Vec::new());
+    chain.append(&initiated(1), &mut line);
+    let later = String::from_utf8(line).unwrap().replace(r#""v":1,"#, r#""v":2,"#);
+    let hashed = later.split_once(r#","hash":"#).unwrap().0;
+    let hash = String::from_utf8(chain::hash_of(hashed.as_bytes()).to_vec()).unwrap();
+    let mut trail = format!("{hashed},\"hash\":\"{hash}\"}}\n").into_bytes();
+    Chain::after(1, &hash).unwrap().append(&completed(1), &mut trail);
+    let report = check(&trail);
+    assert_eq!((report.flaws, first_flaw(&report)), (1, (1, Flaw::UnknownVersion(2))));
+    assert_eq!((report.last_seq, report.open.len()), (2, 0));
+}
+
+#[test]
+fn audit_md_has_a_chain_that_is_ours_every_field_and_every_event() {
+    let document = include_str!("../../../docs/audit.md");
+    let (mut chain, mut bytes) = (Chain::GENESIS, Vec::new());
+    chain.append(&initiated(1), &mut bytes);
+    chain.append(&completed(1), &mut bytes);
+    let example = format!("```json\n{}```", String::from_utf8(bytes).unwrap());
+    assert!(document.contains(&example), "the example should be:\n{example}");
+
+    let record: serde_json::Value = serde_json::from_slice(&lines()[3][..]).unwrap();
+    for field in record.as_object().unwrap().keys() {
+        assert!(document.contains(&format!("`{field}`")), "{field}");
+    }
+    let results = AuditResult::ALL.into_iter().map(AuditResult::as_str);
+    for word in Event::ALL.into_iter().map(Event::as_str).chain(results) {
+        assert!(document.contains(&format!("`{word}`")), "{word}");
     }
 }

@@ -161,12 +161,18 @@ impl Maker<'_> {
     }
 
     fn action(&self) -> Line {
-        let facts = match self.trial.route.action {
-            Action::Forward => "forwarded",
-            Action::Deny => "denied: 403",
+        let is_refused = |refusal| self.trial.refusals.contains(&(Gate::Head, refusal));
+        let (facts, source) = match self.trial.route.action {
+            Action::Deny => ("denied: 403", self.source("action")),
+            Action::Forward if is_refused(Refusal::NotFound) => {
+                ("no route or operation knows it: 404", "security.unmatched")
+            }
+            Action::Forward if is_refused(Refusal::MethodNotAllowed) => {
+                ("its path is known, its method is not: 405", "security.unmatched")
+            }
+            Action::Forward => ("forwarded", self.source("action")),
         };
         let decision = self.decided(Gate::Head, |why| why != Refusal::BodyTooLarge);
-        let source = self.source("action");
         Line { name: "action".into(), mode: "enforce", decision, facts: facts.into(), source }
     }
 

@@ -27,6 +27,7 @@ mod identity;
 mod identity_jwt;
 mod idle;
 mod limits;
+mod literal;
 mod log_files;
 mod log_headers;
 mod metrics;
@@ -37,6 +38,7 @@ mod routes;
 mod security;
 mod store;
 mod template;
+mod template_slips;
 mod tls;
 mod tracing;
 mod upstream;
@@ -62,6 +64,7 @@ const SOME: std::ops::RangeInclusive<u64> = 1..=1_000_000;
 
 /// Checks everything. The result is worth something only if no problem was added.
 pub(crate) fn check(root: &Table, outside: &mut Outside, problems: &Problems) -> Config {
+    literal::note(root, outside);
     let root = Section::root(root, problems);
     let mut config = Config::for_upstream(SocketAddr::from(([127, 0, 0, 1], 3000)));
     service(&root, &mut config, outside);

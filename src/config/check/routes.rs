@@ -5,12 +5,11 @@
 
 use super::names::{self, check_name};
 use super::template::{self, Template};
-use super::{SOME_BYTES, gates};
+use super::{SOME_BYTES, gates, template_slips};
 use crate::config::error::{Origin, Problem};
 use crate::config::keys::nearest;
 use crate::config::model::{Action, Gates, Route};
 use crate::config::section::{Section, Word};
-use crate::config::slips;
 use crate::config::value::{Zero, one_of};
 use crate::record::ConfigName;
 
@@ -121,7 +120,8 @@ fn matched(section: &Section<'_>, seen: &mut Vec<(Template, Origin)>) -> Option<
         let problem = problem.label("this route matches nothing");
         section.problems.push(problem.help("add, for example, `match = \"GET /api/users/{id}\"`"));
     }
-    let template = section.read("match", "a route template", template::parse, slips::template)?;
+    let template =
+        section.read("match", "a route template", template::parse, template_slips::meant)?;
     let origin = section.origin_of("match");
     if let Some((_, earlier)) = seen.iter().find(|(earlier, _)| earlier.covers(&template)) {
         let problem =

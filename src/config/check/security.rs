@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue};
 
 use crate::config::error::Problem;
 use crate::config::model::{Preset, Security, Unmatched};
+use crate::config::raw::Value;
 use crate::config::section::{Section, Word, lay};
 use crate::http::origin::{Origin, OriginError};
 
@@ -44,11 +45,21 @@ const OF_ONE_ANSWER: [&str; 13] = [
 
 /// `[security]`.
 pub(super) fn security(section: &Section<'_>, security: &mut Security) {
-    lay(&mut security.headers, section.choice("headers", &PRESETS));
+    lay(&mut security.headers, preset(section));
     security.overrides = overrides(section);
     lay(&mut security.remove_request_headers, removed(section));
     lay(&mut security.csrf_trusted_origins, origins(section));
     lay(&mut security.unmatched, section.choice("unmatched", &UNMATCHED));
+}
+
+fn preset(section: &Section<'_>) -> Option<Preset> {
+    if matches!(section.node("headers").map(|node| &node.value), Some(Value::Table(_))) {
+        let label = "expected \"basic\", \"strict\" or \"off\", found a table";
+        let help = "single fields stand in `[security.override]`";
+        section.refuse("headers", "has the wrong type", label, Some(help));
+        return None;
+    }
+    section.choice("headers", &PRESETS)
 }
 
 fn overrides(section: &Section<'_>) -> Vec<(HeaderName, Option<HeaderValue>)> {

@@ -44,7 +44,7 @@ fn address(section: &Section<'_>, upstream: &mut Upstream) -> Option<()> {
     if let Some(path) = text.strip_prefix("unix:") {
         return socket(section, path, upstream);
     }
-    let url = section.parsed("url", "a usable URL", url::parse_upstream)?;
+    let url = section.read("url", "a usable URL", url::parse_upstream, url::meant)?;
     if url.path != "/" {
         let help = "the client's path is passed on as it is";
         section.refuse("url", "has a path", "expected nothing after the port", Some(help));

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::config::discretion;
 use crate::config::model::Scheme;
 
 /// An absolute URL in its parts.
@@ -84,6 +85,18 @@ fn parse_any(text: &str, schemes: &'static str) -> Result<Url, UrlError> {
     })
 }
 
+/// The URL of a text that has all of it but its beginning: `localhost:3000`, `:3000`, `3000`. Nothing where
+/// it may hold a secret, for the text is repeated.
+pub(super) fn meant(text: &str) -> Option<String> {
+    let port = text.strip_prefix(':').unwrap_or(text);
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
+    let place = if is_number { format!("127.0.0.1:{port}") } else { text.to_owned() };
+    let url = format!("http://{place}");
+    let is_place = !port.is_empty() && !text.contains("://") && !discretion::hides("url", text);
+    let is_readable = is_place && parse(&url).is_ok_and(|url| url.path == "/");
+    is_readable.then(|| format!("write \"{url}\""))
+}
+
 fn authority_of(text: &str) -> &str {
     let after = text.split_once("://").map_or(text, |(_, after)| after);
     after.split(['/', '?', '#']).next().unwrap_or(after)
@@ -111,6 +124,13 @@ mod tests {
         for text in ["", "localhost", "localhost:3000", "http://", "http://:80", "http:// a", "/x"]
         {
             assert_eq!(parse(text), Err(UrlError::Malformed), "{text}");
+        }
+        let of_port = meant(":3000");
+        assert_eq!(of_port.as_deref(), Some("write \"http://127.0.0.1:3000\""));
+        assert_eq!(of_port, meant("3000"));
+        assert_eq!(meant("app:3000").as_deref(), Some("write \"http://app:3000\""));
+        for text in ["", "app:x", "u:p@app", "app/path", "http://", "$URL", "99999"] {
+            assert_eq!(meant(text), None, "{text}");
         }
         assert_eq!(parse("ftp://a"), Err(UrlError::Scheme("http:// or https://")));
         assert_eq!(parse("h2c://a"), Err(UrlError::Scheme("http:// or https://")));

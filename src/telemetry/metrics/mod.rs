@@ -5,6 +5,10 @@
 //! `reading`, and every form in which numbers leave is written from that: the scraped pages
 //! (`exposition`) and the pushed request (`otlp`).
 //!
+//! Beside them: `gates` counts what refused or would have, `scales` are the buckets of histograms, `slots`
+//! find a resolved handle without a lock, `route` has the handles of one route, `tally` adds up series for
+//! the alerts.
+//!
 //! A request pays for atomic additions on handles that its route resolved on first use; names,
 //! labels and formats cost only the scrape. Labels are closed enums or names from the
 //! configuration, so no client can make a series.

@@ -15,6 +15,7 @@ use super::project::Project;
 use super::{BadDsn, Post};
 use crate::config::model::Sentry;
 use crate::telemetry::alerts::Turn;
+use crate::telemetry::resource;
 use crate::telemetry::sink::{Delivery, Sink};
 
 /// The sink of the alerts' lane to Sentry.
@@ -63,7 +64,9 @@ fn event(turn: &Turn, origin: &Origin) -> Event<'static> {
         if turn.is_firing { (Level::Error, "fires") } else { (Level::Info, "is over") };
     let message =
         format!("The alert {} {word}: {} (at {})", turn.name, turn.when, turn.shown_value());
-    let tags = [("alert", &*turn.name), ("alert.status", turn.status())];
+    // Each replica has alerts of its own.
+    let instance = ("service.instance.id", resource::instance());
+    let tags = [("alert", &*turn.name), ("alert.status", turn.status()), instance];
     let tags = tags.map(|(name, value)| (name.to_owned(), value.to_owned()));
     Event {
         level,
