@@ -45,7 +45,7 @@ pub(super) fn cover(root: &Table, written: &str, problems: &Problems) {
 
 /// Whether a secret is at this path as an operator writes it, below it, or right in the table at it.
 pub(super) fn is_near_a_secret(path: &str) -> bool {
-    let is_near = |secret: &&str| {
+    let is_near = |secret: &str| {
         let secret = secret.replace("[]", "");
         let parent = secret.rsplit_once('.').map_or("", |(parent, _)| parent);
         path == parent
@@ -53,7 +53,7 @@ pub(super) fn is_near_a_secret(path: &str) -> bool {
                 .strip_prefix(&*secret)
                 .is_some_and(|rest| matches!(rest.bytes().next(), None | Some(b'.')))
     };
-    SECRETS.iter().any(|secret| is_near(&secret))
+    SECRETS.iter().any(|secret| is_near(secret))
 }
 
 struct Cover<'a> {
