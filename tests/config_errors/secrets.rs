@@ -181,7 +181,8 @@ fn a_whole_header_in_the_place_of_its_name_is_hidden() {
 #[test]
 fn a_list_within_a_list_is_not_taken_for_a_table() {
     let list = "headers = [\"log\",\n  [hidden], 1,\n[hidden]\n]\n";
-    for text in [format!("[otlp]\n{list}{list}"), format!("[sentry]\ndsn = [\n[hidden]\nhidden]\n")]
+    for text in
+        [format!("[otlp]\n{list}{list}"), "[sentry]\ndsn = [\n[hidden]\nhidden]\n".to_owned()]
     {
         let errors = errors_of_all(&text);
         assert!(!errors.to_string().contains("hidden"), "{errors}");
