@@ -108,12 +108,15 @@ class Bench:
     def measure_group(self, proxies: list[Proxy], number: int, durations: Durations) -> None:
         """Every measure of proxies that run side by side."""
         order = proxies if number % 2 == 0 else proxies[::-1]
+        # A machine that speeds up or slows down meanwhile does the first and the last in line the same favour.
+        there_and_back = (order, order[::-1])
         subjects: dict[str, Subject] = {}
         try:
             for proxy in order:
                 with self.reported(proxy.name, "start"):
                     subjects[proxy.name] = self.start(proxy)
-            self.measure_both_ways("load", order, subjects, number, durations)
+            for way in there_and_back:
+                self.measure_once("load", way, subjects, number, durations)
             self.measure_once("events", order, subjects, number, durations)
             direct = Subject(self.origin_port, self.other_cores)
             if not order[0].fault:
@@ -124,26 +127,14 @@ class Bench:
             self.measure_once("delay", order, subjects, number, durations)
             self.measure_once("bodies", order, subjects, number, durations)
             # The noisiest again.
-            self.measure_both_ways("load", order, subjects, number, durations)
+            for way in there_and_back:
+                self.measure_once("load", way, subjects, number, durations)
             self.measure_once("events", order[::-1], subjects, number, durations)
         finally:
             for proxy in proxies:
                 if proxy.name in subjects:
                     with self.reported(proxy.name, "end"):
                         self.end(proxy, subjects[proxy.name].process)
-
-    def measure_both_ways(
-        self,
-        aspect: str,
-        order: list[Proxy],
-        subjects: dict[str, Subject],
-        number: int,
-        durations: Durations,
-    ) -> None:
-        """There and back: a machine that speeds up or slows down meanwhile does the first and the last
-        in line the same favour."""
-        for way in (order, order[::-1]):
-            self.measure_once(aspect, way, subjects, number, durations)
 
     def measure_once(
         self,

@@ -1,7 +1,7 @@
 //! Heads towards the client: the upstream's, cleaned; or our own, with a problem document.
 //!
-//! Every answer carries what [`sign`] adds, the request id among it. An answer of our own never repeats a word of the client's or
-//! the upstream's.
+//! Every answer carries what [`sign`] adds, the request id among it. An answer of our own never repeats a
+//! word of the client's or the upstream's.
 
 use http::header::{
     CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, SERVER, TRAILER,

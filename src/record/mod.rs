@@ -217,7 +217,7 @@ impl Record {
         self.outcome.is_error(self.status)
     }
 
-    /// Whether its spans leave, by the head decision or by a reason at the end.
+    /// Whether its spans were kept, by the head decision or by a reason at the end.
     pub fn is_kept(&self) -> bool {
         matches!(self.kept, Some(Kept::Head | Kept::End(_)))
     }
