@@ -191,7 +191,7 @@ async fn an_inspected_body_in_tiny_chunks_is_kept_as_one_piece() {
     client.say("0\r\n\r\n").await;
 
     let seen = String::from_utf8(client.answer().await.body).expect("UTF-8");
-    assert_eq!(seen, "D\r\n{\"mode\": \"a\"}\r\n0\r\n\r\n");
+    assert_eq!(seen, "d\r\n{\"mode\": \"a\"}\r\n0\r\n\r\n");
     let record = sidecar.record().await;
     assert_eq!((record.bytes_in, record.facts.len()), (13, 1));
 }

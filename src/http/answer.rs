@@ -1,15 +1,19 @@
 //! Whether an answer's head says one thing only: its status, its length, its transfer coding.
 //!
 //! A head that two readers could frame differently is the upstream's half of request smuggling, so it
-//! is malformed as a whole, whatever the parser before us made of it. [`judge`] looks at what parsing
-//! leaves; [`scan`] at what it hides. Both are pure and cost a pass over what is there.
+//! is malformed as a whole, whatever a parser could make of it. [`judge`] looks at the fields;
+//! [`scan`] at the lines, before they are parsed; [`head`] puts both together for HTTP/1. All is pure and
+//! costs a pass over what is there.
 //!
-//! Bodies are not looked at: they are decoded, and framed anew for the client.
+//! Bodies are decoded ([`chunks`]) and framed anew for the client, so what is only odd about theirs does
+//! not travel.
 
 use std::fmt;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, StatusCode, Version, header};
 
+pub mod chunks;
+pub mod head;
 pub mod scan;
 
 /// What is wrong with an answer. The words are for our own diagnostics.
@@ -36,6 +40,26 @@ pub enum Malformed {
     TooLarge,
     /// Bytes before anything was asked.
     Unasked,
+    /// A line of the head that is no status line or field line (RFC 9112 §4, §5).
+    Line,
+    /// More fields than there is room for.
+    TooManyFields,
+    /// A chunk size that is no number, or too large a one, or a chunk that does not end where its size
+    /// says (RFC 9112 §7.1).
+    Chunk,
+    /// Chunk extensions or trailers without end.
+    TooMuchExtra,
+}
+
+/// What a head says of the end of its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Nothing.
+    Open,
+    /// So many bytes.
+    Sized(u64),
+    /// The chunked coding.
+    Chunked,
 }
 
 impl fmt::Display for Malformed {
@@ -51,6 +75,10 @@ impl fmt::Display for Malformed {
             Self::TooManyInterim => "too many interim answers",
             Self::TooLarge => "a head that is too large",
             Self::Unasked => "bytes before anything was asked",
+            Self::Line => "a line that is none of HTTP/1",
+            Self::TooManyFields => "too many fields",
+            Self::Chunk => "an odd chunk",
+            Self::TooMuchExtra => "too many chunk extensions or trailers",
         })
     }
 }
@@ -60,56 +88,73 @@ impl fmt::Display for Malformed {
 /// A 204 with `Content-Length: 0` passes: servers must not send it (RFC 9110 §8.6), but many do, and
 /// it announces what is there. Any other length or coding beside a 204 means that a body may follow
 /// which the next reader takes for an answer.
-pub fn judge(version: Version, status: StatusCode, headers: &HeaderMap) -> Result<(), Malformed> {
-    if status.as_u16() >= 600 {
-        return Err(Malformed::Status);
-    }
-    let (mut length, mut coding) = (None, None);
+pub fn judge(
+    version: Version,
+    status: StatusCode,
+    headers: &HeaderMap,
+) -> Result<Framing, Malformed> {
+    let mut claims = Claims::default();
     for (name, value) in headers {
         // As patterns the two names are one comparison, which no usual field passes.
         if matches!(*name, header::CONTENT_LENGTH | header::TRANSFER_ENCODING) {
-            let is_length = *name == header::CONTENT_LENGTH;
-            let (slot, twice) = if is_length {
-                (&mut length, Malformed::Length)
-            } else {
-                (&mut coding, Malformed::Coding)
-            };
-            if slot.replace(value).is_some() {
-                return Err(twice);
-            }
+            claims.note(name, value.as_bytes())?;
         }
     }
-    match (length, coding) {
-        (None, None) => Ok(()),
-        (Some(_), Some(_)) => Err(Malformed::LengthAndCoding),
-        (Some(length), None) => judge_length(status, length),
-        (None, Some(coding)) => judge_coding(version, status, coding),
+    claims.conclude(version, status)
+}
+
+/// The fields of one head that frame its message.
+#[derive(Debug, Default)]
+struct Claims<'a> {
+    length: Option<&'a [u8]>,
+    coding: Option<&'a [u8]>,
+}
+
+impl<'a> Claims<'a> {
+    /// Takes a Content-Length or a Transfer-Encoding.
+    fn note(&mut self, name: &HeaderName, value: &'a [u8]) -> Result<(), Malformed> {
+        let (slot, twice) = if *name == header::CONTENT_LENGTH {
+            (&mut self.length, Malformed::Length)
+        } else {
+            (&mut self.coding, Malformed::Coding)
+        };
+        if slot.replace(value).is_some() { Err(twice) } else { Ok(()) }
+    }
+
+    fn conclude(self, version: Version, status: StatusCode) -> Result<Framing, Malformed> {
+        if status.as_u16() >= 600 {
+            return Err(Malformed::Status);
+        }
+        match (self.length, self.coding) {
+            (None, None) => Ok(Framing::Open),
+            (Some(_), Some(_)) => Err(Malformed::LengthAndCoding),
+            (Some(length), None) => judge_length(status, length),
+            (None, Some(coding)) => judge_coding(version, status, coding),
+        }
     }
 }
 
-fn judge_length(status: StatusCode, length: &HeaderValue) -> Result<(), Malformed> {
-    let digits = length.as_bytes();
+fn judge_length(status: StatusCode, digits: &[u8]) -> Result<Framing, Malformed> {
     // A u64 has at most 20 digits; beyond that only zeros in front could make it one.
-    let is_number = (1..=20).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
-    if !is_number || (digits.len() == 20 && digits > b"18446744073709551615".as_slice()) {
+    if !(1..=20).contains(&digits.len()) {
         return Err(Malformed::Length);
     }
-    if status == StatusCode::NO_CONTENT && digits.iter().any(|digit| *digit != b'0') {
-        return Err(Malformed::Announced);
+    let length = digits.iter().try_fold(0_u64, |length, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        length.checked_mul(10)?.checked_add(digit)
+    });
+    match length.ok_or(Malformed::Length)? {
+        1.. if status == StatusCode::NO_CONTENT => Err(Malformed::Announced),
+        length => Ok(Framing::Sized(length)),
     }
-    Ok(())
 }
 
-fn judge_coding(
-    version: Version,
-    status: StatusCode,
-    coding: &HeaderValue,
-) -> Result<(), Malformed> {
+fn judge_coding(version: Version, status: StatusCode, coding: &[u8]) -> Result<Framing, Malformed> {
     if status == StatusCode::NO_CONTENT {
         return Err(Malformed::Announced);
     }
-    let is_plain = coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-    if is_plain && version == Version::HTTP_11 { Ok(()) } else { Err(Malformed::Coding) }
+    let is_plain = coding.eq_ignore_ascii_case(b"chunked") && version == Version::HTTP_11;
+    if is_plain { Ok(Framing::Chunked) } else { Err(Malformed::Coding) }
 }
 
 /// Whether a trailer tries to say where the message ends, or began: too late for anything but
@@ -142,7 +187,7 @@ mod tests {
         for (name, value) in fields.iter().map(field) {
             headers.append(name, value.unwrap());
         }
-        judge(version, StatusCode::from_u16(status).unwrap(), &headers)
+        judge(version, StatusCode::from_u16(status).unwrap(), &headers).map(|_framing| ())
     }
 
     #[test]

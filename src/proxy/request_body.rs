@@ -11,7 +11,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -36,17 +36,11 @@ struct Content {
     rest: Option<Incoming>,
     meter: Arc<Meter>,
     max: u64,
-    held: Option<Box<Held>>,
+    /// A body that the client holds back until it is asked for (`Expect: 100-continue`), and so do we
+    /// until the upstream has asked, or has kept silent for so long (RFC 9110 §10.1.1).
+    held: Option<Pin<Box<Sleep>>>,
     /// Fields that its trailers may not have, besides those that none may have.
     removed: Option<Arc<[HeaderName]>>,
-}
-
-/// A body that the client holds back until it is asked for (`Expect: 100-continue`), and so do we until
-/// the upstream has asked, or has kept silent for a while (RFC 9110 §10.1.1).
-#[derive(Debug)]
-struct Held {
-    asked: Arc<AtomicBool>,
-    patience: Pin<Box<Sleep>>,
 }
 
 /// What is known of a request body from outside.
@@ -125,15 +119,11 @@ impl RequestBody {
         self.0.as_ref().is_some_and(|body| body.lead.is_empty() && body.rest.is_some())
     }
 
-    /// Holds the body back until the flag is set, but no longer than `patience`. Whoever sets the flag
-    /// does so in the task that polls the body; nobody else is woken.
-    pub fn hold(&mut self, patience: Duration) -> Arc<AtomicBool> {
-        let asked = Arc::<AtomicBool>::default();
+    /// Holds the body back until it is released, but no longer than `patience`.
+    pub fn hold(&mut self, patience: Duration) {
         if let Some(body) = &mut self.0 {
-            let patience = Box::pin(tokio::time::sleep(patience));
-            body.held = Some(Box::new(Held { asked: Arc::clone(&asked), patience }));
+            body.held = Some(Box::pin(tokio::time::sleep(patience)));
         }
-        asked
     }
 
     /// Takes these fields out of its trailers, too.
@@ -143,7 +133,7 @@ impl RequestBody {
         }
     }
 
-    /// Holds nothing back any longer.
+    /// Holds nothing back any longer. Whoever does so polls the body next; nobody else is woken.
     pub fn release(&mut self) {
         if let Some(body) = &mut self.0 {
             body.held = None;
@@ -156,10 +146,8 @@ impl Content {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenRequest>>> {
-        if let Some(held) = &mut self.held {
-            if !held.asked.load(Ordering::Relaxed) {
-                ready!(held.patience.as_mut().poll(cx));
-            }
+        if let Some(patience) = &mut self.held {
+            ready!(patience.as_mut().poll(cx));
             self.held = None;
         }
         if let Some(mut frame) = self.lead.pop_front() {

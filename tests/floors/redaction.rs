@@ -70,7 +70,7 @@ const MAKERS: [(&str, &[&str]); 11] = [
 const DATA_PATH: [&str; 3] = ["http/", "proxy/", "server/"];
 
 /// What diagnostics of the data path show, and why it may be seen.
-const SHOWN: [(&str, &str); 31] = [
+const SHOWN: [(&str, &str); 32] = [
     ("route = %exchange.route.names.template", "a template of the configuration"),
     ("limit = %self.name", "the same"),
     ("%error", "what the system, or our own TLS, says"),
@@ -97,6 +97,7 @@ const SHOWN: [(&str, &str); 31] = [
     ("{notice}", "of the configuration"),
     ("is_shadow", "yes or no"),
     ("is_well = found.is_well()", "yes or no"),
+    ("error = %broken", "a closed set: upstream::http1::Broken"),
     ("{found}", "a closed set, or a status: upstream::health::Verdict"),
     ("state = after.as_str()", "a closed set"),
     ("store = %self.dialler.url()", "of the configuration, without credentials"),

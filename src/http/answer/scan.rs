@@ -1,101 +1,45 @@
-//! What parsing hides: how the lines of an answer's head end, and how many interim answers came
-//! before it.
+//! What parsing hides: how the lines of an answer's head end.
 //!
-//! The parser behind takes a bare LF for the end of a line and skips 1xx answers without counting
-//! them. A [`Scan`] reads the same bytes before it does, wherever a read happens to cut them. It
-//! looks at line ends and at the status; everything else is left to the parser.
+//! The parser behind takes a bare LF for the end of a line and skips empty lines before a head. A [`Scan`]
+//! looks at the same bytes first, at each of them once, however they arrive: a head that trickles in is
+//! parsed when it is complete and not before. It looks at line ends; all else is left to the parser.
 
 use super::Malformed;
 
-/// Interim answers before the final one; RFC 9110 §15.2 names no bound, and more than a few are a
-/// loop.
-const MAX_INTERIM: u8 = 16;
-
-/// The offset of the status in `HTTP/1.1 200`.
-const STATUS_AT: usize = 9;
-
-/// The shortest head there is, `HTTP/1.1 200` and two line ends: every other has a whole status.
-const SHORTEST: usize = 16;
-
-/// A head being read.
+/// A head, or trailers, being read: lines up to an empty one.
 #[derive(Clone, Copy, Debug)]
 pub struct Scan {
     max: usize,
-    /// Bytes of all heads so far, interim ones included.
-    total: usize,
-    /// Bytes of this head so far.
-    head: usize,
-    /// Bytes of this line so far, without its end.
+    /// How many bytes have been looked at.
+    seen: usize,
+    /// Where the line begins that was not over then.
     line: usize,
-    /// Whether the last byte was a CR.
-    after_cr: bool,
-    status: [u8; 3],
-    interim: u8,
 }
 
 impl Scan {
-    /// Waits for the first byte of an answer whose heads have at most `max` bytes together.
+    /// Waits for the end of lines that have at most `max` bytes together.
     pub fn new(max: usize) -> Self {
-        Self { max, total: 0, head: 0, line: 0, after_cr: false, status: [0; 3], interim: 0 }
+        Self { max, seen: 0, line: 0 }
     }
 
-    /// Reads on. `Ok(true)` once the final head is complete: what follows is not a head's. After an
-    /// error or `true` it is not to be asked again.
-    pub fn read(&mut self, bytes: &[u8]) -> Result<bool, Malformed> {
-        self.note_status(bytes);
-        let (mut start, mut head_start) = (0, 0);
-        for end in memchr::memchr_iter(b'\n', bytes) {
-            let is_ended = if end == 0 { self.after_cr } else { bytes[end - 1] == b'\r' };
-            if !is_ended {
+    /// Looks on. `bytes` are all that have come, those seen before included. `Some` is where the head
+    /// ends, behind its empty line.
+    pub fn find_end(&mut self, bytes: &[u8]) -> Result<Option<usize>, Malformed> {
+        let from = self.seen;
+        for end in memchr::memchr_iter(b'\n', bytes.get(from..).unwrap_or_default()) {
+            let end = from + end;
+            let line = bytes.get(self.line..end).unwrap_or_default();
+            if line.last() != Some(&b'\r') {
                 return Err(Malformed::BareLineFeed);
             }
-            // The line's length with its CR, which an earlier read may have brought.
-            let is_blank = self.line + (end - start) == 1;
-            (start, self.line) = (end + 1, 0);
-            if is_blank {
-                self.head += start - head_start;
-                self.total += start - head_start;
-                if self.end_head()? {
-                    return Ok(true);
-                }
-                head_start = start;
-                self.note_status(&bytes[start..]);
+            self.line = end + 1;
+            if line.len() == 1 {
+                let is_too_large = self.line > self.max;
+                return if is_too_large { Err(Malformed::TooLarge) } else { Ok(Some(self.line)) };
             }
         }
-        self.line += bytes.len() - start;
-        self.head += bytes.len() - head_start;
-        self.total += bytes.len() - head_start;
-        self.after_cr = bytes.last().map_or(self.after_cr, |byte| *byte == b'\r');
-        if self.total > self.max { Err(Malformed::TooLarge) } else { Ok(false) }
-    }
-
-    /// Keeps the digits of the status, should they be among these bytes of the current head.
-    fn note_status(&mut self, bytes: &[u8]) {
-        for (digit, at) in self.status.iter_mut().zip(STATUS_AT..) {
-            if let Some(byte) = at.checked_sub(self.head).and_then(|at| bytes.get(at)) {
-                *digit = *byte;
-            }
-        }
-    }
-
-    /// Whether the head that is complete now is the final one.
-    fn end_head(&mut self) -> Result<bool, Malformed> {
-        if self.total > self.max {
-            return Err(Malformed::TooLarge);
-        }
-        if self.head < SHORTEST {
-            return Err(Malformed::NoStatusLine);
-        }
-        // A 101 is the last answer of its protocol.
-        if self.status[0] != b'1' || self.status == *b"101" {
-            return Ok(true);
-        }
-        self.interim += 1;
-        if self.interim > MAX_INTERIM {
-            return Err(Malformed::TooManyInterim);
-        }
-        (self.head, self.status) = (0, [0; 3]);
-        Ok(false)
+        self.seen = bytes.len();
+        if self.seen > self.max { Err(Malformed::TooLarge) } else { Ok(None) }
     }
 }
 
@@ -106,20 +50,19 @@ mod tests {
     use super::*;
 
     const MAX: usize = 1024;
-    const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
 
-    /// The verdict, fed in pieces of `size` bytes.
-    fn fed(bytes: &[u8], size: usize) -> Result<bool, Malformed> {
+    /// The verdict, with `size` bytes more each time.
+    fn fed(bytes: &[u8], size: usize) -> Result<Option<usize>, Malformed> {
         let mut scan = Scan::new(MAX);
-        for piece in bytes.chunks(size) {
-            if scan.read(piece)? {
-                return Ok(true);
+        for there in (0..bytes.len()).step_by(size).skip(1).chain([bytes.len()]) {
+            if let Some(end) = scan.find_end(&bytes[..there])? {
+                return Ok(Some(end));
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
-    fn verdict(bytes: impl AsRef<[u8]>) -> Result<bool, Malformed> {
+    fn verdict(bytes: impl AsRef<[u8]>) -> Result<Option<usize>, Malformed> {
         let whole = fed(bytes.as_ref(), usize::MAX);
         for size in 1..=bytes.as_ref().len() {
             assert_eq!(fed(bytes.as_ref(), size), whole, "in pieces of {size}");
@@ -129,11 +72,11 @@ mod tests {
 
     #[test]
     fn a_head_ends_at_its_empty_line() {
-        assert_eq!(verdict("HTTP/1.1 200 OK\r\na: b\r\n\r\n"), Ok(true));
-        assert_eq!(verdict("HTTP/1.1 200 OK\r\n\r\n\n\n\nbody"), Ok(true));
-        assert_eq!(verdict("HTTP/1.1 200 OK\r\na: b\r\n"), Ok(false));
-        assert_eq!(verdict("HTTP/1.1 200 OK\r\na: b\r\n\r"), Ok(false));
-        assert_eq!(verdict("HTTP/1.1 101 Switching Protocols\r\n\r\n"), Ok(true));
+        assert_eq!(verdict("HTTP/1.1 200 OK\r\na: b\r\n\r\n"), Ok(Some(25)));
+        assert_eq!(verdict("HTTP/1.1 200 OK\r\n\r\n\n\n\nbody"), Ok(Some(19)));
+        assert_eq!(verdict("\r\nHTTP/1.1 200 OK\r\n\r\n"), Ok(Some(2)));
+        assert_eq!(verdict("HTTP/1.1 200 OK\r\na: b\r\n"), Ok(None));
+        assert_eq!(verdict("HTTP/1.1 200 OK\r\na: b\r\n\r"), Ok(None));
     }
 
     #[test]
@@ -144,62 +87,34 @@ mod tests {
             "HTTP/1.1 200 OK\r\ncontent-length: 0\n\r\n",
             "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\n",
             "\n",
-            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\n",
         ] {
             assert_eq!(verdict(bytes), Err(Malformed::BareLineFeed), "{bytes:?}");
         }
     }
 
     #[test]
-    fn a_head_begins_with_a_status_line() {
-        assert_eq!(verdict("\r\nHTTP/1.1 200 OK\r\n\r\n"), Err(Malformed::NoStatusLine));
-        assert_eq!(verdict("HTTP/1.1\r\n\r\n100 1"), Err(Malformed::NoStatusLine));
-        let later = format!("{CONTINUE}\r\nHTTP/1.1 200 OK\r\n\r\n");
-        assert_eq!(verdict(later), Err(Malformed::NoStatusLine));
-    }
-
-    #[test]
-    fn interim_answers_are_followed_up_to_the_bound() {
-        let interim = |count| CONTINUE.repeat(count) + "HTTP/1.1 200 OK\r\n\r\n";
-        assert_eq!(verdict(interim(1)), Ok(true));
-        assert_eq!(verdict(interim(usize::from(MAX_INTERIM))), Ok(true));
-        assert_eq!(verdict(interim(usize::from(MAX_INTERIM) + 1)), Err(Malformed::TooManyInterim));
-    }
-
-    #[test]
-    fn heads_are_bounded_together_and_before_they_end() {
-        let head = |size: usize| format!("HTTP/1.1 200 OK\r\na: {}\r\n\r\n", "b".repeat(size - 24));
-        assert_eq!(head(MAX).len(), MAX);
-        assert_eq!(verdict(head(MAX)), Ok(true));
+    fn a_head_has_as_many_bytes_as_it_may_have_and_not_one_more() {
+        let head = |length: usize| format!("{}\r\n\r\n", "y".repeat(length - 4));
+        assert_eq!(verdict(head(MAX)), Ok(Some(MAX)));
         assert_eq!(verdict(head(MAX + 1)), Err(Malformed::TooLarge));
-        assert_eq!(
-            verdict("HTTP/1.1 200 ".to_owned() + &"b".repeat(MAX)),
-            Err(Malformed::TooLarge)
-        );
-        let hints = "HTTP/1.1 103 Early Hints\r\nlink: ".to_owned() + &"x".repeat(500) + "\r\n\r\n";
-        assert_eq!(verdict(hints.repeat(3)), Err(Malformed::TooLarge));
+        assert_eq!(verdict("y".repeat(MAX)), Ok(None));
+        assert_eq!(verdict("y".repeat(MAX + 1)), Err(Malformed::TooLarge));
     }
 
     proptest! {
         #[test]
-        fn where_reads_cut_makes_no_difference(
-            words in prop::collection::vec(prop::sample::select(vec![
-                "\r", "\n", "\r\n", "\r\n\r\n", "HTTP/1.1 100 C", "HTTP/1.1 200 O", "a: b", "1", "H",
-            ]), 0..40),
-            cuts in prop::collection::vec(1_usize..9, 1..40),
-        ) {
-            let bytes = words.concat().into_bytes();
-            let whole = fed(&bytes, usize::MAX);
-            let (mut scan, mut rest, mut verdict) = (Scan::new(MAX), &bytes[..], Ok(false));
-            for cut in cuts.iter().cycle() {
-                if rest.is_empty() || verdict != Ok(false) {
-                    break;
-                }
-                let (piece, left) = rest.split_at((*cut).min(rest.len()));
-                verdict = scan.read(piece);
-                rest = left;
+        fn it_does_not_matter_where_reads_cut(bytes in "[a\r\n]{0,40}", size in 1usize..8) {
+            prop_assert_eq!(fed(bytes.as_bytes(), size), fed(bytes.as_bytes(), usize::MAX));
+        }
+
+        /// What it lets through ends where the first empty line ends, and has no other line feed.
+        #[test]
+        fn what_passes_has_no_bare_line_feed(bytes in "[a\r\n]{0,60}") {
+            if let Ok(Some(end)) = fed(bytes.as_bytes(), usize::MAX) {
+                let head = &bytes[..end];
+                prop_assert!(head.ends_with("\r\n\r\n") || head == "\r\n");
+                prop_assert_eq!(head.matches('\n').count(), head.matches("\r\n").count());
             }
-            prop_assert_eq!(verdict, whole);
         }
     }
 }

@@ -19,7 +19,6 @@ use super::request_body::{Meter, RequestBody, State};
 use super::upstream::lease::{Accepted, UpstreamBody};
 use super::upstream::send::{self, NoResponse};
 use super::upstream::{NoConnection, Upstream};
-use crate::http::answer::judge;
 use crate::http::upgrade;
 use crate::record::{Failure, Refusal};
 
@@ -39,17 +38,9 @@ pub async fn send(
     exchange.depart(now);
     let mut wait = Wait::new(exchange, meter);
     let answer = send::send(upstream, now, request, |cx| wait.poll(exchange, meter, cx)).await;
-    let answer = answer.and_then(|response| {
-        match judge(response.version(), response.status(), response.headers()) {
-            Ok(()) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                switched(response, offer)
-            }
-            Ok(()) => Ok(response),
-            Err(what) => {
-                tracing::debug!(error = %what, "The upstream's answer is malformed.");
-                Err(NoResponse::Protocol)
-            }
-        }
+    let answer = answer.and_then(|response| match response.status() {
+        StatusCode::SWITCHING_PROTOCOLS => switched(response, offer),
+        _ => Ok(response),
     });
     if let Err(NoResponse::NoConnection(NoConnection::Unreachable | NoConnection::Tls)) = &answer {
         upstream.breaker().fail();

@@ -7,14 +7,12 @@
 //!
 //! It sends nothing.
 
-use std::sync::atomic::Ordering;
-
 use http::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TE,
     TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
-use http::{Method, Request, StatusCode, Uri, Version};
+use http::{Method, Request, Uri, Version};
 use http_body::Body;
 
 use crate::http::hop::SIGNED_IDENTITY;
@@ -139,12 +137,7 @@ fn ask_of_the_connection(headers: &mut HeaderMap, offer: Option<&HeaderValue>, t
 /// may not know how) gets the body all the same, while there is still time for its answer.
 fn hold(request: &mut Request<RequestBody>, response_header: Option<std::time::Duration>) {
     let patience = response_header.map_or(SILENCE, |due| SILENCE.min(due / 2));
-    let asked = request.body_mut().hold(patience);
-    hyper::ext::on_informational(request, move |interim| {
-        if interim.status() == StatusCode::CONTINUE {
-            asked.store(true, Ordering::Relaxed);
-        }
-    });
+    request.body_mut().hold(patience);
 }
 
 /// The protocols that a request offers to switch to. Boxed: few requests do.

@@ -11,14 +11,12 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::HeaderValue;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::http1::Connection;
+use super::http1::{Broken, Connection, Readiness};
 use super::stream::Stream;
 use super::{Origin, Upstream, http2};
-use crate::proxy::request_body::is_gone;
 use crate::telemetry::metrics::ActiveGuard;
 
 /// A connection in use. Holds its place in the pool until it is dropped or given back.
@@ -53,11 +51,6 @@ impl Lease {
         self.connection.as_deref_mut()
     }
 
-    /// Whether the connection broke because of what the upstream said on it.
-    pub(super) fn is_malformed(&self) -> bool {
-        self.connection.as_ref().is_some_and(|connection| connection.is_malformed())
-    }
-
     /// Closes the connection and hands its place on.
     pub(super) fn into_place(self) -> OwnedSemaphorePermit {
         self.place
@@ -67,7 +60,7 @@ impl Lease {
     /// unsent request is closed instead: it must never carry anything else.
     pub fn give_back(mut self, now: Instant) {
         if let Some(mut connection) = self.connection.take()
-            && connection.is_alive()
+            && connection.readiness() == Readiness::Ready
         {
             self.pool.push_idle(connection, now);
         }
@@ -95,7 +88,7 @@ pub struct UpstreamBody(Carrier);
 
 #[derive(Debug)]
 enum Carrier {
-    Http1(Incoming, Option<Lease>),
+    Http1(Option<Lease>),
     Http2(Box<http2::Answer>),
 }
 
@@ -104,7 +97,7 @@ enum Carrier {
 pub enum BrokenAnswer {
     /// On HTTP/1.1.
     #[error(transparent)]
-    Http1(#[from] hyper::Error),
+    Http1(#[from] Broken),
     /// On HTTP/2.
     #[error(transparent)]
     Http2(#[from] h2::Error),
@@ -114,15 +107,15 @@ impl BrokenAnswer {
     /// Whether the upstream said something wrong, rather than nothing more.
     pub fn is_malformed(&self) -> bool {
         match self {
-            Self::Http1(error) => !is_gone(error),
+            Self::Http1(broken) => matches!(broken, Broken::Malformed(_)),
             Self::Http2(error) => error.is_library(),
         }
     }
 }
 
 impl UpstreamBody {
-    pub(super) fn http1(incoming: Incoming, lease: Lease) -> Self {
-        Self(Carrier::Http1(incoming, Some(lease)))
+    pub(super) fn http1(lease: Lease) -> Self {
+        Self(Carrier::Http1(Some(lease)))
     }
 
     pub(super) fn http2(answer: http2::Answer) -> Self {
@@ -132,9 +125,7 @@ impl UpstreamBody {
     /// Ends the body: a connection that is done with its exchange goes back to the pool.
     pub fn finish(&mut self, now: Instant) {
         match &mut self.0 {
-            // A keep-alive connection becomes idle only once hyper has seen the body's consumer is
-            // done.
-            Carrier::Http1(_, lease) => {
+            Carrier::Http1(lease) => {
                 if let Some(lease) = lease.take() {
                     lease.give_back(now);
                 }
@@ -145,9 +136,9 @@ impl UpstreamBody {
 
     /// The bare socket behind a 101; `None` behind any other answer.
     pub fn into_switched(self) -> Option<Switched> {
-        let Carrier::Http1(_, Some(lease)) = self.0 else { return None };
+        let Carrier::Http1(Some(lease)) = self.0 else { return None };
         let Lease { connection, place, _counted: counted, .. } = lease;
-        let (io, early) = connection?.into_stream()?;
+        let (io, early) = connection?.into_switched()?;
         Some(Switched { io, early, _place: place, _counted: counted })
     }
 }
@@ -161,9 +152,10 @@ impl Body for UpstreamBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
         match &mut self.get_mut().0 {
-            Carrier::Http1(incoming, lease) => {
-                poll_http1(incoming, lease, cx).map_err(BrokenAnswer::Http1)
-            }
+            Carrier::Http1(lease) => match lease.as_mut().and_then(Lease::connection) {
+                Some(connection) => connection.poll_frame(cx).map_err(BrokenAnswer::Http1),
+                None => Poll::Ready(None),
+            },
             Carrier::Http2(answer) => {
                 Pin::new(&mut **answer).poll_frame(cx).map_err(BrokenAnswer::Http2)
             }
@@ -172,26 +164,20 @@ impl Body for UpstreamBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            Carrier::Http1(incoming, _) => incoming.is_end_stream(),
+            Carrier::Http1(lease) => carried(lease.as_ref()).is_none_or(Connection::is_end_stream),
             Carrier::Http2(answer) => answer.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Carrier::Http1(incoming, _) => incoming.size_hint(),
+            Carrier::Http1(lease) => carried(lease.as_ref())
+                .map_or_else(|| SizeHint::with_exact(0), Connection::size_hint),
             Carrier::Http2(answer) => answer.size_hint(),
         }
     }
 }
 
-fn poll_http1(
-    incoming: &mut Incoming,
-    lease: &mut Option<Lease>,
-    cx: &mut Context<'_>,
-) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-    let Some(connection) = lease.as_mut().and_then(Lease::connection) else {
-        return Pin::new(incoming).poll_frame(cx);
-    };
-    connection.poll_for(cx, |cx| Pin::new(&mut *incoming).poll_frame(cx))
+fn carried(lease: Option<&Lease>) -> Option<&Connection> {
+    lease?.connection.as_deref()
 }

@@ -21,9 +21,7 @@ use super::breaker::Breaker;
 use crate::config::model::{self, Scheme};
 use crate::telemetry::metrics::{ActiveGuard, Metrics};
 
-mod bell;
 mod dial;
-mod ear;
 pub mod health;
 pub mod http1;
 mod http2;
@@ -37,11 +35,11 @@ mod tls;
 
 use dial::{Dialler, Protocol};
 use health::{Health, Verdict};
-use http1::Connection;
+use http1::{Connection, Readiness};
 use http2::exchange::Target;
 use http2::{Found, Shared, Slot};
 use lease::Lease;
-use outage::{Standing, Trouble};
+use outage::Standing;
 use retry::Retries;
 use stream::Stream;
 
@@ -169,9 +167,8 @@ impl Upstream {
         if protocol != Protocol::Http1 {
             return Err(NoConnection::WrongProtocol);
         }
-        let connection = Connection::open(stream).await.map_err(|_| NoConnection::Unreachable)?;
         self.metrics.upstream_connected(began.elapsed());
-        Ok(Line::Http1(Lease::new(Box::new(connection), self, place, Origin::New)))
+        Ok(self.lease(stream, place))
     }
 
     /// Closes a lease's connection and makes a new one in its place, so that a request that was let
@@ -264,7 +261,9 @@ impl Upstream {
             let idle = self.idle.lock().pop()?;
             let (age, mut connection) =
                 (now.saturating_duration_since(idle.since), idle.connection);
-            if age < self.pool.idle_timeout && (age < FRESH || connection.is_alive()) {
+            if age < self.pool.idle_timeout
+                && (age < FRESH || connection.readiness() == Readiness::Ready)
+            {
                 return Some(connection);
             }
         }
@@ -320,12 +319,7 @@ impl Upstream {
         let (stream, protocol) = self.persist(deadline).await?;
         self.speaks_http1.store(protocol == Protocol::Http1, Ordering::Relaxed);
         let line = match protocol {
-            Protocol::Http1 => match Connection::open(stream).await {
-                Ok(connection) => {
-                    Ok(Line::Http1(Lease::new(Box::new(connection), self, place, Origin::New)))
-                }
-                Err(error) => Err(Trouble::of_io(&"HTTP/1.1", &error)),
-            },
+            Protocol::Http1 => Ok(self.lease(stream, place)),
             Protocol::Http2 => self.shared.join(stream, place, deadline).await.map(Line::Http2),
         };
         let line = self.note(line);
@@ -337,6 +331,10 @@ impl Upstream {
             self.metrics.upstream_connected(began.elapsed());
         }
         line
+    }
+
+    fn lease(self: &Arc<Self>, stream: Stream, place: OwnedSemaphorePermit) -> Line {
+        Line::Http1(Lease::new(Box::new(Connection::new(stream)), self, place, Origin::New))
     }
 
     /// Connects, in as many attempts as are allowed until `deadline`.

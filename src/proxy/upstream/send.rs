@@ -4,17 +4,15 @@
 //! the upstream says that it did not process it. That is not a retry, because nothing can happen
 //! twice. All else is reported as it is.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::UPGRADE;
 use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
 use tokio::time::Instant;
 
+use super::http1::{Broken, Readiness};
 use super::http2::exchange::exchange;
 use super::lease::{Lease, UpstreamBody};
 use super::{Line, NoConnection, Origin, Upstream};
@@ -64,13 +62,11 @@ pub async fn send(
         line = match line {
             Line::Http1(mut lease) => {
                 let cut = match attempt(&mut lease, request, &mut watch).await {
-                    Ok(response) => {
-                        return Ok(response.map(|body| UpstreamBody::http1(body, lease)));
-                    }
+                    Ok(response) => return Ok(response.map(|()| UpstreamBody::http1(lease))),
                     Err(cut) => cut,
                 };
                 if !(cut.is_unsent() && lease.origin == Origin::Reused) {
-                    return Err(cut.into_reason(lease.is_malformed()));
+                    return Err(cut.into_reason());
                 }
                 upstream.renew(lease).await
             }
@@ -83,7 +79,7 @@ pub async fn send(
                 };
                 resends += 1;
                 if !cut.is_unsent() || resends > MAX_RESENDS {
-                    return Err(cut.into_reason(false));
+                    return Err(cut.into_reason());
                 }
                 upstream.check_out(Instant::now()).await
             }
@@ -94,23 +90,22 @@ pub async fn send(
 
 /// How an attempt ended without a response head.
 pub(super) enum Cut {
-    /// The upstream has provably not processed the request, and it is where it was.
-    Unsent,
+    /// The upstream has provably not processed the request, and it is where it was. The reason holds where
+    /// it is not sent again.
+    Unsent(NoResponse),
     /// The upstream may have.
     Failed(NoResponse),
 }
 
 impl Cut {
     fn is_unsent(&self) -> bool {
-        matches!(self, Self::Unsent)
+        matches!(self, Self::Unsent(_))
     }
 
     /// Why there is no response head, where the request is not sent again.
-    fn into_reason(self, is_malformed: bool) -> NoResponse {
+    fn into_reason(self) -> NoResponse {
         match self {
-            Self::Unsent | Self::Failed(NoResponse::Reset) if is_malformed => NoResponse::Protocol,
-            Self::Unsent => NoResponse::Reset,
-            Self::Failed(reason) => reason,
+            Self::Unsent(reason) | Self::Failed(reason) => reason,
         }
     }
 }
@@ -119,31 +114,28 @@ async fn attempt(
     lease: &mut Lease,
     request: &mut Option<Request<RequestBody>>,
     watch: &mut impl FnMut(&mut Context<'_>) -> Poll<()>,
-) -> Result<Response<Incoming>, Cut> {
-    let Some(connection) = lease.connection() else { return Err(Cut::Unsent) };
+) -> Result<Response<()>, Cut> {
+    let Some(connection) = lease.connection() else { return Err(Cut::Unsent(NoResponse::Reset)) };
+    match connection.readiness() {
+        Readiness::Ready => {}
+        Readiness::Closed => return Err(Cut::Unsent(NoResponse::Reset)),
+        Readiness::Spoke => return Err(Cut::Unsent(NoResponse::Protocol)),
+    }
     let Some(sent) = request.take() else { return Err(Cut::Failed(NoResponse::Reset)) };
-    connection.ask();
-    let mut head = pin!(connection.sender.try_send_request(sent));
-    let answer = poll_fn(|cx| match connection.poll_for(cx, |cx| head.as_mut().poll(cx)) {
+    connection.ask(sent);
+    let answer = poll_fn(|cx| match connection.poll_head(cx) {
         Poll::Ready(answer) => Poll::Ready(Some(answer)),
         Poll::Pending => watch(cx).map(|()| None),
     });
     match answer.await {
         Some(Ok(response)) => Ok(response),
-        Some(Err(error)) => Err(classify(error, request)),
+        Some(Err(broken)) => {
+            tracing::debug!(error = %broken, "No answer came on this connection.");
+            Err(Cut::Failed(match broken {
+                Broken::Malformed(_) => NoResponse::Protocol,
+                Broken::Gone(_) | Broken::Request => NoResponse::Reset,
+            }))
+        }
         None => Err(Cut::Failed(NoResponse::TimedOut)),
     }
-}
-
-fn classify(
-    mut failed: TrySendError<Request<RequestBody>>,
-    request: &mut Option<Request<RequestBody>>,
-) -> Cut {
-    *request = failed.take_message();
-    if request.is_some() {
-        return Cut::Unsent;
-    }
-    let error = failed.into_error();
-    let is_malformed = error.is_parse() || error.is_parse_too_large();
-    Cut::Failed(if is_malformed { NoResponse::Protocol } else { NoResponse::Reset })
 }

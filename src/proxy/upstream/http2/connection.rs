@@ -20,7 +20,8 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::MAX_STREAMS;
-use crate::proxy::upstream::http1::{MAX_RESPONSE_HEAD, MAX_RESPONSE_HEADERS};
+use crate::http::answer::head::MAX_FIELDS;
+use crate::proxy::upstream::http1::MAX_HEAD;
 use crate::proxy::upstream::outage::{Kind, Trouble};
 use crate::proxy::upstream::stream::Stream;
 
@@ -97,7 +98,7 @@ fn builder() -> client::Builder {
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
         .initial_max_send_streams(MAX_STREAMS)
-        .max_header_list_size(u32::try_from(MAX_RESPONSE_HEAD).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX))
         // Clients that leave reset their streams; what the upstream had under way for those is no
         // offence of its.
         .max_concurrent_reset_streams(10 * MAX_STREAMS)
@@ -120,7 +121,7 @@ async fn greet(pings: &mut PingPong, driver: &mut Driver) -> Result<bool, h2::Er
 
 /// Whether an answer has more fields than we take, on any protocol.
 pub(super) fn has_too_many_fields(headers: &http::HeaderMap) -> bool {
-    headers.len() > MAX_RESPONSE_HEADERS
+    headers.len() > MAX_FIELDS
 }
 
 impl Opened {

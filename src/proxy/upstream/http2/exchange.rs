@@ -19,6 +19,7 @@ use http_body::Body;
 use super::connection::{has_too_many_fields, is_our_finding};
 use super::pump::{Pump, Sent};
 use super::{Answer, Slot};
+use crate::http::answer::judge;
 use crate::http::hop;
 use crate::proxy::request_body::RequestBody;
 use crate::proxy::upstream::send::{Cut, NoResponse};
@@ -97,13 +98,17 @@ fn accept(
     if head.status == StatusCode::SWITCHING_PROTOCOLS || has_too_many_fields(&head.headers) {
         return Err(Cut::Failed(NoResponse::Protocol));
     }
+    if let Err(what) = judge(head.version, head.status, &head.headers) {
+        tracing::debug!(error = %what, "The upstream's answer is malformed.");
+        return Err(Cut::Failed(NoResponse::Protocol));
+    }
     let length = announced(&head.headers);
     Ok(Response::from_parts(head, Answer::new(stream, length, pump, slot)))
 }
 
 fn unsent(place: &mut Option<Request<RequestBody>>, head: Parts, body: RequestBody) -> Cut {
     *place = Some(Request::from_parts(head, body));
-    Cut::Unsent
+    Cut::Unsent(NoResponse::Reset)
 }
 
 /// Whether the upstream says that it did nothing about the request. A remote GOAWAY reaches a stream
