@@ -1,3 +1,6 @@
+//! One connection and its upstream, over a pair of sockets: what is written, what is read, and when it can be used
+//! again.
+
 use std::future::poll_fn;
 
 use http::Uri;
