@@ -1,8 +1,6 @@
 //! One connection and its upstream, over a pair of sockets: what is written, what is read, and when it can be used
 //! again.
 
-use std::future::poll_fn;
-
 use http::Uri;
 use http::uri::PathAndQuery;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -169,6 +167,23 @@ async fn what_comes_unasked_is_not_an_answer() {
     drop(upstream);
     poll_fn(|cx| connection.stream.poll_read_ready(cx)).await.unwrap();
     assert_eq!(connection.readiness(), Readiness::Closed);
+}
+
+#[tokio::test]
+async fn a_task_that_has_used_up_its_turn_sees_what_came_unasked_all_the_same() {
+    for (said, expected) in
+        [(&b"HTTP/1.1 200 OK\r\n\r\n"[..], Readiness::Spoke), (b"", Readiness::Closed)]
+    {
+        let (mut connection, mut upstream) = pair();
+        upstream.write_all(said).await.unwrap();
+        drop(upstream);
+        poll_fn(|cx| connection.stream.poll_read_ready(cx)).await.unwrap();
+        let readiness = poll_fn(|cx| {
+            while pin!(tokio::task::consume_budget()).poll(cx).is_ready() {}
+            Poll::Ready(connection.readiness())
+        });
+        assert_eq!(readiness.await, expected);
+    }
 }
 
 #[tokio::test]
