@@ -1,9 +1,9 @@
 //! The chunked coding of an answer's body, decoded (RFC 9112 §7.1).
 //!
-//! Data is cut out of what was read, not copied. What stands around it is bounded: all size lines'
+//! Data is cut out of what was read, not copied. What stands around it is bounded: each size line, all
 //! extensions of a message together, and its trailers. What is odd about sizes and harmless is let pass
-//! (blanks behind them, zeros before them), because the client gets chunks of ours; what could hide
-//! an end is not.
+//! (blanks behind them, zeros before them: some servers fill each size up to a width), because the client
+//! gets chunks of ours; what could hide an end is not.
 //!
 //! It does not read: bytes come to it in a buffer, and it leaves there what it cannot use yet.
 
@@ -14,7 +14,9 @@ use super::Malformed;
 use super::head::parse_trailers;
 use super::scan::Scan;
 
-/// Bytes that a size line may have beyond its digits, and those of all of a message together.
+/// Bytes that a size line may have.
+const MOST_LINE: usize = 16 * 1024;
+/// Bytes that all extensions of a message may have together.
 const MOST_EXTRA: usize = 16 * 1024;
 /// Bytes that its trailers may have: as many as a head.
 const MOST_TRAILERS: usize = 64 * 1024;
@@ -112,7 +114,7 @@ impl Chunks {
             };
             let line = buffer[..end].strip_suffix(b"\r").ok_or(Malformed::Chunk)?;
             let (size, extra) = read_size(line)?;
-            if self.extra + extra > MOST_EXTRA {
+            if line.len() > MOST_LINE || self.extra + extra > MOST_EXTRA {
                 return Err(Malformed::TooMuchExtra);
             }
             self.extra += extra;
@@ -148,16 +150,19 @@ fn judge_half(line: &[u8]) -> Result<(), Malformed> {
     if !matches!(mark, None | Some(b';' | b' ' | b'\t' | b'\r')) {
         return Err(Malformed::Chunk);
     }
-    if line.len() > MOST_EXTRA { Err(Malformed::TooMuchExtra) } else { Ok(()) }
+    let length = line.strip_suffix(b"\r").unwrap_or(line).len();
+    if length > MOST_LINE { Err(Malformed::TooMuchExtra) } else { Ok(()) }
 }
 
-/// The size that a line says, and how many bytes stand behind its digits.
+/// The size that a line says, and how many bytes its extensions have.
 fn read_size(line: &[u8]) -> Result<(u64, usize), Malformed> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (number, rest) = line.split_at(digits);
-    let is_fine = match rest.iter().find(|byte| !matches!(byte, b' ' | b'\t')) {
+    let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let extensions = rest.get(blanks..).unwrap_or_default();
+    let is_fine = match extensions.first() {
         None => true,
-        Some(mark) => *mark == b';' && !rest.contains(&b'\r'),
+        Some(mark) => *mark == b';' && !extensions.contains(&b'\r'),
     };
     if number.is_empty() || !is_fine {
         return Err(Malformed::Chunk);
@@ -166,7 +171,7 @@ fn read_size(line: &[u8]) -> Result<(u64, usize), Malformed> {
         let digit = char::from(*byte).to_digit(16)?;
         (size >> 60 == 0).then_some(size << 4 | u64::from(digit))
     });
-    Ok((size.ok_or(Malformed::Chunk)?, rest.len()))
+    Ok((size.ok_or(Malformed::Chunk)?, extensions.len()))
 }
 
 #[cfg(test)]
@@ -267,13 +272,32 @@ mod tests {
         let line = |length: usize| format!("1;{}\r\na\r\n", "x".repeat(length - 1));
         let fed =
             |text: String| decoded(text.as_bytes(), usize::MAX).map(|decoded| decoded.data.len());
-        assert_eq!(fed(line(MOST_EXTRA)), Ok(1));
-        assert_eq!(fed(line(MOST_EXTRA + 1)), Err(Malformed::TooMuchExtra));
+        assert_eq!(fed(line(MOST_LINE - 1)), Ok(1));
+        assert_eq!(fed(line(MOST_LINE)), Err(Malformed::TooMuchExtra));
         assert_eq!(fed(line(MOST_EXTRA / 2).repeat(2)), Ok(2));
         assert_eq!(fed(line(MOST_EXTRA / 2).repeat(3)), Err(Malformed::TooMuchExtra));
         assert_eq!(fed(format!("1;{}", "x".repeat(MOST_EXTRA))), Err(Malformed::TooMuchExtra));
         let trailers = format!("0\r\na: {}", "x".repeat(MOST_TRAILERS));
         assert_eq!(fed(trailers), Err(Malformed::TooMuchExtra));
+    }
+
+    #[test]
+    fn sizes_that_are_filled_up_with_blanks_may_be_many() {
+        let text = format!("1{}\r\na\r\n", " ".repeat(MOST_LINE / 4)).repeat(9) + "0\r\n\r\n";
+        assert_eq!(decoded(text.as_bytes(), usize::MAX).unwrap().data, b"aaaaaaaaa");
+    }
+
+    #[test]
+    fn a_size_line_has_one_bound_however_it_arrives() {
+        for (blanks, expected) in
+            [(MOST_LINE - 1, Ok(true)), (MOST_LINE, Err(Malformed::TooMuchExtra))]
+        {
+            let text = format!("0{}\r\n\r\n", " ".repeat(blanks));
+            for size in [1, 1000, MOST_LINE, MOST_LINE + 1, usize::MAX] {
+                let end = decoded(text.as_bytes(), size).map(|decoded| decoded.is_done);
+                assert_eq!(end, expected, "{blanks} blanks in pieces of {size}");
+            }
+        }
     }
 
     #[test]
