@@ -20,7 +20,7 @@ use super::Proxy;
 use super::exchange::{Exchange, Stop};
 use super::inspect::{Interest, Pieces, Reservation};
 use super::patience::Patience;
-use super::request_body::{Meter, is_gone};
+use super::request_body::{Meter, is_cut, is_gone};
 use crate::record::{Phase, Refusal, Step};
 use crate::telemetry::metrics::{Decision, Gate};
 
@@ -149,6 +149,9 @@ async fn gather(
         patience.spend(asked.elapsed());
         let frame = match came {
             Err(_) => return Err(Refusal::RequestBodyTimeout.into()),
+            Ok(None) if is_cut(&inspected.rest, exchange.protocol() == "2") => {
+                return Err(Stop::Gone);
+            }
             Ok(None) => break,
             Ok(Some(Err(error))) if is_gone(&error) => return Err(Stop::Gone),
             Ok(Some(Err(_))) => return Err(Refusal::BadRequest.into()),

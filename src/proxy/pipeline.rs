@@ -125,8 +125,9 @@ async fn walk(
     let probe = proxy.upstream().breaker().admit()?; // Held until the head is here.
     seat::initiate(proxy, exchange).await?;
 
-    let body =
-        RequestBody::new(inspected.lead, inspected.rest, meter, exchange.route.max_request_body);
+    let is_http2 = exchange.protocol() == "2";
+    let max = exchange.route.max_request_body;
+    let body = RequestBody::new(inspected.lead, inspected.rest, is_http2, meter, max);
     let (request, offer) = forward::prepare(exchange, peer, head, survey, target, body);
     let (mut request, upstream) = (Some(request), proxy.upstream());
     let mut response = forward::send(exchange, upstream, meter, &mut request, offer).await?;

@@ -34,6 +34,7 @@ struct Content {
     /// Frames that were read for inspection and go first.
     lead: VecDeque<Frame<Bytes>>,
     rest: Option<Incoming>,
+    is_http2: bool,
     meter: Arc<Meter>,
     max: u64,
     /// A body that the client holds back until it is asked for (`Expect: 100-continue`), and so do we
@@ -99,14 +100,28 @@ impl Meter {
 impl RequestBody {
     /// Wraps what is left of a body. `lead` holds frames already read (and already in the meter);
     /// `max` bounds the whole, in bytes.
-    pub fn new(lead: VecDeque<Frame<Bytes>>, rest: Incoming, meter: &Arc<Meter>, max: u64) -> Self {
+    pub fn new(
+        lead: VecDeque<Frame<Bytes>>,
+        rest: Incoming,
+        is_http2: bool,
+        meter: &Arc<Meter>,
+        max: u64,
+    ) -> Self {
         let rest = Some(rest).filter(|rest| !rest.is_end_stream());
         if lead.is_empty() && rest.is_none() {
             meter.enter(State::Complete);
             return Self::nothing();
         }
         let meter = Arc::clone(meter);
-        Self(Some(Box::new(Content { lead, rest, meter, max, held: None, removed: None })))
+        Self(Some(Box::new(Content {
+            lead,
+            rest,
+            is_http2,
+            meter,
+            max,
+            held: None,
+            removed: None,
+        })))
     }
 
     /// No body.
@@ -173,6 +188,7 @@ impl Content {
                 self.meter.enter(State::Waiting);
                 Poll::Pending
             }
+            Poll::Ready(None) if is_cut(rest, self.is_http2) => self.fail(State::Gone),
             Poll::Ready(None) => {
                 self.meter.enter(State::Complete);
                 Poll::Ready(None)
@@ -224,6 +240,12 @@ pub fn is_gone(error: &hyper::Error) -> bool {
         source = cause.source();
     }
     true
+}
+
+/// Whether a body of which nothing more comes has not come to its end: hyper takes a stream of HTTP/2 that its
+/// client reset without naming an error for a whole body. Forwarded, a part would be taken for the whole.
+pub fn is_cut(body: &Incoming, is_http2: bool) -> bool {
+    is_http2 && !body.is_end_stream()
 }
 
 impl Body for RequestBody {

@@ -1,6 +1,6 @@
 //! Clocks, floods, goodbyes: what a stream or a connection may cost, and how it is ended.
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use vital_sidecar::config::Config;
 use vital_sidecar::record::{Abort, Failure, Outcome, Phase};
 
@@ -35,6 +35,36 @@ async fn a_stream_that_is_reset_is_recorded_as_gone_and_the_others_go_on() {
     assert_eq!(sidecar.record().await.outcome, Outcome::Gone { phase: Phase::Upstream });
     assert_eq!(client.get("/ok").await.status(), 200);
     assert_eq!(sidecar.record().await.outcome, Outcome::Served);
+}
+
+/// hyper ends such a body as if it were whole, so its last chunk would follow.
+#[tokio::test]
+async fn a_body_whose_stream_is_reset_without_an_error_is_not_passed_on_as_a_whole_one() {
+    let (told, mut seen) = tokio::sync::mpsc::channel(1);
+    let upstream = upstream::scripted(move |mut wire| {
+        let told = told.clone();
+        async move {
+            wire.head().await;
+            let mut rest = wire.until(b"half").await;
+            told.send(Vec::new()).await.unwrap();
+            let _reset_or_ended = wire.stream.read_to_end(&mut rest).await;
+            told.send(rest).await.unwrap();
+        }
+    })
+    .await;
+    let mut sidecar = in_front_of(&upstream).await;
+    let mut raw = Raw::connect(sidecar.address).await;
+
+    let mut head = h2::head(&[]);
+    head[0].1 = "POST";
+    raw.say(HEADERS, END_HEADERS, 1, &h2::block(&head)).await;
+    raw.say(DATA, 0, 1, b"half").await;
+    seen.recv().await.unwrap();
+    raw.say(RST_STREAM, 0, 1, &[0; 4]).await;
+
+    let seen = String::from_utf8(seen.recv().await.unwrap()).unwrap();
+    assert!(!seen.contains("0\r\n\r\n"), "{seen:?}");
+    assert_eq!(sidecar.record().await.outcome, Outcome::Gone { phase: Phase::Upstream });
 }
 
 #[tokio::test]
