@@ -80,10 +80,10 @@ impl Connection {
         if !self.outgoing.is_whole() || !self.incoming.is_reusable() {
             return Readiness::Closed;
         }
-        // Without a budget: a task that has used up its turn would be told that nothing is there, and
-        // what stands in the socket would be taken for the answer to the next request.
-        let fill = poll_fn(|cx| self.incoming.poll_fill(&mut self.stream, cx));
-        match pin!(unconstrained(fill)).poll(&mut Context::from_waker(Waker::noop())) {
+        let Self { incoming, stream, .. } = self;
+        // A task that has used up its turn would find nothing, whatever there is.
+        let look = pin!(unconstrained(poll_fn(|cx| incoming.poll_fill(stream, cx))));
+        match look.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => Readiness::Ready,
             Poll::Ready(Ok(1..)) => Readiness::Spoke,
             Poll::Ready(_) => Readiness::Closed,
