@@ -14,8 +14,10 @@ use super::Malformed;
 use super::head::parse_trailers;
 use super::scan::Scan;
 
-/// Bytes that a size line may have beyond its digits, and those of all of a message together.
+/// Bytes that all size lines of a message may have together beyond the digits of their sizes.
 const MOST_EXTRA: usize = 16 * 1024;
+/// Digits that a size can need. More are zeros in front, which count as extra.
+const MOST_DIGITS: usize = 16;
 /// Bytes that its trailers may have: as many as a head.
 const MOST_TRAILERS: usize = 64 * 1024;
 
@@ -23,7 +25,7 @@ const MOST_TRAILERS: usize = 64 * 1024;
 #[derive(Debug, Default)]
 pub struct Chunks {
     part: Part,
-    /// Bytes of extensions so far.
+    /// Bytes so far of size lines beyond their digits.
     extra: usize,
 }
 
@@ -108,14 +110,11 @@ impl Chunks {
         }
         if matches!(self.part, Part::Size) {
             let Some(end) = memchr::memchr(b'\n', buffer) else {
-                return judge_half(buffer).map(|()| false);
+                return self.judge_half(buffer).map(|()| false);
             };
             let line = buffer[..end].strip_suffix(b"\r").ok_or(Malformed::Chunk)?;
-            let (size, extra) = read_size(line)?;
-            if self.extra + extra > MOST_EXTRA {
-                return Err(Malformed::TooMuchExtra);
-            }
-            self.extra += extra;
+            let size = read_size(line)?;
+            self.extra = self.spent_with(line)?;
             buffer.advance(end + 1);
             self.part =
                 if size > 0 { Part::Data(size) } else { Part::Trailers(Scan::new(MOST_TRAILERS)) };
@@ -125,6 +124,24 @@ impl Chunks {
             self.part = Part::Done;
         }
         Ok(true)
+    }
+
+    /// Judges the beginning of a size line: somebody who is wrong may never come to its end.
+    fn judge_half(&self, line: &[u8]) -> Result<(), Malformed> {
+        let mark = line.iter().find(|byte| !byte.is_ascii_hexdigit());
+        if !matches!(mark, None | Some(b';' | b' ' | b'\t' | b'\r')) {
+            return Err(Malformed::Chunk);
+        }
+        // A CR may be the line end's.
+        self.spent_with(line.strip_suffix(b"\r").unwrap_or(line)).map(|_spent| ())
+    }
+
+    /// What has been spent once this size line is, if that is not too much. The beginning of a line never
+    /// costs more than all of it, so that it does not matter where reads cut.
+    fn spent_with(&self, line: &[u8]) -> Result<usize, Malformed> {
+        let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        let spent = self.extra + line.len() - digits.min(MOST_DIGITS);
+        if spent > MOST_EXTRA { Err(Malformed::TooMuchExtra) } else { Ok(spent) }
     }
 }
 
@@ -142,17 +159,8 @@ fn pass_line_end(buffer: &mut BytesMut) -> Result<bool, Malformed> {
     if b"\r\n".starts_with(buffer) { Ok(false) } else { Err(Malformed::Chunk) }
 }
 
-/// Judges the beginning of a size line: somebody who is wrong may never come to its end.
-fn judge_half(line: &[u8]) -> Result<(), Malformed> {
-    let mark = line.iter().find(|byte| !byte.is_ascii_hexdigit());
-    if !matches!(mark, None | Some(b';' | b' ' | b'\t' | b'\r')) {
-        return Err(Malformed::Chunk);
-    }
-    if line.len() > MOST_EXTRA { Err(Malformed::TooMuchExtra) } else { Ok(()) }
-}
-
-/// The size that a line says, and how many bytes stand behind its digits.
-fn read_size(line: &[u8]) -> Result<(u64, usize), Malformed> {
+/// The size that a line says.
+fn read_size(line: &[u8]) -> Result<u64, Malformed> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
     let (number, rest) = line.split_at(digits);
     let is_fine = match rest.iter().find(|byte| !matches!(byte, b' ' | b'\t')) {
@@ -166,7 +174,7 @@ fn read_size(line: &[u8]) -> Result<(u64, usize), Malformed> {
         let digit = char::from(*byte).to_digit(16)?;
         (size >> 60 == 0).then_some(size << 4 | u64::from(digit))
     });
-    Ok((size.ok_or(Malformed::Chunk)?, rest.len()))
+    size.ok_or(Malformed::Chunk)
 }
 
 #[cfg(test)]
@@ -274,6 +282,24 @@ mod tests {
         assert_eq!(fed(format!("1;{}", "x".repeat(MOST_EXTRA))), Err(Malformed::TooMuchExtra));
         let trailers = format!("0\r\na: {}", "x".repeat(MOST_TRAILERS));
         assert_eq!(fed(trailers), Err(Malformed::TooMuchExtra));
+    }
+
+    #[test]
+    fn a_size_line_at_its_bound_passes_however_it_is_cut() {
+        let extension = format!("1;{}", "x".repeat(MOST_EXTRA - 1));
+        let zeros = format!("{}1", "0".repeat(MOST_EXTRA + MOST_DIGITS - 1));
+        for (text, expected) in [
+            (&extension, Ok(1)),
+            (&zeros, Ok(1)),
+            (&(extension.clone() + "x"), Err(Malformed::TooMuchExtra)),
+            (&("0".to_owned() + &zeros), Err(Malformed::TooMuchExtra)),
+        ] {
+            let bytes = format!("{text}\r\na\r\n0\r\n\r\n");
+            for size in [usize::MAX, text.len(), text.len() + 1, 1021] {
+                let told = decoded(bytes.as_bytes(), size).map(|decoded| decoded.data.len());
+                assert_eq!(told, expected, "{} bytes in pieces of {size}", text.len());
+            }
+        }
     }
 
     #[test]
