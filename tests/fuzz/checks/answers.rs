@@ -17,12 +17,19 @@ pub(crate) struct Told {
     /// Those of the interim answers and, where one came, of the final one.
     pub(crate) statuses: Vec<u16>,
     /// The final answer's fields.
-    fields: Vec<(String, Vec<u8>)>,
+    pub(crate) fields: Vec<(String, Vec<u8>)>,
     pub(crate) body: Vec<u8>,
     pub(crate) trailers: Vec<(String, Vec<u8>)>,
     /// Whether another answer may come on the connection.
     goes_on: bool,
     pub(crate) end: End,
+}
+
+impl Told {
+    /// That of the last answer.
+    pub(crate) fn status(&self) -> Option<u16> {
+        self.statuses.last().copied()
+    }
 }
 
 /// How it ends.
@@ -213,7 +220,7 @@ fn reread(said: &[u8], is_head: bool) -> Result<Told, String> {
     let options = values("connection").join(",");
     let has = |option: &str| options.split(',').any(|item| item.trim() == option);
     let goes_on = !has("close") && (version == Version::HTTP_11 || has("keep-alive"));
-    let status = told.statuses.last().copied();
+    let status = told.status();
     (told.end, told.body) = match (&*values("content-length"), &*values("transfer-encoding")) {
         _ if status == Some(101) => (End::Switched(at), Vec::new()),
         _ if is_head || matches!(status, Some(204 | 304)) => (End::At(at), Vec::new()),
