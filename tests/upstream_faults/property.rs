@@ -170,9 +170,10 @@ fn spell(good: &str, tag: &str) -> String {
     good.replace('|', "\r\n").replace('#', tag)
 }
 
-/// Two of them differ so much that no few edits make one of another.
+/// Two of them differ so much that no few edits make one of another, nor of its pieces beside each other.
 fn tag(nth: usize) -> String {
-    format!("{:016x}", (nth as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    let product = (nth as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    format!("{:016x}", (product ^ product >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9))
 }
 
 /// The tag of the good answer that follows a talk.
