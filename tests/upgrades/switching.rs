@@ -119,6 +119,22 @@ async fn a_switch_to_something_else_than_was_asked_for_is_502() {
     }
 }
 
+#[tokio::test]
+async fn a_switch_that_announces_a_body_is_502() {
+    for field in ["content-length: 5", "transfer-encoding: chunked"] {
+        let upstream = upstream::answering(format!(
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n{field}\r\n\r\n"
+        ))
+        .await;
+        let sidecar = sidecar::in_front_of(&upstream).await;
+
+        let mut client = sidecar.client().await;
+        client.say(ASK).await;
+
+        assert_eq!(client.answer().await.status, 502, "{field}");
+    }
+}
+
 /// The answer to a request, and the head the upstream saw.
 async fn plain(request: &str) -> (Answer, String) {
     let upstream = upstream::answering(PLAIN).await;

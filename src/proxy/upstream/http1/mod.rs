@@ -11,13 +11,16 @@
 //! What a request says is its maker's business, what an answer says its reader's.
 
 use std::fmt;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body::{Frame, SizeHint};
 use hyper::ext::ReasonPhrase;
+use tokio::task::unconstrained;
 
 use super::stream::Stream;
 use crate::http::answer::Malformed;
@@ -77,7 +80,10 @@ impl Connection {
         if !self.outgoing.is_whole() || !self.incoming.is_reusable() {
             return Readiness::Closed;
         }
-        match self.incoming.poll_fill(&mut self.stream, &mut Context::from_waker(Waker::noop())) {
+        let Self { incoming, stream, .. } = self;
+        // A task that has used up its turn would find nothing, whatever there is.
+        let look = pin!(unconstrained(poll_fn(|cx| incoming.poll_fill(stream, cx))));
+        match look.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Pending => Readiness::Ready,
             Poll::Ready(Ok(1..)) => Readiness::Spoke,
             Poll::Ready(_) => Readiness::Closed,

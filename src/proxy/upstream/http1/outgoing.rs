@@ -28,8 +28,10 @@ use crate::proxy::upstream::stream::Stream;
 
 /// What most heads have room in, in bytes.
 const HEAD: usize = 1024;
-/// The end of a body in chunks.
-const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+/// What goes behind a chunk.
+const LINE_END: &[u8] = b"\r\n";
+/// What goes behind the last chunk that has data.
+const LAST_LINES: &[u8] = b"\r\n0\r\n\r\n";
 
 /// Our side of a connection.
 #[derive(Default)]
@@ -148,47 +150,45 @@ impl Outgoing {
     }
 
     fn take(&mut self, frame: Option<Result<Frame<Bytes>, BrokenRequest>>) -> Result<(), Broken> {
-        let Some(Rest { body, framing, announced }) = &mut self.rest else { return Ok(()) };
         let frame = frame.transpose().map_err(|_its_meter_says_why| Broken::Request)?;
-        let trailers = match frame.map(Frame::into_data) {
-            Some(Ok(data)) if data.is_empty() => return Ok(()),
-            Some(Ok(data)) => {
-                let is_last = body.is_end_stream();
-                match framing {
-                    Framing::Sized(left) => {
-                        let length = data.len() as u64;
-                        *left = left.checked_sub(length).ok_or(Broken::Request)?;
-                    }
-                    Framing::Chunked | Framing::Open => {
-                        write_size(data.len(), &mut self.front);
-                        self.back = if is_last { b"\r\n0\r\n\r\n" } else { b"\r\n" };
-                    }
-                }
-                self.data = data;
-                if !is_last {
-                    return Ok(());
-                }
-                None
-            }
-            Some(Err(frame)) => frame.into_trailers().ok().map(|all| only(announced, &all)),
-            None => None,
-        };
-        // Nothing follows.
-        let framing = *framing;
-        self.rest = None;
-        match framing {
-            Framing::Sized(0) => {}
-            Framing::Sized(_) => return Err(Broken::Request),
-            Framing::Chunked | Framing::Open if self.back.is_empty() => match trailers {
-                Some(trailers) => {
-                    self.front.extend_from_slice(b"0\r\n");
-                    write_fields(&trailers, &mut self.front);
-                }
-                None => self.front.extend_from_slice(LAST_CHUNK),
-            },
-            Framing::Chunked | Framing::Open => {}
+        match frame.map(Frame::into_data) {
+            Some(Ok(data)) => self.take_data(data),
+            Some(Err(frame)) => self.end_body(frame.into_trailers().ok()),
+            None => self.end_body(None),
+        }
+    }
+
+    fn take_data(&mut self, data: Bytes) -> Result<(), Broken> {
+        let Some(Rest { body, framing, .. }) = &mut self.rest else { return Ok(()) };
+        if data.is_empty() {
+            return Ok(()); // As a chunk it would be the last.
+        }
+        let is_last = body.is_end_stream();
+        if let Framing::Sized(left) = framing {
+            *left = left.checked_sub(data.len() as u64).ok_or(Broken::Request)?;
+            self.data = data;
+            return if is_last { self.end_body(None) } else { Ok(()) };
+        }
+        write_size(data.len(), &mut self.front);
+        self.data = data;
+        self.back = LINE_END;
+        if is_last {
+            (self.back, self.rest) = (LAST_LINES, None);
         }
         Ok(())
+    }
+
+    fn end_body(&mut self, trailers: Option<HeaderMap>) -> Result<(), Broken> {
+        let Some(Rest { framing, announced, .. }) = self.rest.take() else { return Ok(()) };
+        match framing {
+            Framing::Sized(0) => Ok(()),
+            Framing::Sized(_) => Err(Broken::Request),
+            Framing::Chunked | Framing::Open => {
+                self.front.extend_from_slice(b"0\r\n");
+                write_fields(&only(&announced, &trailers.unwrap_or_default()), &mut self.front);
+                Ok(())
+            }
+        }
     }
 
     fn poll_write(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
