@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::Path;
 
+#[path = "fuzz/checks/answers.rs"]
+pub(crate) mod answers;
 #[path = "fuzz/checks/config.rs"]
 mod config;
 #[path = "fuzz/checks/forwarded.rs"]
@@ -26,6 +28,11 @@ fn replay(target: &str, check: fn(&[u8])) {
         count += 1;
     }
     assert!(count >= 5, "{target} has {count} inputs");
+}
+
+#[test]
+fn the_corpus_of_answers_holds() {
+    replay("answers", answers::check);
 }
 
 #[test]
@@ -58,7 +65,7 @@ fn the_corpus_of_config_holds() {
 fn every_check_has_a_target() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz");
     let manifest = fs::read_to_string(root.join("Cargo.toml")).expect("a manifest");
-    for target in ["config", "forwarded", "framing", "propagation", "traceparent"] {
+    for target in ["answers", "config", "forwarded", "framing", "propagation", "traceparent"] {
         let path = format!("fuzz_targets/{target}.rs");
         let text = fs::read_to_string(root.join(&path)).expect("a target");
         assert!(text.contains(&format!("checks/{target}.rs")) && manifest.contains(&path));

@@ -12,6 +12,8 @@ mod alerts;
 mod asked_again;
 // What answers say of caches and of time.
 mod answer_notes;
+// Random answers: what is understood of them does not depend on cuts, nor on who reads.
+mod answers;
 // Facts out of answers.
 mod answer_captures;
 // Facts out of request bodies.

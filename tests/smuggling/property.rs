@@ -5,13 +5,14 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use proptest::prelude::*;
-use proptest::sample::{Index, select};
+use proptest::sample::select;
 use proptest::test_runner::{Config as Cases, TestCaseError, TestRunner};
 use tokio::task::JoinSet;
 use vital_sidecar::record::Outcome;
 
 use super::upstream::Seen;
 use crate::support::client::Client;
+use crate::support::edits::{apply, edit};
 use crate::support::{eventually, sidecar};
 
 const BATCHES: u32 = 32;
@@ -45,14 +46,37 @@ struct Talk {
     pieces: usize,
 }
 
-#[derive(Clone, Debug)]
-enum Edit {
-    Replace(Index, u8),
-    Insert(Index, &'static [u8]),
-    Remove(Index),
-    /// Says a line twice.
-    Double(Index),
-}
+const ODD: &[&[u8]] = &[
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"\0",
+    b" ",
+    b"\t",
+    b":",
+    b";",
+    b",",
+    b"-",
+    b"+",
+    b"0",
+    b"1",
+    b"x",
+    b"\x7f",
+    b"\xff",
+    b"\x0b",
+    b"\r\n ",
+    b"host: b\r\n",
+    b"content-length: 5\r\n",
+    b"0\r\n\r\n",
+    b"transfer-encoding: chunked\r\n",
+    b"Transfer-Encoding : chunked\r\n",
+    b"GET / HTTP/1.1\r\n",
+    b"connection: close, host\r\n",
+    b"expect: 100-continue\r\n",
+    b"te: trailers\r\n",
+    b"%00",
+    b"#",
+];
 
 fn talk() -> impl Strategy<Value = Talk> {
     let good: Vec<&'static [u8]> = vec![
@@ -64,46 +88,8 @@ fn talk() -> impl Strategy<Value = Talk> {
           GET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n\r\n",
         b"POST /e HTTP/1.0\r\nconnection: keep-alive\r\ncontent-length: 3\r\n\r\nabc",
     ];
-    let odd: Vec<&'static [u8]> = vec![
-        b"\r\n",
-        b"\n",
-        b"\r",
-        b"\0",
-        b" ",
-        b"\t",
-        b":",
-        b";",
-        b",",
-        b"-",
-        b"+",
-        b"0",
-        b"1",
-        b"x",
-        b"\x7f",
-        b"\xff",
-        b"\x0b",
-        b"\r\n ",
-        b"host: b\r\n",
-        b"content-length: 5\r\n",
-        b"0\r\n\r\n",
-        b"transfer-encoding: chunked\r\n",
-        b"Transfer-Encoding : chunked\r\n",
-        b"GET / HTTP/1.1\r\n",
-        b"connection: close, host\r\n",
-        b"expect: 100-continue\r\n",
-        b"te: trailers\r\n",
-        b"%00",
-        b"#",
-    ];
-    let edit = prop_oneof![
-        (any::<Index>(), prop_oneof![any::<u8>(), select(b"\r\n\0 \t:;,0129afAF".to_vec())])
-            .prop_map(|(at, byte)| Edit::Replace(at, byte)),
-        (any::<Index>(), select(odd)).prop_map(|(at, bytes)| Edit::Insert(at, bytes)),
-        any::<Index>().prop_map(Edit::Remove),
-        any::<Index>().prop_map(Edit::Double),
-    ];
     let messages = proptest::collection::vec(select(good), 1..4);
-    (messages, proptest::collection::vec(edit, 0..4), 1..4_usize).prop_map(
+    (messages, proptest::collection::vec(edit(ODD), 0..4), 1..4_usize).prop_map(
         |(messages, edits, pieces)| {
             let mut bytes = messages.concat();
             for edit in &edits {
@@ -112,22 +98,6 @@ fn talk() -> impl Strategy<Value = Talk> {
             Talk { bytes, pieces }
         },
     )
-}
-
-fn apply(edit: &Edit, bytes: &mut Vec<u8>) {
-    let (Edit::Replace(at, _) | Edit::Insert(at, _) | Edit::Remove(at) | Edit::Double(at)) = edit;
-    let at = at.index(bytes.len());
-    match edit {
-        Edit::Replace(_, byte) => bytes[at] = *byte,
-        Edit::Insert(_, part) => drop(bytes.splice(at..at, part.iter().copied())),
-        Edit::Remove(_) => drop(bytes.remove(at)),
-        Edit::Double(_) => {
-            let start = bytes[..at].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-            let end = memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |end| at + end + 1);
-            let line = bytes[start..end].to_vec();
-            drop(bytes.splice(start..start, line));
-        }
-    }
 }
 
 /// An answer: its request id, its status, and whether it said that it is the last.

@@ -4,6 +4,7 @@
 pub mod authority;
 pub mod client;
 pub mod collector;
+pub mod edits;
 pub mod grpc_collector;
 pub mod h2;
 pub mod house;

@@ -2,6 +2,7 @@
 //!
 //! `matrix` has one test per fault and protocol: the right status, a problem document with the request
 //! id, one record with the right `error.type`, and a next request that succeeds on another connection.
+//! `property` has random mutations of good answers.
 
 mod breaker;
 mod health;
@@ -10,4 +11,5 @@ mod http2;
 mod malformed;
 mod matrix;
 mod once;
+mod property;
 mod retry;
