@@ -28,7 +28,7 @@ pub enum Malformed {
     /// A transfer coding that is not `chunked` alone, or one of another version than HTTP/1.1
     /// (RFC 9112 §6.1, RFC 9113 §8.2.2).
     Coding,
-    /// A 204 or 101 that announces a body (RFC 9110 §8.6, RFC 9112 §6.1).
+    /// A 204 or an interim answer that announces a body (RFC 9110 §8.6, RFC 9112 §6.1).
     Announced,
     /// A line of the head that does not end in CR LF (RFC 9112 §2.2).
     BareLineFeed,
@@ -69,7 +69,7 @@ impl fmt::Display for Malformed {
             Self::Length => "more than one length, or one that is no number",
             Self::LengthAndCoding => "a length beside a transfer coding",
             Self::Coding => "a transfer coding that is not chunked alone",
-            Self::Announced => "a 204 or 101 that announces a body",
+            Self::Announced => "a 204 or an interim answer that announces a body",
             Self::BareLineFeed => "a line that does not end in CR LF",
             Self::NoStatusLine => "no status line",
             Self::TooManyInterim => "too many interim answers",
@@ -87,7 +87,7 @@ impl fmt::Display for Malformed {
 ///
 /// A 204 with `Content-Length: 0` passes: servers must not send it (RFC 9110 §8.6), but many do, and
 /// it announces what is there. Any other length or coding beside a 204 means that a body may follow
-/// which the next reader takes for an answer, and beside a 101, for the other protocol.
+/// which the next reader takes for an answer; beside a 101, for the other protocol.
 pub fn judge(
     version: Version,
     status: StatusCode,
@@ -151,7 +151,7 @@ fn judge_length(status: StatusCode, digits: &[u8]) -> Result<Framing, Malformed>
 
 /// Whether nothing may even announce a body: to 304 and to HEAD it is announced what another answer had.
 fn has_no_body(status: StatusCode) -> bool {
-    matches!(status, StatusCode::NO_CONTENT | StatusCode::SWITCHING_PROTOCOLS)
+    status.is_informational() || status == StatusCode::NO_CONTENT
 }
 
 fn judge_coding(version: Version, status: StatusCode, coding: &[u8]) -> Result<Framing, Malformed> {
@@ -245,6 +245,8 @@ mod tests {
             (204, &[(LENGTH, "2")], Announced),
             (204, &[(CODING, "chunked")], Announced),
             (101, &[(LENGTH, "2")], Announced),
+            (100, &[(LENGTH, "2")], Announced),
+            (103, &[(CODING, "chunked")], Announced),
             (101, &[(CODING, "chunked")], Announced),
         ] {
             assert_eq!(verdict(status, fields), Err(expected), "{status} {fields:?}");

@@ -87,8 +87,8 @@ impl Chunks {
                         let is_odd = buffer.len() > 1 && buffer.starts_with(b"\r");
                         return if is_odd { Err(Malformed::Line) } else { Ok(None) };
                     };
-                    self.part = Part::Done;
                     let trailers = parse_trailers(&buffer.split_to(end).freeze())?;
+                    self.part = Part::Done;
                     return Ok(Some(Piece::Trailers(trailers)));
                 }
                 Part::Size | Part::Break | Part::Trailers(_) => {
