@@ -19,7 +19,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use proptest::test_runner::{Config as Cases, TestCaseError, TestRunner};
+use proptest::test_runner::{TestCaseError, TestRunner};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use vital_sidecar::config::Config;
@@ -28,7 +28,7 @@ use vital_sidecar::record::{Abort, Failure, Outcome, Record, Refusal};
 use vital_sidecar::telemetry::metrics::Metrics;
 use vital_sidecar::telemetry::{Console as Out, Opened, Telemetry};
 
-use crate::support::{PATIENCE, eventually, sidecar};
+use crate::support::{PATIENCE, batches, eventually, sidecar};
 use client::{Asked, Told};
 use scenario::{Behaviour, Body, Manner, Scenario, Talk};
 use upstream::Seen;
@@ -43,37 +43,34 @@ const MOST_TRIES: u32 = 20;
 
 #[test]
 fn whatever_happens_every_head_leaves_one_record() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let cases = Cases {
-        cases: BATCHES,
-        failure_persistence: None,
-        max_shrink_time: 60_000,
-        ..Cases::default()
-    };
-    let run = TestRunner::new(cases).run(&scenario::scenarios(SCENARIOS), |scenarios| {
-        runtime.block_on(async {
-            let mut running = JoinSet::new();
-            for scenario in scenarios {
-                lateness::calm().await;
-                running.spawn(async move {
-                    let said = format!("{scenario:?}");
-                    play_in_time(scenario).await.map_err(|reason| format!("{reason}\nin {said}"))
-                });
-            }
-            let mut wrong = Vec::new();
-            while let Some(played) = running.join_next().await {
-                wrong.extend(played.unwrap_or_else(|panic| Err(panic.to_string())).err());
-            }
-            match wrong.first() {
-                None => Ok(()),
-                Some(first) => Err(TestCaseError::fail(format!("{} wrong; {first}", wrong.len()))),
-            }
-        })
-    });
+    let runtime = batches::runtime();
+    let run = TestRunner::new(batches::cases(BATCHES)).run(
+        &scenario::scenarios(SCENARIOS),
+        |scenarios| {
+            runtime.block_on(async {
+                let mut running = JoinSet::new();
+                for scenario in scenarios {
+                    lateness::calm().await;
+                    running.spawn(async move {
+                        let said = format!("{scenario:?}");
+                        play_in_time(scenario)
+                            .await
+                            .map_err(|reason| format!("{reason}\nin {said}"))
+                    });
+                }
+                let mut wrong = Vec::new();
+                while let Some(played) = running.join_next().await {
+                    wrong.extend(played.unwrap_or_else(|panic| Err(panic.to_string())).err());
+                }
+                match wrong.first() {
+                    None => Ok(()),
+                    Some(first) => {
+                        Err(TestCaseError::fail(format!("{} wrong; {first}", wrong.len())))
+                    }
+                }
+            })
+        },
+    );
     if let Err(error) = run {
         panic!("{error}");
     }

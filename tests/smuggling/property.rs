@@ -6,33 +6,23 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use proptest::test_runner::{Config as Cases, TestCaseError, TestRunner};
+use proptest::test_runner::{TestCaseError, TestRunner};
 use tokio::task::JoinSet;
 use vital_sidecar::record::Outcome;
 
 use super::upstream::Seen;
 use crate::support::client::Client;
 use crate::support::edits::{apply, edit};
-use crate::support::{eventually, sidecar};
+use crate::support::{batches, eventually, sidecar};
 
 const BATCHES: u32 = 32;
 const CONNECTIONS: usize = 128;
 
 #[test]
 fn nothing_malformed_goes_upstream_and_every_request_leaves_one_record() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let cases = Cases {
-        cases: BATCHES,
-        failure_persistence: None,
-        max_shrink_time: 30_000,
-        ..Cases::default()
-    };
+    let runtime = batches::runtime();
     let talks = proptest::collection::vec(talk(), CONNECTIONS);
-    let run = TestRunner::new(cases)
+    let run = TestRunner::new(batches::cases(BATCHES))
         .run(&talks, |talks| runtime.block_on(play(talks)).map_err(TestCaseError::fail));
     if let Err(error) = run {
         panic!("{error}");

@@ -2,6 +2,7 @@
 
 #![expect(unreachable_pub, reason = "one binary: what is public here is public to its files")]
 pub mod authority;
+pub mod batches;
 pub mod client;
 pub mod collector;
 pub mod edits;

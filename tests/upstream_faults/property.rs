@@ -11,7 +11,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use proptest::test_runner::{Config as Cases, TestCaseError, TestError, TestRunner};
+use proptest::test_runner::{TestCaseError, TestError, TestRunner};
 use tokio::task::JoinSet;
 use vital_sidecar::config::Config;
 use vital_sidecar::record::{Outcome, Record};
@@ -19,9 +19,9 @@ use vital_sidecar::record::{Outcome, Record};
 use crate::fuzz_corpus::answers::{End, Told, understand};
 use crate::support::client::Client;
 use crate::support::edits::{Edit, apply, edit};
-use crate::support::eventually;
 use crate::support::sidecar::{self, Sidecar};
 use crate::support::upstream::{self, Upstream, Wire};
+use crate::support::{batches, eventually};
 
 const BATCHES: u32 = 6;
 const TALKS: usize = 192;
@@ -29,20 +29,10 @@ const LANES: usize = 24;
 
 #[test]
 fn odd_answers_reach_their_own_client_or_nobody() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let cases = Cases {
-        cases: BATCHES,
-        failure_persistence: None,
-        max_shrink_time: 30_000,
-        ..Cases::default()
-    };
+    let runtime = batches::runtime();
     let talks = proptest::collection::vec(talk(), TALKS);
     let counts = Mutex::new([0; 3]);
-    let run = TestRunner::new(cases).run(&talks, |talks| {
+    let run = TestRunner::new(batches::cases(BATCHES)).run(&talks, |talks| {
         let ends = runtime.block_on(play(&talks)).map_err(TestCaseError::fail)?;
         for end in ends {
             counts.lock()[end as usize] += 1;
