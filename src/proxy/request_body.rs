@@ -24,7 +24,7 @@ use tokio::time::Sleep;
 use crate::http::hop;
 
 /// The request body as the upstream connection sees it; `None` where there is nothing. Boxed, because
-/// most requests have no body, and each is moved a dozen times on its way through hyper.
+/// most requests have no body, and each is moved several times on its way.
 #[derive(Debug)]
 pub struct RequestBody(Option<Box<Content>>);
 

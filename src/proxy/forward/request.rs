@@ -150,8 +150,7 @@ fn offer(version: Version, headers: &HeaderMap, body: &RequestBody) -> Option<Of
     if can_switch { upgrade::offer(headers).map(Box::new) } else { None }
 }
 
-/// Says how the body is framed where hyper would guess otherwise: its client assumes that GET, HEAD
-/// and the like have none.
+/// Says how the body is framed. Methods that have none as a rule say nothing of an empty one (RFC 9110 §8.6).
 fn frame(headers: &mut HeaderMap, method: &Method, body: &RequestBody) {
     match body.size_hint().exact() {
         Some(0) if !matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {}

@@ -1,8 +1,9 @@
 //! One HTTP/1.1 connection to the upstream, driven by whoever holds it.
 //!
 //! A codec of our own, because a client for everybody costs a request more than HTTP does, and forgives
-//! answers that two readers could understand differently (docs/decisions/0016). Nothing is spawned: an exchange polls its connection, so dropping it cancels
-//! whatever is under way. Both ways run at once: an answer may come before its request is sent.
+//! answers that two readers could understand differently (docs/decisions/0016). Nothing is spawned: an
+//! exchange polls its connection, so dropping it cancels whatever is under way. Both ways run at once: an
+//! answer may come before its request is sent.
 //!
 //! Promises: what is not exactly one answer is an error, and ends the connection; so does a request that
 //! does not end as it was announced. A connection is ready for a request only where nothing is owed in

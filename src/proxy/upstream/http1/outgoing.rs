@@ -22,7 +22,6 @@ use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
 use super::Broken;
-use crate::http::answer::Framing;
 use crate::proxy::request_body::{BrokenRequest, RequestBody};
 use crate::proxy::upstream::stream::Stream;
 
@@ -52,7 +51,8 @@ pub(super) struct Outgoing {
 /// A body being sent.
 struct Rest {
     body: RequestBody,
-    framing: Framing,
+    /// How much of an announced length is left; without one it goes in chunks.
+    left: Option<u64>,
     /// The trailers that its head announces.
     announced: Vec<HeaderValue>,
 }
@@ -76,12 +76,12 @@ impl Outgoing {
         self.written = 0;
         write_head(head, &mut self.front);
         self.rest = (!body.is_end_stream()).then(|| {
-            let length = body.size_hint().exact();
-            Rest {
-                body,
-                framing: length.map_or(Framing::Chunked, Framing::Sized),
-                announced: head.headers.get_all(TRAILER).iter().cloned().collect(),
-            }
+            let left = body.size_hint().exact();
+            let announced = match left {
+                Some(_) => Vec::new(),
+                None => head.headers.get_all(TRAILER).iter().cloned().collect(),
+            };
+            Rest { body, left, announced }
         });
         self.progress = Progress::Sending;
     }
@@ -159,12 +159,12 @@ impl Outgoing {
     }
 
     fn take_data(&mut self, data: Bytes) -> Result<(), Broken> {
-        let Some(Rest { body, framing, .. }) = &mut self.rest else { return Ok(()) };
+        let Some(Rest { body, left, .. }) = &mut self.rest else { return Ok(()) };
         if data.is_empty() {
             return Ok(()); // As a chunk it would be the last.
         }
         let is_last = body.is_end_stream();
-        if let Framing::Sized(left) = framing {
+        if let Some(left) = left {
             *left = left.checked_sub(data.len() as u64).ok_or(Broken::Request)?;
             self.data = data;
             return if is_last { self.end_body(None) } else { Ok(()) };
@@ -179,16 +179,16 @@ impl Outgoing {
     }
 
     fn end_body(&mut self, trailers: Option<HeaderMap>) -> Result<(), Broken> {
-        let Some(Rest { framing, announced, .. }) = self.rest.take() else { return Ok(()) };
-        match framing {
-            Framing::Sized(0) => Ok(()),
-            Framing::Sized(_) => Err(Broken::Request),
-            Framing::Chunked | Framing::Open => {
+        let Some(Rest { left, announced, .. }) = self.rest.take() else { return Ok(()) };
+        match left {
+            Some(0) => {}
+            Some(_) => return Err(Broken::Request),
+            None => {
                 self.front.extend_from_slice(b"0\r\n");
                 write_fields(&only(&announced, &trailers.unwrap_or_default()), &mut self.front);
-                Ok(())
             }
         }
+        Ok(())
     }
 
     fn poll_write(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
