@@ -121,7 +121,8 @@ class Bench:
             direct = Subject(self.origin_port, self.other_cores)
             if not order[0].fault:
                 self.row(DIRECT, number).update(latency(direct, durations))
-            self.measure_once("latency", order, subjects, number, durations)
+            for way in there_and_back:
+                self.measure_once("latency", way, subjects, number, durations)
             if not order[0].fault:
                 self.row(DIRECT, number).update(delay(direct, durations))
             self.measure_once("delay", order, subjects, number, durations)
